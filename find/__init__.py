@@ -1,0 +1,1 @@
+"""FIND: one embedding space over frozen vision and language models."""

@@ -1,0 +1,15 @@
+"""Fixtures that every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real COCO samples and reference fixtures that may lie beside the checkout."""
+    folder = Path(os.environ.get("FIND_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no shared test data at {folder} (set FIND_SHARED to its place)")
+    return folder
