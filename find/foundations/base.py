@@ -1,0 +1,149 @@
+"""What a foundation is: two small protocols, the dataclasses that travel out of them, and how they stay frozen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int64, UInt8
+from torch import Tensor, nn
+
+from find.errors import FindError
+
+
+@dataclass(frozen=True)
+class VisionFeatures:
+    """Multi-scale features of a batch of images.
+
+    `maps[i]` has side `h / strides[i]`; maps go from fine to coarse. `pooled` is one vector an image in the space
+    that the encoder's own language partner shares (not normalised), or None where the encoder has no such space.
+    """
+
+    maps: tuple[Float[Tensor, "b c_i h_i w_i"], ...]
+    strides: tuple[int, ...]
+    pooled: Float[Tensor, "b d"] | None
+
+    def to(self, *args: Any, **kwargs: Any) -> VisionFeatures:
+        """The same features on another device or in another dtype (arguments of `Tensor.to`)."""
+        pooled = None if self.pooled is None else self.pooled.to(*args, **kwargs)
+        return replace(self, maps=tuple(m.to(*args, **kwargs) for m in self.maps), pooled=pooled)
+
+
+@dataclass(frozen=True)
+class TokenizedText:
+    """A batch of tokenized texts, padded on the right to the longest of the batch.
+
+    `offsets[b, t]` is the character range [start, end) of a token in its text, leading spaces excluded; special
+    tokens and padding have (0, 0). `unknown[b]` names the words of text b that the encoder has never seen.
+    """
+
+    ids: Int64[Tensor, "b t"]
+    padding: Bool[Tensor, "b t"]  # True = padding
+    offsets: Int64[Tensor, "b t 2"]
+    unknown: tuple[tuple[str, ...], ...]
+
+    def to(self, device: torch.device | str) -> TokenizedText:
+        return replace(
+            self,
+            ids=self.ids.to(device),
+            padding=self.padding.to(device),
+            offsets=self.offsets.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """Token features of a batch of texts; rows of padding are zero.
+
+    `pooled` is one vector a text in the space shared with the vision partner (not normalised), or None.
+    """
+
+    tokens: Float[Tensor, "b t d"]
+    padding: Bool[Tensor, "b t"]  # True = padding
+    offsets: Int64[Tensor, "b t 2"]
+    pooled: Float[Tensor, "b p"] | None
+
+    def to(self, *args: Any, **kwargs: Any) -> TextFeatures:
+        """The same features on another device or in another dtype (a dtype touches the features only)."""
+        tokens = self.tokens.to(*args, **kwargs)
+        return TextFeatures(
+            tokens=tokens,
+            padding=self.padding.to(tokens.device),
+            offsets=self.offsets.to(tokens.device),
+            pooled=None if self.pooled is None else self.pooled.to(*args, **kwargs),
+        )
+
+
+@runtime_checkable
+class VisionEncoder(Protocol):
+    """A frozen image encoder. An implementation is an `nn.Module`, best by way of `Frozen`."""
+
+    spec: str  # what `load_vision` takes to build this encoder again
+    strides: tuple[int, ...]  # of the maps, fine to coarse
+    channels: tuple[int, ...]  # of the maps
+    pooled_dim: int | None
+    divisor: int  # height and width of the images must be multiples of it
+    image_size: int | None  # side of the square images it was trained on; None = no such side
+
+    def __call__(self, images: UInt8[Tensor, "b 3 h w"] | Float[Tensor, "b 3 h w"]) -> VisionFeatures:
+        """Features of RGB images in 0..255 (bytes or floats); normalisation happens inside.
+
+        Raises `FindError` where a side is no multiple of `divisor`.
+        """
+        ...
+
+
+@runtime_checkable
+class LanguageEncoder(Protocol):
+    """A frozen text encoder. An implementation is an `nn.Module`, best by way of `Frozen`."""
+
+    spec: str  # what `load_language` takes to build this encoder again
+    width: int  # of a token's features
+    pooled_dim: int | None
+    context_length: int  # most tokens a text may have, special tokens included
+    placeholder: str  # the word that stands for a region in a text
+
+    def tokenize(self, texts: Sequence[str]) -> TokenizedText:
+        """Tokens of the texts, padded to the longest of the batch. Raises `FindError` for a text too long."""
+        ...
+
+    def __call__(self, tokenized: TokenizedText) -> TextFeatures:
+        """Features of the tokens; the result for a text never depends on the other texts of the batch."""
+        ...
+
+
+class Frozen(nn.Module):
+    """A module that never learns: always in eval mode (BatchNorm statistics stand still), no gradients."""
+
+    def freeze(self) -> None:
+        """To be called at the end of a subclass's constructor."""
+        self.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Frozen:
+        return super().train(False)
+
+
+def check_divisible(images: Tensor, divisor: int) -> None:
+    """Raise `FindError` unless `images` is a batch [b, 3, h, w] whose sides are positive multiples of `divisor`."""
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise FindError(f"images must have shape [batch, 3, height, width], these have {tuple(images.shape)}")
+    height, width = images.shape[-2:]
+    if height % divisor or width % divisor or not height or not width:
+        raise FindError(
+            f"images of {height}x{width} pixels (height x width) do not fit the vision encoder: both sides must be "
+            f"multiples of {divisor}; pad or resize them first"
+        )
+
+
+def fingerprint(module: nn.Module) -> str:
+    """SHA-256 over the names, shapes, types and values of a module's state, so that a checkpoint of an interface can
+    tell which foundations it was made for. The same on every device."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
