@@ -1,0 +1,107 @@
+"""Reading any picture a user may have as upright 8-bit RGB, with one clear error where that cannot be."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO, TypeAlias, Union
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from find.errors import FindError
+
+ImageLike: TypeAlias = Union[str, "os.PathLike[str]", Image.Image, np.ndarray]
+"""A path, a PIL image, or a uint8 array [H, W, 3] in RGB order."""
+
+SIXTEEN_BIT_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+def read_image(image: ImageLike | BinaryIO, *, name: str | None = None) -> np.ndarray:
+    """Pixels of a picture: uint8 RGB [H, W, 3], turned upright as its EXIF orientation says.
+
+    Grayscale, palette, CMYK and 16-bit pictures are converted; transparent ones are laid on white; of an
+    animation the first frame counts. An array is returned as it is (not copied) where it needs no conversion.
+
+    Args:
+        image: a path, a PIL image, a uint8 array ([H, W, 3], [H, W, 4] or [H, W]) or an open binary file,
+            such as a member of a zip file.
+        name: what errors call the picture; its path or kind if not given.
+
+    Raises:
+        FindError: the file is missing, broken, truncated or no picture, or the array has another shape or type.
+    """
+    name = name or image_name(image)
+    if isinstance(image, np.ndarray):
+        return _from_array(image, name)
+    if isinstance(image, Image.Image):
+        return _from_pil(image, name)
+    if isinstance(image, (str, os.PathLike)):
+        path = Path(image)
+        if not path.exists():
+            raise FindError(f"{name}: no such image file (looked in {path.parent.resolve()})")
+        if not path.is_file():
+            raise FindError(f"{name}: this is a folder, an image file is needed")
+    elif not hasattr(image, "read"):
+        raise FindError(f"{name}: an image is a path, a PIL image or a uint8 array [H, W, 3]")
+    try:
+        with Image.open(image) as opened:
+            return _from_pil(opened, name)
+    except FindError:
+        raise
+    except Exception as error:  # PIL's decoders raise many types for broken headers
+        raise FindError(f"{name}: not an image that can be read ({_reason(error)})") from error
+
+
+def image_name(image: ImageLike | BinaryIO) -> str:
+    """What to call a picture in a message: its path, or the kind of object it is."""
+    if isinstance(image, (str, os.PathLike)):
+        return os.fspath(image)
+    if isinstance(image, np.ndarray):
+        return f"array {list(image.shape)}"
+    if isinstance(image, Image.Image):
+        return str(getattr(image, "filename", "") or f"PIL image {image.width}x{image.height}")
+    return str(getattr(image, "name", None) or type(image).__name__)
+
+
+def _from_pil(image: Image.Image, name: str) -> np.ndarray:
+    try:
+        image.load()
+        pixels = np.array(_to_rgb(ImageOps.exif_transpose(image), name))
+    except FindError:
+        raise
+    except Exception as error:  # see read_image
+        raise FindError(f"{name}: the image is broken or truncated ({_reason(error)})") from error
+    return _not_empty(pixels, name)
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode in SIXTEEN_BIT_MODES:  # PIL's own conversion clips at 255 instead of scaling
+        values = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)
+        image = Image.fromarray((values // 257).astype(np.uint8))
+    elif image.mode == "F":
+        raise FindError(f"{name}: a floating-point image has no known range; save it with 8 bits a channel")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def _from_array(pixels: np.ndarray, name: str) -> np.ndarray:
+    if pixels.dtype != np.uint8:
+        raise FindError(f"{name}: an image array holds uint8 values (0 to 255), this one {pixels.dtype}")
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
+        return _not_empty(pixels, name)
+    if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 4):
+        return _from_pil(Image.fromarray(_not_empty(pixels, name)), name)
+    raise FindError(f"{name}: image arrays have shape [height, width, 3] in RGB order")
+
+
+def _not_empty(pixels: np.ndarray, name: str) -> np.ndarray:
+    if pixels.size == 0:
+        raise FindError(f"{name}: the image has no pixels")
+    return pixels
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
