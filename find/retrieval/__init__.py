@@ -1,0 +1,1 @@
+"""Search: one scoring function, and the album of images that it searches."""
