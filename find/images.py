@@ -29,7 +29,7 @@ def read_image(image: ImageLike | BinaryIO, *, name: str | None = None) -> np.nd
         name: what errors call the picture; its path or kind if not given.
 
     Raises:
-        FindError: the file is missing, broken, truncated or no picture, or the array has another shape or type.
+        FindError: the file is missing, broken, truncated or no picture, or the array has another shape.
     """
     name = name or image_name(image)
     if isinstance(image, np.ndarray):
