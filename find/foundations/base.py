@@ -1,4 +1,4 @@
-"""What a foundation is: two small protocols, the dataclasses that travel out of them, and how they stay frozen."""
+"""What a foundation is: two small protocols, the dataclasses they give, and how they stay frozen."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from find.errors import FindError
 class VisionFeatures:
     """Multi-scale features of a batch of images.
 
-    `maps[i]` has side `h / strides[i]`; maps go from fine to coarse. `pooled` is one vector an image in the space
-    that the encoder's own language partner shares (not normalised), or None where the encoder has no such space.
+    `maps[i]` has side `h / strides[i]`; maps go from fine to coarse. `pooled` is one vector an image in
+    the space shared with the encoder's own language partner (not normalised), or None without such a space.
     """
 
     maps: tuple[Float[Tensor, "b c_i h_i w_i"], ...]
@@ -36,8 +36,8 @@ class VisionFeatures:
 class TokenizedText:
     """A batch of tokenized texts, padded on the right to the longest of the batch.
 
-    `offsets[b, t]` is the character range [start, end) of a token in its text, leading spaces excluded; special
-    tokens and padding have (0, 0). `unknown[b]` names the words of text b that the encoder has never seen.
+    `offsets[b, t]` is the character range [start, end) of a token in its text, leading spaces excluded;
+    special tokens and padding have (0, 0). `unknown[b]` names the words of text b never seen in training.
     """
 
     ids: Int64[Tensor, "b t"]
@@ -128,20 +128,22 @@ class Frozen(nn.Module):
 
 
 def check_divisible(images: Tensor, divisor: int) -> None:
-    """Raise `FindError` unless `images` is a batch [b, 3, h, w] whose sides are positive multiples of `divisor`."""
+    """Raise `FindError` unless `images` is a batch [b, 3, h, w] whose sides are multiples of `divisor`."""
     if images.ndim != 4 or images.shape[1] != 3:
         raise FindError(f"images must have shape [batch, 3, height, width], these have {tuple(images.shape)}")
     height, width = images.shape[-2:]
     if height % divisor or width % divisor or not height or not width:
         raise FindError(
-            f"images of {height}x{width} pixels (height x width) do not fit the vision encoder: both sides must be "
-            f"multiples of {divisor}; pad or resize them first"
+            f"images of {height}x{width} pixels (height x width) do not fit the vision encoder: both sides "
+            f"must be multiples of {divisor}; pad or resize them first"
         )
 
 
 def fingerprint(module: nn.Module) -> str:
-    """SHA-256 over the names, shapes, types and values of a module's state, so that a checkpoint of an interface can
-    tell which foundations it was made for. The same on every device."""
+    """SHA-256 over the names, shapes, types and values of a module's state; the same on every device.
+
+    By it the checkpoint of an interface can tell which foundations it was made for.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
