@@ -1,0 +1,21 @@
+"""The interface: the trainable part of FIND."""
+
+from find.interface.interface import Interface
+from find.interface.pixel_decoder import PixelDecoder
+from find.interface.prototype import Member, Prompt, Prototype, Start
+from find.interface.types import Embeddings, Group, ImageMemory, Outputs, Slots, Tokens
+
+__all__ = [
+    "Embeddings",
+    "Group",
+    "ImageMemory",
+    "Interface",
+    "Member",
+    "Outputs",
+    "PixelDecoder",
+    "Prompt",
+    "Prototype",
+    "Slots",
+    "Start",
+    "Tokens",
+]

@@ -1,0 +1,229 @@
+"""The interface: the trainable transformer that puts frozen vision and language models into one space."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from find.interface.attention import GroupState, InterfaceLayer, Pixels
+from find.interface.heads import FoundationResidual, Heads
+from find.interface.pixel_decoder import PixelDecoder
+from find.interface.positions import sine_positions
+from find.interface.prototype import Member, Prompt, Start
+from find.interface.sampler import VisualSampler
+from find.interface.types import Embeddings, Group, ImageMemory, Outputs, Tokens
+
+LEVELS = 3
+"""How many of the pixel decoder's maps the layers attend to in turn, coarse to fine."""
+
+
+class Interface(nn.Module):
+    """Everything between the frozen foundations and the answers.
+
+    Half of it never meets the other half: proposals of objects and the image query see no prompt, and the queries made
+    of words and regions see no target image. So `forward(memory, [objects])` and `forward(None, [query])` give what
+    the joint forward gives, and either may be kept.
+
+    Args:
+        pixel_decoder: turns the vision encoder's maps into levels and mask features.
+        text_width: of the language encoder's tokens.
+        width, heads, feedforward, layers: of the attention stack.
+        queries: learned queries; the last one is the image query, the others are object proposals.
+        semantic_width, mask_width: of the two output spaces.
+        region_points: samples of a region a level.
+        pooled_width: of the foundations' own whole-image and whole-sentence embeddings, if they share a space.
+    """
+
+    def __init__(
+        self,
+        *,
+        pixel_decoder: PixelDecoder,
+        text_width: int,
+        width: int = 512,
+        heads: int = 8,
+        feedforward: int = 2048,
+        layers: int = 9,
+        queries: int = 101,
+        semantic_width: int = 512,
+        region_points: int = 128,
+        pooled_width: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.pixel_decoder = pixel_decoder
+        mask_width = pixel_decoder.mask_features.out_channels
+        same_width = pixel_decoder.width == width
+        self.level_projections = nn.ModuleList(
+            nn.Identity() if same_width else nn.Linear(pixel_decoder.width, width) for _ in range(LEVELS)
+        )
+        self.level_embed = nn.Parameter(torch.randn(LEVELS, width))
+        self.sampler = VisualSampler(width=width, levels=LEVELS, points=region_points)
+        self.query_features = nn.Parameter(torch.randn(queries, width))
+        self.query_positions = nn.Parameter(torch.randn(queries, width))
+        self.text_projection = nn.Linear(text_width, width, bias=False)
+        nn.init.trunc_normal_(self.text_projection.weight, std=text_width**-0.5)
+        self.layers = nn.ModuleList(
+            InterfaceLayer(width=width, heads=heads, feedforward=feedforward) for _ in range(layers)
+        )
+        self.heads = Heads(width=width, semantic_width=semantic_width, mask_width=mask_width)
+        self.residual = (
+            FoundationResidual(pooled_width=pooled_width, semantic_width=semantic_width) if pooled_width else None
+        )
+        self.background = nn.Parameter(torch.randn(semantic_width))
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    # --- from foundations to tokens -------------------------------------------------------------------------------
+
+    def remember(
+        self, maps: Sequence[Float[Tensor, "b _ h w"]], pooled: Float[Tensor, "b v"] | None = None
+    ) -> ImageMemory:
+        """The image memory of the vision encoder's maps (fine to coarse)."""
+        pixels = self.pixel_decoder(maps)
+        shapes = tuple(tuple(level.shape[-2:]) for level in pixels.levels[:LEVELS])
+        levels = tuple(
+            projection(level.flatten(2).transpose(1, 2)) + embed
+            for level, projection, embed in zip(
+                pixels.levels[:LEVELS], self.level_projections, self.level_embed, strict=True
+            )
+        )
+        positions = tuple(
+            sine_positions(h, w, self.width, device=levels[0].device).to(levels[0].dtype) for h, w in shapes
+        )
+        # Masks are linear in the mask features, so resizing these once equals resizing every proposal's mask.
+        attention_features = tuple(
+            F.interpolate(pixels.mask_features.detach(), size=shape, mode="bilinear", align_corners=False).flatten(2)
+            for shape in shapes
+        )
+        return ImageMemory(levels, positions, shapes, pixels.mask_features, attention_features, pooled)
+
+    def words(
+        self, tokens: Float[Tensor, "b l t"], padding: Bool[Tensor, "b l"], index: Int[Tensor, "b l"] | None = None
+    ) -> Tokens:
+        """A language encoder's token features, projected to the interface's width."""
+        if index is None:
+            index = torch.full(padding.shape, -1, device=padding.device)
+        return Tokens(self.text_projection(tokens), padding, index)
+
+    def mark_regions(self, tokens: Tokens, is_region: Bool[Tensor, "b l"]) -> Tokens:
+        """Adds the image query to the placeholder words that stand for a region (to values and positions)."""
+        mark = is_region[..., None].to(tokens.values.dtype)
+        return replace(
+            tokens,
+            values=tokens.values + mark * self.query_features[-1],
+            positions=tokens.values + mark * self.query_positions[-1],
+        )
+
+    # --- the stack ------------------------------------------------------------------------------------------------
+
+    def forward(self, memory: ImageMemory | None, prompts: Sequence[Prompt], *, deep: bool = False) -> Outputs:
+        """Runs the stack for the groups of all prompts together.
+
+        Args:
+            memory: of the images; None if no prompt's group reads pixels.
+            prompts: one a task; tasks that share groups bring one prompt with the sum of their prototypes.
+            deep: also give the semantic and pixel embeddings before every layer.
+        """
+        prompt = Prompt.join(prompts)
+        members = prompt.prototype.members
+        states = {m.group: self._start(m, prompt, memory) for m in members if m.start is not Start.SAMPLES}
+        readers = [m for m in members if m.content is Group.PIXELS]
+        predicting = [m.group for m in members if m.predicts]
+        if readers and memory is None:
+            raise ValueError(f"{readers[0].group.value} read pixels, but no image memory was given")
+        updated = frozenset(states)
+        predictions: list[Embeddings] = []
+        for number, layer in enumerate(self.layers):
+            level = number % LEVELS
+            if deep:
+                predictions.append(self._predict(states, predicting))
+            pixels = (
+                self._pixels(states, readers, memory, level, predictions[-1] if deep else None) if readers else None
+            )
+            sampled = {group: _token_state(levels[level]) for group, levels in prompt.samples.items()}
+            last = number == len(self.layers) - 1
+            states = layer(states | sampled, members, pixels, frozenset(predicting) if last else updated)
+        predictions.append(self._predict(states, predicting))
+        return Outputs(tuple(predictions))
+
+    def with_foundation(
+        self, embedding: Float[Tensor, "b n d"], pooled: Float[Tensor, "b v"] | None
+    ) -> Float[Tensor, "b n d"]:
+        """A whole image's or sentence's semantic embedding, the foundation's own added where it has one."""
+        if self.residual is None or pooled is None:
+            return embedding
+        return self.residual(embedding, pooled)
+
+    def similarity(self, a: Float[Tensor, "b n d"], b: Float[Tensor, "b k d"]) -> Float[Tensor, "b n k"]:
+        """Cosines times the learned temperature, at most 100."""
+        scale = self.logit_scale.exp().clamp(max=100)
+        return scale * F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).mT
+
+    def _start(self, member: Member, prompt: Prompt, memory: ImageMemory | None) -> GroupState:
+        if member.start is Start.TOKENS:
+            return _token_state(prompt.tokens[member.group])
+        batch = memory.batch if memory is not None else next(iter(prompt.tokens.values())).values.shape[0]
+        if member.start is Start.OBJECT_QUERIES:
+            return self._learned(slice(0, -1), batch, len(self.query_features) - 1)
+        slots = prompt.slots.get(member.group)
+        if slots is None:
+            return self._learned(slice(-1, None), batch, 1)
+        state = self._learned(slice(-1, None), batch, slots.padding.shape[1])
+        return replace(state, padding=slots.padding, index=slots.index)
+
+    def _learned(self, rows: slice, batch: int, members: int) -> GroupState:
+        return GroupState(
+            self.query_features[rows].expand(batch, members, -1), self.query_positions[rows].expand(batch, members, -1)
+        )
+
+    def _predict(self, states: dict[Group, GroupState], groups: Sequence[Group]) -> Embeddings:
+        sizes = [states[group].values.shape[1] for group in groups]
+        x = self.heads.norm(torch.cat([states[group].values for group in groups], dim=1))
+        semantic = self.heads.semantic(x).split(sizes, dim=1)
+        pixel = self.heads.pixel(x).split(sizes, dim=1)
+        return Embeddings(dict(zip(groups, semantic, strict=True)), dict(zip(groups, pixel, strict=True)))
+
+    def _pixels(
+        self,
+        states: dict[Group, GroupState],
+        readers: Sequence[Member],
+        memory: ImageMemory,
+        level: int,
+        prediction: Embeddings | None,
+    ) -> Pixels:
+        """The level to read; a masked row sees the pixels inside its own predicted mask, all of them if it has none."""
+        return Pixels(
+            memory.levels[level],
+            memory.positions[level],
+            self._visible(states, readers, memory.attention_features[level], prediction),
+        )
+
+    @torch.no_grad()
+    def _visible(
+        self,
+        states: dict[Group, GroupState],
+        readers: Sequence[Member],
+        features: Float[Tensor, "b m p"],
+        prediction: Embeddings | None,
+    ) -> Bool[Tensor, "b n p"]:
+        rows = []
+        for member in readers:
+            if not member.masked:
+                values = states[member.group].values
+                rows.append(torch.ones((*values.shape[:2], features.shape[2]), dtype=torch.bool, device=values.device))
+                continue
+            if prediction is not None:
+                pixel = prediction.pixel[member.group]
+            else:
+                pixel = self.heads.pixel(self.heads.norm(states[member.group].values))
+            inside = pixel @ features >= 0
+            rows.append(inside | ~inside.any(dim=-1, keepdim=True))
+        return torch.cat(rows, dim=1)
+
+
+def _token_state(tokens: Tokens) -> GroupState:
+    positions = tokens.values.detach() if tokens.positions is None else tokens.positions
+    return GroupState(tokens.values, positions, tokens.padding, tokens.index)

@@ -1,0 +1,111 @@
+"""What travels through the interface: groups of tokens, image memories, prompts' tensors, and the two embeddings.
+
+Shape legend, used in the whole package:
+    b batch · n members of a group · l text or visual tokens · c interface width · d semantic width · m mask width
+    h, w rows and columns of a map · p pixels of a flattened map · e entities · r regions · t texts
+    s segments · q queries
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+class Group(Enum):
+    """A named set of tokens in the stack (design: proposals, queries, tokens); PIXELS stands for the image memory."""
+
+    PIXELS = "pixels"
+    # proposals: learned, look at the image, become masks
+    OBJECT = "object proposals"
+    GROUNDING = "grounding proposals"
+    SEGMENT = "segment proposals"
+    ENTITY = "entity proposals"
+    # queries: what proposals and images are compared with
+    IMAGE = "image query"
+    CAPTION = "caption query"
+    DESCRIPTION = "description queries"
+    SPATIAL = "spatial queries"
+    INTERLEAVED = "interleaved query"
+    INTERLEAVED_ENTITY = "entity queries"
+    # tokens: words, and visual features sampled under a region
+    CAPTION_TOKENS = "caption tokens"
+    DESCRIPTION_TOKENS = "description tokens"
+    SPATIAL_TOKENS = "spatial tokens"
+    REGION_TOKENS = "region tokens"
+    INTERLEAVED_TOKENS = "interleaved tokens"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A padded batch of token sequences.
+
+    `index` says which text, region or entity a token belongs to (-1: none); attention "by index" compares it.
+    `positions` are added to `values` in attention's queries and keys; without them, a detached copy of `values` is.
+    """
+
+    values: Float[Tensor, "b l c"]
+    padding: Bool[Tensor, "b l"]
+    index: Int[Tensor, "b l"]
+    positions: Float[Tensor, "b l c"] | None = None
+
+    @staticmethod
+    def concatenate(parts: "list[Tokens]") -> "Tokens":
+        """Joins sequences of the same batch along their length."""
+        return Tokens(
+            torch.cat([part.values for part in parts], dim=1),
+            torch.cat([part.padding for part in parts], dim=1),
+            torch.cat([part.index for part in parts], dim=1),
+        )
+
+
+@dataclass(frozen=True)
+class Slots:
+    """How many queries of a group each batch row asks for: `index` is what each reads, padding marks unused ones."""
+
+    index: Int[Tensor, "b n"]
+    padding: Bool[Tensor, "b n"]
+
+    @staticmethod
+    def of(padding: Bool[Tensor, "b n"]) -> "Slots":
+        """Query number k reads the tokens of index k."""
+        number = torch.arange(padding.shape[1], device=padding.device)
+        return Slots(number.expand_as(padding), padding)
+
+
+@dataclass(frozen=True)
+class ImageMemory:
+    """What the interface keeps of an image: three levels to attend to (coarse to fine) and a map to draw masks on."""
+
+    levels: tuple[Float[Tensor, "b p c"], ...]
+    positions: tuple[Float[Tensor, "p c"], ...]
+    shapes: tuple[tuple[int, int], ...]
+    mask_features: Float[Tensor, "b m h w"]
+    attention_features: tuple[Float[Tensor, "b m p"], ...]  # mask_features at the size of each level
+    pooled: Float[Tensor, "b v"] | None  # the vision encoder's own image embedding, where it has one
+
+    @property
+    def batch(self) -> int:
+        return self.mask_features.shape[0]
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """One prediction: each group's embedding in the semantic space (for matching) and the pixel space (for masks)."""
+
+    semantic: dict[Group, Float[Tensor, "b n d"]]
+    pixel: dict[Group, Float[Tensor, "b n m"]]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The predictions of a forward, the final one last; before it, if asked for, those of the initial queries and of
+    every layer but the last (for deep supervision)."""
+
+    layers: tuple[Embeddings, ...]
+
+    @property
+    def final(self) -> Embeddings:
+        return self.layers[-1]

@@ -1,0 +1,157 @@
+"""Generic segmentation: object proposals matched with class queries give panoptic, instance and semantic masks."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from find.interface import Group, Interface, Member, Prompt, Prototype, Start
+from find.tasks.losses import binary_cross_entropy, dice
+from find.tasks.prompted import SegmentationLosses, gather_rows
+
+PROTOTYPE = Prototype(
+    (
+        Member(Group.OBJECT, Start.OBJECT_QUERIES, content=Group.PIXELS, masked=True, condition=(Group.OBJECT,)),
+        Member(Group.IMAGE, Start.IMAGE_QUERY, content=Group.PIXELS, condition=(Group.IMAGE,)),
+    )
+)
+BACKGROUND_WEIGHT = 0.1
+"""Weight of unmatched proposals in the class loss (DETR)."""
+
+
+def prompt() -> Prompt:
+    """Objects and the image as a whole; needs nothing but the image."""
+    return Prompt(PROTOTYPE)
+
+
+def class_logits(
+    interface: Interface, objects: Float[Tensor, "b n d"], classes: Float[Tensor, "k d"]
+) -> Float[Tensor, "b n k+1"]:
+    """Similarity of each object with each class embedding; the last column is the background."""
+    bank = torch.cat([classes, interface.background[None].to(classes.dtype)])
+    return interface.similarity(objects, bank[None].expand(len(objects), -1, -1))
+
+
+def class_cost(logits: Float[Tensor, "b n k+1"], labels: Int[Tensor, "b s"]) -> Float[Tensor, "b n s"]:
+    """Minus the probability of each target's class (labels of padding may be anything)."""
+    wanted = labels.clamp(min=0)[:, None].expand(-1, logits.shape[1], -1)
+    return -logits.softmax(dim=-1).gather(2, wanted)
+
+
+def losses(
+    logits: Float[Tensor, "b n k+1"],
+    masks: Float[Tensor, "b n p"],
+    targets: Float[Tensor, "b s p"],
+    labels: Int[Tensor, "b s"],
+    assigned: Int[Tensor, "b s"],
+) -> SegmentationLosses:
+    """Class loss over all proposals, mask losses over matched pairs; label -1 is padding."""
+    valid = labels >= 0
+    background = logits.shape[-1] - 1
+    wanted = torch.full(logits.shape[:2], background, device=logits.device)
+    rows = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
+    wanted[rows[valid], assigned[valid]] = labels[valid]
+    weight = logits.new_ones(background + 1)
+    weight[background] = BACKGROUND_WEIGHT
+    chosen = gather_rows(masks, assigned)
+    count = valid.sum().clamp(min=1)
+    return SegmentationLosses(
+        ce=F.cross_entropy(logits.transpose(1, 2), wanted, weight=weight),
+        bce=(binary_cross_entropy(chosen, targets) * valid).sum() / count,
+        dice=(dice(chosen, targets) * valid).sum() / count,
+    )
+
+
+@dataclass(frozen=True)
+class PanopticSettings:
+    """When a proposal becomes a segment (Mask2Former's inference).
+
+    Args:
+        score: least class probability.
+        overlap: least share of its own mask that it wins from the others.
+    """
+
+    score: float = 0.8
+    overlap: float = 0.8
+
+
+@dataclass(frozen=True)
+class PanopticSegments:
+    """A panoptic answer: the segment of each pixel (0: none, k: segment k - 1), and each segment's label and score."""
+
+    segment_map: Int[Tensor, "H W"]
+    labels: list[int]
+    scores: list[float]
+
+
+def panoptic(
+    logits: Float[Tensor, "n k+1"],
+    masks: Float[Tensor, "n H W"],
+    is_thing: Bool[Tensor, " k"],
+    settings: PanopticSettings,
+) -> PanopticSegments:
+    """Merges one image's proposals into a panoptic map.
+
+    Each pixel goes to the kept proposal with the largest score x mask probability; a proposal that keeps too little of
+    its own mask is dropped; stuff of one class becomes one segment.
+    """
+    score, label = logits.softmax(dim=-1).max(dim=-1)
+    keep = (label < logits.shape[-1] - 1) & (score > settings.score)
+    segment_map = torch.zeros(masks.shape[-2:], dtype=torch.int32, device=masks.device)
+    labels: list[int] = []
+    scores: list[float] = []
+    if not keep.any():
+        return PanopticSegments(segment_map, labels, scores)
+    score, label, probability = score[keep], label[keep], masks[keep].sigmoid()
+    number = torch.arange(len(score), device=masks.device)[:, None, None]
+    own = probability >= 0.5
+    won = (score[:, None, None] * probability).argmax(dim=0) == number
+    own_area, won_area = own.sum((1, 2)), won.sum((1, 2))
+    final = won & own
+    good = (own_area > 0) & (won_area / own_area.clamp(min=1) >= settings.overlap) & (final.sum((1, 2)) > 0)
+    stuff: dict[int, int] = {}
+    for k, (is_good, category, value) in enumerate(zip(good.tolist(), label.tolist(), score.tolist(), strict=True)):
+        if not is_good:
+            continue
+        if not is_thing[category] and category in stuff:
+            segment_map[final[k]] = stuff[category]
+            continue
+        labels.append(category)
+        scores.append(value)
+        segment_map[final[k]] = len(labels)
+        if not is_thing[category]:
+            stuff[category] = len(labels)
+    return PanopticSegments(segment_map, labels, scores)
+
+
+def semantic(logits: Float[Tensor, "n k+1"], masks: Float[Tensor, "n H W"]) -> Float[Tensor, "k H W"]:
+    """Each class's evidence at each pixel: sum over proposals of class probability x mask probability."""
+    return torch.einsum("nk,nhw->khw", logits.softmax(dim=-1)[:, :-1], masks.sigmoid())
+
+
+@dataclass(frozen=True)
+class Instances:
+    """Scored instance masks of one image, best first."""
+
+    masks: Bool[Tensor, "i H W"]
+    labels: Int[Tensor, " i"]
+    scores: Float[Tensor, " i"]
+
+
+def instances(
+    logits: Float[Tensor, "n k+1"], masks: Float[Tensor, "n H W"], is_thing: Bool[Tensor, " k"], *, limit: int = 100
+) -> Instances:
+    """The best (proposal, thing class) pairs; score = class probability x mean mask probability inside the mask."""
+    probability = logits.softmax(dim=-1)[:, :-1] * is_thing
+    scores, place = probability.flatten().topk(min(limit, probability.numel()))
+    kept = scores > 0
+    scores, place = scores[kept], place[kept]
+    proposal, label = place // probability.shape[1], place % probability.shape[1]
+    inside = masks > 0
+    quality = (masks.sigmoid() * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
+    scores = scores * quality[proposal]
+    order = scores.argsort(descending=True)
+    order = order[scores[order] > 0]
+    return Instances(inside[proposal[order]], label[order], scores[order])

@@ -1,0 +1,49 @@
+"""Losses of masks and of embeddings, each for one pair and for all pairs (Mask2Former, 3.3; reference section 11)."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+def binary_cross_entropy(logits: Float[Tensor, "... p"], targets: Float[Tensor, "... p"]) -> Float[Tensor, "..."]:
+    """Mean over the points."""
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=-1)
+
+
+def dice(logits: Float[Tensor, "... p"], targets: Float[Tensor, "... p"]) -> Float[Tensor, "..."]:
+    """1 - (2 sum(s t) + 1) / (sum(s) + sum(t) + 1), with s the sigmoid of the logits."""
+    s = logits.sigmoid()
+    return 1 - (2 * (s * targets).sum(-1) + 1) / (s.sum(-1) + targets.sum(-1) + 1)
+
+
+def pairwise_binary_cross_entropy(
+    logits: Float[Tensor, "b n p"], targets: Float[Tensor, "b t p"]
+) -> Float[Tensor, "b n t"]:
+    """`binary_cross_entropy` of every prediction with every target: softplus(x) - x t, summed as matrix products."""
+    return (F.softplus(logits).sum(-1)[..., None] - logits @ targets.mT) / logits.shape[-1]
+
+
+def pairwise_dice(logits: Float[Tensor, "b n p"], targets: Float[Tensor, "b t p"]) -> Float[Tensor, "b n t"]:
+    """`dice` of every prediction with every target."""
+    s = logits.sigmoid()
+    return 1 - (2 * s @ targets.mT + 1) / (s.sum(-1)[..., None] + targets.sum(-1)[:, None] + 1)
+
+
+def masked_mean(values: Float[Tensor, "..."], valid: Bool[Tensor, "..."]) -> Float[Tensor, ""]:
+    """Mean of the valid values; 0, with a gradient of 0, where there is none."""
+    return torch.where(valid, values, 0.0).sum() / valid.sum().clamp(min=1)
+
+
+def assignment_cross_entropy(
+    scores: Float[Tensor, "b n t"], assigned: Int[Tensor, "b t"], valid: Bool[Tensor, "b t"]
+) -> Float[Tensor, ""]:
+    """Cross entropy over the proposals, of each target's assigned proposal, averaged over valid targets."""
+    log_probability = scores.log_softmax(dim=1).gather(1, assigned[:, None])[:, 0]
+    return masked_mean(-log_probability, valid)
+
+
+def contrastive(similarity: Float[Tensor, "q i"]) -> Float[Tensor, ""]:
+    """Symmetric InfoNCE of a square matrix whose diagonal holds the true pairs (CLIP)."""
+    target = torch.arange(len(similarity), device=similarity.device)
+    return 0.5 * (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.mT, target))

@@ -1,0 +1,54 @@
+"""Hungarian matching of proposals with targets: costs of all tasks and layers leave the device in one transfer."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from find.errors import FindError
+from find.tasks.losses import pairwise_binary_cross_entropy, pairwise_dice
+
+CLASS_COST, BCE_COST, DICE_COST = 2.0, 5.0, 5.0
+"""Weights of the three costs, for every task (Mask2Former; reference section 11)."""
+
+
+def matching_cost(
+    class_cost: Float[Tensor, "b n t"], logits: Float[Tensor, "b n p"], targets: Float[Tensor, "b t p"]
+) -> Float[Tensor, "b n t"]:
+    """Weighted sum of the class cost and the two mask costs."""
+    masks = BCE_COST * pairwise_binary_cross_entropy(logits, targets) + DICE_COST * pairwise_dice(logits, targets)
+    return CLASS_COST * class_cost + masks
+
+
+def hungarian(
+    costs: Sequence[Float[Tensor, "b n _"]], valid: Sequence[Bool[Tensor, "b _"]]
+) -> list[Int[Tensor, "b _"]]:
+    """For each cost tensor, the proposal assigned to each target (0 at targets that are not valid).
+
+    Raises:
+        FindError: a cost is not a number, or an image has more targets than there are proposals.
+    """
+    sizes = [cost.shape for cost in costs]
+    together = torch.cat([cost.detach().float().flatten() for cost in costs]).cpu()
+    flags = torch.cat([v.flatten() for v in valid]).cpu().split([v.numel() for v in valid])
+    assigned = []
+    for flat, size, flag in zip(together.split([s.numel() for s in sizes]), sizes, flags, strict=True):
+        batch, proposals, targets = size
+        result = torch.zeros(batch, targets, dtype=torch.long)
+        for row, (cost, use) in enumerate(zip(flat.view(size), flag.view(batch, targets), strict=True)):
+            columns = use.nonzero()[:, 0]
+            if len(columns) > proposals:
+                raise FindError(
+                    f"image {row} of the batch has {len(columns)} targets for {proposals} proposals; "
+                    "build the interface with more queries or keep fewer targets an image"
+                )
+            picked = cost[:, columns]
+            if not picked.isfinite().all():
+                raise FindError("a matching cost is NaN or infinite: the forward diverged; lower the learning rate")
+            rows, cols = linear_sum_assignment(picked.numpy())
+            result[row, columns[torch.from_numpy(cols)]] = torch.from_numpy(rows)
+        assigned.append(result)
+    device = costs[0].device
+    return [result.to(device, non_blocking=True) for result in assigned]

@@ -1,0 +1,74 @@
+"""Where masks are compared: the mask features and the target masks at the same places, as flat vectors.
+
+Mask logits are linear in the mask features, so features are sampled first and the dot product taken after: no loss
+ever needs the full-resolution logits of all queries.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class MaskPoints:
+    """`p` places of each image: the features there and the share that each of its `s` segments covers there."""
+
+    features: Float[Tensor, "b m p"]
+    segments: Float[Tensor, "b s p"]
+
+
+class MaskSampling(Protocol):
+    """Chooses the places. `segments` maps every pixel to its segment's index, -1 for void; `count` is `s`."""
+
+    def __call__(
+        self, features: Float[Tensor, "b m h w"], segments: Int[Tensor, "b H W"], count: int
+    ) -> MaskPoints: ...
+
+
+class EveryPlace:
+    """All places of the mask features; a target is the share of the place's area that the segment covers."""
+
+    def __call__(self, features: Float[Tensor, "b m h w"], segments: Int[Tensor, "b H W"], count: int) -> MaskPoints:
+        number = torch.arange(count, device=segments.device, dtype=segments.dtype)
+        covered = (segments[:, None] == number[:, None, None]).to(torch.float32)
+        targets = F.adaptive_avg_pool2d(covered, features.shape[-2:])
+        return MaskPoints(features.flatten(2), targets.flatten(2))
+
+
+class RandomPoints:
+    """Uniform random points, bilinear in features and targets (PointRend; Mask2Former uses 12544 an image).
+
+    Args:
+        points: of each image, shared by all of its masks.
+        generator: None draws from torch's global generator.
+    """
+
+    def __init__(self, points: int, generator: torch.Generator | None = None) -> None:
+        self.points = points
+        self.generator = generator
+
+    def __call__(self, features: Float[Tensor, "b m h w"], segments: Int[Tensor, "b H W"], count: int) -> MaskPoints:
+        xy = torch.rand(len(features), self.points, 2, generator=self.generator, device=features.device)
+        sampled = F.grid_sample(features, (2 * xy - 1).to(features.dtype)[:, None], align_corners=False)[:, :, 0]
+        return MaskPoints(sampled, segments_at(segments, xy, count))
+
+
+def segments_at(segments: Int[Tensor, "b H W"], xy: Float[Tensor, "b p 2"], count: int) -> Float[Tensor, "b s p"]:
+    """Bilinear samples of every segment's mask at (x, y) in [0, 1], zero outside, without building the masks."""
+    height, width = segments.shape[-2:]
+    x, y = xy[..., 0] * width - 0.5, xy[..., 1] * height - 0.5
+    left, top = x.floor().long(), y.floor().long()
+    covered = xy.new_zeros(len(xy), count + 1, xy.shape[1])
+    flat = segments.flatten(1).long()
+    for row, column in ((top, left), (top, left + 1), (top + 1, left), (top + 1, left + 1)):
+        weight = (1 - (x - column).abs()) * (1 - (y - row).abs())
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+        segment = flat.gather(1, place)
+        segment = torch.where(inside & (segment >= 0), segment, count)  # the last row collects void and outside
+        covered.scatter_add_(1, segment[:, None], weight[:, None])
+    return covered[:, :count]

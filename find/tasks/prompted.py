@@ -1,0 +1,78 @@
+"""What the three prompted segmentation tasks share: each prompt is matched with one proposal, which is its mask."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from find.interface import Embeddings, Group, Interface
+from find.tasks.losses import assignment_cross_entropy, binary_cross_entropy, dice, masked_mean
+
+
+class Space(Enum):
+    """Where proposals and queries are compared."""
+
+    SEMANTIC = "semantic"
+    PIXEL = "pixel"
+
+
+@dataclass(frozen=True)
+class PromptedTask:
+    """Proposals compared with queries in one space.
+
+    Args:
+        name: in logs.
+        proposals, queries: the two groups.
+        space: in which they are compared.
+    """
+
+    name: str
+    proposals: Group
+    queries: Group
+    space: Space
+
+    def scores(self, interface: Interface, embeddings: Embeddings) -> Float[Tensor, "b n t"]:
+        """Logits over the proposals of each query."""
+        space = embeddings.semantic if self.space is Space.SEMANTIC else embeddings.pixel
+        return interface.similarity(space[self.proposals], space[self.queries])
+
+
+@dataclass(frozen=True)
+class SegmentationLosses:
+    """Of one task at one layer, unweighted."""
+
+    ce: Float[Tensor, ""]
+    bce: Float[Tensor, ""]
+    dice: Float[Tensor, ""]
+
+
+def gather_rows(x: Float[Tensor, "b n c"], index: Int[Tensor, "b t"]) -> Float[Tensor, "b t c"]:
+    """The rows that `index` names."""
+    return x.gather(1, index[..., None].expand(-1, -1, x.shape[2]))
+
+
+def prompted_losses(
+    scores: Float[Tensor, "b n t"],
+    logits: Float[Tensor, "b n p"],
+    targets: Float[Tensor, "b t p"],
+    assigned: Int[Tensor, "b t"],
+    valid: Bool[Tensor, "b t"],
+) -> SegmentationLosses:
+    """Cross entropy of the assigned proposal, and its mask losses; means over valid targets."""
+    chosen = gather_rows(logits, assigned)
+    return SegmentationLosses(
+        ce=assignment_cross_entropy(scores, assigned, valid),
+        bce=masked_mean(binary_cross_entropy(chosen, targets), valid),
+        dice=masked_mean(dice(chosen, targets), valid),
+    )
+
+
+def best_masks(
+    scores: Float[Tensor, "b n t"], pixel: Float[Tensor, "b n m"], mask_features: Float[Tensor, "b m h w"]
+) -> tuple[Float[Tensor, "b t h w"], Float[Tensor, "b t"]]:
+    """Each query's best proposal: its mask logits, and the probability with which it was chosen."""
+    probability, chosen = scores.softmax(dim=1).max(dim=1)
+    logits = torch.einsum("btm,bmhw->bthw", gather_rows(pixel, chosen), mask_features)
+    return logits, probability
