@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias, Union
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from find.errors import FindError
 
@@ -36,21 +36,19 @@ def read_image(image: ImageLike | BinaryIO, *, name: str | None = None) -> np.nd
         return _from_array(image, name)
     if isinstance(image, Image.Image):
         return _from_pil(image, name)
-    if isinstance(image, (str, os.PathLike)):
-        path = Path(image)
-        if not path.exists():
-            raise FindError(f"{name}: no such image file (looked in {path.parent.resolve()})")
-        if not path.is_file():
-            raise FindError(f"{name}: this is a folder, an image file is needed")
-    elif not hasattr(image, "read"):
-        raise FindError(f"{name}: an image is a path, a PIL image or a uint8 array [H, W, 3]")
-    try:
-        with Image.open(image) as opened:
-            return _from_pil(opened, name)
-    except FindError:
-        raise
-    except Exception as error:  # PIL's decoders raise many types for broken headers
-        raise FindError(f"{name}: not an image that can be read ({_reason(error)})") from error
+    with _open(image, name) as opened:
+        return _from_pil(opened, name)
+
+
+def read_size(image: ImageLike, *, name: str | None = None) -> tuple[int, int]:
+    """(height, width) that `read_image` would give; of a file only the header is read. Raises as it does."""
+    name = name or image_name(image)
+    if isinstance(image, np.ndarray):
+        return _from_array(image, name).shape[:2]
+    if isinstance(image, Image.Image):
+        return _upright_size(image, name)
+    with _open(image, name) as opened:
+        return _upright_size(opened, name)
 
 
 def image_name(image: ImageLike | BinaryIO) -> str:
@@ -64,15 +62,38 @@ def image_name(image: ImageLike | BinaryIO) -> str:
     return str(getattr(image, "name", None) or type(image).__name__)
 
 
+def _open(image: str | os.PathLike[str] | BinaryIO, name: str) -> Image.Image:
+    if isinstance(image, (str, os.PathLike)):
+        path = Path(image)
+        if not path.exists():
+            raise FindError(f"{name}: no such image file (looked in {path.parent.resolve()})")
+        if not path.is_file():
+            raise FindError(f"{name}: this is a folder, an image file is needed")
+    elif not hasattr(image, "read"):
+        raise FindError(f"{name}: an image is a path, a PIL image or a uint8 array [H, W, 3]")
+    try:
+        return Image.open(image)
+    except Exception as error:  # PIL's decoders raise many types for broken headers
+        raise FindError(f"{name}: not an image that can be read ({_reason(error)})") from error
+
+
 def _from_pil(image: Image.Image, name: str) -> np.ndarray:
     try:
         image.load()
         pixels = np.array(_to_rgb(ImageOps.exif_transpose(image), name))
     except FindError:
         raise
-    except Exception as error:  # see read_image
+    except Exception as error:  # see _open
         raise FindError(f"{name}: the image is broken or truncated ({_reason(error)})") from error
     return _not_empty(pixels, name)
+
+
+def _upright_size(image: Image.Image, name: str) -> tuple[int, int]:
+    try:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)  # a quarter turn
+    except Exception as error:  # see _open
+        raise FindError(f"{name}: the image's EXIF data is broken ({_reason(error)})") from error
+    return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:

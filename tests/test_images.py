@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from find.errors import FindError
-from find.images import read_image
+from find.images import read_image, read_size
 
 
 @pytest.fixture
@@ -41,6 +41,8 @@ def test_exif_orientation_turns_the_photo_upright(orientation, tmp_path):
     exif[0x0112] = orientation
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.jpg", exif=exif, quality=100)
     np.testing.assert_allclose(read_image(tmp_path / "a.jpg"), upright, atol=12)
+    assert read_size(tmp_path / "a.jpg") == upright.shape[:2]
+    assert read_size(Image.open(tmp_path / "a.jpg")) == upright.shape[:2]
 
 
 def test_gray_becomes_three_equal_channels():
