@@ -1,0 +1,128 @@
+"""COCO's mask average precision for the thing classes of a folder, computed by faster-coco-eval."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+from faster_coco_eval.core import mask as rle
+from jaxtyping import Bool
+
+from find.errors import FindError
+
+
+@dataclass(frozen=True)
+class InstanceScores:
+    """COCO's average precision of masks, fractions (0 to 1); None where there is nothing of that size."""
+
+    ap: float | None  # mean over IoU 0.50, 0.55 .. 0.95
+    ap50: float | None
+    ap75: float | None
+    small: float | None  # below 32 x 32 pixels
+    medium: float | None
+    large: float | None  # above 96 x 96 pixels
+
+
+def mask_ap(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> InstanceScores:
+    """Average precision of `results` (COCO's result format) against `ground_truth` (COCO's instances format).
+
+    Raises:
+        FindError: a result is of an image or a category that the ground truth does not have.
+    """
+    images = {image["id"] for image in ground_truth["images"]}
+    categories = {category["id"] for category in ground_truth["categories"]}
+    for result in results:
+        if result["image_id"] not in images:
+            raise FindError(f"an instance result is of image {result['image_id']}, which is not evaluated")
+        if result["category_id"] not in categories:
+            raise FindError(
+                f"an instance result of image {result['image_id']} has the unknown category {result['category_id']}"
+            )
+    if not any(not annotation["iscrowd"] for annotation in ground_truth["annotations"]):
+        return InstanceScores(ap=None, ap50=None, ap75=None, small=None, medium=None, large=None)
+    if not results:
+        return InstanceScores(ap=0.0, ap50=0.0, ap75=0.0, small=0.0, medium=0.0, large=0.0)
+    truth = COCO(dict(ground_truth), use_deepcopy=True)
+    evaluation = COCOeval_faster(truth, truth.loadRes([dict(result) for result in results]), "segm")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    ap, ap50, ap75, small, medium, large = (None if v < 0 else float(v) for v in evaluation.stats[:6])
+    return InstanceScores(ap=ap, ap50=ap50, ap75=ap75, small=small, medium=medium, large=large)
+
+
+def instance_results(
+    *, image_id: int, masks: Bool[np.ndarray, "n h w"], category_ids: Sequence[int], scores: Sequence[float]
+) -> list[dict[str, Any]]:
+    """One image's predicted instances in COCO's result format (masks as compressed RLE)."""
+    return [
+        {
+            "image_id": image_id,
+            "category_id": int(category),
+            "score": float(score),
+            "segmentation": encode(mask),
+        }
+        for mask, category, score in zip(masks, category_ids, scores, strict=True)
+    ]
+
+
+def instances_from_file(
+    content: Mapping[str, Any], image_ids: Collection[int], category_ids: Collection[int]
+) -> dict[str, Any]:
+    """The part of a COCO instances file that is about some images.
+
+    Raises:
+        FindError: an annotation has a category that the folder's panoptic categories do not hold as a thing.
+    """
+    wanted, known = set(image_ids), set(category_ids)
+    annotations = [a for a in content["annotations"] if a["image_id"] in wanted]
+    for annotation in annotations:
+        if annotation["category_id"] not in known:
+            raise FindError(
+                f"instance annotation {annotation['id']} has category {annotation['category_id']}, "
+                "which is no thing category of the panoptic file; the two files must number categories alike"
+            )
+    return {
+        "images": [image for image in content["images"] if image["id"] in wanted],
+        "annotations": [{**a, "iscrowd": int(a.get("iscrowd", 0))} for a in annotations],
+        "categories": [{"id": category, "name": str(category)} for category in sorted(known)],
+    }
+
+
+def instances_from_maps(
+    maps: Sequence[tuple[int, np.ndarray, Mapping[int, int], Collection[int]]], category_ids: Collection[int]
+) -> dict[str, Any]:
+    """COCO instances made of panoptic maps, for folders without an instances file.
+
+    `maps` holds, for each image, its id, its segment map [h, w], the category id of each of its thing segments and
+    the ids of those among them that are crowd regions.
+    """
+    images, annotations = [], []
+    for image_id, segment_map, categories, crowd in maps:
+        height, width = segment_map.shape
+        images.append({"id": image_id, "height": height, "width": width})
+        for segment, category in categories.items():
+            encoded = encode(segment_map == segment)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": category,
+                    "segmentation": encoded,
+                    "area": int(rle.area(encoded)),
+                    "bbox": [float(value) for value in rle.toBbox(encoded)],
+                    "iscrowd": int(segment in crowd),
+                }
+            )
+    categories = [{"id": category, "name": str(category)} for category in sorted(category_ids)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def encode(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
+    """A mask as COCO's compressed run-length code, which JSON can hold."""
+    encoded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
+    counts = encoded["counts"]
+    return {"size": list(encoded["size"]), "counts": counts.decode() if isinstance(counts, bytes) else counts}
