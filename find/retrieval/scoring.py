@@ -42,10 +42,10 @@ def late_interaction(
 
     ``cos(image, query) + entity_weight * mean over entities of max over objects of cos(object, entity)``
 
-    All vectors have unit length. A query without entities has the sentence term only. `entity_padding` is True
-    where a row of `entities` is padding. Works in the precision of `queries`; images may be stored in less.
-    Differentiable. The similarities of entities with objects are made in chunks of at most `max_elements`
-    elements (one query with one image at least).
+    All vectors have unit length. A query without entities has the sentence term only. `entity_padding` is
+    True where a row of `entities` is padding. Works in the precision of `queries`; images may be stored in
+    less. Differentiable. The similarities of entities with objects are made in chunks of at most
+    `max_elements` elements (one query with one image at least).
     """
     sentence = queries @ images.to(queries.dtype).T
     q, e = entity_padding.shape
