@@ -1,0 +1,44 @@
+"""One fault of a data set, told alike by the reader (which stops or leaves the item out) and by `findvl data check`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from find.errors import FindError
+
+
+class Severity(str, Enum):
+    """`ERROR`: something cannot be used. `WARNING`: usable, but worth a look."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """What is wrong, where, and how to mend it.
+
+    `kind` groups faults for counting. `stops` says whether the reader refuses the data set because of it;
+    otherwise it leaves the item out (or takes it as it is) and counts it.
+    """
+
+    severity: Severity
+    kind: str
+    file: str
+    item: str
+    message: str
+    mend: str
+    stops: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.file}, {self.item}: {self.message}. {self.mend}."
+
+    def error(self) -> FindError:
+        return FindError(str(self))
+
+
+Report: TypeAlias = Callable[[Anomaly], None]
+"""Where a parser tells its anomalies; it may raise."""

@@ -1,0 +1,261 @@
+"""One split of a data set in COCO's panoptic layout, with captions, FIND-Bench sentences and referring expressions."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from find.data.anomaly import Anomaly, Severity
+from find.data.find_bench import read_expressions, read_sentences
+from find.data.panoptic import PanopticTable, decode_segment_map, segment_index
+from find.data.records import malformed, read_json, whole_number
+from find.data.sample import Category, Expression, Sample, Segment, Sentence
+from find.data.source import FileSource, open_source
+from find.errors import FindError
+from find.images import read_image
+
+T = TypeVar("T", Sentence, Expression)
+
+AUTO = "auto"
+
+
+class CocoFolder:
+    """The images of one split, read lazily; everything that is written about them, read at once.
+
+    ::
+
+        root/{split}/*.jpg                 or root/{split}.zip
+        root/panoptic_{split}/*.png        or root/panoptic_{split}.zip, or either inside annotations/
+        root/annotations/panoptic_{split}.json
+        root/annotations/captions_{split}.json      where there is one
+        root/annotations/entity_{split}.json        where there is one (`entities="auto"`)
+        root/annotations/referring_{split}.json     where there is one
+
+    Instances may be forked and pickled: no file stays open. Items that cannot be used but do not harm the rest
+    (a phrase whose annotation id is unknown or a crowd region, say) are left out, counted in `skipped` by kind,
+    and told in one warning.
+
+    Args:
+        root: the folder that holds annotations/.
+        split: for example "val2017".
+        entities: which sentences to read: a file's name without .json ("entity_val2017_long",
+            "interleave_val2017"), "auto" for entity_{split} if it is there, None for no sentences.
+
+    Raises:
+        FindError: a folder or file is missing or cannot be read, or its annotations contradict themselves
+            (see `findvl data check`).
+    """
+
+    def __init__(self, root: str | Path, split: str, *, entities: str | None = AUTO) -> None:
+        self.root = Path(root)
+        self.split = split
+        self.annotations = annotations_folder(self.root)
+        self.skipped: Counter[str] = Counter()
+        self.table = PanopticTable.read(self.annotations / f"panoptic_{split}.json", self._refuse_or_skip)
+        self.images: FileSource = open_images(self.root, split)
+        self.maps: FileSource = open_maps(self.root, split)
+        captions = self.annotations / f"captions_{split}.json"
+        self._captions = read_captions(captions, self.table, self._refuse_or_skip) if captions.exists() else {}
+        referring = self.annotations / f"referring_{split}.json"
+        expressions = read_expressions(referring, self.table, self._refuse_or_skip) if referring.exists() else []
+        self.expressions: tuple[Expression, ...] = tuple(expressions)
+        self.sentences: tuple[Sentence, ...] = self._read_sentences(entities)
+        self._sentences_of = _by_image(self.sentences)
+        self._expressions_of = _by_image(self.expressions)
+        if self.skipped:
+            summary = ", ".join(f"{kind}: {count}" for kind, count in sorted(self.skipped.items()))
+            warnings.warn(
+                f"{self.root} {split}: left out or doubtful: {summary}. "
+                f"`findvl data check {self.root} --split {split}` lists each.",
+                stacklevel=2,
+            )
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """The panoptic classes; `categories[i].index == i`."""
+        return self.table.categories
+
+    @property
+    def image_ids(self) -> tuple[int, ...]:
+        return self.table.image_ids
+
+    def __len__(self) -> int:
+        return len(self.table.image_ids)
+
+    def __getitem__(self, position: int) -> Sample:
+        """The image at `position` with all that is known about it."""
+        image, segment_map = self.image_at(position), self.segment_map_at(position)
+        if image.shape[:2] != segment_map.shape:
+            raise FindError(
+                f"{self._map_name(position)}: the segments are {_size_text(segment_map)} but the image "
+                f"{self._image_name(position)} is {_size_text(image)}. Write the PNG for this image again."
+            )
+        return self.assemble(position, image, segment_map)
+
+    def assemble(self, position: int, image: np.ndarray, segment_map: np.ndarray) -> Sample:
+        """The sample of `position` around pixels that were read before."""
+        image_id = self.table.image_ids[position]
+        return Sample(
+            image_id=image_id,
+            file_name=self.table.file_names[position],
+            image=image,
+            segment_map=segment_map,
+            segments=self.table.segments(position),
+            captions=self._captions.get(image_id, ()),
+            sentences=self._sentences_of.get(image_id, ()),
+            expressions=self._expressions_of.get(image_id, ()),
+        )
+
+    def position(self, image_id: int) -> int:
+        """Where the image stands in the order of this folder; FindError if it is not in the split."""
+        try:
+            return self.table.rows[image_id]
+        except KeyError:
+            raise FindError(f"{self.table.source}: there is no image {image_id} in {self.split}.") from None
+
+    def sample(self, image_id: int) -> Sample:
+        return self[self.position(image_id)]
+
+    def image(self, image_id: int) -> np.ndarray:
+        """uint8 RGB [H, W, 3]."""
+        return self.image_at(self.position(image_id))
+
+    def segment_map(self, image_id: int) -> np.ndarray:
+        """int32 [H, W] of segment ids, 0 = void."""
+        return self.segment_map_at(self.position(image_id))
+
+    def segments(self, image_id: int) -> tuple[Segment, ...]:
+        """All segments of the image, crowd regions too."""
+        return self.table.segments(self.position(image_id))
+
+    def image_size(self, image_id: int) -> tuple[int, int]:
+        """Height and width in pixels, as the JSON says."""
+        height, width = self.table.sizes[self.position(image_id)].tolist()
+        return height, width
+
+    def captions_of(self, image_id: int) -> tuple[str, ...]:
+        return self._captions.get(image_id, ())
+
+    def sentences_of(self, image_id: int) -> tuple[Sentence, ...]:
+        return self._sentences_of.get(image_id, ())
+
+    def expressions_of(self, image_id: int) -> tuple[Expression, ...]:
+        return self._expressions_of.get(image_id, ())
+
+    def image_at(self, position: int) -> np.ndarray:
+        """uint8 RGB [H, W, 3]; FindError where the file is missing, broken, or of another size than the JSON says."""
+        data = self.images.read(self.table.file_names[position])
+        name = self._image_name(position)
+        return self._of_listed_size(read_image(io.BytesIO(data), name=name), position, name)
+
+    def segment_map_at(self, position: int) -> np.ndarray:
+        """int32 [H, W]; FindError where the PNG is missing, broken, or holds ids that segments_info does not list."""
+        name = self._map_name(position)
+        segment_map = decode_segment_map(self.maps.read(self.table.map_names[position]), name)
+        unlisted = unlisted_ids(segment_map, self.table.segment_ids[self.table.span(position)])
+        if len(unlisted):
+            raise FindError(
+                f"{name}: the PNG holds segment ids that segments_info of image {self.table.image_ids[position]} in "
+                f"{self.table.source} does not list: {', '.join(map(str, unlisted[:5]))}"
+                f"{' ...' if len(unlisted) > 5 else ''}. Take PNG and JSON from the same release, or write both again."
+            )
+        return self._of_listed_size(segment_map, position, name)
+
+    def _of_listed_size(self, pixels: np.ndarray, position: int, name: str) -> np.ndarray:
+        height, width = self.table.sizes[position].tolist()
+        if pixels.shape[:2] != (height, width):
+            raise FindError(
+                f"{name}: the file is {_size_text(pixels)} but {self.table.source} says {width} x {height} for image "
+                f"{self.table.image_ids[position]}. Put the original file back, or correct the JSON."
+            )
+        return pixels
+
+    def _read_sentences(self, entities: str | None) -> tuple[Sentence, ...]:
+        if entities is None:
+            return ()
+        stem = f"entity_{self.split}" if entities == AUTO else entities.removesuffix(".json")
+        path = self.annotations / f"{stem}.json"
+        if entities == AUTO and not path.exists():
+            return ()
+        return tuple(read_sentences(path, self.table, self._refuse_or_skip))
+
+    def _refuse_or_skip(self, anomaly: Anomaly) -> None:
+        if anomaly.stops:
+            raise FindError(f"{self.annotations / anomaly.file}{str(anomaly).removeprefix(anomaly.file)}")
+        self.skipped[anomaly.kind] += 1
+
+    def _image_name(self, position: int) -> str:
+        return str(self.images.path / self.table.file_names[position])
+
+    def _map_name(self, position: int) -> str:
+        return str(self.maps.path / self.table.map_names[position])
+
+
+def annotations_folder(root: Path) -> Path:
+    """root/annotations; FindError if `root` is no data set."""
+    folder = root / "annotations"
+    if not root.is_dir():
+        raise FindError(f"{root}: there is no such folder. Give the folder that holds annotations/ and the images.")
+    if not folder.is_dir():
+        raise FindError(f"{root}: there is no folder annotations/ in it. Give the folder that holds annotations/.")
+    return folder
+
+
+def open_images(root: Path, split: str) -> FileSource:
+    """The photographs of a split, from root/{split}/ or root/{split}.zip."""
+    return open_source((root / split, root / f"{split}.zip"), f"the images of {split}")
+
+
+def open_maps(root: Path, split: str) -> FileSource:
+    """The panoptic PNGs of a split, as a folder or zip, beside the images or (as COCO ships them) in annotations/."""
+    name = f"panoptic_{split}"
+    places = [folder / form for folder in (root, root / "annotations") for form in (name, f"{name}.zip")]
+    return open_source(places, f"the panoptic PNGs of {split}")
+
+
+def read_captions(path: Path, table: PanopticTable, report) -> dict[int, tuple[str, ...]]:
+    """Image id -> its captions, in the order of the file; empty captions and ones of unknown images are reported."""
+    captions: dict[int, list[str]] = defaultdict(list)
+    for record in read_json(path, "annotations")["annotations"]:
+        item = f"caption {record.get('id')} of image {record.get('image_id')}"
+        try:
+            image_id, caption = whole_number(record["image_id"]), str(record["caption"]).strip()
+        except (KeyError, ValueError) as error:
+            report(malformed(path.name, item, error))
+            continue
+        if image_id not in table.rows:
+            report(
+                Anomaly(Severity.WARNING, "caption of unknown image", path.name, item,
+                        f"image {image_id} is not in {table.source}", "Take the caption out")
+            )  # fmt: skip
+        elif not caption:
+            report(
+                Anomaly(Severity.WARNING, "empty caption", path.name, item, "the caption has no words",
+                        "Write it, or take it out")
+            )  # fmt: skip
+        else:
+            captions[image_id].append(caption)
+    return {image_id: tuple(texts) for image_id, texts in captions.items()}
+
+
+def unlisted_ids(segment_map: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
+    """The ids in a segment map (void apart) that are not among `segment_ids`, sorted."""
+    listed = segment_index(segment_map, np.append(segment_ids, 0)) >= 0
+    return segment_map[:0].ravel() if listed.all() else np.unique(segment_map[~listed])
+
+
+def _by_image(items: Iterable[T]) -> dict[int, tuple[T, ...]]:
+    groups: dict[int, list[T]] = defaultdict(list)
+    for item in items:
+        groups[item.image_id].append(item)
+    return {image_id: tuple(group) for image_id, group in groups.items()}
+
+
+def _size_text(pixels: np.ndarray) -> str:
+    return f"{pixels.shape[1]} x {pixels.shape[0]}"

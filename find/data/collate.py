@@ -1,0 +1,177 @@
+"""Samples become a `Batch`: common canvas, numbered segments, and prompts drawn for each image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from find.data.batch import Batch
+from find.data.interleave import InterleavedQuery, Interleaver
+from find.data.row import Row
+from find.data.sample import Category, Sample
+from find.data.strokes import StrokeKind, sample_stroke
+from find.errors import FindError
+
+STROKE_KINDS = tuple(StrokeKind)
+POINT_SHARE = 0.4  # a click is what users (and the benchmark) begin with; the other kinds share the rest
+
+
+class Collate:
+    """Makes batches of samples of any mix of sizes.
+
+    Args:
+        categories: the data set's classes, for labels and class names.
+        divisor: images are padded to a multiple of it; the coarsest stride of the vision encoder.
+        placeholder: the word that stands for a visual entity in a sentence.
+        max_phrases: texts to ground an image, at most; drawn from all there are.
+        max_strokes: strokes an image, at most, each for another segment.
+        max_entities: entities of an image's sentence, at most.
+    """
+
+    def __init__(
+        self,
+        categories: Sequence[Category],
+        *,
+        divisor: int = 32,
+        placeholder: str = "[region]",
+        max_phrases: int = 8,
+        max_strokes: int = 4,
+        max_entities: int = 6,
+    ) -> None:
+        self.categories = {category.id: category for category in categories}
+        self.divisor = divisor
+        self.max_phrases = max_phrases
+        self.max_strokes = max_strokes
+        self.interleave = Interleaver(placeholder=placeholder, max_entities=max_entities)
+
+    def __call__(self, samples: Sequence[Sample], rng: np.random.Generator) -> Batch:
+        """A batch of these samples in their order; all that is drawn is drawn from `rng`.
+
+        Raises:
+            FindError: an image is smaller than the divisor.
+        """
+        for sample in samples:
+            check_size(sample, self.divisor)
+        rows = [Row.of(sample) for sample in samples]
+        height, width = (_ceil(max(sample.size[axis] for sample in samples), self.divisor) for axis in (0, 1))
+        images = np.zeros((len(rows), 3, height, width), np.uint8)
+        segments = np.full((len(rows), height, width), -1, np.int16)
+        labels = np.full((len(rows), _longest(row.segments for row in rows)), -1, np.int64)
+        for number, row in enumerate(rows):
+            h, w = row.sample.size
+            images[number, :, :h, :w] = row.sample.image.transpose(2, 0, 1)
+            segments[number, :h, :w] = row.index
+            labels[number, : len(row.segments)] = [self.categories[one.category_id].index for one in row.segments]
+        captions = [self._caption(row, rng) for row in rows]
+        texts = [self._draw_phrases(row, rng) for row in rows]
+        strokes, stroke_targets = self._draw_strokes(rows, (height, width), rng)
+        queries = self.interleave(rows, captions, rng)
+        targets, padding, regions, region_rows = _place_entities(queries, labels.shape[1], (height, width))
+        return Batch(
+            image_ids=[sample.image_id for sample in samples],
+            images=torch.from_numpy(images),
+            sizes=torch.tensor([sample.size for sample in samples]),
+            segments=torch.from_numpy(segments),
+            labels=torch.from_numpy(labels),
+            captions=captions,
+            phrases=[list(found) for found in texts],
+            phrase_targets=_phrase_targets(texts, labels.shape[1]),
+            strokes=strokes,
+            stroke_targets=stroke_targets,
+            queries=[query.rendered for query in queries],
+            entity_targets=targets,
+            entity_padding=padding,
+            regions=regions,
+            region_rows=region_rows,
+        )
+
+    def _caption(self, row: Row, rng: np.random.Generator) -> str:
+        """One of the captions, else one of the sentences, else the names of what is there."""
+        texts = row.sample.captions or tuple(sentence.text for sentence in row.sample.sentences)
+        if texts:
+            return texts[rng.integers(len(texts))]
+        names = dict.fromkeys(self.categories[segment.category_id].words for segment in row.segments)
+        return f"a photo of {', '.join(names)}" if names else "a photo"
+
+    def _draw_phrases(self, row: Row, rng: np.random.Generator) -> dict[str, set[int]]:
+        """Text -> columns. Texts that read alike are one text that means all of their segments."""
+        meant: dict[str, tuple[str, set[int]]] = {}
+
+        def add(text: str, columns: Sequence[int]) -> None:
+            if columns:
+                meant.setdefault(text.casefold(), (text, set()))[1].update(columns)
+
+        for sentence in row.sample.sentences:
+            for phrase in sentence.phrases:
+                add(phrase.text, row.columns_of(phrase))
+        for expression in row.sample.expressions:
+            if expression.segment_id in row.columns:
+                add(expression.text, [row.columns[expression.segment_id]])
+        for column, segment in enumerate(row.segments):
+            add(self.categories[segment.category_id].words, [column])
+        candidates = list(meant.values())
+        return dict(candidates[i] for i in rng.permutation(len(candidates))[: self.max_phrases])
+
+    def _draw_strokes(
+        self, rows: Sequence[Row], canvas: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        count = max(1, min(self.max_strokes, _longest(row.segments for row in rows)))
+        strokes = np.zeros((len(rows), count, *canvas), bool)
+        targets = np.full((len(rows), count), -1, np.int64)
+        for number, row in enumerate(rows):
+            h, w = row.sample.size
+            for slot, column in enumerate(rng.permutation(len(row.segments))[: self.max_strokes].tolist()):
+                kind = StrokeKind.POINT
+                if rng.random() >= POINT_SHARE:
+                    kind = STROKE_KINDS[rng.integers(len(STROKE_KINDS))]
+                strokes[number, slot, :h, :w] = sample_stroke(row.mask(column), kind, rng)
+                targets[number, slot] = column
+        return torch.from_numpy(strokes), torch.from_numpy(targets)
+
+
+def check_size(sample: Sample, divisor: int) -> None:
+    """FindError for an image with a side shorter than the coarsest stride: nothing of it would be left to see."""
+    height, width = sample.size
+    if min(height, width) < divisor:
+        raise FindError(
+            f"{sample.file_name} (image {sample.image_id}): {width} x {height} pixels are smaller than the stride "
+            f"{divisor} of the vision encoder. Set a larger image_size, or take the image out of the annotations."
+        )
+
+
+def _phrase_targets(texts: Sequence[dict[str, set[int]]], segments: int) -> torch.Tensor:
+    targets = torch.zeros(len(texts), _longest(texts), segments, dtype=torch.bool)
+    for number, found in enumerate(texts):
+        for slot, columns in enumerate(found.values()):
+            targets[number, slot, list(columns)] = True
+    return targets
+
+
+def _place_entities(
+    queries: Sequence[InterleavedQuery], segments: int, canvas: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Entity targets, padding, regions and region rows of a batch."""
+    shape = (len(queries), _longest(query.targets for query in queries))
+    targets = np.zeros((*shape, segments), bool)
+    padding = np.ones(shape, bool)
+    regions = np.zeros((*shape, *canvas), bool)
+    region_rows = np.full(shape, -1, np.int64)
+    for number, query in enumerate(queries):
+        padding[number, : len(query.targets)] = False
+        for slot, (columns, region) in enumerate(zip(query.targets, query.regions, strict=True)):
+            targets[number, slot, list(columns)] = True
+            if region is not None:
+                h, w = region.stroke.shape
+                regions[number, slot, :h, :w] = region.stroke
+                region_rows[number, slot] = region.row
+    return tuple(torch.from_numpy(array) for array in (targets, padding, regions, region_rows))
+
+
+def _longest(groups) -> int:
+    return max(1, max(len(group) for group in groups))
+
+
+def _ceil(value: int, divisor: int) -> int:
+    return -(-value // divisor) * divisor

@@ -1,0 +1,180 @@
+"""The data of a training run: a COCO folder's splits as loaders of `Batch`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from find.data.batch import Batch
+from find.data.cache import CachedFolder
+from find.data.coco import CocoFolder
+from find.data.collate import Collate
+from find.data.sample import Category
+from find.data.sampler import Draw, ReferenceBatchSampler, reference_links
+from find.data.transforms import ResizeLongest, Transform
+from find.errors import FindError
+
+
+class BatchDataset(Dataset[Batch]):
+    """Whole batches: reads the images of a `Draw`, transforms them and collates.
+
+    All randomness comes from the draw's seed, so a batch is the same whichever process makes it.
+    """
+
+    def __init__(
+        self, folder: CocoFolder | CachedFolder, collate: Collate, transforms: Sequence[Transform] = ()
+    ) -> None:
+        self.folder = folder
+        self.collate = collate
+        self.transforms = tuple(transforms)
+
+    def __len__(self) -> int:
+        return len(self.folder)
+
+    def __getitem__(self, draw: Draw) -> Batch:
+        rng = np.random.default_rng(draw.seed)
+        samples = []
+        for position in draw.positions:
+            sample = self.folder[position]
+            for transform in self.transforms:
+                sample = transform(sample, rng)
+            samples.append(sample)
+        return self.collate(samples, rng)
+
+
+class FindDataModule(L.LightningDataModule):
+    """Loaders of training and validation batches from a folder in COCO's panoptic layout (see `CocoFolder`).
+
+    In distributed training give the trainer `use_distributed_sampler=False`: the sampler deals images to ranks.
+
+    Args:
+        root: the folder that holds annotations/ and the images.
+        train_split, val_split: splits to read, for example "train2017".
+        batch_size: images a batch and rank.
+        num_workers: loader processes; 0 loads in the training process.
+        image_size: images are resized so that their longer side has this many pixels; None leaves them as they are.
+        divisor: coarsest stride of the vision encoder; images are padded to a multiple of it.
+        placeholder: the word that stands for a visual entity in a sentence (the language encoder's `placeholder`).
+        max_phrases, max_strokes, max_entities: prompts an image, at most (see `Collate`).
+        transforms: augmentations of the training images, after resizing.
+        cache_in_memory: keep decoded images in memory (see `CachedFolder`; about 0.1 MB for 160 x 160). With worker
+            processes the whole split is decoded before they start, so that they share it.
+        seed: of orders, augmentations and drawn prompts.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        train_split: str = "train2017",
+        val_split: str = "val2017",
+        batch_size: int = 32,
+        num_workers: int = 0,
+        image_size: int | None = None,
+        divisor: int = 32,
+        placeholder: str = "[region]",
+        max_phrases: int = 8,
+        max_strokes: int = 4,
+        max_entities: int = 6,
+        transforms: Sequence[Transform] = (),
+        cache_in_memory: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.root = Path(root)
+        self.train_split = train_split
+        self.val_split = val_split
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.image_size = image_size
+        self.divisor = divisor
+        self.placeholder = placeholder
+        self.max_phrases = max_phrases
+        self.max_strokes = max_strokes
+        self.max_entities = max_entities
+        self.transforms = tuple(transforms)
+        self.cache_in_memory = cache_in_memory
+        self.seed = seed
+        self.train_folder: CocoFolder | None = None
+        self.val_folder: CocoFolder | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads the annotations of the splits that the stage needs.
+
+        Raises:
+            FindError: something of the folder is missing or contradicts itself, or an image is smaller than the
+                divisor.
+        """
+        if stage in (None, "fit") and self.train_folder is None:
+            self.train_folder = self._open(self.train_split)
+        if self.val_folder is None:
+            self.val_folder = self._open(self.val_split)
+        if self.train_folder is not None and self.train_folder.categories != self.val_folder.categories:
+            raise FindError(
+                f"{self.root}: {self.train_split} and {self.val_split} list different categories in their panoptic "
+                "JSON. Give both the same list, in the same order."
+            )
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """The classes that `Batch.labels` number."""
+        if self.val_folder is None:
+            self.setup("validate")
+        return self.val_folder.categories
+
+    def train_dataloader(self) -> DataLoader:
+        return self._loader(self.train_folder, self.transforms, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(self.val_folder, (), shuffle=False)
+
+    def _open(self, split: str) -> CocoFolder:
+        folder = CocoFolder(self.root, split)
+        small = np.flatnonzero(folder.table.sizes.min(axis=1) < self.divisor)
+        if len(small) and self.image_size is None:
+            position = int(small[0])
+            height, width = folder.table.sizes[position].tolist()
+            raise FindError(
+                f"{self.root / split}: {len(small)} images are smaller than the stride {self.divisor} of the vision "
+                f"encoder, for example {folder.table.file_names[position]} of {width} x {height} pixels. "
+                "Set image_size, or take them out of the annotations."
+            )
+        return folder
+
+    def _loader(self, folder: CocoFolder, transforms: Sequence[Transform], *, shuffle: bool) -> DataLoader:
+        resize = () if self.image_size is None else (ResizeLongest(self.image_size),)
+        source: CocoFolder | CachedFolder = folder
+        if self.cache_in_memory:
+            source = CachedFolder(folder)
+            if self.num_workers:
+                source.fill()
+        collate = Collate(
+            folder.categories,
+            divisor=self.divisor,
+            placeholder=self.placeholder,
+            max_phrases=self.max_phrases,
+            max_strokes=self.max_strokes,
+            max_entities=self.max_entities,
+        )
+        sampler = ReferenceBatchSampler(
+            reference_links(folder),
+            batch_size=self.batch_size,
+            shuffle=shuffle,
+            drop_last=shuffle,
+            seed=self.seed,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+        )
+        return DataLoader(
+            BatchDataset(source, collate, (*resize, *transforms)),
+            batch_size=None,  # the data set makes whole batches
+            sampler=sampler,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )

@@ -1,0 +1,225 @@
+"""FIND-Bench's entity files (sentences whose phrases are linked to panoptic segments) and referring expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from find.data.anomaly import Anomaly, Report, Severity
+from find.data.panoptic import PanopticTable
+from find.data.records import malformed, read_json, whole_number
+from find.data.sample import Expression, PhraseSpan, Reference, Sentence
+
+error = partial(Anomaly, Severity.ERROR)
+warning = partial(Anomaly, Severity.WARNING)
+
+
+def read_sentences(path: Path, table: PanopticTable, report: Report) -> list[Sentence]:
+    """The sentences of an entity file, in its order.
+
+    Facts of the published files that are read as they are meant: `annotation_id` is an int or digits; a span may
+    start with a space; `_start_idx` may be absent, and holds where `start_idx` does not; phrases may be unsorted,
+    repeat, or share a segment. Phrases that mean no segment of the image, or a crowd region, are reported and
+    left out, while their words stay in the sentence.
+
+    Raises:
+        FindError: the file is missing, is no JSON, or lacks its list of annotations.
+    """
+    records = read_json(path, "annotations")["annotations"]
+    if _of_another_split(records, path, table, report):
+        return []
+    sentences: list[Sentence] = []
+    phrases = unknown = 0
+    for number, record in enumerate(records):
+        item = f"sentence {record.get('id', f'number {number}')} of image {record.get('image_id')}"
+        try:
+            sentence_id, image_id = whole_number(record.get("id", number)), whole_number(record["image_id"])
+            text, entries = record["sentence"], record["phrase"]
+            if not isinstance(text, str) or not isinstance(entries, list):
+                raise ValueError("sentence must be text and phrase a list")
+        except (KeyError, ValueError) as problem:
+            report(malformed(path.name, item, problem))
+            continue
+        crowd_by_id = table.crowd_by_id(image_id)
+        if crowd_by_id is None:
+            report(_unknown_image(path.name, item, image_id))
+            continue
+        if not text.strip():
+            report(error("empty sentence", path.name, item, "the sentence has no words", "Write it, or remove it"))
+            continue
+        found: list[PhraseSpan] = []
+        for position, entry in enumerate(entries):
+            where = f"{item}, phrase {position + 1}"
+            try:
+                span = _span(entry, text, path.name, where, report)
+                segment_ids = _segment_ids(entry["annotation_id"])
+                reference = _reference(entry.get("reference"), table, path.name, where, report)
+            except (KeyError, TypeError, ValueError, AttributeError) as problem:
+                report(malformed(path.name, where, problem))
+                continue
+            if span is None:
+                continue
+            phrases += 1
+            unknown += any(id not in crowd_by_id for id in segment_ids)
+            usable = tuple(_usable(segment_ids, crowd_by_id, path.name, where, report))
+            if usable:
+                found.append(PhraseSpan(text[slice(*span)], *span, usable, reference))
+        sentences.append(Sentence(sentence_id, image_id, text, _in_order(found, path.name, item, report)))
+    if phrases >= 2 and unknown > phrases / 2:
+        report(
+            error("annotation ids of another data set", path.name, f"{unknown} of {phrases} phrases",
+                  f"most annotation ids are not segments of {table.source}",
+                  "Give the entity file and the panoptic file of one split", stops=True)
+        )  # fmt: skip
+    return sentences
+
+
+def read_expressions(path: Path, table: PanopticTable, report: Report) -> list[Expression]:
+    """Referring expressions: annotations of `id`, `image_id`, `segment_id`, `sentence` and maybe `held_out`.
+
+    Raises:
+        FindError: the file is missing, is no JSON, or lacks its list of annotations.
+    """
+    records = read_json(path, "annotations")["annotations"]
+    if _of_another_split(records, path, table, report):
+        return []
+    expressions = []
+    for number, record in enumerate(records):
+        item = f"expression {record.get('id', f'number {number}')} of image {record.get('image_id')}"
+        try:
+            expression = Expression(
+                id=whole_number(record.get("id", number)),
+                image_id=whole_number(record["image_id"]),
+                text=str(record["sentence"]).strip(),
+                segment_id=whole_number(record["segment_id"]),
+                held_out=bool(record.get("held_out", False)),
+            )
+        except (KeyError, ValueError) as problem:
+            report(malformed(path.name, item, problem))
+            continue
+        crowd_by_id = table.crowd_by_id(expression.image_id)
+        if crowd_by_id is None:
+            report(_unknown_image(path.name, item, expression.image_id))
+        elif not expression.text:
+            report(error("empty sentence", path.name, item, "the expression has no words", "Write it, or remove it"))
+        elif list(_usable((expression.segment_id,), crowd_by_id, path.name, item, report)):
+            expressions.append(expression)
+    return expressions
+
+
+def _of_another_split(records: list[dict], path: Path, table: PanopticTable, report: Report) -> bool:
+    missing = sum(not _is_known(record.get("image_id"), table) for record in records)
+    if missing <= len(records) / 2:
+        return False
+    report(
+        error("entity file of another split", path.name, f"{missing} of {len(records)} sentences",
+              f"their images are not in {table.source}", "Give the file and the images of one split", stops=True)
+    )  # fmt: skip
+    return True
+
+
+def _is_known(image_id: Any, table: PanopticTable) -> bool:
+    try:
+        return whole_number(image_id) in table.rows
+    except ValueError:
+        return False
+
+
+def _span(entry: dict[str, Any], text: str, file: str, item: str, report: Report) -> tuple[int, int] | None:
+    """[start, end) of the phrase without the spaces around it; None (and a report) where there is no such place."""
+    words = str(entry["phrase"])
+    end = whole_number(entry["end_idx"])
+    starts = [whole_number(entry[name]) for name in ("start_idx", "_start_idx") if name in entry]
+    if not starts:
+        raise KeyError("start_idx")
+    inside = [start for start in starts if 0 <= start < end <= len(text)]
+    if not inside:
+        report(
+            error("span outside its sentence", file, item,
+                  f'"{words}" is said to be characters {starts[0]} to {end} of a sentence of {len(text)}',
+                  "Correct start_idx and end_idx", stops=True)
+        )  # fmt: skip
+        return None
+    for start in inside:
+        piece = text[start:end]
+        if piece.split() == words.split() and words.split():
+            return start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
+    report(
+        error("phrase differs from its span", file, item,
+              f'characters {inside[0]} to {end} of the sentence read "{text[inside[0]:end]}", not "{words}"',
+              "Correct start_idx and end_idx")
+    )  # fmt: skip
+    return None
+
+
+def _segment_ids(value: Any) -> tuple[int, ...]:
+    """One id or a list of ids, each an int or digits."""
+    return tuple(whole_number(id) for id in (value if isinstance(value, list) else [value]))
+
+
+def _usable(
+    segment_ids: tuple[int, ...], crowd_by_id: dict[int, bool], file: str, item: str, report: Report
+) -> Iterator[int]:
+    """The ids that are segments of the image and no crowd; the others are reported."""
+    for id in segment_ids:
+        if id not in crowd_by_id:
+            report(
+                error("unknown annotation id", file, item, f"{id} is not a segment of the image",
+                      "Correct the annotation id, or take the phrase out")
+            )  # fmt: skip
+        elif crowd_by_id[id]:
+            report(
+                warning("crowd annotation id", file, item, f"segment {id} is a crowd region, not one thing",
+                        "Link the phrase to a single segment, or take it out")
+            )  # fmt: skip
+        else:
+            yield id
+
+
+def _reference(
+    value: dict[str, Any] | None, table: PanopticTable, file: str, item: str, report: Report
+) -> Reference | None:
+    if not value:
+        return None
+    reference = Reference(whole_number(value["image_id"]), whole_number(value["annotation_id"]))
+    crowd = (table.crowd_by_id(reference.image_id) or {}).get(reference.segment_id)
+    if crowd is False:
+        return reference
+    what = "a crowd region" if crowd else "not a segment of the split"
+    report(
+        error("unusable reference", file, item,
+              f"the reference (image {reference.image_id}, segment {reference.segment_id}) is {what}",
+              "Correct the reference, or take it out")
+    )  # fmt: skip
+    return None
+
+
+def _in_order(phrases: list[PhraseSpan], file: str, item: str, report: Report) -> tuple[PhraseSpan, ...]:
+    """Sorted by start; a span given twice is one phrase of all its segments; of two that overlap the longer stays."""
+    merged: dict[tuple[int, int], PhraseSpan] = {}
+    for phrase in phrases:
+        span = (phrase.start, phrase.end)
+        known = merged.get(span)
+        if known is not None:
+            ids = tuple(dict.fromkeys(known.segment_ids + phrase.segment_ids))
+            phrase = PhraseSpan(phrase.text, *span, ids, known.reference or phrase.reference)
+        merged[span] = phrase
+    kept: list[PhraseSpan] = []
+    for phrase in sorted(merged.values(), key=lambda phrase: (phrase.start - phrase.end, phrase.start)):
+        other = next((one for one in kept if one.start < phrase.end and phrase.start < one.end), None)
+        if other is None:
+            kept.append(phrase)
+            continue
+        report(
+            error("overlapping phrases", file, item, f'"{phrase.text}" overlaps with "{other.text}"',
+                  "Give each word to one phrase only")
+        )  # fmt: skip
+    return tuple(sorted(kept, key=lambda phrase: phrase.start))
+
+
+def _unknown_image(file: str, item: str, image_id: int) -> Anomaly:
+    return error(
+        "unknown image", file, item, f"image {image_id} is not in the panoptic annotations", "Take the sentence out"
+    )

@@ -1,0 +1,163 @@
+"""Making interleaved queries in a batch: which phrases of a sentence become visual, and what region stands for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from find.data.row import Row
+from find.data.sample import PhraseSpan, Sentence
+from find.data.strokes import StrokeKind, sample_stroke
+from find.query import RenderedQuery
+
+FULL_MASK_SHARE = 0.7
+OTHER_KINDS = tuple(kind for kind in StrokeKind if kind is not StrokeKind.MASK)
+
+
+@dataclass(frozen=True)
+class VisualEntity:
+    """A region that stands for words: the batch row of its image, and its stroke (bool [H, W] of that image)."""
+
+    row: int
+    stroke: np.ndarray
+
+
+@dataclass(frozen=True)
+class InterleavedQuery:
+    """A sentence as it will be encoded; for each of its entities the segments (columns) it means, and its region."""
+
+    rendered: RenderedQuery
+    targets: tuple[tuple[int, ...], ...] = ()
+    regions: tuple[VisualEntity | None, ...] = ()
+
+
+class Interleaver:
+    """Draws one interleaved query an image.
+
+    A phrase may become visual where the batch holds the segment that its reference names, or, for data without
+    references, another image's segment of the same category. Where neither is there, a region of the very segment
+    it means may stand for it, rarely, since that gives the place away. The words of a visual entity are replaced by
+    the placeholder here, before any text encoder sees them: tokens of the full sentence would tell what was removed.
+
+    Args:
+        placeholder: what a visual entity's words become.
+        max_entities: longer sentences keep the words of the phrases beyond as plain text.
+        reference_share: how often a phrase becomes visual where the batch holds what its reference names. Much more
+            than half, since only some references are in the batch and about half of all entities should be visual.
+        category_share: how often it does where the data has no reference, but the batch such a segment.
+        own_region_share: how often it does where it holds only the segment itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        placeholder: str,
+        max_entities: int,
+        reference_share: float = 0.9,
+        category_share: float = 0.5,
+        own_region_share: float = 0.1,
+    ) -> None:
+        self.placeholder = placeholder
+        self.max_entities = max_entities
+        self.reference_share = reference_share
+        self.category_share = category_share
+        self.own_region_share = own_region_share
+
+    def __call__(
+        self, rows: Sequence[Row], captions: Sequence[str], rng: np.random.Generator
+    ) -> list[InterleavedQuery]:
+        """One query an image; an image without a sentence gets its caption, without entities."""
+        row_of_image = {row.sample.image_id: number for number, row in enumerate(rows)}
+        by_category: dict[int, list[tuple[int, int]]] = {}
+        for number, row in enumerate(rows):
+            for column, segment in enumerate(row.segments):
+                by_category.setdefault(segment.category_id, []).append((number, column))
+        queries = []
+        for number, (row, caption) in enumerate(zip(rows, captions, strict=True)):
+            if not row.sample.sentences:
+                queries.append(InterleavedQuery(RenderedQuery(caption, (), ())))
+                continue
+            sentence = self._choose_sentence(row, rows, row_of_image, rng)
+            queries.append(self._interleave(sentence, number, rows, row_of_image, by_category, rng))
+        return queries
+
+    def _choose_sentence(
+        self, row: Row, rows: Sequence[Row], row_of_image: dict[int, int], rng: np.random.Generator
+    ) -> Sentence:
+        """Any of the image's sentences, the likelier the more of its references are in the batch."""
+        sentences = row.sample.sentences
+        weights = np.array([
+            1 + 2 * sum(_referred(phrase, rows, row_of_image) is not None for phrase in sentence.phrases)
+            for sentence in sentences
+        ], float)  # fmt: skip
+        return sentences[rng.choice(len(sentences), p=weights / weights.sum())]
+
+    def _interleave(
+        self,
+        sentence: Sentence,
+        number: int,
+        rows: Sequence[Row],
+        row_of_image: dict[int, int],
+        by_category: dict[int, list[tuple[int, int]]],
+        rng: np.random.Generator,
+    ) -> InterleavedQuery:
+        phrases = [(phrase, columns) for phrase in sentence.phrases if (columns := rows[number].columns_of(phrase))]
+        if len(phrases) > self.max_entities:
+            phrases = [phrases[i] for i in sorted(rng.choice(len(phrases), self.max_entities, replace=False))]
+        regions: list[VisualEntity | None] = []
+        for phrase, columns in phrases:
+            place = _referred(phrase, rows, row_of_image)
+            share = self.reference_share
+            if place is None and phrase.reference is None:
+                share = self.category_share
+                category = rows[number].segments[columns[0]].category_id
+                others = [place for place in by_category[category] if place[0] != number]
+                place = others[rng.integers(len(others))] if others else None
+            if place is None:
+                place, share = (number, columns[0]), self.own_region_share
+            regions.append(_draw_region(rows, place, rng) if rng.random() < share else None)
+        spans = [(phrase.start, phrase.end) for phrase, _ in phrases]
+        return InterleavedQuery(
+            rendered=render(sentence.text, spans, [region is not None for region in regions], self.placeholder),
+            targets=tuple(columns for _, columns in phrases),
+            regions=tuple(regions),
+        )
+
+
+def render(text: str, spans: Sequence[tuple[int, int]], is_region: Sequence[bool], placeholder: str) -> RenderedQuery:
+    """The sentence with the words of each region replaced by the placeholder, and where the entities are in it.
+
+    `spans` are character [start, end), sorted, without overlap.
+    """
+    pieces: list[str] = []
+    moved: list[tuple[int, int]] = []
+    length = read = 0
+    for (start, end), region in zip(spans, is_region, strict=True):
+        words = placeholder if region else text[start:end]
+        begin = length + start - read
+        pieces += [text[read:start], words]
+        length, read = begin + len(words), end
+        moved.append((begin, length))
+    pieces.append(text[read:])
+    return RenderedQuery("".join(pieces), tuple(moved), tuple(bool(region) for region in is_region))
+
+
+def _referred(phrase: PhraseSpan, rows: Sequence[Row], row_of_image: dict[int, int]) -> tuple[int, int] | None:
+    """Batch row and column of the segment that the phrase's reference names, if the batch has it (still)."""
+    if phrase.reference is None:
+        return None
+    number = row_of_image.get(phrase.reference.image_id)
+    if number is None:
+        return None
+    column = rows[number].columns.get(phrase.reference.segment_id)
+    return None if column is None else (number, column)
+
+
+def _draw_region(rows: Sequence[Row], place: tuple[int, int], rng: np.random.Generator) -> VisualEntity:
+    number, column = place
+    mask = rows[number].mask(column)
+    if rng.random() < FULL_MASK_SHARE:
+        return VisualEntity(number, mask)
+    return VisualEntity(number, sample_stroke(mask, OTHER_KINDS[rng.integers(len(OTHER_KINDS))], rng))

@@ -1,0 +1,212 @@
+"""COCO's panoptic annotations: the JSON as compact arrays, and the PNG whose colours are segment ids."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from find.data.anomaly import Anomaly, Report, Severity
+from find.data.records import malformed, read_json, whole_number
+from find.data.sample import Category, Segment
+from find.errors import FindError
+
+ID_RANGE = 1 << 24
+
+
+@dataclass(frozen=True)
+class PanopticTable:
+    """The images and segments of one split.
+
+    Segments of all images lie one after another; those of image `row` at `offsets[row]` to `offsets[row + 1]`.
+    Arrays and not objects, so that 1.2 million segments are small and stay shared between forked workers.
+    """
+
+    source: str  # the file's name, for messages
+    categories: tuple[Category, ...]
+    image_ids: tuple[int, ...]
+    rows: dict[int, int]
+    file_names: tuple[str, ...]
+    map_names: tuple[str, ...]
+    sizes: np.ndarray  # int32 [images, 2]: height, width
+    offsets: np.ndarray  # int64 [images + 1]
+    segment_ids: np.ndarray  # int32 [segments]
+    category_index: np.ndarray  # int32 [segments]
+    areas: np.ndarray  # int64 [segments]
+    boxes: np.ndarray  # int32 [segments, 4]: x, y, width, height
+    crowd: np.ndarray  # bool [segments]
+
+    @classmethod
+    def read(cls, path: Path, report: Report) -> PanopticTable:
+        """Reads panoptic_{split}.json.
+
+        Raises:
+            FindError: the file is missing, is no JSON, or lacks a list.
+        """
+        data = read_json(path, "images", "annotations", "categories")
+        categories = read_categories(data["categories"], path.name, report)
+        index_of = {category.id: category.index for category in categories}
+        annotations = {annotation.get("image_id"): annotation for annotation in data["annotations"]}
+        image_ids, files, maps, sizes, offsets = [], [], [], [], [0]
+        columns: tuple[list, ...] = ([], [], [], [], [])
+        seen: set[int] = set()
+        for image in data["images"]:
+            item = f"image {image.get('id')}"
+            annotation = annotations.pop(image.get("id"), None)
+            if annotation is None:
+                problem = "is listed twice" if image.get("id") in seen else "has no panoptic annotation"
+                report(
+                    Anomaly(Severity.WARNING, f"image {problem}", path.name, item, f"the image {problem}",
+                            "Add the annotation or take the image out")
+                )  # fmt: skip
+                continue
+            try:
+                segments = _segments(annotation["segments_info"], index_of, path.name, item, report)
+                row = (int(image["id"]), str(image["file_name"]), str(annotation["file_name"]),
+                       (int(image["height"]), int(image["width"])))  # fmt: skip
+            except (KeyError, TypeError, ValueError) as error:
+                report(malformed(path.name, item, error))
+                continue
+            for values, name in zip((image_ids, files, maps, sizes), row, strict=False):
+                values.append(name)
+            seen.add(row[0])
+            for column, values in zip(columns, segments, strict=True):
+                column.extend(values)
+            offsets.append(len(columns[0]))
+        for image_id in annotations:
+            report(
+                Anomaly(Severity.WARNING, "annotation without image", path.name, f"image {image_id}",
+                        'there is a panoptic annotation but no entry in "images"', "Add the entry")
+            )  # fmt: skip
+        if not image_ids:
+            raise FindError(f"{path}: no image has a panoptic annotation. Give another file or split.")
+        return cls(
+            source=path.name,
+            categories=categories,
+            image_ids=tuple(image_ids),
+            rows={image_id: row for row, image_id in enumerate(image_ids)},
+            file_names=tuple(Path(name).name for name in files),
+            map_names=tuple(Path(name).with_suffix(".png").name for name in maps),
+            sizes=np.array(sizes, np.int32),
+            offsets=np.array(offsets, np.int64),
+            segment_ids=np.array(columns[0], np.int32),
+            category_index=np.array(columns[1], np.int32),
+            areas=np.array(columns[2], np.int64),
+            boxes=np.array(columns[3], np.int32).reshape(-1, 4),
+            crowd=np.array(columns[4], bool),
+        )
+
+    def span(self, row: int) -> slice:
+        """Where the segments of image `row` lie in the arrays."""
+        return slice(self.offsets[row], self.offsets[row + 1])
+
+    def crowd_by_id(self, image_id: int) -> dict[int, bool] | None:
+        """Segment id -> is it a crowd region, for one image; None for an image that is not in this split."""
+        row = self.rows.get(image_id)
+        if row is None:
+            return None
+        span = self.span(row)
+        return dict(zip(self.segment_ids[span].tolist(), self.crowd[span].tolist(), strict=True))
+
+    def category_of(self, image_id: int, segment_id: int) -> int | None:
+        """Category index of a segment, None if the split has no such image or segment."""
+        row = self.rows.get(image_id)
+        if row is None:
+            return None
+        span = self.span(row)
+        found = np.flatnonzero(self.segment_ids[span] == segment_id)
+        return int(self.category_index[span][found[0]]) if len(found) else None
+
+    def segments(self, row: int) -> tuple[Segment, ...]:
+        """The segments of image `row`, crowd regions too, in the order of the JSON."""
+        span = self.span(row)
+        category_ids = [self.categories[index].id for index in self.category_index[span].tolist()]
+        return tuple(
+            Segment(id, category_id, area, tuple(box), crowd)
+            for id, category_id, area, box, crowd in zip(
+                self.segment_ids[span].tolist(),
+                category_ids,
+                self.areas[span].tolist(),
+                self.boxes[span].tolist(),
+                self.crowd[span].tolist(),
+                strict=True,
+            )
+        )
+
+
+def read_categories(records: list[dict], file: str, report: Report) -> tuple[Category, ...]:
+    """Categories in the order of the JSON, which numbers them; ones without a colour get a fixed one of their own."""
+    categories: dict[int, Category] = {}
+    for record in records:
+        item = f"category {record.get('id')}"
+        try:
+            index = len(categories)
+            color = record.get("color") or [(index * step + 64) % 256 for step in (67, 131, 197)]
+            category = Category(int(record["id"]), str(record["name"]), bool(record.get("isthing", 1)),
+                                tuple(int(channel) for channel in color), index)  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            report(malformed(file, item, error))
+            continue
+        if category.id in categories:
+            report(
+                Anomaly(Severity.ERROR, "category listed twice", file, item, "two categories have this id",
+                        "Give each its own", stops=True)
+            )  # fmt: skip
+            continue
+        categories[category.id] = category
+    return tuple(categories.values())
+
+
+def _segments(
+    records: list[dict], index_of: dict[int, int], file: str, item: str, report: Report
+) -> tuple[list, list, list, list, list]:
+    """The usable segments of one image, as columns: id, category index, area, box, crowd."""
+    columns: tuple[list, list, list, list, list] = ([], [], [], [], [])
+    seen: set[int] = set()
+    for record in records:
+        id, category_id = whole_number(record["id"]), record["category_id"]
+        problem = None
+        if category_id not in index_of:
+            problem = ("unknown category", f"category {category_id} is not among the file's categories")
+        elif id in seen:
+            problem = ("segment listed twice", "two segments of the image have this id")
+        elif not 0 < id < ID_RANGE:
+            problem = ("segment id out of range", "no colour of a PNG stands for this id (1 to 16777215)")
+        if problem is not None:
+            kind, message = problem
+            where = f"{item}, segment {id}"
+            report(Anomaly(Severity.ERROR, kind, file, where, message, "Correct segments_info", stops=True))
+            continue
+        seen.add(id)
+        box = record["bbox"]
+        values = (id, index_of[category_id], record["area"], [round(side) for side in box], record.get("iscrowd", 0))
+        for column, value in zip(columns, values, strict=True):
+            column.append(value)
+    return columns
+
+
+def decode_segment_map(data: bytes, name: str) -> np.ndarray:
+    """Segment ids int32 [H, W] of a panoptic PNG: R + 256 G + 65536 B; FindError where it cannot be decoded."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            colors = np.asarray(image.convert("RGB"))
+    except Exception as error:  # PIL's decoders raise many types for broken files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise FindError(f"{name}: the PNG is broken or truncated ({reason}). Write or download it again.") from error
+    padded = np.zeros((*colors.shape[:2], 4), np.uint8)  # four bytes, little-endian, are the id as an int32
+    padded[..., :3] = colors
+    return padded.view("<i4")[..., 0].astype(np.int32, copy=False)
+
+
+def segment_index(segment_map: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
+    """Position of each pixel's id in `segment_ids`: int16 [H, W], -1 for ids that are not in it.
+
+    A table over all colours is allocated but only its few pages with ids are ever touched, which makes this
+    several times faster than a binary search a pixel.
+    """
+    table = np.zeros(ID_RANGE, np.int16)
+    table[segment_ids] = np.arange(1, len(segment_ids) + 1, dtype=np.int16)
+    return table[segment_map] - np.int16(1)

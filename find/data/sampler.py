@@ -1,0 +1,127 @@
+"""Which images make a batch: pictures that refer to each other sit together, and every rank gets its share."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from find.data.coco import CocoFolder
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One batch to make: positions in the folder, and the seed of all that is drawn for it."""
+
+    positions: tuple[int, ...]
+    seed: int
+
+
+def reference_links(folder: CocoFolder) -> list[tuple[int, ...]]:
+    """For each position the positions of the images that its phrases refer to, and of those that refer to it."""
+    links: list[dict[int, None]] = [{} for _ in range(len(folder))]
+    for sentence in folder.sentences:
+        here = folder.table.rows[sentence.image_id]
+        for phrase in sentence.phrases:
+            if phrase.reference is not None:
+                there = folder.table.rows[phrase.reference.image_id]
+                if there != here:
+                    links[here][there] = None
+                    links[there][here] = None
+    return [tuple(linked) for linked in links]
+
+
+class ReferenceBatchSampler(Sampler[Draw]):
+    """Batches of images, each image once an epoch, in which many images sit with one they refer to.
+
+    A batch grows from a random image; then mostly the image with the most links to the batch joins, else the next
+    random one. Give it to a `DataLoader` as `sampler=` with `batch_size=None`. In distributed training every rank
+    draws the same global batches and takes its own slice, so no image is seen twice; switch Lightning's own
+    replacement off (`Trainer(use_distributed_sampler=False)`).
+
+    Args:
+        links: for each position the positions linked with it (`reference_links`).
+        batch_size: images a batch and rank.
+        linked_share: how often a linked image joins where there is one.
+        shuffle: False gives the same batches, in data order as far as links allow, every epoch.
+        drop_last: leave out the images that fill no global batch (never the only one). With False, and several
+            ranks, the last slices may differ in size by one image, and images repeat only where a rank would have
+            none.
+        rank, world_size: this process among all.
+    """
+
+    def __init__(
+        self,
+        links: Sequence[Sequence[int]],
+        *,
+        batch_size: int,
+        linked_share: float = 0.75,
+        shuffle: bool = True,
+        drop_last: bool = True,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is at least 1, not {batch_size}")
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank {rank} is not one of {world_size}")
+        self.links = links
+        self.batch_size = batch_size
+        self.linked_share = linked_share
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch's order; Lightning calls it."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        images, size = len(self.links), self.batch_size * self.world_size
+        return max(1, images // size) if self.drop_last else -(-images // size)
+
+    def __iter__(self) -> Iterator[Draw]:
+        epoch = self.epoch if self.shuffle else 0
+        rng = np.random.default_rng((self.seed, epoch))
+        size = self.batch_size * self.world_size
+        order = rng.permutation(len(self.links)).tolist() if self.shuffle else list(range(len(self.links)))
+        waiting, fresh = set(order), iter(order)
+        for _ in range(len(self)):
+            batch = self._grow(waiting, fresh, size, rng)
+            seeds = rng.integers(2**63, size=self.world_size)
+            yield Draw(tuple(self._share(batch)), int(seeds[self.rank]))
+
+    def _grow(self, waiting: set[int], fresh: Iterator[int], size: int, rng: np.random.Generator) -> list[int]:
+        """Takes one global batch out of `waiting`; `fresh` gives the epoch's order."""
+        batch: list[int] = []
+        counts: dict[int, int] = {}
+        heap: list[tuple[int, float, int]] = []  # (-links, random, position): best first, stale entries among them
+        while waiting and len(batch) < size:
+            chosen = None
+            if heap and rng.random() < self.linked_share:
+                while heap and heap[0][2] not in waiting:
+                    heapq.heappop(heap)
+                chosen = heapq.heappop(heap)[2] if heap else None
+            if chosen is None:
+                chosen = next(position for position in fresh if position in waiting)
+            waiting.remove(chosen)
+            batch.append(chosen)
+            for other in self.links[chosen]:
+                if other in waiting:
+                    counts[other] = counts.get(other, 0) + 1
+                    heapq.heappush(heap, (-counts[other], rng.random(), other))
+        return batch
+
+    def _share(self, batch: list[int]) -> list[int]:
+        """This rank's consecutive part, so that linked images stay together; sizes differ by one at most."""
+        if len(batch) < self.world_size:
+            return [batch[self.rank % len(batch)]]
+        bounds = [len(batch) * rank // self.world_size for rank in (self.rank, self.rank + 1)]
+        return batch[slice(*bounds)]

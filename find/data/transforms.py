@@ -1,0 +1,195 @@
+"""Changes of a sample that move image, segments, boxes and sentences together."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+from PIL import Image, ImageEnhance
+from scipy import ndimage
+
+from find.data.panoptic import segment_index
+from find.data.sample import Expression, PhraseSpan, Sample, Segment, Sentence
+
+SIDES = re.compile(r"\b(left|right)(?=(?:most|wards?)?\b)", re.IGNORECASE)
+
+
+class Transform(Protocol):
+    """Makes a new sample of a sample; what is random is drawn from `rng`."""
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
+
+
+class ResizeLongest:
+    """Scales so that the longer side has `size` pixels; the shape is kept."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return resize(sample, *_fit(sample.size, self.size))
+
+
+class FixedSize:
+    """Scales to exactly `height` x `width` pixels, whatever the shape was."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.height = height
+        self.width = width
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return resize(sample, self.height, self.width)
+
+
+class LargeScaleJitter:
+    """Scales the longer side to `size` times a random factor, then crops to `size` (Ghiasi et al. 2021).
+
+    Smaller results are not padded here; that is the batch's business.
+    """
+
+    def __init__(self, size: int, *, min_scale: float = 0.5, max_scale: float = 2.0) -> None:
+        self.size = size
+        self.min_scale = min_scale
+        self.max_scale = max_scale
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        scale = rng.uniform(self.min_scale, self.max_scale)
+        sample = resize(sample, *_fit(sample.size, round(self.size * scale)))
+        height, width = sample.size
+        top, left = rng.integers(max(0, height - self.size) + 1), rng.integers(max(0, width - self.size) + 1)
+        return crop(sample, int(top), int(left), min(height, self.size), min(width, self.size))
+
+
+class HorizontalFlip:
+    """Mirrors left and right, and swaps the words "left" and "right" in all texts so that they stay true.
+
+    Words that mean something else by "right" are swapped too; leave this out for data where that matters.
+    """
+
+    def __init__(self, *, probability: float = 0.5) -> None:
+        self.probability = probability
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return flip(sample) if rng.random() < self.probability else sample
+
+
+class ColorJitter:
+    """Brightness, contrast and saturation by random factors around 1. Hue stays, since sentences name colours."""
+
+    def __init__(self, *, brightness: float = 0.2, contrast: float = 0.2, saturation: float = 0.2) -> None:
+        self.strengths = (
+            (ImageEnhance.Brightness, brightness),
+            (ImageEnhance.Contrast, contrast),
+            (ImageEnhance.Color, saturation),
+        )
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        image = Image.fromarray(sample.image)
+        for enhancer, strength in self.strengths:
+            image = enhancer(image).enhance(rng.uniform(1 - strength, 1 + strength))
+        return replace(sample, image=np.asarray(image))
+
+
+def resize(sample: Sample, height: int, width: int) -> Sample:
+    """The sample at `height` x `width` pixels: image antialiased, each segment pixel taken from the nearest place."""
+    if sample.size == (height, width):
+        return sample
+    image = np.asarray(Image.fromarray(sample.image).resize((width, height), Image.Resampling.BILINEAR))
+    old_height, old_width = sample.size
+    rows = (np.arange(height) + 0.5) * old_height / height
+    columns = (np.arange(width) + 0.5) * old_width / width
+    return _moved(sample, image, sample.segment_map[rows.astype(int)[:, None], columns.astype(int)])
+
+
+def crop(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
+    """The part of the sample from pixel (left, top) on.
+
+    Segments that lie outside are gone, and with them the expressions that mean them and the sentences that speak of
+    them.
+    """
+    if (top, left) == (0, 0) and sample.size == (height, width):
+        return sample
+    window = np.s_[top : top + height, left : left + width]
+    return _moved(sample, sample.image[window], sample.segment_map[window])
+
+
+def flip(sample: Sample) -> Sample:
+    """The sample mirrored, its texts with left and right swapped."""
+    moved = _moved(sample, sample.image[:, ::-1], sample.segment_map[:, ::-1])
+    return replace(
+        moved,
+        captions=tuple(swap_sides(caption)[0] for caption in moved.captions),
+        sentences=tuple(_swap_sentence(sentence) for sentence in moved.sentences),
+        expressions=tuple(_swap_expression(expression) for expression in moved.expressions),
+    )
+
+
+def swap_sides(text: str) -> tuple[str, Callable[[int], int]]:
+    """The text with "left" and "right" swapped, and a function from character positions before to ones after."""
+    swapped: list[str] = []
+    ends, shifts, read = [0], [0], 0
+    for found in SIDES.finditer(text):
+        word = found.group()
+        other = {"left": "right", "right": "left"}[word.lower()]
+        other = other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other
+        swapped += [text[read : found.start()], other]
+        read = found.end()
+        ends.append(read)
+        shifts.append(shifts[-1] + len(other) - len(word))
+    swapped.append(text[read:])
+    return "".join(swapped), lambda position: position + shifts[bisect_right(ends, position) - 1]
+
+
+def _swap_sentence(sentence: Sentence) -> Sentence:
+    text, moved = swap_sides(sentence.text)
+    phrases = []
+    for phrase in sentence.phrases:
+        start, end = moved(phrase.start), moved(phrase.end)
+        phrases.append(PhraseSpan(text[start:end], start, end, phrase.segment_ids, phrase.reference))
+    return Sentence(sentence.id, sentence.image_id, text, tuple(phrases))
+
+
+def _swap_expression(expression: Expression) -> Expression:
+    return replace(expression, text=swap_sides(expression.text)[0])
+
+
+def _fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    scale = longest / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _moved(sample: Sample, image: np.ndarray, segment_map: np.ndarray) -> Sample:
+    """The sample with new pixels: areas and boxes measured anew, what is no longer there taken out everywhere."""
+    index = segment_index(segment_map, np.array([segment.id for segment in sample.segments], np.int32)) + 1
+    areas = np.bincount(index.ravel(), minlength=len(sample.segments) + 1)[1:].tolist()
+    boxes = ndimage.find_objects(index, max_label=len(sample.segments)) if sample.segments else []
+    segments = tuple(
+        Segment(segment.id, segment.category_id, area, _box(place), segment.is_crowd)
+        for segment, area, place in zip(sample.segments, areas, boxes, strict=True)
+        if area
+    )
+    left = {segment.id for segment in segments}
+    sentences = sample.sentences
+    expressions = sample.expressions
+    if len(segments) < len(sample.segments):
+        sentences = tuple(
+            one for one in sentences if all(left.issuperset(phrase.segment_ids) for phrase in one.phrases)
+        )
+        expressions = tuple(one for one in expressions if one.segment_id in left)
+    return replace(
+        sample,
+        image=image,
+        segment_map=segment_map,
+        segments=segments,
+        sentences=sentences,
+        expressions=expressions,
+    )
+
+
+def _box(place: tuple[slice, slice]) -> tuple[int, int, int, int]:
+    rows, columns = place
+    return columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
