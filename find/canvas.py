@@ -1,4 +1,4 @@
-"""Pictures of any size on their way into a vision encoder: resized, padded, and grouped by the canvas that they fill."""
+"""Pictures of any size on their way into a vision encoder: resized, padded, and grouped by canvas."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

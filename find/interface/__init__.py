@@ -1,11 +1,12 @@
 """The interface: the trainable part of FIND."""
 
-from find.interface.interface import Interface
+from find.interface.interface import LEVELS, Interface
 from find.interface.pixel_decoder import PixelDecoder
 from find.interface.prototype import Member, Prompt, Prototype, Start
 from find.interface.types import Embeddings, Group, ImageMemory, Outputs, Slots, Tokens
 
 __all__ = [
+    "LEVELS",
     "Embeddings",
     "Group",
     "ImageMemory",

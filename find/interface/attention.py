@@ -153,9 +153,7 @@ class InterfaceLayer(nn.Module):
         keys = dict(zip(sources, _pieces(attention.keys(source_placed), states, sources), strict=True))
         contents = dict(zip(sources, _pieces(attention.values(source_values), states, sources), strict=True))
         out = [
-            attend(
-                query, keys[m.content], contents[m.content], _visible(states[m.group], states[m.content], m.by_index)
-            )
+            attend(query, keys[m.content], contents[m.content], _visible(states, m))
             if m.content in states
             else torch.zeros_like(query)
             for query, m in zip(queries, readers, strict=True)

@@ -64,6 +64,12 @@ def losses(
     )
 
 
+def mask_confidence(masks: Float[Tensor, "b n h w"]) -> Float[Tensor, "b n"]:
+    """How sure each proposal is of its mask: its mean probability inside it."""
+    inside = masks > 0
+    return (masks.sigmoid() * inside).sum((-2, -1)) / inside.sum((-2, -1)).clamp(min=1)
+
+
 @dataclass(frozen=True)
 class PanopticSettings:
     """When a proposal becomes a segment (Mask2Former's inference).
@@ -150,8 +156,7 @@ def instances(
     scores, place = scores[kept], place[kept]
     proposal, label = place // probability.shape[1], place % probability.shape[1]
     inside = masks > 0
-    quality = (masks.sigmoid() * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
-    scores = scores * quality[proposal]
+    scores = scores * mask_confidence(masks)[proposal]
     order = scores.argsort(descending=True)
     order = order[scores[order] > 0]
     return Instances(inside[proposal[order]], label[order], scores[order])

@@ -1,0 +1,88 @@
+"""Words and interleaved sentences on their way into the interface, as padded tensors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from find.foundations import LanguageEncoder, TextFeatures
+from find.interface import Interface, Prompt, Prototype, Tokens
+from find.query import RenderedQuery
+from find.tasks import grounding, interleaved
+
+
+def read_texts(language: LanguageEncoder, texts: Sequence[str], device: torch.device) -> TextFeatures:
+    """The frozen language encoder's features of texts."""
+    return language(language.tokenize(texts).to(device))
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """Several texts an image; an image with fewer has padding."""
+
+    tokens: Float[Tensor, "b t l w"]
+    token_padding: Bool[Tensor, "b t l"]
+    padding: Bool[Tensor, "b t"]
+
+    @classmethod
+    def read(cls, language: LanguageEncoder, texts: Sequence[Sequence[str]], device: torch.device) -> "Phrases":
+        """Encodes each distinct text once."""
+        distinct = list(dict.fromkeys(text for row in texts for text in row)) or [""]
+        features = read_texts(language, distinct, device)
+        number = {text: k for k, text in enumerate(distinct)}
+        width = max(max((len(row) for row in texts), default=1), 1)
+        place = torch.tensor([[number[t] for t in row] + [0] * (width - len(row)) for row in texts], device=device)
+        counts = torch.tensor([len(row) for row in texts], device=device)
+        padding = torch.arange(width, device=device) >= counts[:, None]
+        return cls(features.tokens[place], features.padding[place] | padding[..., None], padding)
+
+    def prompt(self, interface: Interface) -> Prompt:
+        return grounding.prompt(interface, self.tokens, self.token_padding, self.padding)
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Interleaved sentences, regions standing as the placeholder word."""
+
+    tokens: Float[Tensor, "q l w"]
+    token_padding: Bool[Tensor, "q l"]
+    pooled: Float[Tensor, "q v"] | None
+    entity_of_token: Int[Tensor, "q l"]
+    is_region: Bool[Tensor, "q e"]
+    padding: Bool[Tensor, "q e"]  # of the entities
+    unknown: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def read(cls, language: LanguageEncoder, sentences: Sequence[RenderedQuery], device: torch.device) -> "Sentences":
+        tokenized = language.tokenize([sentence.text for sentence in sentences]).to(device)
+        features = language(tokenized)
+        width = max(max((len(sentence.spans) for sentence in sentences), default=1), 1)
+        spans = [list(s.spans) + [(0, 0)] * (width - len(s.spans)) for s in sentences]
+        is_region = [list(s.is_region) + [False] * (width - len(s.spans)) for s in sentences]
+        counts = torch.tensor([len(s.spans) for s in sentences], device=device)
+        return cls(
+            tokens=features.tokens,
+            token_padding=features.padding,
+            pooled=features.pooled,
+            entity_of_token=interleaved.entity_of_token(
+                features.offsets, torch.tensor(spans, device=device), features.padding
+            ),
+            is_region=torch.tensor(is_region, device=device),
+            padding=torch.arange(width, device=device) >= counts[:, None],
+            unknown=tokenized.unknown,
+        )
+
+    def prompt(self, interface: Interface, prototype: Prototype, regions: tuple[Tokens, ...] | None) -> Prompt:
+        """`regions`: the sampled tokens of the sentences' regions, indexed by entity; None if there are none."""
+        return interleaved.prompt(
+            interface,
+            prototype,
+            self.tokens,
+            self.token_padding,
+            self.entity_of_token,
+            self.is_region,
+            self.padding,
+            regions,
+        )

@@ -1,0 +1,416 @@
+"""FIND: frozen foundations, the interface and its tasks as one model that takes pictures, strokes and queries."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from huggingface_hub import ModelHubMixin, hf_hub_download
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from find.canvas import Frame, Resizing, by_canvas
+from find.checkpoint import CONFIG, SHIPPED, WEIGHTS, Checkpoint
+from find.config import FINDConfig
+from find.entity import Region
+from find.errors import FindError
+from find.foundations import LanguageEncoder, VisionEncoder, fingerprint, load_language, load_vision
+from find.images import ImageLike, read_image, read_size
+from find.inputs import Phrases, Sentences, read_texts
+from find.interface import LEVELS, Group, ImageMemory, Interface, PixelDecoder, Prompt, Tokens
+from find.predictions import (
+    EntityMask,
+    ImageEmbeddings,
+    InstancePrediction,
+    PanopticPrediction,
+    PredictedSegment,
+    QueryEmbeddings,
+)
+from find.query import Query
+from find.tasks import generic, grounding, interactive, interleaved, retrieval
+from find.tasks.prompted import PromptedTask, best_masks
+
+DEFAULT = "find-tiny"
+Answer = TypeVar("Answer")
+
+
+class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-embeddings"]):
+    """One embedding space over a frozen vision and a frozen language encoder.
+
+    Pictures are paths, PIL images or uint8 arrays [H, W, 3]; they may differ in size. Masks come back at the pictures'
+    own sizes. Every answer is independent of what else is asked in the same call.
+
+    Args:
+        config: what the model is made of.
+        vision, language: the foundations that `config` names.
+        interface: the trainable part.
+    """
+
+    def __init__(
+        self, *, config: FINDConfig, vision: VisionEncoder, language: LanguageEncoder, interface: Interface
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.vision = vision
+        self.language = language
+        self.interface = interface
+        self.resizing = Resizing(config.shortest_side, config.longest_side, vision.divisor)
+        self.panoptic_settings = generic.PanopticSettings()
+
+    # --- building and keeping -------------------------------------------------------------------------------------
+
+    @classmethod
+    def build(cls, config: FINDConfig) -> "FIND":
+        """A model with an untrained interface."""
+        vision, language = load_vision(config.vision), load_language(config.language)
+        sizes = config.interface
+        decoder = PixelDecoder(
+            channels=vision.channels,
+            width=sizes.decoder_width,
+            mask_width=sizes.mask_width,
+            layers=sizes.decoder_layers,
+            heads=sizes.heads,
+            feedforward=sizes.feedforward,
+        )
+        paired = sizes.residual and vision.pooled_dim is not None and vision.pooled_dim == language.pooled_dim
+        interface = Interface(
+            pixel_decoder=decoder,
+            text_width=language.width,
+            width=sizes.width,
+            heads=sizes.heads,
+            feedforward=sizes.feedforward,
+            layers=sizes.layers,
+            queries=sizes.queries,
+            semantic_width=sizes.semantic_width,
+            region_points=sizes.region_points,
+            pooled_width=vision.pooled_dim if paired else None,
+        )
+        return cls(config=config, vision=vision, language=language, interface=interface).eval()
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path = DEFAULT, **hub: Any) -> "FIND":
+        """A shipped model ("find-tiny"), a folder written by `save_pretrained`, or a model of the hub."""
+        shipped = SHIPPED / str(pretrained_model_name_or_path)
+        return super().from_pretrained(shipped if shipped.is_dir() else pretrained_model_name_or_path, **hub)
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **hub: Any) -> "FIND":
+        """Called by the hub library's mixin."""
+        folder = Path(model_id)
+        if folder.is_dir():
+            files = [folder / CONFIG, folder / WEIGHTS]
+        else:
+            known = ("revision", "cache_dir", "force_download", "token", "local_files_only")
+            options = {name: hub[name] for name in known if name in hub}
+            try:
+                files = [Path(hf_hub_download(model_id, name, **options)) for name in (CONFIG, WEIGHTS)]
+            except (OSError, ValueError) as error:
+                names = ", ".join(sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()))
+                raise FindError(
+                    f"no model {model_id!r}: it is not a folder here, not shipped ({names}), and could not be fetched "
+                    f"from the hub ({error})"
+                ) from error
+        checkpoint = Checkpoint.read(*files)
+        model = cls.build(checkpoint.config)
+        checkpoint.check_foundations(vision=fingerprint(model.vision), language=fingerprint(model.language))
+        checkpoint.load_into(model.interface)
+        return model
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Called by the hub library's mixin."""
+        foundations = {"vision": fingerprint(self.vision), "language": fingerprint(self.language)}
+        Checkpoint(self.config, foundations, self.interface.state_dict(), str(save_directory)).write(save_directory)
+
+    @property
+    def device(self) -> torch.device:
+        return self.interface.query_features.device
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the interface's or the foundations' weights; an index keeps it to know whose vectors it has."""
+        parts = (self.interface, self.vision, self.language)
+        return hashlib.sha256("".join(fingerprint(part) for part in parts).encode()).hexdigest()
+
+    # --- embedding ------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def embed_images(self, images: Sequence[ImageLike], *, batch_size: int = 32) -> ImageEmbeddings:
+        """Every image's vector and its object proposals, with the proposals' masks."""
+        rows: dict[int, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
+        frames = self._frames(images)
+        for numbers, memory in self._memories(images, frames, batch_size):
+            final = self.interface(memory, [generic.prompt()]).final
+            image = self.interface.with_foundation(final.semantic[Group.IMAGE], memory.pooled)[:, 0]
+            objects = F.normalize(final.semantic[Group.OBJECT], dim=-1)
+            masks = _draw(final.pixel[Group.OBJECT], memory)
+            parts = (F.normalize(image, dim=-1), objects, generic.mask_confidence(masks), masks.half())
+            rows.update(zip(numbers, zip(*parts, strict=True), strict=True))
+        if not rows:
+            raise FindError("no images to embed")
+        image, objects, scores, masks = zip(*(rows[number] for number in range(len(frames))), strict=True)
+        return ImageEmbeddings(torch.stack(image), torch.stack(objects), torch.stack(scores), masks, tuple(frames))
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> Float[Tensor, "t d"]:
+        """Unit vectors of captions, to compare with `ImageEmbeddings.image`."""
+        parts = []
+        for start in range(0, len(texts), batch_size):
+            text = read_texts(self.language, texts[start : start + batch_size], self.device)
+            parts.append(retrieval.embed_texts(self.interface, text.tokens, text.padding, text.pooled))
+        return F.normalize(torch.cat(parts), dim=-1)
+
+    @torch.inference_mode()
+    def embed_classes(self, names: Sequence[str]) -> Float[Tensor, "k d"]:
+        """Class embeddings, to compare with object proposals."""
+        text = read_texts(self.language, [self.config.class_prompt.format(name) for name in names], self.device)
+        return retrieval.embed_texts(self.interface, text.tokens, text.padding)
+
+    @torch.inference_mode()
+    def embed_queries(self, queries: Sequence[Query], *, batch_size: int = 64) -> QueryEmbeddings:
+        """Every query's vector and its entities' vectors, to compare with images and their object proposals."""
+        width = max((len(query.entities) for query in queries), default=0)
+        whole, parts, unknown = [], [], []
+        for start in range(0, len(queries), batch_size):
+            batch = queries[start : start + batch_size]
+            sentences = self._sentences(batch)
+            prompt = sentences.prompt(self.interface, interleaved.RETRIEVAL, self._regions(batch))
+            final = self.interface(None, [prompt]).final
+            sentence = self.interface.with_foundation(final.semantic[Group.INTERLEAVED], sentences.pooled)[:, 0]
+            whole.append(F.normalize(sentence, dim=-1))
+            entities = F.normalize(final.semantic[Group.INTERLEAVED_ENTITY], dim=-1)[:, :width]
+            parts.append(F.pad(entities, (0, 0, 0, width - entities.shape[1])))
+            unknown.extend(sentences.unknown)
+        if not whole:
+            raise FindError("no queries to embed")
+        counts = torch.tensor([len(query.entities) for query in queries], device=self.device)
+        padding = torch.arange(width, device=self.device) >= counts[:, None]
+        entities = torch.cat(parts).masked_fill(padding[..., None], 0)
+        return QueryEmbeddings(torch.cat(whole), entities, padding, tuple(unknown))
+
+    # --- masks of what a user asks for ----------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def segment(
+        self, images: Sequence[ImageLike], queries: Sequence[Query], *, batch_size: int = 16
+    ) -> list[list[EntityMask]]:
+        """Interleaved segmentation: a mask for each entity of query k in image k."""
+        _same_length(images, queries, "queries")
+        for number, query in enumerate(queries):
+            if not query.entities:
+                raise FindError(
+                    f"query {number} ({query.text!r}) has no entity, so there is nothing to segment; mark a phrase "
+                    "with braces, {a red sofa}, or give a region, [photo.jpg@120,80]"
+                )
+        answers = _Answers(self._frames(images))
+        for numbers, memory in self._memories(images, answers.frames, batch_size):
+            batch = [queries[number] for number in numbers]
+            prompt = self._sentences(batch).prompt(self.interface, interleaved.SEGMENTATION, self._regions(batch))
+            counts = [len(query.entities) for query in batch]
+            answers.add(numbers, counts, *self._ask(interleaved.TASK, memory, prompt))
+        return answers.masks
+
+    @torch.inference_mode()
+    def ground(
+        self, images: Sequence[ImageLike], texts: Sequence[Sequence[str]], *, batch_size: int = 16
+    ) -> list[list[EntityMask]]:
+        """Grounded segmentation: a mask for each of image k's texts."""
+        _same_length(images, texts, "lists of texts")
+        answers = _Answers(self._frames(images))
+        for numbers, memory in self._memories(images, answers.frames, batch_size):
+            batch = [texts[number] for number in numbers]
+            prompt = Phrases.read(self.language, batch, self.device).prompt(self.interface)
+            answers.add(numbers, [len(row) for row in batch], *self._ask(grounding.TASK, memory, prompt))
+        return answers.masks
+
+    @torch.inference_mode()
+    def interact(
+        self,
+        images: Sequence[ImageLike],
+        strokes: Sequence[Bool[np.ndarray, "r H W"]],
+        negatives: Sequence[Bool[np.ndarray, "r H W"]] | None = None,
+        *,
+        batch_size: int = 16,
+    ) -> list[list[EntityMask]]:
+        """Interactive segmentation: a mask for each of image k's strokes (points, boxes, scribbles, ... as masks).
+
+        Args:
+            negatives: for each stroke, marks of what does not belong to its thing (all False: none).
+        """
+        _same_length(images, strokes, "stacks of strokes")
+        for number, stack in enumerate(strokes):
+            for k, stroke in enumerate(stack):
+                if not stroke.any():
+                    raise FindError(f"stroke {k} of image {number} is empty; draw at least one pixel")
+        answers = _Answers(self._frames(images))
+        for numbers, memory in self._memories(images, answers.frames, batch_size):
+            frames = [answers.frames[number] for number in numbers]
+            positive, padding = _stack([strokes[number] for number in numbers], frames, self.device)
+            negative = None
+            if negatives is not None:
+                negative, _ = _stack([negatives[number] for number in numbers], frames, self.device)
+            prompt = interactive.prompt(self.interface, memory, positive, padding, negatives=negative)
+            counts = [len(strokes[number]) for number in numbers]
+            answers.add(numbers, counts, *self._ask(interactive.TASK, memory, prompt))
+        return answers.masks
+
+    # --- masks of everything --------------------------------------------------------------------------------------
+
+    def panoptic(
+        self, images: Sequence[ImageLike], class_names: Sequence[str], is_thing: Sequence[bool], *, batch_size: int = 16
+    ) -> list[PanopticPrediction]:
+        """Panoptic segmentation into the named classes."""
+        things = torch.tensor(list(is_thing), device=self.device)
+
+        def answer(logits: Tensor, masks: Tensor) -> PanopticPrediction:
+            found = generic.panoptic(logits, masks, things, self.panoptic_settings)
+            segments = enumerate(zip(found.labels, found.scores, strict=True), start=1)
+            return PanopticPrediction(
+                found.segment_map.cpu().numpy(), tuple(PredictedSegment(k, *segment) for k, segment in segments)
+            )
+
+        return self._each(images, class_names, answer, batch_size)
+
+    def instances(
+        self, images: Sequence[ImageLike], class_names: Sequence[str], is_thing: Sequence[bool], *, batch_size: int = 16
+    ) -> list[InstancePrediction]:
+        """Instance segmentation of the named things."""
+        things = torch.tensor(list(is_thing), device=self.device)
+
+        def answer(logits: Tensor, masks: Tensor) -> InstancePrediction:
+            found = generic.instances(logits, masks, things)
+            return InstancePrediction(*(x.cpu().numpy() for x in (found.masks, found.labels, found.scores)))
+
+        return self._each(images, class_names, answer, batch_size)
+
+    def semantic(
+        self, images: Sequence[ImageLike], class_names: Sequence[str], *, batch_size: int = 16
+    ) -> list[Int[np.ndarray, "H W"]]:
+        """Semantic segmentation: the index of the best class name at each pixel."""
+
+        def answer(logits: Tensor, masks: Tensor) -> np.ndarray:
+            return generic.semantic(logits, masks).argmax(dim=0).cpu().numpy()
+
+        return self._each(images, class_names, answer, batch_size)
+
+    @torch.inference_mode()
+    def _each(
+        self,
+        images: Sequence[ImageLike],
+        class_names: Sequence[str],
+        answer: Callable[[Tensor, Tensor], Answer],
+        batch_size: int,
+    ) -> list[Answer]:
+        """`answer` gets each image's class logits [n, k+1] and mask logits [n, H, W]."""
+        classes = self.embed_classes(class_names)
+        frames = self._frames(images)
+        answers: dict[int, Answer] = {}
+        for numbers, memory in self._memories(images, frames, batch_size):
+            final = self.interface(memory, [generic.prompt()]).final
+            logits = generic.class_logits(self.interface, final.semantic[Group.OBJECT], classes)
+            masks = _draw(final.pixel[Group.OBJECT], memory)
+            for number, row, mask in zip(numbers, logits, masks, strict=True):
+                answers[number] = answer(row, frames[number].crop(mask))
+        return [answers[number] for number in range(len(frames))]
+
+    # --- from what users give to tensors --------------------------------------------------------------------------
+
+    def _frames(self, images: Sequence[ImageLike]) -> list[Frame]:
+        return [self.resizing.fit(*read_size(image)) for image in images]
+
+    def _memories(
+        self, images: Sequence[ImageLike], frames: Sequence[Frame], batch_size: int
+    ) -> Iterator[tuple[list[int], ImageMemory]]:
+        """The image memories of pictures that share a canvas, with the pictures' numbers."""
+        for numbers in by_canvas(frames, batch_size):
+            canvases = torch.stack([frames[number].place(read_image(images[number])) for number in numbers])
+            features = self.vision(canvases.to(self.device))
+            yield numbers, self.interface.remember(features.maps, features.pooled)
+
+    def _sentences(self, queries: Sequence[Query]) -> Sentences:
+        rendered = [query.render(self.language.placeholder) for query in queries]
+        return Sentences.read(self.language, rendered, self.device)
+
+    def _regions(self, queries: Sequence[Query]) -> tuple[Tokens, ...] | None:
+        """The visual tokens of all regions of the queries, indexed by entity; None if there is no region."""
+        places = [
+            (row, column, entity)
+            for row, query in enumerate(queries)
+            for column, entity in enumerate(query.entities)
+            if isinstance(entity, Region)
+        ]
+        if not places:
+            return None
+        pictures = list({_same_picture(region): region.image for _, _, region in places}.items())
+        number = {key: k for k, (key, _) in enumerate(pictures)}
+        images = [image for _, image in pictures]
+        frames = self._frames(images)
+        columns = max(len(query.entities) for query in queries)
+        points = self.interface.sampler.points
+        shape = (len(queries), columns, points)
+        padding = torch.ones(shape, dtype=torch.bool, device=self.device)
+        values = [torch.zeros(*shape, self.interface.width, device=self.device) for _ in range(LEVELS)]
+        for numbers, memory in self._memories(images, frames, batch_size=32):
+            row_of = {picture: row for row, picture in enumerate(numbers)}
+            here = [place for place in places if number[_same_picture(place[2])] in row_of]
+            of_picture = [number[_same_picture(region)] for _, _, region in here]
+            masks = torch.stack(
+                [frames[k].place_mask(r.bitmap()) for k, (_, _, r) in zip(of_picture, here, strict=True)]
+            )
+            rows = torch.tensor([row_of[k] for k in of_picture], device=self.device)
+            tokens = self.interface.sampler(memory, masks[:, None].to(self.device), rows[:, None])
+            at = torch.tensor([place[:2] for place in here], device=self.device).unbind(1)
+            padding[at] = tokens[0].padding
+            for level, sampled in zip(values, tokens, strict=True):
+                level[at] = sampled.values.to(level.dtype)
+        index = torch.arange(columns, device=self.device).repeat_interleave(points).expand(len(queries), -1)
+        return tuple(Tokens(level.flatten(1, 2), padding.flatten(1), index) for level in values)
+
+    def _ask(self, task: PromptedTask, memory: ImageMemory, prompt: Prompt) -> tuple[Tensor, Tensor]:
+        """Mask logits [b, t, h, w] and scores [b, t] of each prompt's best proposal."""
+        final = self.interface(memory, [prompt]).final
+        scores = task.scores(self.interface, final)
+        return best_masks(scores, final.pixel[task.proposals], memory.mask_features)
+
+
+class _Answers:
+    """Collects the masks of each image's prompts, in the order of the images."""
+
+    def __init__(self, frames: list[Frame]) -> None:
+        self.frames = frames
+        self.masks: list[list[EntityMask]] = [[] for _ in frames]
+
+    def add(self, numbers: Sequence[int], counts: Sequence[int], logits: Tensor, scores: Tensor) -> None:
+        for row, (number, count) in enumerate(zip(numbers, counts, strict=True)):
+            masks = (self.frames[number].crop(logits[row, :count]) > 0).cpu().numpy() if count else ()
+            found = zip(masks, scores[row, :count].tolist(), strict=True)
+            self.masks[number] = [EntityMask(mask, score) for mask, score in found]
+
+
+def _draw(pixel: Float[Tensor, "b n m"], memory: ImageMemory) -> Float[Tensor, "b n h w"]:
+    return torch.einsum("bnm,bmhw->bnhw", pixel, memory.mask_features)
+
+
+def _stack(
+    masks: Sequence[Bool[np.ndarray, "r H W"]], frames: Sequence[Frame], device: torch.device
+) -> tuple[Bool[Tensor, "b r h w"], Bool[Tensor, "b r"]]:
+    """Strokes on their common canvas, padded to the largest count, and which are padding."""
+    most = max(max(len(stack) for stack in masks), 1)
+    stacked = torch.zeros(len(masks), most, *frames[0].canvas, dtype=torch.bool)
+    for row, (stack, frame) in enumerate(zip(masks, frames, strict=True)):
+        for k, mask in enumerate(stack):
+            stacked[row, k] = frame.place_mask(np.asarray(mask))
+    counts = torch.tensor([len(stack) for stack in masks])
+    return stacked.to(device), (torch.arange(most) >= counts[:, None]).to(device)
+
+
+def _same_picture(region: Region) -> str | int:
+    """Equal for regions of one picture, so that it is encoded once."""
+    return region.image if isinstance(region.image, str) else id(region.image)
+
+
+def _same_length(images: Sequence[object], others: Sequence[object], name: str) -> None:
+    if len(images) != len(others):
+        raise FindError(f"{len(images)} images but {len(others)} {name}; give one for each image")
