@@ -1,0 +1,142 @@
+"""Strokes as people draw them, sampled from masks to train on, and the next click of a simulated user."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from find.errors import FindError
+from find.raster import (
+    PointXY,
+    paint_box,
+    paint_ellipse,
+    paint_line,
+    paint_points,
+    paint_polygon,
+    stroke_radius,
+)
+
+
+class StrokeKind(str, Enum):
+    """How a user shows a thing: the first three stay inside it, the others are drawn around it and filled."""
+
+    MASK = "mask"
+    POINT = "point"
+    SCRIBBLE = "scribble"
+    BOX = "box"
+    CIRCLE = "circle"
+    POLYGON = "polygon"
+
+
+class Click(NamedTuple):
+    """A click as a bitmap, bool [H, W]; positive ones add to the mask, negative ones take away."""
+
+    stroke: np.ndarray
+    is_positive: bool
+
+
+def sample_stroke(mask: np.ndarray, kind: StrokeKind, rng: np.random.Generator) -> np.ndarray:
+    """A random stroke that a user could draw to mean the mask: bool [H, W], never empty.
+
+    Points and scribbles have the width that `find.query.Region` paints, and prefer the depth of the mask over its
+    rim. Boxes are off by up to a tenth of the object's size on each side, circles and polygons are as rough.
+
+    Args:
+        mask: bool [H, W].
+        kind: what to draw.
+        rng: the only source of randomness.
+
+    Raises:
+        FindError: the mask is empty.
+    """
+    if not mask.any():
+        raise FindError("no stroke can be drawn for an empty mask; leave out segments without pixels")
+    if kind is StrokeKind.MASK:
+        return mask.astype(bool)
+    height, width = mask.shape
+    if kind is StrokeKind.POINT:
+        return mask & paint_points(height, width, _deep_pixels(mask, 1, rng), stroke_radius(height, width))
+    if kind is StrokeKind.SCRIBBLE:
+        return mask & paint_line(height, width, _curve(_deep_pixels(mask, 3, rng)), stroke_radius(height, width))
+    if kind is StrokeKind.POLYGON:
+        return paint_polygon(height, width, _lasso(mask, rng))
+    x0, y0, x1, y1 = _bounds(mask)
+    if kind is StrokeKind.BOX:
+        reach = 0.1 * np.array([x1 - x0, y1 - y0, x1 - x0, y1 - y0])
+        return paint_box(height, width, tuple(np.array([x0, y0, x1, y1]) + rng.uniform(-reach, reach)))
+    # Between the ellipse that touches the sides of the bounding box and the one that holds its corners.
+    half_width, half_height = 0.5 * np.array([x1 - x0, y1 - y0]) * rng.uniform(1.0, np.sqrt(2), size=2)
+    center = ((x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2)
+    # An ellipse one pixel wide would miss every pixel centre when its own centre lies between two of them.
+    return paint_ellipse(height, width, center, max(1.0, half_width), max(1.0, half_height))
+
+
+def next_click(prediction: np.ndarray, target: np.ndarray, clicked: np.ndarray) -> Click | None:
+    """Where a user who wants `target` would click after seeing `prediction`.
+
+    The missing pixels or, if these are not more, the superfluous ones, without those already clicked; of them the
+    deepest (Euclidean distance to the outside; the first in reading order), grown to 3 x 3 pixels. This is the
+    'best' mode of the interactive protocol of SEEM and FIND.
+
+    Args:
+        prediction, target: bool [H, W].
+        clicked: bool [H, W], all earlier clicks together, positive and negative.
+
+    Returns:
+        The click, or None where nothing is left to correct.
+    """
+    missing = target & ~prediction & ~clicked
+    superfluous = prediction & ~target & ~clicked
+    is_positive = np.count_nonzero(missing) > np.count_nonzero(superfluous)
+    wrong = missing if is_positive else superfluous
+    if not wrong.any():
+        return None
+    row, column = np.unravel_index(np.argmax(_depth(wrong)), wrong.shape)
+    stroke = np.zeros(wrong.shape, dtype=bool)
+    stroke[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = True
+    return Click(stroke, bool(is_positive))
+
+
+def _depth(mask: np.ndarray) -> np.ndarray:
+    """Distance of each pixel of the mask to the nearest pixel outside; what lies beyond the border is outside."""
+    return ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+
+
+def _bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Half-open bounding box (x0, y0, x1, y1)."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _deep_pixels(mask: np.ndarray, count: int, rng: np.random.Generator) -> list[PointXY]:
+    """Pixels of the mask, drawn with their depth as weight; computed in the bounding box, where all of them lie."""
+    x0, y0, x1, y1 = _bounds(mask)
+    weights = np.cumsum(_depth(mask[y0:y1, x0:x1]))
+    chosen = np.searchsorted(weights, rng.uniform(0, weights[-1], size=count), side="right")
+    return [(x0 + int(index) % (x1 - x0), y0 + int(index) // (x1 - x0)) for index in chosen]
+
+
+def _curve(points: list[PointXY]) -> list[PointXY]:
+    """The parabola through three points, as a line of 12 pieces that passes through them exactly."""
+    start, middle, end = np.asarray(points, dtype=float)
+    t = np.linspace(0, 1, 13)[:, None]
+    curve = start * (1 - t) * (1 - 2 * t) + middle * 4 * t * (1 - t) + end * t * (2 * t - 1)
+    return [(float(x), float(y)) for x, y in curve]
+
+
+def _lasso(mask: np.ndarray, rng: np.random.Generator) -> list[PointXY]:
+    """A rough outline: the farthest pixel of the mask in each of about a dozen directions from its centre."""
+    rows, columns = np.nonzero(mask)
+    x, y = columns.mean(), rows.mean()
+    corners = int(rng.integers(8, 17))
+    offset = rng.uniform(0, 2 * np.pi)
+    angles = np.arctan2(rows - y, columns - x) - offset
+    sectors = np.round(angles / (2 * np.pi) * corners).astype(int) % corners
+    radii = np.ones(corners)
+    np.maximum.at(radii, sectors, np.hypot(rows - y, columns - x))
+    radii *= rng.uniform(0.95, 1.2, size=corners)
+    directions = offset + 2 * np.pi * np.arange(corners) / corners
+    return [(x + r * np.cos(a), y + r * np.sin(a)) for r, a in zip(radii, directions, strict=True)]
