@@ -103,7 +103,7 @@ def crop_region(
         raise ValueError("a region with no pixels has no thumbnail")
     height, width = region.shape
     reach = max(np.ptp(rows), np.ptp(columns)) + 1
-    window = min(max(16, round(1.25 * reach)), max(height, width))  # a margin around the region, so that one sees where it lies
+    window = min(max(16, round(1.25 * reach)), max(height, width))  # with a margin, to see where the region lies
     left = _window_start((columns.min() + columns.max() + 1) / 2, window, width)
     top = _window_start((rows.min() + rows.max() + 1) / 2, window, height)
     box = (left, top, left + window, top + window)
@@ -223,9 +223,7 @@ def _draw_tag(
         return x, y, x + width, y + height
 
     def is_free(box: tuple[int, int, int, int]) -> bool:
-        return not any(
-            box[0] < x1 and x0 < box[2] and box[1] < y1 and y0 < box[3] for x0, y0, x1, y1 in taken
-        )
+        return not any(box[0] < x1 and x0 < box[2] and box[1] < y1 and y0 < box[3] for x0, y0, x1, y1 in taken)
 
     steps = sorted(range(-canvas.height, canvas.height, 4), key=abs)
     box = next((box for box in map(box_at, steps) if is_free(box)), box_at(0))

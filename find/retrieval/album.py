@@ -22,7 +22,8 @@ from find.query import Query
 from find.retrieval.scoring import late_interaction, match_entities
 
 if TYPE_CHECKING:
-    from find.model import FIND, EntityMask
+    from find.model import FIND
+    from find.predictions import EntityMask
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 FORMAT = "find-album-1"
@@ -144,10 +145,11 @@ class Album:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
                     raise FindError(f"{path}: this file is no album of format {FORMAT}; make it anew: findvl index")
-                if metadata["fingerprint"] != model.fingerprint:
+                fingerprint = model.fingerprint
+                if metadata["fingerprint"] != fingerprint:
                     raise FindError(
                         f"{path}: this album was made by other weights ({metadata['fingerprint'][:12]}, "
-                        f"the model's are {model.fingerprint[:12]}); open it with those (--weights), "
+                        f"the model's are {fingerprint[:12]}); open it with those (--weights), "
                         "or make it anew with: findvl index"
                     )
                 tensors = {name: file.get_tensor(name) for name in ("images", "objects", "scores", "sizes")}

@@ -1,0 +1,132 @@
+"""The report of the main job: one HTML file that holds its pictures and needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+from PIL import Image
+
+from find.demo.drawing import Color, crop_region, entity_color, hex_color
+from find.demo.table import COLUMNS, TASKS, Metrics, written
+from find.query import Phrase, Query, Region
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One image that a search gave: its picture with the grounded entities drawn, and how it scored."""
+
+    picture: Image.Image
+    name: str
+    rank: int
+    score: float
+    image_term: float
+    entity_terms: tuple[float, ...]
+    is_correct: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """An interleaved query with its best answers.
+
+    missed: the right image, where it is not among the answers; its rank says how far down it stands.
+    """
+
+    query: Query
+    answers: Sequence[Answer]
+    missed: Answer | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the page shows.
+
+    columns: name of a column of the table -> its metrics.
+    facts: short sentences under the headline.
+    pictures: title -> picture, such as the loss curves and the contact sheet.
+    seconds: part of the main job -> how long it took.
+    """
+
+    headline: str
+    facts: Sequence[str]
+    columns: Mapping[str, Metrics]
+    examples: Sequence[Example]
+    pictures: Mapping[str, Image.Image] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _QueryPart:
+    text: str
+    color: str | None = None
+    thumbnail: str | None = None
+
+
+@dataclass(frozen=True)
+class _Cell:
+    text: str
+    share: float | None
+    is_best: bool
+
+
+def write_report(report: Report, path: Path) -> Path:
+    """Writes the page; returns its path."""
+    environment = Environment(
+        loader=PackageLoader("find.demo", package_path=""), autoescape=select_autoescape(default=True)
+    )
+    environment.filters["data_uri"] = data_uri
+    page = environment.get_template("report.html.j2").render(
+        report=report,
+        columns=[COLUMNS.get(name, name) for name in report.columns],
+        tasks=[(title, [(row.metric, _cells(row, report)) for row in rows]) for title, rows in TASKS.values()],
+        examples=[(example, query_parts(example.query)) for example in report.examples],
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def query_parts(query: Query) -> list[_QueryPart]:
+    """The query in order: connecting words, phrases in their colour, regions as thumbnails."""
+    parts = []
+    number = 0
+    for part in query.parts:
+        if isinstance(part, str):
+            parts.append(_QueryPart(part))
+            continue
+        color: Color = entity_color(number)
+        number += 1
+        if isinstance(part, Phrase):
+            parts.append(_QueryPart(part.text, color=hex_color(color)))
+        elif isinstance(part, Region):
+            thumbnail = crop_region(part.pixels(), part.bitmap(), side=112, color=color)
+            parts.append(_QueryPart(part.label or "region", hex_color(color), data_uri(thumbnail)))
+    return parts
+
+
+def data_uri(image: Image.Image, *, lossless: bool = False) -> str:
+    """The image as text that a page can hold."""
+    buffer = io.BytesIO()
+    if lossless:
+        image.save(buffer, "PNG", optimize=True)
+    else:
+        image.convert("RGB").save(buffer, "JPEG", quality=86)
+    kind = "png" if lossless else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _cells(row, report: Report) -> list[_Cell]:
+    values = [row.value(metrics) for metrics in report.columns.values()]
+    best = row.best(values)
+    return [
+        _Cell(
+            text=written(value),
+            share=None if value is None or not row.is_percentage else max(0.0, min(100.0, value)),
+            is_best=best is not None and value == best,
+        )
+        for value in values
+    ]
