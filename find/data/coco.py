@@ -13,7 +13,7 @@ import numpy as np
 
 from find.data.anomaly import Anomaly, Severity
 from find.data.find_bench import read_expressions, read_sentences
-from find.data.panoptic import PanopticTable, decode_segment_map, segment_index
+from find.data.panoptic import PanopticTable, decode_segment_map, unlisted_ids
 from find.data.records import malformed, read_json, whole_number
 from find.data.sample import Category, Expression, Sample, Segment, Sentence
 from find.data.source import FileSource, open_source
@@ -242,12 +242,6 @@ def read_captions(path: Path, table: PanopticTable, report) -> dict[int, tuple[s
         else:
             captions[image_id].append(caption)
     return {image_id: tuple(texts) for image_id, texts in captions.items()}
-
-
-def unlisted_ids(segment_map: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
-    """The ids in a segment map (void apart) that are not among `segment_ids`, sorted."""
-    listed = segment_index(segment_map, np.append(segment_ids, 0)) >= 0
-    return segment_map[:0].ravel() if listed.all() else np.unique(segment_map[~listed])
 
 
 def _by_image(items: Iterable[T]) -> dict[int, tuple[T, ...]]:

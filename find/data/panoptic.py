@@ -204,9 +204,25 @@ def decode_segment_map(data: bytes, name: str) -> np.ndarray:
 def segment_index(segment_map: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
     """Position of each pixel's id in `segment_ids`: int16 [H, W], -1 for ids that are not in it.
 
-    A table over all colours is allocated but only its few pages with ids are ever touched, which makes this
-    several times faster than a binary search a pixel.
+    Looks up runs of equal pixels, not pixels: some hundreds instead of ten thousands in a usual picture.
     """
-    table = np.zeros(ID_RANGE, np.int16)
-    table[segment_ids] = np.arange(1, len(segment_ids) + 1, dtype=np.int16)
-    return table[segment_map] - np.int16(1)
+    values, lengths = _runs(segment_map)
+    order = np.argsort(segment_ids)
+    ordered = np.append(segment_ids[order], np.int32(ID_RANGE))
+    place = np.searchsorted(ordered, values)
+    positions = np.append(order, -1)[place]
+    found = np.where(ordered[place] == values, positions, -1).astype(np.int16)
+    return np.repeat(found, lengths).reshape(segment_map.shape)
+
+
+def unlisted_ids(segment_map: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
+    """The ids in a segment map (void apart) that are not among `segment_ids`, sorted."""
+    values, _ = _runs(segment_map)
+    return np.unique(values[(values != 0) & ~np.isin(values, segment_ids)])
+
+
+def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The value and the length of each run of equal numbers in reading order."""
+    flat = values.ravel()
+    starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
+    return flat[starts], np.diff(starts, append=flat.size)
