@@ -21,8 +21,6 @@ from torch.func import functional_call
 from find.errors import FindError
 from find.foundations.base import Frozen, TextFeatures, TokenizedText, VisionFeatures, check_divisible
 
-RESNET_STAGES = [1, 2, 3, 4]  # layer1..layer4 of a ModifiedResNet; its stem has layer1's stride and says less
-
 
 class OpenClipVision(Frozen):
     """The image tower of an open_clip model as a `VisionEncoder`.
