@@ -1,0 +1,84 @@
+"""`findvl fit`, `validate`, `test` and `predict`: LightningCLI over our module and data; test is our own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning as L
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from find.data.datamodule import FindDataModule
+from find.model import DEFAULT, FIND
+from find.training.module import FINDModule
+
+
+class FINDTrainer(L.Trainer):
+    """Lightning's trainer, whose test is the FIND-Bench protocol and whose predictions are panoptic files."""
+
+    def test(
+        self,
+        model: FINDModule,
+        datamodule: FindDataModule,
+        weights: str = DEFAULT,
+        out: Path | None = None,
+        split: str | None = None,
+        tasks: list[str] | None = None,
+        limit: int | None = None,
+    ) -> None:
+        """Evaluates weights on all tasks and prints the table.
+
+        Args:
+            model: gives the device only; the evaluated model is that of `weights`.
+            datamodule: its root and validation split are evaluated.
+            weights: a shipped model, a folder written by fit, or a model of the hub.
+            out: JSON file for the figures; a Markdown table of the same name is written beside it.
+            split: another split than the validation split.
+            tasks: some of panoptic, grounding, interactive, retrieval, interleaved_segmentation,
+                interleaved_retrieval; all by default.
+            limit: evaluate the first so many images only.
+        """
+        from find.evaluation.evaluate import evaluate
+
+        found = FIND.from_pretrained(weights).to(self.strategy.root_device).eval()
+        result = evaluate(found, datamodule.root, split=split or datamodule.val_split, tasks=tasks, limit=limit)
+        if out is not None:
+            result.write(out)
+        result.print()
+
+
+class FINDCLI(LightningCLI):
+    """Our module and data by default; the data learns from the foundations what they need."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.link_arguments("model", "data.placeholder", compute_fn=_placeholder, apply_on="instantiate")
+        parser.link_arguments("model", "data.divisor", compute_fn=_divisor, apply_on="instantiate")
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        shared = {"model", "dataloaders", "datamodule"}
+        return {
+            "fit": shared | {"train_dataloaders", "val_dataloaders"},
+            "validate": shared,
+            "test": shared,
+            "predict": shared,
+        }
+
+
+def _placeholder(model: FINDModule) -> str:
+    return model.find.language.placeholder
+
+
+def _divisor(model: FINDModule) -> int:
+    return model.find.vision.divisor
+
+
+def main(arguments: Sequence[str]) -> FINDCLI:
+    """Runs `findvl fit|validate|test|predict ...` with these arguments (the command first)."""
+    return FINDCLI(
+        FINDModule,
+        FindDataModule,
+        trainer_class=FINDTrainer,
+        seed_everything_default=0,
+        save_config_kwargs={"overwrite": True},
+        parser_kwargs={"prog": "findvl"},
+        args=list(arguments),
+    )

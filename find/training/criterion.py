@@ -1,0 +1,211 @@
+"""All tasks' losses on one batch: one joint forward, one Hungarian step, named and weighted parts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from find.data.batch import Batch
+from find.inputs import Phrases, Sentences, read_texts
+from find.interface import Embeddings, Group, ImageMemory, Prompt
+from find.model import FIND
+from find.retrieval.scoring import late_interaction
+from find.tasks import generic, grounding, interactive, interleaved, retrieval
+from find.tasks.losses import assignment_cross_entropy, contrastive
+from find.tasks.matching import hungarian, matching_cost
+from find.tasks.points import EveryPlace, MaskPoints, MaskSampling
+from find.tasks.prompted import PromptedTask, SegmentationLosses, prompted_losses
+
+
+@dataclass(frozen=True)
+class SegmentationWeights:
+    """Of one segmentation task: of the class or choice loss, and of the two mask losses."""
+
+    ce: float
+    bce: float
+    dice: float
+
+    def total(self, losses: SegmentationLosses) -> Float[Tensor, ""]:
+        return self.ce * losses.ce + self.bce * losses.bce + self.dice * losses.dice
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the tasks.
+
+    Args:
+        panoptic, grounding, interactive, interleaved: the four segmentation tasks.
+        caption: contrastive, images with captions.
+        sentence: contrastive, images with interleaved sentences by the sentence term alone.
+        retrieval: contrastive, images with interleaved sentences by the score that search uses.
+        entity: each entity chooses its object among the proposals of its own image.
+    """
+
+    panoptic: SegmentationWeights = field(default_factory=lambda: SegmentationWeights(2, 5, 5))
+    grounding: SegmentationWeights = field(default_factory=lambda: SegmentationWeights(1, 3, 3))
+    interactive: SegmentationWeights = field(default_factory=lambda: SegmentationWeights(1, 3, 3))
+    interleaved: SegmentationWeights = field(default_factory=lambda: SegmentationWeights(1, 3, 3))
+    caption: float = 2.0
+    sentence: float = 2.0
+    retrieval: float = 4.0
+    entity: float = 1.0
+
+
+@dataclass(frozen=True)
+class PromptedTargets:
+    """What one prompted task is asked and should answer, as the union of segments for each prompt."""
+
+    task: PromptedTask
+    masks: Float[Tensor, "b t p"]
+    valid: Bool[Tensor, "b t"]
+
+
+class Criterion:
+    """Computes every task's loss.
+
+    Args:
+        weights: of the tasks.
+        sampling: the places at which masks are compared.
+        deep_supervision: the segmentation losses also before every layer (Mask2Former); slower, better in long runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        weights: LossWeights | None = None,
+        sampling: MaskSampling | None = None,
+        deep_supervision: bool = False,
+    ) -> None:
+        self.weights = weights or LossWeights()
+        self.sampling = sampling or EveryPlace()
+        self.deep_supervision = deep_supervision
+
+    def __call__(self, model: FIND, batch: Batch, class_names: Sequence[str]) -> dict[str, Float[Tensor, ""]]:
+        """The weighted loss of each task, by the task's name; their sum is to be minimised.
+
+        `class_names[k]` is the name of the category with index k.
+        """
+        interface = model.interface
+        with torch.no_grad():
+            features = model.vision(batch.images)
+            phrases = Phrases.read(model.language, batch.phrases, model.device)
+            sentences = Sentences.read(model.language, batch.queries, model.device)
+            names = [model.config.class_prompt.format(name) for name in class_names]
+            texts = read_texts(model.language, [*batch.captions, *names], model.device)
+        memory = interface.remember(features.maps, features.pooled)
+        prompts = self._prompts(model, batch, memory, phrases, sentences)
+        outputs = interface(memory, prompts, deep=self.deep_supervision)
+        written = retrieval.embed_texts(interface, texts.tokens, texts.padding)
+        captions, classes = written.split([len(batch.captions), len(names)])
+
+        points = self.sampling(memory.mask_features, batch.segments, batch.labels.shape[1])
+        targets = self._targets(batch, points)
+        layers = outputs.layers if self.deep_supervision else (outputs.final,)
+        losses, assigned = self._segmentation(model, layers, batch, points, targets, classes)
+        return losses | self._retrieval(
+            model, outputs.final, batch, assigned, memory, sentences, texts.pooled, captions
+        )
+
+    def _prompts(
+        self, model: FIND, batch: Batch, memory: ImageMemory, phrases: Phrases, sentences: Sentences
+    ) -> list[Prompt]:
+        interface = model.interface
+        regions = interface.sampler(memory, batch.regions, batch.region_rows)
+        return [
+            generic.prompt(),
+            phrases.prompt(interface),
+            interactive.prompt(interface, memory, batch.strokes, batch.stroke_targets < 0),
+            sentences.prompt(interface, interleaved.SEGMENTATION + interleaved.RETRIEVAL, regions),
+        ]
+
+    def _targets(self, batch: Batch, points: MaskPoints) -> list[PromptedTargets]:
+        drawn = F.one_hot(batch.stroke_targets.clamp(min=0), batch.labels.shape[1]).bool()
+        drawn &= (batch.stroke_targets >= 0)[..., None]
+        meant = (
+            (grounding.TASK, batch.phrase_targets),
+            (interactive.TASK, drawn),
+            (interleaved.TASK, batch.entity_targets),
+        )
+        return [
+            PromptedTargets(task, (segments.to(points.segments.dtype) @ points.segments).clamp(max=1), segments.any(-1))
+            for task, segments in meant
+        ]
+
+    def _segmentation(
+        self,
+        model: FIND,
+        layers: Sequence[Embeddings],
+        batch: Batch,
+        points: MaskPoints,
+        targets: Sequence[PromptedTargets],
+        classes: Float[Tensor, "k d"],
+    ) -> tuple[dict[str, Tensor], Int[Tensor, "b s"]]:
+        """The four segmentation losses, averaged over layers, and the last layer's object of each segment."""
+        interface = model.interface
+        present = batch.labels >= 0
+        costs, valid, rows = [], [], []
+        for layer in layers:
+            logits = generic.class_logits(interface, layer.semantic[Group.OBJECT], classes).float()
+            masks = (layer.pixel[Group.OBJECT] @ points.features).float()
+            with torch.no_grad():
+                costs.append(matching_cost(generic.class_cost(logits, batch.labels), masks, points.segments))
+            valid.append(present)
+            prompted = []
+            for target in targets:
+                scores = target.task.scores(interface, layer).float()
+                drawn = (layer.pixel[target.task.proposals] @ points.features).float()
+                with torch.no_grad():
+                    costs.append(matching_cost(-scores.softmax(dim=1), drawn, target.masks))
+                valid.append(target.valid)
+                prompted.append((scores, drawn))
+            rows.append((logits, masks, prompted))
+
+        assignments = iter(hungarian(costs, valid))
+        losses: dict[str, Tensor] = {}
+        assigned = None
+        for logits, masks, prompted in rows:
+            assigned = next(assignments)
+            parts = {"panoptic": generic.losses(logits, masks, points.segments, batch.labels, assigned)}
+            for target, (scores, drawn) in zip(targets, prompted, strict=True):
+                parts[target.task.name] = prompted_losses(scores, drawn, target.masks, next(assignments), target.valid)
+            for name, part in parts.items():
+                weighted = getattr(self.weights, name).total(part) / len(rows)
+                losses[name] = losses.get(name, 0) + weighted
+        return losses, assigned
+
+    def _retrieval(
+        self,
+        model: FIND,
+        final: Embeddings,
+        batch: Batch,
+        assigned: Int[Tensor, "b s"],
+        memory: ImageMemory,
+        sentences: Sentences,
+        pooled_texts: Float[Tensor, "t v"] | None,
+        captions: Float[Tensor, "b d"],
+    ) -> dict[str, Tensor]:
+        interface, weights = model.interface, self.weights
+        scale = interface.logit_scale.exp().clamp(max=100)
+        image = _unit(interface.with_foundation(final.semantic[Group.IMAGE], memory.pooled)[:, 0])
+        pooled = None if pooled_texts is None else pooled_texts[: len(captions)]
+        caption = _unit(interface.with_foundation(captions[:, None], pooled)[:, 0])
+        sentence = _unit(interface.with_foundation(final.semantic[Group.INTERLEAVED], sentences.pooled)[:, 0])
+        objects = _unit(final.semantic[Group.OBJECT])
+        entities = _unit(final.semantic[Group.INTERLEAVED_ENTITY])
+        whole = late_interaction(image, objects, sentence, entities, sentences.padding)
+        meant = batch.entity_targets.int().argmax(dim=-1)
+        own_object = assigned.gather(1, meant)
+        chosen = scale * (objects @ entities.mT)
+        return {
+            "caption": weights.caption * contrastive(scale * caption @ image.mT),
+            "sentence": weights.sentence * contrastive(scale * sentence @ image.mT),
+            "retrieval": weights.retrieval * contrastive(scale * whole),
+            "entity": weights.entity * assignment_cross_entropy(chosen, own_object, batch.entity_targets.any(-1)),
+        }
+
+
+def _unit(x: Tensor) -> Tensor:
+    return F.normalize(x.float(), dim=-1)

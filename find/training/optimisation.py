@@ -1,0 +1,53 @@
+"""AdamW for the interface: which parameters decay, and a learning rate that follows the share of the run done."""
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+
+def parameter_groups(module: nn.Module, *, weight_decay: float) -> list[dict[str, object]]:
+    """Matrices decay; biases, norms, learned queries, gains and temperatures do not."""
+    decayed, kept = [], []
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        learned_tokens = name.startswith(("query_", "level_embed"))
+        (kept if parameter.ndim < 2 or learned_tokens else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+
+
+def warmup_cosine(progress: float, *, warmup: float) -> float:
+    """Factor of the learning rate at a share of the run in [0, 1]: linear warm-up, then half a cosine to zero."""
+    if progress < warmup:
+        return progress / warmup
+    return 0.5 * (1 + math.cos(math.pi * min((progress - warmup) / (1 - warmup), 1.0)))
+
+
+class Progress:
+    """The share of a run that is done: of its steps, or of its minutes where a budget is given.
+
+    Args:
+        steps: that the run would take.
+        minutes: the wall-clock budget, counted from the first step; None: steps alone count.
+    """
+
+    def __init__(self, *, steps: int, minutes: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.steps = steps
+        self.seconds = None if minutes is None else 60 * minutes
+        self.clock = clock
+        self.started: float | None = None
+
+    def at(self, step: int) -> float:
+        if self.started is None:
+            self.started = self.clock()
+        done = step / max(self.steps, 1)
+        if self.seconds is not None:
+            done = max(done, (self.clock() - self.started) / self.seconds)
+        return min(done, 1.0)
+
+
+def adamw(module: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    return torch.optim.AdamW(parameter_groups(module, weight_decay=weight_decay), lr=learning_rate, betas=(0.9, 0.98))
