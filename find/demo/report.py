@@ -12,7 +12,8 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from PIL import Image
 
 from find.demo.drawing import Color, crop_region, entity_color, hex_color
-from find.demo.table import COLUMNS, TASKS, Metrics, written
+from find.demo.table import COLUMNS, TITLES, Metrics, best_value, is_percentage, written
+from find.evaluation.results import METRICS
 from find.query import Phrase, Query, Region
 
 
@@ -82,7 +83,10 @@ def write_report(report: Report, path: Path) -> Path:
     page = environment.get_template("report.html.j2").render(
         report=report,
         columns=[COLUMNS.get(name, name) for name in report.columns],
-        tasks=[(title, [(row.metric, _cells(row, report)) for row in rows]) for title, rows in TASKS.values()],
+        tasks=[
+            (TITLES[task], [(metric, _cells(task, metric, report.columns)) for metric in metrics])
+            for task, metrics in METRICS.items()
+        ],
         examples=[(example, query_parts(example.query)) for example in report.examples],
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,13 +123,13 @@ def data_uri(image: Image.Image, *, lossless: bool = False) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _cells(row, report: Report) -> list[_Cell]:
-    values = [row.value(metrics) for metrics in report.columns.values()]
-    best = row.best(values)
+def _cells(task: str, metric: str, columns: Mapping[str, Metrics]) -> list[_Cell]:
+    values = [metrics[task][metric] for metrics in columns.values()]
+    best = best_value(metric, values)
     return [
         _Cell(
             text=written(value),
-            share=None if value is None or not row.is_percentage else max(0.0, min(100.0, value)),
+            share=max(0.0, min(100.0, value)) if value is not None and is_percentage(metric) else None,
             is_best=best is not None and value == best,
         )
         for value in values

@@ -1,66 +1,24 @@
-"""The table of metrics: what its rows are, in which order columns stand, and how figures are written."""
+"""The table of metrics: what it is made of, in which order columns stand, and how figures are written."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
+
+from find.evaluation.results import METRICS
 
 Metrics = Mapping[str, Mapping[str, float | None]]
 """Task -> metric -> percentage 0-100, clicks for NoC, None where a model cannot do the task."""
 
-
-@dataclass(frozen=True)
-class Row:
-    """One metric of one task. Only the number of clicks gets better as it gets lower."""
-
-    task: str
-    metric: str
-    is_percentage: bool = True
-
-    def value(self, metrics: Metrics) -> float | None:
-        return metrics.get(self.task, {}).get(self.metric)
-
-    def best(self, values: list[float | None]) -> float | None:
-        """The best of a row's figures; None where there is nothing to choose."""
-        known = [value for value in values if value is not None]
-        if len(set(known)) < 2:
-            return None
-        return max(known) if self.is_percentage else min(known)
-
-
-TASKS: Mapping[str, tuple[str, tuple[Row, ...]]] = {
-    "panoptic": (
-        "Panoptic segmentation",
-        (Row("panoptic", "PQ"), Row("panoptic", "mIoU"), Row("panoptic", "AP")),
-    ),
-    "grounding": (
-        "Grounding of phrases",
-        (Row("grounding", "cIoU"), Row("grounding", "mIoU"), Row("grounding", "P@0.5")),
-    ),
-    "interactive": (
-        "Interactive segmentation",
-        (
-            Row("interactive", "mIoU@1"),
-            Row("interactive", "NoC@85", is_percentage=False),
-            Row("interactive", "NoC@90", is_percentage=False),
-        ),
-    ),
-    "retrieval": (
-        "Image-text retrieval",
-        tuple(Row("retrieval", f"{side}@{k}") for side in ("IR", "TR") for k in (1, 5, 10)),
-    ),
-    "interleaved_segmentation": (
-        "Interleaved segmentation",
-        tuple(Row("interleaved_segmentation", metric) for metric in ("cIoU", "mIoU", "P@0.5")),
-    ),
-    "interleaved_retrieval": (
-        "Interleaved retrieval",
-        tuple(Row("interleaved_retrieval", f"IR@{k}") for k in (1, 5, 10)),
-    ),
+TITLES: Mapping[str, str] = {
+    "panoptic": "Panoptic segmentation",
+    "grounding": "Grounding of phrases",
+    "interactive": "Interactive segmentation",
+    "retrieval": "Image-text retrieval",
+    "interleaved_segmentation": "Interleaved segmentation",
+    "interleaved_retrieval": "Interleaved retrieval",
 }
-"""Title and rows of every task."""
 
 COLUMNS: Mapping[str, str] = {
     "untrained": "untrained",
@@ -71,10 +29,23 @@ COLUMNS: Mapping[str, str] = {
 """Title of every column of metrics.json."""
 
 
-def only_table(metrics: Metrics | None) -> dict[str, dict[str, float | None]]:
-    """Exactly the table's tasks and metrics, None for what is not known."""
-    known = metrics or {}
-    return {task: {row.metric: row.value(known) for row in rows} for task, (_, rows) in TASKS.items()}
+def only_table(evaluation: Mapping[str, Mapping[str, float | None] | None] | None) -> Metrics:
+    """Exactly the table's tasks and metrics out of an evaluation's JSON; None for what is not known."""
+    known = evaluation or {}
+    return {task: {metric: (known.get(task) or {}).get(metric) for metric in names} for task, names in METRICS.items()}
+
+
+def is_percentage(metric: str) -> bool:
+    """Only the number of clicks is none, and gets better as it gets lower."""
+    return not metric.startswith("NoC")
+
+
+def best_value(metric: str, values: Sequence[float | None]) -> float | None:
+    """The best of a row's figures; None where there is nothing to choose."""
+    known = [value for value in values if value is not None]
+    if len(set(known)) < 2:
+        return None
+    return max(known) if is_percentage(metric) else min(known)
 
 
 def written(value: float | None) -> str:
@@ -89,14 +60,14 @@ def rich_table(columns: Mapping[str, Metrics]) -> Table:
     table.add_column("metric")
     for name in columns:
         table.add_column(COLUMNS.get(name, name), justify="right")
-    for title, rows in TASKS.values():
-        for number, row in enumerate(rows):
-            values = [row.value(metrics) for metrics in columns.values()]
-            best = row.best(values)
+    for task, names in METRICS.items():
+        for number, metric in enumerate(names):
+            values = [metrics[task][metric] for metrics in columns.values()]
+            best = best_value(metric, values)
             cells = [
                 f"[bold green]{written(value)}[/]" if best is not None and value == best else written(value)
                 for value in values
             ]
-            table.add_row(title if number == 0 else "", row.metric, *cells)
+            table.add_row(TITLES[task] if number == 0 else "", metric, *cells)
         table.add_section()
     return table
