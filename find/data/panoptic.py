@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from find.data.anomaly import Anomaly, Report, Severity
 from find.data.records import malformed, read_json, whole_number
@@ -219,6 +220,21 @@ def unlisted_ids(segment_map: np.ndarray, segment_ids: np.ndarray) -> np.ndarray
     """The ids in a segment map (void apart) that are not among `segment_ids`, sorted."""
     values, _ = _runs(segment_map)
     return np.unique(values[(values != 0) & ~np.isin(values, segment_ids)])
+
+
+def measure(segment_map: np.ndarray, segment_ids: np.ndarray) -> tuple[list[int], list[tuple[int, int, int, int]]]:
+    """Area in pixels and box (x, y, width, height) of each of the segments; zeros for one that has no pixel."""
+    index = segment_index(segment_map, segment_ids) + np.int16(1)
+    areas = np.bincount(index.ravel(), minlength=len(segment_ids) + 1)[1:].tolist()
+    places = ndimage.find_objects(index, max_label=len(segment_ids)) if len(segment_ids) else []
+    return areas, [_box(place) for place in places]
+
+
+def _box(place: tuple[slice, slice] | None) -> tuple[int, int, int, int]:
+    if place is None:
+        return 0, 0, 0, 0
+    rows, columns = place
+    return columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
 
 
 def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

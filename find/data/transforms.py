@@ -10,10 +10,9 @@ from typing import Protocol
 
 import numpy as np
 from PIL import Image, ImageEnhance
-from scipy import ndimage
 
-from find.data.panoptic import segment_index
-from find.data.sample import Expression, PhraseSpan, Sample, Segment, Sentence
+from find.data.panoptic import measure
+from find.data.sample import Expression, PhraseSpan, Sample, Sentence
 
 SIDES = re.compile(r"\b(left|right)(?=(?:most|wards?)?\b)", re.IGNORECASE)
 
@@ -164,12 +163,10 @@ def _fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
 
 def _moved(sample: Sample, image: np.ndarray, segment_map: np.ndarray) -> Sample:
     """The sample with new pixels: areas and boxes measured anew, what is no longer there taken out everywhere."""
-    index = segment_index(segment_map, np.array([segment.id for segment in sample.segments], np.int32)) + 1
-    areas = np.bincount(index.ravel(), minlength=len(sample.segments) + 1)[1:].tolist()
-    boxes = ndimage.find_objects(index, max_label=len(sample.segments)) if sample.segments else []
+    areas, boxes = measure(segment_map, np.array([segment.id for segment in sample.segments], np.int32))
     segments = tuple(
-        Segment(segment.id, segment.category_id, area, _box(place), segment.is_crowd)
-        for segment, area, place in zip(sample.segments, areas, boxes, strict=True)
+        replace(segment, area=area, bbox=box)
+        for segment, area, box in zip(sample.segments, areas, boxes, strict=True)
         if area
     )
     left = {segment.id for segment in segments}
@@ -188,8 +185,3 @@ def _moved(sample: Sample, image: np.ndarray, segment_map: np.ndarray) -> Sample
         sentences=sentences,
         expressions=expressions,
     )
-
-
-def _box(place: tuple[slice, slice]) -> tuple[int, int, int, int]:
-    rows, columns = place
-    return columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
