@@ -92,10 +92,8 @@ class Overlaps:
         )
 
 
-def overlap(
-    prediction: Bool[np.ndarray, "h w"], target: Bool[np.ndarray, "h w"], *, image_id: int
-) -> tuple[int, int]:
-    """Intersection and union of two masks in pixels. Raises `FindError` for masks of different sizes or an empty target."""
+def overlap(prediction: Bool[np.ndarray, "h w"], target: Bool[np.ndarray, "h w"], *, image_id: int) -> tuple[int, int]:
+    """Intersection and union of two masks in pixels. Raises `FindError` where sizes differ or the target is empty."""
     if prediction.shape != target.shape:
         raise FindError(
             f"image {image_id}: a predicted mask is {_size(prediction)}, its target {_size(target)}; "

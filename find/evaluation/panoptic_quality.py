@@ -47,9 +47,7 @@ class _Tally:
         seen = matched + 0.5 * self.false_positives + 0.5 * self.false_negatives
         if not seen:
             return None
-        return Quality(
-            pq=self.iou / seen, sq=self.iou / matched if matched else 0.0, rq=matched / seen, classes=1
-        )
+        return Quality(pq=self.iou / seen, sq=self.iou / matched if matched else 0.0, rq=matched / seen, classes=1)
 
 
 @dataclass

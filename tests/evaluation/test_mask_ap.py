@@ -44,9 +44,7 @@ def silent(function, *args, **kwargs):
 
 
 def test_equals_pycocotools_on_real_annotations_with_crowds(shared: Path):
-    content = json.loads(
-        (shared / "coco-sample" / "coco" / "annotations" / "instances_val2017.json").read_text()
-    )
+    content = json.loads((shared / "coco-sample" / "coco" / "annotations" / "instances_val2017.json").read_text())
     crowded = {a["image_id"] for a in content["annotations"] if a["iscrowd"]}
     image_ids = sorted(crowded)[:6] + [image["id"] for image in content["images"]][:12]
     truth = instances_from_file(content, image_ids, [c["id"] for c in content["categories"]])

@@ -1,0 +1,121 @@
+"""One call that runs every protocol that a data folder allows, and shares what they have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from find.data.coco import AUTO, CocoFolder
+from find.errors import FindError
+from find.evaluation.gallery import embed_gallery
+from find.evaluation.protocols.grounding import grounding
+from find.evaluation.protocols.interactive import CLICKED_IMAGES, interactive
+from find.evaluation.protocols.interleaved_retrieval import GALLERY, LARGE_GALLERY, interleaved_retrieval
+from find.evaluation.protocols.interleaved_segmentation import interleaved_segmentation
+from find.evaluation.protocols.panoptic import panoptic
+from find.evaluation.protocols.retrieval import retrieval
+from find.evaluation.queries import Interleaving
+from find.evaluation.results import Evaluation, MissingAnnotations
+from find.evaluation.systems import FindSystem
+
+
+class Task(str, Enum):
+    """The tasks, by their names in results."""
+
+    PANOPTIC = "panoptic"
+    GROUNDING = "grounding"
+    INTERACTIVE = "interactive"
+    RETRIEVAL = "retrieval"
+    INTERLEAVED_SEGMENTATION = "interleaved_segmentation"
+    INTERLEAVED_RETRIEVAL = "interleaved_retrieval"
+
+
+EMBEDDING_TASKS = (Task.RETRIEVAL, Task.INTERLEAVED_RETRIEVAL)
+
+
+def evaluate(
+    model: FindSystem,
+    root: str | Path,
+    *,
+    split: str = "val2017",
+    tasks: Sequence[Task | str] | None = None,
+    limit: int | None = None,
+    entities: str | None = AUTO,
+    interleaving: Interleaving | None = None,
+    gallery: int = GALLERY,
+    large_gallery: int | None = LARGE_GALLERY,
+    clicked_images: int = CLICKED_IMAGES,
+    batch_size: int = 32,
+    progress: bool = True,
+) -> Evaluation:
+    """Evaluate a model on one split of a COCO + FIND-Bench folder.
+
+    Args:
+        model: `find.FIND`, or whatever can do the tasks asked for (`find.evaluation.systems`).
+        root: the folder that holds annotations/.
+        tasks: which ones; by default all that the folder has annotations for (`Evaluation.skipped` tells the rest).
+        limit: use only the first so many images, in every task (then there is no large gallery).
+        entities: the sentences, as in `CocoFolder`.
+        interleaving: which entities are shown instead of named, and by whose pixels.
+        gallery, large_gallery: images searched by the retrieval tasks; the large one if the split has so many.
+        clicked_images: images for NoC.
+        batch_size: images a call of the model.
+        progress: draw progress bars.
+
+    Raises:
+        FindError: unknown task, unusable folder, an empty selection, or answers of the wrong size.
+        MissingAnnotations: the folder has nothing for a task that was asked for by name.
+    """
+    chosen = [_task(task) for task in tasks] if tasks is not None else list(Task)
+    if limit is not None and limit < 1:
+        raise FindError(f"limit is the number of images to evaluate, at least 1, not {limit}")
+    folder = CocoFolder(root, split, entities=entities)
+    image_ids = folder.image_ids[:limit]
+    if not image_ids:
+        raise FindError(f"{root}: split {split} has no images")
+    common = {"batch_size": batch_size, "progress": progress}
+    seconds: dict[str, float] = {}
+    skipped: dict[str, str] = {}
+    results: dict[str, Any] = {}
+
+    if set(chosen) & set(EMBEDDING_TASKS):
+        size = min(gallery, len(image_ids))
+        if limit is None and large_gallery is not None and Task.INTERLEAVED_RETRIEVAL in chosen:
+            size = large_gallery if large_gallery <= len(image_ids) else size
+        begin = time.perf_counter()
+        embeddings = embed_gallery(model, folder, image_ids[:size], **common)
+        seconds["embedding"] = time.perf_counter() - begin
+        searched = {"gallery": gallery, "embeddings": embeddings, **common}
+    looked_at = {"image_ids": image_ids, **common}
+    protocols: dict[Task, Callable[[], Any]] = {
+        Task.PANOPTIC: lambda: panoptic(model, folder, **looked_at),
+        Task.GROUNDING: lambda: grounding(model, folder, **looked_at),
+        Task.INTERACTIVE: lambda: interactive(model, folder, clicked_images=clicked_images, **looked_at),
+        Task.RETRIEVAL: lambda: retrieval(model, folder, **searched),
+        Task.INTERLEAVED_SEGMENTATION: lambda: interleaved_segmentation(
+            model, folder, interleaving=interleaving, **looked_at
+        ),
+        Task.INTERLEAVED_RETRIEVAL: lambda: interleaved_retrieval(
+            model, folder, interleaving=interleaving, large_gallery=large_gallery, **searched
+        ),
+    }
+    for task in chosen:
+        begin = time.perf_counter()
+        try:
+            results[task.value] = protocols[task]()
+        except MissingAnnotations as missing:
+            if tasks is not None:
+                raise
+            skipped[task.value] = str(missing)
+        seconds[task.value] = time.perf_counter() - begin
+    return Evaluation(split=split, images=len(image_ids), skipped=skipped, seconds=seconds, **results)
+
+
+def _task(task: Task | str) -> Task:
+    try:
+        return Task(task)
+    except ValueError:
+        raise FindError(f"there is no task {task!r}; the tasks are {', '.join(t.value for t in Task)}") from None

@@ -1,0 +1,127 @@
+"""Hard negatives: does an image's true sentence win over ones that differ from it in an attribute or a relation?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from find.data.coco import CocoFolder
+from find.data.records import read_json, whole_number
+from find.data.sample import PhraseSpan, Sentence
+from find.errors import FindError
+from find.evaluation.gallery import EmbeddedQueries, ImageGallery, embed_queries
+from find.evaluation.queries import EntityMode, Interleaving
+from find.evaluation.results import HardNegativeResult
+from find.evaluation.systems import QueryEmbedder
+from find.retrieval.scoring import late_interaction
+
+
+@dataclass(frozen=True)
+class HardNegatives:
+    """A true sentence and the false ones beside it; `changes[k]` names what makes negative k false."""
+
+    truth: Sentence
+    negatives: tuple[Sentence, ...]
+    changes: tuple[str, ...]
+
+
+def hard_negatives(
+    model: QueryEmbedder,
+    folder: CocoFolder,
+    gallery: ImageGallery,
+    *,
+    entity_weight: float,
+    batch_size: int = 32,
+    progress: bool = False,
+) -> HardNegativeResult | None:
+    """Score the true sentence and its negatives with their own image; all entities are words.
+
+    Returns:
+        None if the folder has no hard_negatives_{split}.json, or none for the images of the gallery.
+    """
+    path = folder.annotations / f"hard_negatives_{folder.split}.json"
+    if not path.exists():
+        return None
+    row_of = {image_id: row for row, image_id in enumerate(gallery.image_ids)}
+    cases = [case for case in read_hard_negatives(folder) if case.truth.image_id in row_of]
+    if not cases:
+        return None
+    sentences = [sentence for case in cases for sentence in (case.truth, *case.negatives)]
+    rows = [row_of[sentence.image_id] for sentence in sentences]
+    text_only = Interleaving(mode=EntityMode.TEXT)
+    queries = embed_queries(model, folder, sentences, text_only, batch_size=batch_size, progress=progress)
+    combined = np.split(own_scores(gallery, rows, queries, entity_weight), _starts(cases))
+    sentence_term = np.split(own_scores(gallery, rows, queries, 0.0), _starts(cases))
+    pairs: dict[str, list[bool]] = defaultdict(list)
+    for case, scores in zip(cases, combined, strict=True):
+        for change, score in zip(case.changes, scores[1:], strict=True):
+            pairs[change].append(bool(scores[0] > score))
+    return HardNegativeResult(
+        combined=_share_won(combined),
+        sentence_term=_share_won(sentence_term),
+        sentences=len(cases),
+        negatives=sum(len(case.negatives) for case in cases),
+        by_change={change: float(np.mean(won)) for change, won in sorted(pairs.items())},
+    )
+
+
+def own_scores(
+    gallery: ImageGallery, rows: Sequence[int], queries: EmbeddedQueries, entity_weight: float
+) -> Float[np.ndarray, " q"]:
+    """Score of query k with the image in row `rows[k]` of the gallery."""
+    scores = np.empty(len(rows), np.float32)
+    for row in set(rows):
+        own = [number for number, other in enumerate(rows) if other == row]
+        scores[own] = late_interaction(
+            gallery.image[row : row + 1],
+            gallery.objects[row : row + 1],
+            queries.query[own],
+            queries.entities[own],
+            queries.padding[own],
+            entity_weight=entity_weight,
+        )[:, 0].numpy()
+    return scores
+
+
+def read_hard_negatives(folder: CocoFolder) -> list[HardNegatives]:
+    """The cases of hard_negatives_{split}.json whose true sentence is among those of the folder.
+
+    Raises:
+        FindError: the file is broken, or a record lacks a field.
+    """
+    path = folder.annotations / f"hard_negatives_{folder.split}.json"
+    sentences = {(sentence.image_id, sentence.id): sentence for sentence in folder.sentences}
+    cases = []
+    for number, record in enumerate(read_json(path, "annotations")["annotations"]):
+        try:
+            image_id = whole_number(record["image_id"])
+            truth = sentences.get((image_id, whole_number(record["sentence_id"])))
+            negatives = tuple(_negative(image_id, index, entry) for index, entry in enumerate(record["negatives"]))
+            changes = tuple(str(entry["change"]) for entry in record["negatives"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise FindError(f"{path}: record {number} cannot be read ({error!r}); write the file again") from error
+        if truth is not None and negatives:
+            cases.append(HardNegatives(truth=truth, negatives=negatives, changes=changes))
+    return cases
+
+
+def _negative(image_id: int, index: int, entry: dict) -> Sentence:
+    phrases = tuple(
+        PhraseSpan(text=span["phrase"], start=int(span["start_idx"]), end=int(span["end_idx"]), segment_ids=())
+        for span in sorted(entry["phrase"], key=lambda span: int(span["start_idx"]))
+    )
+    return Sentence(id=index, image_id=image_id, text=entry["sentence"], phrases=phrases)
+
+
+def _starts(cases: Sequence[HardNegatives]) -> list[int]:
+    """Where each case but the first begins in the list of all their sentences."""
+    return np.cumsum([1 + len(case.negatives) for case in cases])[:-1].tolist()
+
+
+def _share_won(cases: Sequence[Float[np.ndarray, " n"]]) -> float:
+    """Share of the cases whose first score is above all others."""
+    return float(np.mean([(scores[0] > scores[1:]).all() for scores in cases]))

@@ -1,0 +1,85 @@
+"""From a sentence with linked phrases to an interleaved query: which phrases are shown, and by whose pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from find.data.coco import CocoFolder
+from find.data.sample import PhraseSpan, Sentence
+from find.query import Query, Region
+
+
+class EntityMode(str, Enum):
+    """Which entities of a sentence are shown instead of named."""
+
+    TEXT = "text"  # none
+    VISUAL = "visual"  # every one that can be
+    MIXED = "mixed"  # each one that can be with some probability, by a seeded coin
+
+
+class RegionSource(str, Enum):
+    """Where the pixels of a visual entity come from."""
+
+    REFERENCE = "reference"  # the phrase's reference: a segment of the same kind in another image
+    SAME = "same"  # the very segment that is sought: the variant of the published benchmark
+
+
+@dataclass(frozen=True)
+class SentenceQuery:
+    """A query made of a sentence. `is_region[e]` tells whether entity e is visual; `owners` are the ids of the images
+    whose pixels it shows."""
+
+    query: Query
+    is_region: tuple[bool, ...]
+    owners: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Interleaving:
+    """How the sentences of a folder become queries.
+
+    The coin depends on the seed and on the sentence alone, so that a sentence gives the same query in every protocol,
+    order and subset.
+    """
+
+    mode: EntityMode = EntityMode.MIXED
+    source: RegionSource = RegionSource.REFERENCE
+    probability: float = 0.5  # of being shown, in mixed mode
+    seed: int = 0
+
+    def query(self, sentence: Sentence, folder: CocoFolder) -> SentenceQuery:
+        """The query of a sentence; without phrases it is the plain sentence."""
+        regions: dict[int, Region] = {}
+        owners = set()
+        for number, place in enumerate(self.places(sentence)):
+            if place is not None:
+                image_id, segment_ids = place
+                mask = np.isin(folder.segment_map(image_id), segment_ids)
+                regions[number] = Region(folder.image(image_id), mask=mask, label=sentence.phrases[number].text)
+                owners.add(image_id)
+        spans = [(phrase.start, phrase.end) for phrase in sentence.phrases]
+        return SentenceQuery(
+            query=Query.from_sentence(sentence.text, spans, regions),
+            is_region=tuple(number in regions for number in range(len(spans))),
+            owners=frozenset(owners),
+        )
+
+    def places(self, sentence: Sentence) -> list[tuple[int, tuple[int, ...]] | None]:
+        """For each phrase the image and the segments that are shown instead of its words, or None."""
+        coins = np.random.default_rng([self.seed, abs(sentence.image_id), abs(sentence.id)])
+        share = {EntityMode.TEXT: 0.0, EntityMode.MIXED: self.probability, EntityMode.VISUAL: 1.0}[self.mode]
+        shown = coins.random(len(sentence.phrases)) < share
+        return [
+            self._place(sentence, phrase) if is_shown else None
+            for phrase, is_shown in zip(sentence.phrases, shown, strict=True)
+        ]
+
+    def _place(self, sentence: Sentence, phrase: PhraseSpan) -> tuple[int, tuple[int, ...]] | None:
+        if self.source is RegionSource.SAME:
+            return sentence.image_id, phrase.segment_ids
+        if phrase.reference is None:
+            return None
+        return phrase.reference.image_id, (phrase.reference.segment_id,)

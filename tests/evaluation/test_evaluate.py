@@ -1,0 +1,96 @@
+"""The whole evaluation: the names in its JSON, what it does with incomplete data, and the frozen pair's column."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from oracle import Oracle
+
+from find.data.coco import CocoFolder
+from find.errors import FindError
+from find.evaluation.baseline import FrozenPair, evaluate_pair, words_of
+from find.evaluation.evaluate import Task, evaluate
+from find.evaluation.results import METRICS, MissingAnnotations, comparison_table
+from find.foundations import load_language, load_vision
+from find.query import Phrase, Query, Region
+
+
+def test_json_has_the_published_names_and_the_truth_has_full_figures(root: Path, folder: CocoFolder):
+    figures = json.loads(json.dumps(evaluate(Oracle(folder), root, progress=False).to_json()))
+    for task, names in METRICS.items():
+        assert tuple(figures[task]) == names
+        for name, value in figures[task].items():
+            assert value == pytest.approx(1 if name.startswith("NoC") else 100), (task, name)
+    assert figures["held_out"].keys() == set(METRICS) - {"retrieval"}
+    assert figures["details"]["interleaved_retrieval"]["hard_negatives"]["combined"] == 100
+    assert figures["seconds"].keys() == {"embedding", *METRICS}
+
+
+def test_one_task_alone_leaves_the_others_null(root: Path, folder: CocoFolder):
+    figures = evaluate(Oracle(folder), root, tasks=["grounding"], limit=3, progress=False).to_json()
+    assert [task for task in METRICS if figures[task] is not None] == ["grounding"]
+    assert figures["data"]["images"] == 3
+    assert figures["details"]["grounding"]["images"] == 3
+
+
+def test_missing_annotations_skip_a_task_unless_it_was_asked_for(root: Path, folder: CocoFolder):
+    oracle = Oracle(folder)
+    (root / "annotations" / "captions_val2017.json").unlink()
+    evaluation = evaluate(oracle, root, progress=False)
+    assert evaluation.retrieval is None
+    assert "no captions" in evaluation.skipped["retrieval"]
+    assert "retrieval was not evaluated" in evaluation.to_markdown()
+    with pytest.raises(MissingAnnotations, match="no captions"):
+        evaluate(oracle, root, tasks=[Task.RETRIEVAL], progress=False)
+
+
+def test_bad_requests_are_named(root: Path, folder: CocoFolder):
+    with pytest.raises(FindError, match=r"no task 'panoptics'; the tasks are panoptic, .*interleaved_retrieval"):
+        evaluate(Oracle(folder), root, tasks=["panoptics"])
+    with pytest.raises(FindError, match="at least 1, not 0"):
+        evaluate(Oracle(folder), root, limit=0)
+    (root / "held_out.json").write_text('{"segments": []}')
+    with pytest.raises(FindError, match=r"held_out\.json: expected"):
+        evaluate(Oracle(folder), root, tasks=["grounding"], progress=False)
+
+
+def test_tables_have_a_column_a_system_and_a_dash_where_nothing_was_measured(root: Path, folder: CocoFolder):
+    oracle = Oracle(folder)
+    whole = evaluate(oracle, root, progress=False)
+    part = evaluate(oracle, root, tasks=["retrieval"], progress=False)
+    table = comparison_table({"all": whole.to_json(), "some": part.to_json()})
+    assert "| task | metric | all | some |" in table
+    assert "| panoptic | PQ | 100.0 | – |" in table
+    assert "| retrieval | TR@10 | 100.0 | 100.0 |" in table
+    assert "| interactive | mIoU@1 | 100.0 | 100.0 |" in whole.to_markdown().split("held out")[1]
+
+
+@pytest.fixture(scope="module")
+def pair() -> FrozenPair:
+    torch.manual_seed(0)
+    return FrozenPair(vision=load_vision("random:tiny"), language=load_language("random:tiny"))
+
+
+def test_the_frozen_pair_fills_the_two_retrieval_tasks(pair: FrozenPair, root: Path):
+    figures = evaluate_pair(pair, root, progress=False).to_json()
+    assert [task for task in METRICS if figures[task] is not None] == ["retrieval", "interleaved_retrieval"]
+    details = figures["details"]["interleaved_retrieval"]
+    assert details["combined"] == details["sentence_term_alone"]
+
+
+def test_the_frozen_pair_embeds_images_of_any_size_as_if_alone(pair: FrozenPair):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (*size, 3)).astype(np.uint8) for size in ((64, 64), (50, 70), (64, 64))]
+    together = pair.embed_images(images).image
+    alone = torch.cat([pair.embed_images([image]).image for image in images])
+    assert torch.allclose(together, alone, atol=1e-5)
+    assert torch.allclose(together.norm(dim=1), torch.ones(3))
+
+
+def test_the_frozen_pair_reads_the_words_that_a_region_replaced():
+    region = Region(np.zeros((4, 4, 3), np.uint8), points=(1, 1), label="a red dog")
+    assert words_of(Query(region, " left of ", Phrase("a car"))) == "a red dog left of a car"
+    with pytest.raises(FindError, match="needs a label"):
+        words_of(Query("a ", Region(np.zeros((4, 4, 3), np.uint8), points=(1, 1))))
