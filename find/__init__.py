@@ -1,1 +1,32 @@
-"""FIND: one embedding space over frozen vision and language models."""
+"""FIND: one embedding space over frozen vision and language models, for interleaved retrieval and segmentation."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from find.config import FINDConfig, InterfaceConfig
+    from find.errors import FindError
+    from find.model import FIND
+    from find.query import Phrase, Query, Region
+    from find.retrieval.album import Album
+
+__version__ = "0.1.0"
+__all__ = ["FIND", "Album", "FINDConfig", "FindError", "InterfaceConfig", "Phrase", "Query", "Region"]
+
+_HOME = {
+    "FIND": "find.model",
+    "Album": "find.retrieval.album",
+    "FINDConfig": "find.config",
+    "InterfaceConfig": "find.config",
+    "FindError": "find.errors",
+    "Phrase": "find.query",
+    "Query": "find.query",
+    "Region": "find.query",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Imports on first use, so that `import find` and `findvl --help` do not wait for torch."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'find' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
