@@ -152,7 +152,12 @@ class CocoFolder:
         """uint8 RGB [H, W, 3]; FindError where the file is missing, broken, or of another size than the JSON says."""
         data = self.images.read(self.table.file_names[position])
         name = self._image_name(position)
-        return self._of_listed_size(read_image(io.BytesIO(data), name=name), position, name)
+        try:
+            pixels = read_image(io.BytesIO(data), name=name)
+        except FindError as error:
+            mend = "Put the original file back, or take the image out of the annotations."
+            raise FindError(f"{error}. {mend}") from error
+        return self._of_listed_size(pixels, position, name)
 
     def segment_map_at(self, position: int) -> np.ndarray:
         """int32 [H, W]; FindError where the PNG is missing, broken, or holds ids that segments_info does not list."""

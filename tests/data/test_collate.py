@@ -1,0 +1,185 @@
+"""A batch says what its samples say: same pixels, same segments, prompts that mean what their targets are."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_folder import CROWD, DOG_BOX, SKY, dog
+
+from find.data.batch import Batch
+from find.data.coco import CocoFolder
+from find.data.collate import Collate
+from find.data.interleave import Interleaver, render
+from find.data.row import Row
+from find.data.sample import Sample
+from find.data.transforms import resize
+from find.errors import FindError
+
+MANY_SEEDS = range(30)
+
+
+@pytest.fixture
+def folder(tiny) -> CocoFolder:
+    return CocoFolder(tiny.root, "val2017")
+
+
+def make(folder: CocoFolder, samples: list[Sample], seed: int = 0, **options) -> Batch:
+    return Collate(folder.categories, **options)(samples, np.random.default_rng(seed))
+
+
+def samples_of(folder: CocoFolder) -> list[Sample]:
+    return [folder[position] for position in range(len(folder))]
+
+
+def test_pixels_and_segments_lie_in_the_upper_left_of_a_common_canvas(folder):
+    samples = [resize(folder.sample(1), 40, 100), folder.sample(2)]
+    batch = make(folder, samples)
+    assert batch.images.shape == (2, 3, 64, 128) and batch.sizes.tolist() == [[40, 100], [48, 64]]
+    for row, sample in enumerate(samples):
+        h, w = sample.size
+        assert np.array_equal(batch.images[row, :, :h, :w].permute(1, 2, 0).numpy(), sample.image)
+        assert not batch.images[row, :, h:].any() and not batch.images[row, :, :, w:].any()
+        assert (batch.segments[row, h:] == -1).all() and (batch.segments[row, :, w:] == -1).all()
+        index = batch.segments[row, :h, :w].numpy()
+        for column, id in enumerate((SKY, dog(sample.image_id))):
+            assert np.array_equal(index == column, sample.segment_map == id)
+        assert (index[sample.segment_map == CROWD] == -1).all()
+    assert batch.labels.tolist() == [[2, 1], [2, 1]]  # sky, dog: places in the list of categories
+
+
+def test_a_segment_without_pixels_is_not_in_the_batch(folder):
+    sample = folder.sample(1)
+    blank = replace(sample, segment_map=np.where(sample.segment_map == SKY, 0, sample.segment_map))
+    batch = make(folder, [blank, folder.sample(2)])
+    assert batch.labels.tolist() == [[1, -1], [2, 1]]
+    assert all("sky" not in phrase for phrase in batch.phrases[0])
+
+
+def test_texts_that_read_alike_mean_all_their_segments(folder):
+    batch = make(folder, samples_of(folder))
+    meant = [
+        {text: batch.phrase_targets[row, slot].nonzero().flatten().tolist() for slot, text in enumerate(texts)}
+        for row, texts in enumerate(batch.phrases)
+    ]
+    assert meant[0] == {"A dog on the left": [1], "the sky": [0], "the brown dog": [1], "sky": [0], "dog": [1]}
+    assert meant[2] == {"sky": [0], "dog": [1]}
+    assert not batch.phrase_targets[2, 2:].any()
+    assert all(len(texts) <= 2 for texts in make(folder, samples_of(folder), max_phrases=2).phrases)
+
+
+def test_every_stroke_touches_the_segment_it_means(folder):
+    for seed in MANY_SEEDS:
+        batch = make(folder, samples_of(folder), seed)
+        assert batch.strokes.shape[1] == 2 and (batch.stroke_targets >= 0).all()
+        for row in range(3):
+            assert sorted(batch.stroke_targets[row].tolist()) == [0, 1]
+            for stroke, target in zip(batch.strokes[row], batch.stroke_targets[row], strict=True):
+                assert (stroke & (batch.segments[row] == target)).any()
+
+
+def test_an_image_without_captions_is_spoken_of_all_the_same(folder):
+    captions = {make(folder, samples_of(folder), seed).captions[2] for seed in MANY_SEEDS}
+    assert captions == {"a photo of sky, dog"}
+    wordless = replace(folder.sample(2), captions=())
+    assert make(folder, [wordless]).captions == ["The sky is above a brown dog."]
+    empty = Sample(9, "9.jpg", np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), np.int32))
+    batch = make(folder, [empty])
+    assert batch.captions == ["a photo"] and batch.phrases == [[]]
+    assert batch.labels.tolist() == [[-1]] and batch.stroke_targets.tolist() == [[-1]]
+    assert batch.entity_padding.tolist() == [[True]]
+
+
+def test_visual_entities_lose_their_words_and_show_what_their_reference_names(folder):
+    """Image 1's dog refers to image 2's, which is in the batch: the region lies there, on the dog."""
+    seen = False
+    for seed in MANY_SEEDS:
+        batch = make(folder, samples_of(folder), seed, placeholder="it")
+        for row in range(3):
+            query = batch.queries[row]
+            for slot, (start, end) in enumerate(query.spans):
+                assert (query.text[start:end] == "it") == query.is_region[slot] == (batch.region_rows[row, slot] >= 0)
+                assert batch.regions[row, slot].any() == query.is_region[slot]
+            assert batch.entity_padding[row].tolist() == [slot >= len(query.spans) for slot in range(2)]
+        query = batch.queries[0]
+        if query.is_region[0]:
+            seen = True
+            assert query.text.startswith("it under") and "dog" not in query.text
+            assert batch.region_rows[0, 0] == 1
+            x, y, width, height = DOG_BOX
+            assert batch.regions[0, 0, y - 2 : y + height + 2, x - 2 : x + width + 2].any()
+        assert batch.entity_targets[0].tolist() == [[False, True], [True, False]]
+    assert seen
+
+
+def test_without_a_reference_another_image_lends_its_segment_of_the_same_category(folder):
+    rows = [Row.of(sample) for sample in samples_of(folder)]
+    interleave = Interleaver(placeholder="it", max_entities=4, category_share=1.0)
+    lenders = set()
+    for seed in MANY_SEEDS:
+        query = interleave(rows, ["", "", ""], np.random.default_rng(seed))[1]
+        assert query.rendered.text == "it is above it."
+        for region in query.regions:
+            lenders.add(region.row)
+    assert lenders == {0, 2}
+
+
+def test_alone_in_its_batch_an_image_may_lend_its_own_segment(folder):
+    rows = [Row.of(folder.sample(1))]
+    shares = []
+    for own in (0.0, 1.0):
+        interleave = Interleaver(placeholder="it", max_entities=4, own_region_share=own)
+        (query,) = interleave(rows, [""], np.random.default_rng(0))
+        shares.append([region and region.row for region in query.regions])
+    assert shares == [[None, None], [0, 0]]
+
+
+def test_long_sentences_keep_the_words_of_surplus_phrases(folder):
+    for seed in MANY_SEEDS:
+        batch = make(folder, samples_of(folder), seed, max_entities=1)
+        assert batch.entity_targets.shape[1] == 1
+        assert all(len(query.spans) <= 1 for query in batch.queries)
+
+
+def test_an_image_without_sentence_asks_with_its_caption(folder):
+    batch = make(folder, [folder.sample(3)])
+    assert batch.queries[0].text == batch.captions[0] and batch.queries[0].spans == ()
+
+
+def test_images_smaller_than_the_stride_are_refused(folder):
+    with pytest.raises(FindError, match=r"000000000001\.jpg \(image 1\): 64 x 48 .*stride 64 .*Set a larger"):
+        make(folder, [folder.sample(1)], divisor=64)
+
+
+def test_the_same_seed_gives_the_same_batch(folder):
+    one, same, other = (make(folder, samples_of(folder), seed) for seed in (4, 4, 5))
+    for field in fields(Batch):
+        left, right = getattr(one, field.name), getattr(same, field.name)
+        assert torch.equal(left, right) if isinstance(left, torch.Tensor) else left == right
+    assert not torch.equal(one.strokes, other.strokes)
+
+
+def test_a_batch_moves_as_a_whole(folder):
+    batch = make(folder, samples_of(folder))
+    moved = batch.to("meta")
+    for field in fields(Batch):
+        value = getattr(moved, field.name)
+        assert value.device.type == "meta" if isinstance(value, torch.Tensor) else value == getattr(batch, field.name)
+
+
+@given(
+    pieces=st.lists(st.tuples(st.text(max_size=5), st.text(min_size=1, max_size=5), st.booleans()), max_size=6),
+    tail=st.text(max_size=5),
+)
+def test_rendering_replaces_regions_and_only_regions(pieces, tail):
+    text, spans = "", []
+    for connection, words, _ in pieces:
+        text += connection
+        spans.append((len(text), len(text) + len(words)))
+        text += words
+    rendered = render(text + tail, spans, [visual for *_, visual in pieces], "[region]")
+    assert rendered.text == "".join(c + ("[region]" if v else w) for c, w, v in pieces) + tail
+    for (start, end), (_, words, visual) in zip(rendered.spans, pieces, strict=True):
+        assert rendered.text[start:end] == ("[region]" if visual else words)

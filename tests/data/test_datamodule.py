@@ -1,0 +1,77 @@
+"""The loaders give every image in batches that do not depend on how many processes make them."""
+
+import pytest
+import torch
+
+from find.data.coco import CocoFolder
+from find.data.datamodule import FindDataModule
+from find.data.transforms import HorizontalFlip
+from find.errors import FindError
+
+
+def module(root, stage: str = "fit", **options) -> FindDataModule:
+    options = {"train_split": "val2017", "batch_size": 2, **options}
+    data = FindDataModule(root, **options)
+    data.setup(stage)
+    return data
+
+
+def test_validation_sees_every_image_once_and_always_the_same(tiny):
+    data = module(tiny.root, "validate")
+    first, second = (list(data.val_dataloader()) for _ in range(2))
+    assert sorted(id for batch in first for id in batch.image_ids) == [1, 2, 3]
+    assert all(torch.equal(one.strokes, other.strokes) for one, other in zip(first, second, strict=True))
+    assert data.train_folder is None
+
+
+@pytest.mark.parametrize("cache_in_memory", [False, True])
+def test_batches_are_the_same_from_worker_processes(tiny, cache_in_memory):
+    def batches(workers: int) -> list:
+        options = {"cache_in_memory": cache_in_memory, "transforms": [HorizontalFlip()], "image_size": 96}
+        data = module(tiny.root, num_workers=workers, **options)
+        loader = data.train_dataloader()
+        found = []
+        for epoch in (0, 1, 2):
+            loader.sampler.set_epoch(epoch)
+            found += list(loader)
+        return found
+
+    alone, helped = batches(0), batches(2)
+    assert len(alone) == 3 and alone[0].images.shape[-2:] == (96, 96)
+    for one, other in zip(alone, helped, strict=True):
+        assert one.image_ids == other.image_ids and one.queries == other.queries
+        assert torch.equal(one.images, other.images) and torch.equal(one.regions, other.regions)
+
+
+def test_categories_are_known_before_training(tiny):
+    assert [one.words for one in FindDataModule(tiny.root).categories] == ["person", "dog", "sky"]
+
+
+def test_images_smaller_than_the_stride_are_refused_before_training(tiny):
+    with pytest.raises(FindError, match=r"3 images are smaller than the stride 64 .*000000000001\.jpg of 64 x 48"):
+        module(tiny.root, divisor=64)
+    assert module(tiny.root, divisor=64, image_size=128).train_folder is not None
+
+
+def test_splits_with_different_categories_are_refused(tiny):
+    for kind in ("panoptic_val2017", "val2017"):
+        (tiny.root / kind.replace("val", "train")).symlink_to(tiny.root / kind)
+    changed = {**tiny.files["panoptic_val2017.json"]}
+    changed["categories"] = changed["categories"][::-1]
+    tiny.files["panoptic_train2017.json"] = changed
+    with pytest.raises(FindError, match="train2017 and val2017 list different categories"):
+        module(tiny.write(), train_split="train2017")
+
+
+def test_real_photographs_make_batches(shared):
+    root = shared / "coco-sample" / "coco"
+    data = FindDataModule(root, batch_size=6, image_size=128)
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    folder = CocoFolder(root, "train2017")
+    assert len(batch) == 6 and batch.images.shape[-1] == 128
+    for row, image_id in enumerate(batch.image_ids):
+        usable = [segment for segment in folder.segments(image_id) if not segment.is_crowd]
+        assert 1 <= (batch.labels[row] >= 0).sum() <= len(usable)
+        present = batch.segments[row].unique().tolist()
+        assert set(present) - {-1} == set(range((batch.labels[row] >= 0).sum()))
