@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from find.data.coco import CocoFolder
+from find.data.panoptic import segment_index
 from find.data.records import read_json
 from find.data.sample import Category, Segment
 from find.errors import FindError
@@ -112,9 +113,8 @@ def _semantic_map(
     segment_map: Int[np.ndarray, "h w"], segments: Sequence[Segment], index_of: dict[int, int]
 ) -> Int[np.ndarray, "h w"]:
     """Class index of every pixel, -1 = void."""
-    ids, places = np.unique(segment_map, return_inverse=True)
-    class_of = {segment.id: index_of[segment.category_id] for segment in segments}
-    return np.array([class_of.get(number, -1) for number in ids.tolist()])[places].reshape(segment_map.shape)
+    classes = np.array([*(index_of[segment.category_id] for segment in segments), -1])
+    return classes[segment_index(segment_map, np.array([segment.id for segment in segments], np.int32))]
 
 
 def _true_instances(folder: CocoFolder, image_ids: Sequence[int], thing_ids: Sequence[int]) -> dict:
