@@ -80,7 +80,7 @@ def draw_overlays(
         color = overlay.color or entity_color(index)
         mask = _enlarge_mask(overlay.mask, size)
         canvas.paste(Image.new("RGB", size, color), mask=mask.point(lambda value: round(value * opacity)))
-        canvas.paste(Image.new("RGB", size, color), mask=_outline(mask, line))
+        canvas.paste(Image.new("RGB", size, color), mask=_inner_edge(mask, line))
         anchors.append((_inner_point(overlay.mask, scale), overlay.caption, color))
 
     font = ImageFont.load_default(size=max(13, round(max(size) / 30)))
@@ -113,7 +113,7 @@ def crop_region(
     mask = _smooth(Image.fromarray(region.astype(np.uint8) * 255).crop(box), size)
     pale = Image.blend(pixels, Image.new("RGB", size, "white"), 0.6)
     thumbnail = Image.composite(pixels, pale, mask)
-    thumbnail.paste(Image.new("RGB", size, color or entity_color(0)), mask=_outline(mask, max(3, side // 24)))
+    thumbnail.paste(Image.new("RGB", size, color or entity_color(0)), mask=_outer_edge(mask, max(3, side // 24)))
     on_image = Image.new("L", (width, height), 255).crop(box).resize(size, Image.Resampling.NEAREST)
     thumbnail = Image.composite(thumbnail, Image.new("RGB", size, (238, 240, 243)), on_image)
     return thumbnail.resize((side, side), Image.Resampling.LANCZOS)
@@ -185,7 +185,7 @@ def _enlarge_mask(mask: np.ndarray, size: tuple[int, int]) -> Image.Image:
     return _smooth(Image.fromarray(mask.astype(np.uint8) * 255), size)
 
 
-def _outline(mask: Image.Image, width: int) -> Image.Image:
+def _inner_edge(mask: Image.Image, width: int) -> Image.Image:
     """The band of `width` pixels just inside a mask's edge."""
     padded = Image.new("L", (mask.width + 2, mask.height + 2), 0)  # the image's border closes the outline
     padded.paste(mask, (1, 1))
@@ -193,6 +193,11 @@ def _outline(mask: Image.Image, width: int) -> Image.Image:
     for _ in range(width):
         inner = inner.filter(ImageFilter.MinFilter(3))
     return ImageChops.subtract(padded, inner).crop((1, 1, mask.width + 1, mask.height + 1))
+
+
+def _outer_edge(mask: Image.Image, width: int) -> Image.Image:
+    """The band of `width` pixels just outside a mask's edge."""
+    return ImageChops.subtract(mask.filter(ImageFilter.MaxFilter(2 * width + 1)), mask)
 
 
 def _inner_point(mask: np.ndarray, scale: float) -> tuple[float, float]:

@@ -183,9 +183,9 @@ class Album:
 
     def search_all(self, queries: Sequence[Query], k: int = 10) -> list[list[Hit]]:
         """`search` for many queries at once."""
-        embedded = self.model.embed_queries(queries).to("cpu")
-        vectors, entities = embedded.query.float(), embedded.entities.float()
-        scores = late_interaction(self.images, self.objects, vectors, entities, embedded.padding)
+        embedded = self.model.embed_queries(queries)
+        vectors, entities = embedded.query.float().cpu(), embedded.entities.float().cpu()
+        scores = late_interaction(self.images, self.objects, vectors, entities, embedded.padding.cpu())
         results = []
         for row, (query, vector) in enumerate(zip(queries, vectors, strict=True)):
             best = scores[row].sort(descending=True, stable=True).indices[:k]

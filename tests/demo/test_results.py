@@ -1,0 +1,63 @@
+"""Claims about what segment and search write."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from pycocotools import mask as coco_mask
+
+from find.demo.results import encode_mask, entities_json, entity_names, hits_json, mask_box
+from find.predictions import EntityMask
+from find.query import Phrase, Query, Region
+from find.retrieval.album import Hit
+
+MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.booleans())
+IMAGE = np.zeros((6, 8, 3), np.uint8)
+QUERY = Query("the ", Phrase("red dog"), " near ", Region(IMAGE, box=(1, 1, 4, 4), label="cup"))
+
+
+@given(MASKS)
+def test_the_mask_code_is_what_coco_reads_back_and_travels_as_json(mask):
+    encoded = json.loads(json.dumps(encode_mask(mask)))
+    assert (coco_mask.decode(encoded).astype(bool) == mask).all()
+
+
+@given(MASKS)
+def test_the_box_is_the_smallest_that_holds_the_mask(mask):
+    box = mask_box(mask)
+    if not mask.any():
+        assert box is None
+        return
+    x0, y0, x1, y1 = box
+    assert mask[y0:y1, x0:x1].sum() == mask.sum()
+    assert mask[y0].any() and mask[y1 - 1].any() and mask[:, x0].any() and mask[:, x1 - 1].any()
+
+
+def test_entities_are_named_as_a_reader_of_the_query_would():
+    assert entity_names(QUERY) == ("red dog", "[cup]")
+
+
+def test_records_keep_the_order_of_the_entities():
+    masks = [EntityMask(np.zeros((6, 8), bool), 0.25), EntityMask(np.ones((6, 8), bool), 0.75)]
+    first, second = entities_json(QUERY, masks)
+    assert (first["text"], first["score"], first["box"]) == ("red dog", 0.25, None)
+    assert (second["text"], second["score"], second["box"]) == ("[cup]", 0.75, (0, 0, 8, 6))
+    assert second["segmentation"]["size"] == [6, 8]
+
+
+def test_a_hit_tells_what_made_its_score():
+    masks = [EntityMask(np.ones((6, 8), bool), 0.5)] * 2
+    hit = Hit(path=Path("a.jpg"), score=1.2, image_term=0.8, entity_terms=(0.9, 0.7), objects=(3, 1))
+    (record,) = hits_json(QUERY, [hit], [masks])
+    assert (record["rank"], record["path"], record["score"], record["image_term"]) == (1, "a.jpg", 1.2, 0.8)
+    assert [(entity["term"], entity["object"]) for entity in record["entities"]] == [(0.9, 3), (0.7, 1)]
+    json.dumps(record)
+
+
+def test_a_hit_of_a_query_without_entities_has_none():
+    hit = Hit(path=Path("a.jpg"), score=0.8, image_term=0.8, entity_terms=(), objects=())
+    (record,) = hits_json(Query("only words"), [hit], [[]])
+    assert record["entities"] == []
