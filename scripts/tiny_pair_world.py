@@ -1,11 +1,10 @@
-"""A synthetic world in memory as the tiny pair's training reads it: images, region masks, lines and phrases."""
+"""The synthetic world as the tiny pair's training uses it: drawn into memory, with all that is true of each region."""
 
 from __future__ import annotations
 
 import random
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,12 +12,15 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from find.data.coco import CocoFolder
+from find.data.world.composition import Segment, compose
+from find.data.world.grammar import Description
 from find.data.world.kinds import COLOURS, STUFF, THINGS, Pattern, Size
+from find.data.world.language import Sentence, Speaker
+from find.data.world.relations import relations
 from find.foundations import tiny
 
 STRIDE = 4  # of the finest map; region masks are kept as the share of each of its cells
-SLOTS = 16  # most regions an image
+SLOTS = 12  # most regions an image
 NATIVE = 160
 
 NOUNS = {kind.id: kind.nouns for kind in (*THINGS, *STUFF)}
@@ -27,14 +29,14 @@ ATTRIBUTES = {
     "pattern": tuple(p.value for p in Pattern),
     "size": tuple(s.value for s in Size),
 }
-ARTICLES = {"a", "an", "the"}
+FUNCTION_WORDS = {"a", "an", "the", "in"}  # "in" as in "a person in blue"
 PLAIN_WORDS = {w for values in ATTRIBUTES.values() for w in values} | {
     w for nouns in NOUNS.values() for noun in nouns for w in noun.split()
 }
 
 
 def words_of(text: str) -> set[str]:
-    return set(re.findall(r"[a-z]+", text.lower())) - ARTICLES
+    return set(re.findall(r"[a-z]+", text.lower())) - FUNCTION_WORDS
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Line:
 
 @dataclass(frozen=True)
 class World:
-    """One split of a world in memory. `known[i][s]` are the attribute words that are true of region s of image i."""
+    """Scenes in memory. `known[i][s]` are the words of kind, colour, size and pattern true of region s of image i."""
 
     images: UInt8[Tensor, "n 3 h w"]
     masks: UInt8[Tensor, "n s g g"]  # pixels of each stride-4 cell, 0..16
@@ -69,43 +71,64 @@ class World:
         return len(self.images)
 
 
-def read_world(root: Path, split: str, positions: range) -> World:
-    """The images of a split at `positions` (as far as there are any), with all that is written about them."""
-    folder = CocoFolder(root, split)
-    positions = range(len(folder))[positions.start : positions.stop : positions.step]
-    count = len(positions)
-    grid = NATIVE // STRIDE
+def draw_world(*, seed: str, numbers: range) -> World:
+    """Scene number n of a seed is the same in every process; held-out pairs of category and colour never appear."""
+    count, grid = len(numbers), NATIVE // STRIDE
     images = torch.zeros(count, 3, NATIVE, NATIVE, dtype=torch.uint8)
     masks = torch.zeros(count, SLOTS, grid, grid, dtype=torch.uint8)
     categories = torch.full((count, SLOTS), -1)
     lines, phrases, known = [], [], []
-    for row, position in enumerate(positions):
-        sample = folder[position]
-        images[row] = torch.from_numpy(sample.image.transpose(2, 0, 1).copy())
-        segments = [s for s in sample.segments if not s.is_crowd][:SLOTS]
-        slots = {s.id: slot for slot, s in enumerate(segments)}
+    for row, number in enumerate(numbers):
+        chance = random.Random(f"tiny pair {seed} {number}")
+        scene = compose(image_side=NATIVE, held_out=False, image_id=number + 1, rng=chance)
+        segments = scene.segments[:SLOTS]
+        images[row] = torch.from_numpy(scene.image.transpose(2, 0, 1).copy())
         for slot, segment in enumerate(segments):
-            cells = (sample.segment_map == segment.id).reshape(grid, STRIDE, grid, STRIDE)
+            cells = (scene.segment_map == segment.id).reshape(grid, STRIDE, grid, STRIDE)
             masks[row, slot] = torch.from_numpy(cells.sum((1, 3)).astype(np.uint8))
-            categories[row, slot] = segment.category_id
-        row_phrases = [[f"a {n}" for n in NOUNS[s.category_id]] + list(NOUNS[s.category_id]) for s in segments]
-        row_lines = [Line(caption) for caption in sample.captions]
-        for sentence in sample.sentences:
-            spans = []
-            for phrase in sentence.phrases:
-                if len(phrase.segment_ids) == 1 and phrase.segment_ids[0] in slots:
-                    slot = slots[phrase.segment_ids[0]]
-                    spans.append(Span(phrase.start, phrase.end, slot))
-                    row_phrases[slot].append(phrase.text.strip())
-            row_lines.append(Line(sentence.text, tuple(spans)))
-        for expression in sample.expressions:
-            if expression.segment_id in slots:
-                row_phrases[slots[expression.segment_id]].append(expression.text)
-        plain = [[p for p in texts if words_of(p) <= PLAIN_WORDS] for texts in row_phrases]
-        lines.append(row_lines)
+            categories[row, slot] = segment.kind.id
+        speaker = Speaker(scene, relations(scene), chance)
+        said = [speaker.sentence() for _ in range(4)]
+        lines.append([as_line(s) for s in (*said, speaker.paragraph())] + [Line(speaker.caption()) for _ in range(2)])
+        row_phrases = [phrases_of(segment, chance) for segment in segments]
+        index = chance.choice(scene.things)
+        expression = speaker.expression(index)
+        if expression is not None and index < SLOTS:
+            row_phrases[index].append(expression.text.text)
         phrases.append(row_phrases)
-        known.append([set().union(*(words_of(p) for p in texts)) for texts in plain])
+        known.append([facts(segment) for segment in segments])
     return World(images, masks, categories, lines, phrases, known)
+
+
+def as_line(sentence: Sentence) -> Line:
+    entities = sentence.text.phrases
+    spans = [Span(p.start, p.end, sentence.segments[p.entity]) for p in entities]
+    return Line(sentence.text.text, tuple(s for s in spans if s.slot < SLOTS))
+
+
+def facts(segment: Segment) -> set[str]:
+    """All words of kind, colour, size and pattern that are true of a segment."""
+    words = {w for noun in segment.kind.nouns for w in noun.split()}
+    look = segment.look
+    return words if look is None else words | {look.colour.name, look.size.value, look.pattern.value}
+
+
+def phrases_of(segment: Segment, chance: random.Random) -> list[str]:
+    """Ways to name a segment: its bare noun, and descriptions with some of its attributes."""
+    kind, look = segment.kind, segment.look
+    noun = chance.randrange(len(kind.nouns)) if chance.random() < 0.3 else 0
+    if look is None:
+        return [kind.nouns[noun], f"the {kind.nouns[noun]}"]
+    found = [kind.nouns[noun]]
+    for _ in range(5):
+        described = Description(
+            kind,
+            colour=look.colour if chance.random() < 0.75 else None,
+            size=look.size if chance.random() < 0.35 else None,
+            pattern=look.pattern if chance.random() < 0.4 else None,
+        )
+        found.append(described.words(chance.choice(("a", "a", "the")), noun))
+    return found
 
 
 def with_regions(line: Line, chance: random.Random, probability: float) -> Line:
