@@ -146,7 +146,9 @@ def giraffe(pen: Pen) -> None:
     for x in (0.43, 0.48):
         pen.bar(x + lift, 0.08, x - 0.01 + lift, 0.01, 0.02, Ink.BLACK, edge=False)
         pen.oval(x - 0.01 + lift, 0.012, 0.018, 0.015, Ink.BLACK, edge=False)
-    pen.polygon([(0.42 + lift, 0.06), (0.53 + lift, 0.05), (0.68 + lift, 0.15), (0.65 + lift, 0.2), (0.44 + lift, 0.16)])
+    pen.polygon(
+        [(0.42 + lift, 0.06), (0.53 + lift, 0.05), (0.68 + lift, 0.15), (0.65 + lift, 0.2), (0.44 + lift, 0.16)]
+    )
     pen.oval(0.4 + lift, 0.09, 0.04, 0.02, Ink.DARK, turn=0.4)
     pen.oval(0.52 + lift, 0.1, 0.018, 0.018, Ink.BLACK, edge=False)
     for k in range(4):

@@ -17,7 +17,13 @@ _GAP = 8
 
 
 def contact_sheet(
-    root: str | os.PathLike[str], split: str, path: str | os.PathLike[str], n: int = 48, *, columns: int = 8, scale: int = 1
+    root: str | os.PathLike[str],
+    split: str,
+    path: str | os.PathLike[str],
+    n: int = 48,
+    *,
+    columns: int = 8,
+    scale: int = 1,
 ) -> Path:
     """Writes a PNG of the first `n` images of a split and returns its path.
 

@@ -86,7 +86,10 @@ class Speaker:
         """Adds attributes until only the meant segments fit; None if none are enough."""
         target, scene = tuple(meant), self.scene
         for step in ("", "colour", "pattern", "size"):
-            found = [s for s, _ in zip(solutions(statement, scene.segments, self.relations.possibly), range(24), strict=False)]
+            found = [
+                s
+                for s, _ in zip(solutions(statement, scene.segments, self.relations.possibly), range(24), strict=False)
+            ]
             if found == [target]:
                 return statement
             if step == "size":
@@ -118,7 +121,9 @@ class Speaker:
 
     # Sentences ------------------------------------------------------------------------------------------------------
 
-    def sentence(self, *, clear: float = 0.75, about_twins: bool = False, style: Callable[[Text], Text] | None = None) -> Sentence:
+    def sentence(
+        self, *, clear: float = 0.75, about_twins: bool = False, style: Callable[[Text], Text] | None = None
+    ) -> Sentence:
         """One sentence of two to four phrases.
 
         Args:
@@ -127,7 +132,11 @@ class Speaker:
             style: changes letter case or adds a full stop.
         """
         for attempt in range(60):
-            made = self._link_sentence(clear, about_twins and attempt < 30) if attempt < 50 else self._place_sentence(clear)
+            made = (
+                self._link_sentence(clear, about_twins and attempt < 30)
+                if attempt < 50
+                else self._place_sentence(clear)
+            )
             if made is None:
                 continue
             statement, meant = made
@@ -164,7 +173,13 @@ class Speaker:
         article = "the" if rng.random() < 0.25 else "a"
         meant, claims = [i, j], [Claim(link, 0, 1)]
         copula = rng.choice((" ", " ", " is "))
-        parts: list[Part] = [self._mention(0, article), copula, Wording(0, rng.randrange(2)), " ", self._mention(1, article)]
+        parts: list[Part] = [
+            self._mention(0, article),
+            copula,
+            Wording(0, rng.randrange(2)),
+            " ",
+            self._mention(1, article),
+        ]
         form = rng.random()
         if form < 0.35 and j in self.grounds:
             meant.append(self.grounds[j])
@@ -182,13 +197,27 @@ class Speaker:
                 meant += [k, m]
                 claims.append(Claim(link2, 2, 3))
                 joint = " and " if copula == " " else ", and "
-                parts += [joint, self._mention(2, article), copula, Wording(1, rng.randrange(2)), " ", self._mention(3, article)]
+                parts += [
+                    joint,
+                    self._mention(2, article),
+                    copula,
+                    Wording(1, rng.randrange(2)),
+                    " ",
+                    self._mention(3, article),
+                ]
             elif singles:
                 k = rng.choice(singles)
                 meant += [k, self.grounds[k]]
                 claims.append(Claim(Link.ON, 2, 3))
                 joint = ", with " if copula == " " else ", and "
-                parts += [joint, self._mention(2, article), " " if copula == " " else " is ", Wording(1), " ", Mention(3)]
+                parts += [
+                    joint,
+                    self._mention(2, article),
+                    " " if copula == " " else " is ",
+                    Wording(1),
+                    " ",
+                    Mention(3),
+                ]
         entities = tuple(self._distinct(k, clear=clear) for k in meant)
         if copula == " " and rng.random() < 0.15:
             parts.insert(0, rng.choice(("there is ", "a photo of ", "a picture of ")))
@@ -203,7 +232,10 @@ class Speaker:
             i, j = rng.choice(sorted(self.grounds.items()))
             link = Link.ON
         entities = (self._distinct(i, clear=clear), self._distinct(j, clear=clear))
-        return Statement(entities, (Claim(link, 0, 1),), (self._mention(0, "a"), " ", Wording(0), " ", Mention(1))), [i, j]
+        return Statement(entities, (Claim(link, 0, 1),), (self._mention(0, "a"), " ", Wording(0), " ", Mention(1))), [
+            i,
+            j,
+        ]
 
     def paragraph(self) -> Sentence:
         """Three to five sentences that are clear together; later mentions of a thing say "the"."""
@@ -292,12 +324,17 @@ class Speaker:
         """Up to `count` sentences that differ from a true one in one attribute or relation and are surely false."""
         options = self._changes(sentence.statement)
         self.rng.shuffle(options)
+        # each turn tries another kind of change, so that relations and sizes are changed as often as colours
+        kinds = list(dict.fromkeys(change.what for change, _ in options))
+        turns = {what: 0 for what in kinds}
+        queue: list[tuple[int, int, Change, Statement]] = []
+        for change, statement in options:
+            queue.append((turns[change.what], kinds.index(change.what), change, statement))
+            turns[change.what] += 1
         taken: list[Negative] = []
-        for change, statement in sorted(options, key=lambda o: self.rng.random()):
+        for *_, change, statement in sorted(queue, key=lambda entry: entry[:2]):
             if len(taken) == count:
                 break
-            if sum(t.change.what == change.what for t in taken) > 1:
-                continue
             if next(solutions(statement, self.scene.segments, self.relations.possibly), None) is None:
                 text = word(statement)
                 if sentence.text.text[0].isupper():
@@ -318,8 +355,7 @@ class Speaker:
                 new = replace(claim, link=OPPOSITE[claim.link])
                 claims = (*statement.claims[:k], new, *statement.claims[k + 1 :])
                 change = Change("relation", k, claim.link.value, new.link.value)
-                # three times, so that relations are changed as often as attributes
-                found += [(change, replace(statement, claims=claims))] * 3
+                found.append((change, replace(statement, claims=claims)))
         return found
 
 

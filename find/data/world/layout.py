@@ -66,7 +66,9 @@ def choose_looks(setting: Setting, *, held_out: tuple[Thing, Colour] | None, rng
     """Three to six things for a setting, half of the time with two of the first category among them."""
     things = [thing for thing in THINGS if _allowed(thing, setting)]
     # boats and clocks have one setting only, so they come up more often there
-    weights = [3.0 if set(t.places) & {Place.WATER, Place.WALL} else 1.5 if t.places == (Place.AIR,) else 1.0 for t in things]
+    weights = [
+        3.0 if set(t.places) & {Place.WATER, Place.WALL} else 1.5 if t.places == (Place.AIR,) else 1.0 for t in things
+    ]
     count = rng.choices((3, 4, 5, 6), (0.25, 0.35, 0.25, 0.15))[0]
     if held_out is None:
         first = rng.choices(things, weights)[0]

@@ -121,7 +121,12 @@ def clock(pen: Pen) -> None:
 def vase(pen: Pen) -> None:
     for side in (-1, 1):
         pen.path(
-            [(0.35 + side * 0.1, 0.2), (0.35 + side * 0.28, 0.22), (0.35 + side * 0.31, 0.38), (0.35 + side * 0.2, 0.48)],
+            [
+                (0.35 + side * 0.1, 0.2),
+                (0.35 + side * 0.28, 0.22),
+                (0.35 + side * 0.31, 0.38),
+                (0.35 + side * 0.2, 0.48),
+            ],
             0.055,
             Ink.DARK,
         )

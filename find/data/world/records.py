@@ -80,7 +80,12 @@ class SceneRecord:
 
 
 def _sentence(
-    said: Sentence, scene: Scene, *, clear: Sequence[bool] = (), true: Sentence | None = None, changed: Json | None = None
+    said: Sentence,
+    scene: Scene,
+    *,
+    clear: Sequence[bool] = (),
+    true: Sentence | None = None,
+    changed: Json | None = None,
 ) -> SentenceRecord:
     phrases = []
     for phrase in said.text.phrases:
@@ -198,7 +203,12 @@ class ReferenceIndex:
 
 
 def sentence_json(
-    said: SentenceRecord, number: int, references: ReferenceIndex, *, numbers_as_text: bool, stuff_references: bool = False
+    said: SentenceRecord,
+    number: int,
+    references: ReferenceIndex,
+    *,
+    numbers_as_text: bool,
+    stuff_references: bool = False,
 ) -> Json:
     """One FIND-Bench annotation.
 

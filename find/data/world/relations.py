@@ -89,7 +89,9 @@ def _between_things(
     nearer = a.order > b.order
     hides = scene.overlaps[i, j]
     surely[Link.IN_FRONT_OF][i, j] = nearer and hides >= 0.05 and _stands(a) and _stands(b)
-    possibly[Link.IN_FRONT_OF][i, j] = (nearer and hides > 0) or (a.base > b.base - 0.02 * side and across > -0.06 * side)
+    possibly[Link.IN_FRONT_OF][i, j] = (nearer and hides > 0) or (
+        a.base > b.base - 0.02 * side and across > -0.06 * side
+    )
 
 
 def _with_stuff(

@@ -135,7 +135,13 @@ def _write_annotations(root: Path, split: str, scenes: list[SceneRecord]) -> Non
     _write_sentences(folder / f"entity_{split}.json", images, short, references, numbers_as_text=True)
     expressions = [(s.image["id"], *e) for s in scenes for e in s.expressions]
     referring = [
-        {"id": k + 1, "image_id": image, "segment_id": segment, "sentence": text, **({"held_out": True} if held else {})}
+        {
+            "id": k + 1,
+            "image_id": image,
+            "segment_id": segment,
+            "sentence": text,
+            **({"held_out": True} if held else {}),
+        }
         for k, (image, text, segment, held) in enumerate(expressions)
     ]
     _dump(folder / f"referring_{split}.json", {"images": images, "annotations": referring})
@@ -148,21 +154,22 @@ def _write_annotations(root: Path, split: str, scenes: list[SceneRecord]) -> Non
         path = folder / f"{name}.json"
         _write_sentences(path, images, said, references, numbers_as_text=as_text, stuff_references=True)
     _write_negatives(folder / f"hard_negatives_{split}.json", images, scenes, references)
-    _dump(
-        folder / "held_out.json",
-        {
-            "pairs": _pairs(),
+    held_out: Json = {
+        "pairs": _pairs(),
+        "segments": {
             split: {
-                "images": [s.image["id"] for s in scenes if any(g.is_held_out for g in s.segments)],
-                "segments": [
-                    {"image_id": s.image["id"], "segment_id": g.id} for s in scenes for g in s.segments if g.is_held_out
-                ],
-                "sentences": [k + 1 for k, said in enumerate(short) if said.held_out],
-                "sentences_long": [k + 1 for k, said in enumerate(long) if said.held_out],
-                "expressions": [k + 1 for k, e in enumerate(expressions) if e[3]],
-            },
+                str(s.image["id"]): [g.id for g in s.segments if g.is_held_out]
+                for s in scenes
+                if any(g.is_held_out for g in s.segments)
+            }
         },
-    )
+        "sentences": {
+            f"entity_{split}": [k + 1 for k, said in enumerate(short) if said.held_out],
+            f"entity_{split}_long": [k + 1 for k, said in enumerate(long) if said.held_out],
+        },
+        "expressions": {f"referring_{split}": [k + 1 for k, e in enumerate(expressions) if e[3]]},
+    }
+    _dump(root / "held_out.json", held_out)
 
 
 def _pairs() -> list[Json]:
