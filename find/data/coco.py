@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from find.data.anomaly import Anomaly, Severity
+from find.data.anomaly import Anomaly, Report, Severity
 from find.data.find_bench import read_expressions, read_sentences
 from find.data.panoptic import PanopticTable, decode_segment_map, unlisted_ids
 from find.data.records import malformed, read_json, whole_number
@@ -224,7 +224,7 @@ def open_maps(root: Path, split: str) -> FileSource:
     return open_source(places, f"the panoptic PNGs of {split}")
 
 
-def read_captions(path: Path, table: PanopticTable, report) -> dict[int, tuple[str, ...]]:
+def read_captions(path: Path, table: PanopticTable, report: Report) -> dict[int, tuple[str, ...]]:
     """Image id -> its captions, in the order of the file; empty captions and ones of unknown images are reported."""
     captions: dict[int, list[str]] = defaultdict(list)
     for record in read_json(path, "annotations")["annotations"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Sized
 
 import numpy as np
 import torch
@@ -169,7 +169,8 @@ def _place_entities(
     return tuple(torch.from_numpy(array) for array in (targets, padding, regions, region_rows))
 
 
-def _longest(groups) -> int:
+def _longest(groups: Iterable[Sized]) -> int:
+    """Length of the longest group, at least 1."""
     return max(1, max(len(group) for group in groups))
 
 

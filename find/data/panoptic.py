@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from find.data.sample import Category, Segment
 from find.errors import FindError
 
 ID_RANGE = 1 << 24
+
+doubtful = partial(Anomaly, Severity.WARNING, mend='Let "images" and "annotations" list the same images, each once')
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,11 @@ class PanopticTable:
         data = read_json(path, "images", "annotations", "categories")
         categories = read_categories(data["categories"], path.name, report)
         index_of = {category.id: category.index for category in categories}
-        annotations = {annotation.get("image_id"): annotation for annotation in data["annotations"]}
+        annotations: dict[int, dict] = {}
+        for annotation in data["annotations"]:
+            if annotations.setdefault(annotation.get("image_id"), annotation) is not annotation:
+                item = f"image {annotation.get('image_id')}"
+                report(doubtful("image annotated twice", path.name, item, "a second panoptic annotation is not read"))
         image_ids, files, maps, sizes, offsets = [], [], [], [], [0]
         columns: tuple[list, ...] = ([], [], [], [], [])
         seen: set[int] = set()
@@ -59,29 +66,28 @@ class PanopticTable:
             annotation = annotations.pop(image.get("id"), None)
             if annotation is None:
                 problem = "is listed twice" if image.get("id") in seen else "has no panoptic annotation"
-                report(
-                    Anomaly(Severity.WARNING, f"image {problem}", path.name, item, f"the image {problem}",
-                            "Add the annotation or take the image out")
-                )  # fmt: skip
+                report(doubtful(f"image {problem}", path.name, item, f"the image {problem}"))
                 continue
             try:
                 segments = _segments(annotation["segments_info"], index_of, path.name, item, report)
-                row = (int(image["id"]), str(image["file_name"]), str(annotation["file_name"]),
-                       (int(image["height"]), int(image["width"])))  # fmt: skip
+                row = (
+                    int(image["id"]),
+                    str(image["file_name"]),
+                    str(annotation["file_name"]),
+                    (int(image["height"]), int(image["width"])),
+                )
             except (KeyError, TypeError, ValueError) as error:
                 report(malformed(path.name, item, error))
                 continue
-            for values, name in zip((image_ids, files, maps, sizes), row, strict=False):
-                values.append(name)
-            seen.add(row[0])
+            for values, value in zip((image_ids, files, maps, sizes), row, strict=True):
+                values.append(value)
             for column, values in zip(columns, segments, strict=True):
                 column.extend(values)
+            seen.add(row[0])
             offsets.append(len(columns[0]))
         for image_id in annotations:
-            report(
-                Anomaly(Severity.WARNING, "annotation without image", path.name, f"image {image_id}",
-                        'there is a panoptic annotation but no entry in "images"', "Add the entry")
-            )  # fmt: skip
+            message = 'there is a panoptic annotation but no entry in "images"'
+            report(doubtful("annotation without image", path.name, f"image {image_id}", message))
         if not image_ids:
             raise FindError(f"{path}: no image has a panoptic annotation. Give another file or split.")
         return cls(

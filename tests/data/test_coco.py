@@ -189,3 +189,11 @@ class TestFaults:
         tiny.files["panoptic_val2017.json"]["annotations"].reverse()
         assert read(tiny).sample(2).segments == expected
         assert json.loads((tiny.root / "annotations" / "panoptic_val2017.json").read_text())
+
+    def test_an_image_annotated_or_listed_twice_is_read_once_and_told(self, tiny):
+        panoptic = tiny.files["panoptic_val2017.json"]
+        panoptic["annotations"].append(dict(panoptic["annotations"][0], segments_info=[]))
+        panoptic["images"].append(panoptic["images"][1])
+        with pytest.warns(UserWarning, match="image annotated twice: 1, image is listed twice: 1"):
+            folder = read(tiny)
+        assert len(folder) == 3 and len(folder.segments(1)) == 3
