@@ -177,7 +177,7 @@ def _window_start(center: float, window: int, length: int) -> int:
 def _smooth(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
     """A mask (L, 0 or 255) at another size, with edges that are smooth but stay sharp."""
     scale = max(1.0, size[0] / mask.width)
-    enlarged = mask.resize(size, Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(scale * 0.4))
+    enlarged = mask.resize(size, Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(scale * 0.25))
     return enlarged.point(lambda value: min(255, max(0, (value - 96) * 4)))
 
 

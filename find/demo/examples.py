@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from find.data.coco import CocoFolder
 from find.data.sample import Sentence
-from find.demo.drawing import tile
 from find.demo.report import Answer, Example
 from find.demo.results import draw_entities
 from find.evaluation.queries import Interleaving, SentenceQuery
@@ -62,14 +60,6 @@ def answer_questions(album: Album, questions: Sequence[Question], *, top: int = 
         answers = [_draw(question, rank, hit, found) for (rank, hit), found in zip(shown, masks, strict=True)]
         examples.append(Example(question.query, answers[:top], missed=answers[top] if len(answers) > top else None))
     return examples
-
-
-def draw_contact_sheet(folder: CocoFolder, *, count: int = 24, columns: int = 6, side: int = 200) -> Image.Image:
-    """Some images of a split, each with its first sentence."""
-    image_ids = folder.image_ids[:count]
-    captions = [next((sentence.text for sentence in folder.sentences_of(i)), "") for i in image_ids]
-    pictures = [Image.fromarray(folder.image(image_id)) for image_id in image_ids]
-    return tile(pictures, columns=columns, captions=captions, side=side)
 
 
 def _queries(folder: CocoFolder, image_id: int, interleaving: Interleaving) -> list[SentenceQuery]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,8 @@ from PIL import Image
 from rich.console import Console
 
 from find.data.coco import CocoFolder
-from find.data.world import generate_world
-from find.demo.examples import answer_questions, draw_contact_sheet, draw_questions
+from find.data.world import contact_sheet, generate_world
+from find.demo.examples import answer_questions, draw_questions
 from find.demo.kept import KeptRecords, source_key
 from find.demo.report import Report, write_report
 from find.demo.table import only_table, rich_table
@@ -100,11 +101,11 @@ class Demo:
             questions = draw_questions(folder, folder.image_ids, count=settings.queries, seed=settings.seed)
             examples = answer_questions(album, questions)
         with self._part("report"):
-            sheet = draw_contact_sheet(folder)
-            sheet.save(settings.out / "contact-sheet.png")
-            pictures = {"Scenes of the synthetic world": sheet}
+            pictures = {}
             if trained is not None:
-                pictures = {"Losses of this training": self._curves(trained), **pictures}
+                pictures["Losses of this training"] = self._picture(trained / "curves.png", "losses.png")
+            sheet = contact_sheet(world, SPLIT, settings.out / "contact-sheet.png", 24, columns=6, scale=2)
+            pictures["Scenes of the synthetic world"] = self._picture(sheet, sheet.name)
             self.seconds["total"] = time.perf_counter() - begin
             report = Report(
                 headline="FIND: trained, evaluated and asked" if trained else "FIND: evaluated and asked",
@@ -137,6 +138,7 @@ class Demo:
         world = place(train_images)
         with self._part("world"):
             unfinished = world.with_name(world.name + ".part")
+            shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was interrupted
             generate_world(
                 unfinished,
                 images=train_images,
@@ -201,11 +203,13 @@ class Demo:
         with self._part("album"):
             return Album.build(model, world / SPLIT, path)
 
-    def _curves(self, run: Path) -> Image.Image:
-        picture = self.settings.out / "losses.png"
-        with Image.open(run / "curves.png") as curves:
-            curves.convert("RGB").save(picture)
-        return Image.open(picture)
+    def _picture(self, source: Path, name: str) -> Image.Image:
+        """The picture, also kept beside the report."""
+        with Image.open(source) as opened:
+            picture = opened.convert("RGB")
+        if source != self.settings.out / name:
+            picture.save(self.settings.out / name)
+        return picture
 
     def _facts(self, shipped: FIND, album: Album) -> list[str]:
         settings = self.settings

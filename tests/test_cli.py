@@ -1,0 +1,208 @@
+"""Claims about the command `findvl`: help at once, answers as files, and one line for what is wrong."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from find.cli import main
+from find.config import FINDConfig, InterfaceConfig
+from find.model import FIND
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A saved model with untrained weights: its answers are poor, but they are answers."""
+    sizes = InterfaceConfig(
+        width=32,
+        heads=2,
+        feedforward=32,
+        layers=1,
+        queries=6,
+        semantic_width=16,
+        mask_width=8,
+        decoder_width=32,
+        decoder_layers=1,
+        region_points=8,
+        residual=False,
+    )
+    torch.manual_seed(0)
+    config = FINDConfig(
+        vision="random:tiny", language="random:tiny", interface=sizes, shortest_side=64, longest_side=128
+    )
+    folder = tmp_path_factory.mktemp("weights")
+    FIND.build(config).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    pixels = np.random.default_rng(0)
+    for name, (height, width) in {"a.png": (70, 90), "b.jpg": (100, 64), "c.png": (64, 64)}.items():
+        Image.fromarray(pixels.integers(0, 255, (height, width, 3), dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+def _run(capsys, *arguments):
+    status = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_help_is_immediate_and_loads_no_heavy_library():
+    code = (
+        "import sys; from find.cli import build_parser; build_parser().format_help();"
+        "print([name for name in ('torch', 'numpy', 'PIL', 'rich', 'lightning') if name in sys.modules])"
+    )
+    begin = time.perf_counter()
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+    assert time.perf_counter() - begin < 2  # 0.1 s on an idle machine
+
+
+@pytest.mark.parametrize("command", [[], ["segment"], ["index"], ["search"], ["data", "world"], ["data", "check"]])
+def test_every_command_has_help(capsys, command):
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: findvl")
+    assert "example" in text
+
+
+def test_version_is_that_of_the_package(capsys):
+    from importlib.metadata import version
+
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"findvl {version('findvl')}\n"
+
+
+def test_segment_writes_masks_of_all_entities_at_the_size_of_the_image(capsys, photos, tmp_path, weights):
+    query = f"a {{red dog}} near [{photos / 'b.jpg'}@5,5,40,60]"
+    out = tmp_path / "deep" / "found.json"
+    png = tmp_path / "found.png"
+    status, text, _ = _run(
+        capsys, "segment", photos / "a.png", "--query", query, "--weights", weights, "--json", out, "--png", png
+    )
+    assert status == 0
+    record = json.loads(out.read_text())
+    assert record["size"] == [70, 90] and record["query"] == query
+    assert [entity["text"] for entity in record["entities"]] == ["red dog", "[b.jpg]"]
+    for entity in record["entities"]:
+        assert 0 <= entity["score"] <= 1
+        assert coco_mask.decode(entity["segmentation"]).shape == (70, 90)
+    assert len(text.splitlines()) == 2
+    with Image.open(png) as drawn:
+        assert drawn.width / drawn.height == pytest.approx(90 / 70, abs=0.01)
+
+
+def test_json_on_stdout_is_only_json(capsys, photos, weights):
+    status, text, _ = _run(
+        capsys, "segment", photos / "a.png", "--query", "{a dog}", "--weights", weights, "--json", "-"
+    )
+    assert status == 0
+    assert len(json.loads(text)["entities"]) == 1
+
+
+def test_words_never_seen_are_told(capsys, photos, weights):
+    status, text, errors = _run(
+        capsys, "segment", photos / "a.png", "--query", "{a blorf dog}", "--weights", weights, "--json", "-"
+    )
+    assert status == 0
+    assert json.loads(text)["unknown_words"] == ["blorf"]
+    assert "warning" in errors and "blorf" in errors
+
+
+def test_index_then_search(capsys, photos, tmp_path, weights):
+    album = tmp_path / "my.album"
+    (photos / "broken.jpg").write_bytes(b"no image")
+    status, text, errors = _run(capsys, "index", photos, album, "--weights", weights)
+    assert status == 0
+    assert "3 images, 1 skipped" in text and "broken.jpg" in errors
+
+    out, png = tmp_path / "hits.json", tmp_path / "hits.png"
+    status, text, _ = _run(
+        capsys, "search", album, "--query", "{a dog} there", "-k", 2, "--weights", weights, "--json", out, "--png", png
+    )
+    assert status == 0
+    hits = json.loads(out.read_text())["hits"]
+    assert [hit["rank"] for hit in hits] == [1, 2]
+    assert hits[0]["score"] >= hits[1]["score"]
+    first = hits[0]
+    assert first["score"] == pytest.approx(first["image_term"] + 0.5 * first["entities"][0]["term"], abs=2e-3)
+    with Image.open(first["path"]) as image:
+        assert first["entities"][0]["segmentation"]["size"] == [image.height, image.width]
+    assert len(text.splitlines()) == 2
+    assert png.is_file()
+
+
+def test_search_without_entities_ranks_by_the_sentence(capsys, photos, tmp_path, weights):
+    album = tmp_path / "my.album"
+    _run(capsys, "index", photos, album, "--weights", weights)
+    status, text, _ = _run(
+        capsys, "search", album, "--query", "a dog", "--weights", weights, "--json", "-", "--png", tmp_path / "x.png"
+    )
+    hits = json.loads(text)["hits"]
+    assert status == 0 and len(hits) == 3
+    assert all(hit["entities"] == [] and hit["score"] == hit["image_term"] for hit in hits)
+
+
+def test_world_then_check(capsys, tmp_path):
+    status, _, _ = _run(capsys, "data", "world", tmp_path / "world", "--images", 4, "--val-images", 3, "--seed", 5)
+    assert status == 0
+    status, text, _ = _run(capsys, "data", "check", tmp_path / "world", "--json")
+    assert status == 0
+    assert json.loads(text)["errors"] == 0
+    next((tmp_path / "world" / "val2017").glob("*.jpg")).unlink()
+    status, text, _ = _run(capsys, "data", "check", tmp_path / "world", "--split", "val2017")
+    assert status == 1 and "1 errors" in text
+
+
+BAD_INPUT = {
+    "no entity": (["segment", "{photos}/a.png", "--query", "only words"], "no entity"),
+    "missing image": (["segment", "{photos}/none.png", "--query", "{{a dog}}"], "none.png"),
+    "broken image": (["segment", "{photos}/broken.jpg", "--query", "{{a dog}}"], "broken.jpg"),
+    "unclosed brace": (["segment", "{photos}/a.png", "--query", "{{a dog"], "{"),
+    "point outside": (["segment", "{photos}/a.png", "--query", "[{photos}/a.png@500,5]"], "500"),
+    "missing region": (["search", "{photos}/x.album", "--query", "[{photos}/gone.png@5,5]"], "gone.png"),
+    "missing weights": (["index", "{photos}", "{photos}/x.album", "--weights", "{photos}/nothing"], "nothing"),
+    "missing album": (["search", "{photos}/x.album", "--query", "{{a dog}}"], "x.album"),
+    "missing folder": (["index", "{photos}/nowhere", "{photos}/x.album"], "nowhere"),
+    "folder of nothing": (["data", "check", "{photos}"], "photos"),
+    "unknown device": (["segment", "{photos}/a.png", "--query", "{{a dog}}", "--device", "abacus"], "abacus"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_line_and_status_2(capsys, photos, weights, case):
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff not a photo")
+    arguments, named = BAD_INPUT[case]
+    arguments = [argument.format(photos=photos) for argument in arguments]
+    if arguments[0] != "data" and "--weights" not in arguments:
+        arguments += ["--weights", weights]
+    status, text, errors = _run(capsys, *arguments)
+    assert status == 2
+    assert text == ""
+    assert errors.startswith("error: ") and errors.count("\n") == 1
+    assert named in errors
+
+
+def test_album_of_other_weights_is_refused(capsys, photos, tmp_path, weights):
+    album = tmp_path / "my.album"
+    _run(capsys, "index", photos, album, "--weights", weights)
+    other = FIND.from_pretrained(weights)
+    with torch.no_grad():
+        next(other.interface.parameters()).add_(1)
+    other.save_pretrained(tmp_path / "other")
+    status, _, errors = _run(capsys, "search", album, "--query", "{a dog}", "--weights", tmp_path / "other")
+    assert status == 2 and "other weights" in errors
