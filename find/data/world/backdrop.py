@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from find.data.world.kinds import FENCE, FLOOR, GRASS, MOUNTAIN, ROAD, SAND, SEA, SKY, SNOW, WALL, Place, Stuff
 
 RGB = tuple[int, int, int]
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,27 @@ def _shade(colour: RGB, factor: float) -> RGB:
     return tuple(max(0, min(255, round(c * factor))) for c in colour)  # type: ignore[return-value]
 
 
+@dataclass(frozen=True)
+class _Band:
+    """One kind of stuff on the canvas, down to where the next begins; `outline` is its upper edge."""
+
+    base: RGB
+    top: int
+    bottom: int
+    outline: list[Point]
+
+    @property
+    def shades(self) -> tuple[RGB, RGB]:
+        """A little lighter and a little darker than the band."""
+        return _shade(self.base, 1.1), _shade(self.base, 0.88)
+
+
 class _Painter:
     """Paints one band after the other, each over the lower part of those before."""
 
     def __init__(self, side: int, rng: random.Random) -> None:
         self.side, self.rng = side, rng
+        self.unit = side / 320  # details are drawn in pixels of a 320-pixel canvas
         self.picture = Image.new("RGB", (side, side))
         self.labels = Image.new("L", (side, side))
         self.pen = ImageDraw.Draw(self.picture)
@@ -135,79 +152,100 @@ class _Painter:
         shape = [*outline, (side, side), (0, side)]
         self.pen.polygon(shape, fill=base)
         self.marks.polygon(shape, fill=label)
-        self._details(stuff, base, top, bottom, outline)
+        _DETAILS[stuff.id](self, _Band(base, top, bottom, outline))
 
-    def _ridge(self, top: int, bottom: int) -> list[tuple[float, float]]:
-        rng, n = self.rng, self.rng.choice((4, 6))
+    def _ridge(self, top: int, bottom: int) -> list[Point]:
+        """Peaks and saddles in turn, from the left edge to the right one."""
+        rng, side, n = self.rng, self.side, self.rng.choice((4, 6))
+        saddle = bottom - 0.3 * (bottom - top)
         return [
-            (k * self.side / n, rng.uniform(top - 0.02 * self.side, top + 0.05 * self.side) if k % 2 else bottom - 0.3 * (bottom - top))
-            for k in range(n + 1)
-        ]  # fmt: skip
+            (k * side / n, rng.uniform(top - 0.02 * side, top + 0.05 * side) if k % 2 else saddle) for k in range(n + 1)
+        ]
 
-    def _details(self, stuff: Stuff, base: RGB, top: int, bottom: int, outline: list[tuple[float, float]]) -> None:
-        rng, side, pen = self.rng, self.side, self.pen
-        unit = side / 320
-        dark, light = _shade(base, 0.88), _shade(base, 1.1)
+    def _spot(self, band: _Band) -> Point:
+        return self.rng.random() * self.side, self.rng.uniform(band.top, band.bottom)
 
-        def spot() -> tuple[float, float]:
-            return rng.random() * side, rng.uniform(top, bottom)
+    def _width(self, pixels: float) -> int:
+        return max(1, round(pixels * self.unit))
 
-        if stuff is SKY:
-            for _ in range(rng.randint(0, 3)):
-                x, y = rng.random() * side, rng.uniform(0.03, 0.8) * bottom
-                for dx, r in ((-16, 9), (0, 13), (17, 8)):
-                    box = (x + (dx - 1.4 * r) * unit, y - r * unit, x + (dx + 1.4 * r) * unit, y + r * unit * 0.8)
-                    pen.ellipse(box, fill=_shade(base, 1.12))
-        elif stuff in (GRASS, SAND, SNOW):
-            for k in range(26):
-                x, y = spot()
-                shade = dark if k % 2 else light
-                if stuff is GRASS:
-                    pen.line((x, y, x + 2 * unit, y - 6 * unit), fill=shade, width=max(1, round(2 * unit)))
-                else:
-                    pen.ellipse((x, y, x + 5 * unit, y + 2.5 * unit), fill=shade)
-        elif stuff is SEA:
-            for _ in range(22):
-                x, y = spot()
-                w = rng.uniform(8, 22) * unit
-                pen.arc((x, y, x + w, y + 6 * unit), 0, 180, fill=light, width=max(1, round(2 * unit)))
-        elif stuff is ROAD:
-            pen.rectangle((0, top, side, top + 5 * unit), fill=(176, 172, 164))
-            y, shift = top + rng.uniform(0.3, 0.6) * (bottom - top), rng.random() * 60 * unit
-            x = -shift
-            while x < side:
-                pen.rectangle((x, y, x + 34 * unit, y + 5 * unit), fill=(226, 222, 204))
-                x += 66 * unit
-        elif stuff is WALL:
-            x = rng.random() * 30 * unit
-            while x < side:
-                pen.line((x, top, x, bottom), fill=_shade(base, 0.965), width=max(1, round(6 * unit)))
-                x += 34 * unit
-            pen.rectangle((0, bottom - 8 * unit, side, bottom), fill=_shade(base, 0.8))
-        elif stuff is FLOOR:
-            y, step = float(top), 14 * unit
-            while y < side:
-                pen.line((0, y, side, y), fill=dark, width=max(1, round(2 * unit)))
-                for _ in range(3):
-                    x = rng.random() * side
-                    pen.line((x, y, x, y + step), fill=dark, width=max(1, round(2 * unit)))
-                y += step
-                step *= 1.22
-        elif stuff is MOUNTAIN:
-            for x, y in outline[1::2]:
-                drop, span = 0.22 * (bottom - y), 0.1 * side
-                pen.polygon(
-                    [(x, y), (x + span * 0.45, y + drop), (x, y + drop * 0.7), (x - span * 0.45, y + drop)],
-                    fill=(238, 240, 246),
-                )
-        elif stuff is FENCE:
-            x = -rng.random() * 20 * unit
-            while x < side:
-                pen.line((x, top, x, bottom), fill=_shade(base, 0.72), width=max(1, round(2 * unit)))
-                x += 20 * unit
-            for f in (0.25, 0.7):
-                y = top + f * (bottom - top)
-                pen.line((0, y, side, y), fill=_shade(base, 0.78), width=max(1, round(5 * unit)))
+    def _clouds(self, band: _Band) -> None:
+        rng, unit = self.rng, self.unit
+        for _ in range(rng.randint(0, 3)):
+            x, y = rng.random() * self.side, rng.uniform(0.03, 0.8) * band.bottom
+            for dx, r in ((-16, 9), (0, 13), (17, 8)):
+                box = (x + (dx - 1.4 * r) * unit, y - r * unit, x + (dx + 1.4 * r) * unit, y + r * unit * 0.8)
+                self.pen.ellipse(box, fill=_shade(band.base, 1.12))
+
+    def _blades(self, band: _Band) -> None:
+        for k in range(26):
+            x, y = self._spot(band)
+            self.pen.line((x, y, x + 2 * self.unit, y - 6 * self.unit), fill=band.shades[k % 2], width=self._width(2))
+
+    def _pebbles(self, band: _Band) -> None:
+        for k in range(26):
+            x, y = self._spot(band)
+            self.pen.ellipse((x, y, x + 5 * self.unit, y + 2.5 * self.unit), fill=band.shades[k % 2])
+
+    def _waves(self, band: _Band) -> None:
+        for _ in range(22):
+            x, y = self._spot(band)
+            w = self.rng.uniform(8, 22) * self.unit
+            self.pen.arc((x, y, x + w, y + 6 * self.unit), 0, 180, fill=band.shades[0], width=self._width(2))
+
+    def _dashes(self, band: _Band) -> None:
+        rng, unit = self.rng, self.unit
+        self.pen.rectangle((0, band.top, self.side, band.top + 5 * unit), fill=(176, 172, 164))
+        y = band.top + rng.uniform(0.3, 0.6) * (band.bottom - band.top)
+        x = -rng.random() * 60 * unit
+        while x < self.side:
+            self.pen.rectangle((x, y, x + 34 * unit, y + 5 * unit), fill=(226, 222, 204))
+            x += 66 * unit
+
+    def _wallpaper(self, band: _Band) -> None:
+        x = self.rng.random() * 30 * self.unit
+        while x < self.side:
+            self.pen.line((x, band.top, x, band.bottom), fill=_shade(band.base, 0.965), width=self._width(6))
+            x += 34 * self.unit
+        self.pen.rectangle((0, band.bottom - 8 * self.unit, self.side, band.bottom), fill=_shade(band.base, 0.8))
+
+    def _planks(self, band: _Band) -> None:
+        y, step, dark = float(band.top), 14 * self.unit, band.shades[1]
+        while y < self.side:
+            self.pen.line((0, y, self.side, y), fill=dark, width=self._width(2))
+            for _ in range(3):
+                x = self.rng.random() * self.side
+                self.pen.line((x, y, x, y + step), fill=dark, width=self._width(2))
+            y += step
+            step *= 1.22  # boards look wider towards the viewer
+
+    def _snow_caps(self, band: _Band) -> None:
+        for x, y in band.outline[1::2]:
+            drop, half = 0.22 * (band.bottom - y), 0.045 * self.side
+            cap = [(x, y), (x + half, y + drop), (x, y + drop * 0.7), (x - half, y + drop)]
+            self.pen.polygon(cap, fill=(238, 240, 246))
+
+    def _boards(self, band: _Band) -> None:
+        x = -self.rng.random() * 20 * self.unit
+        while x < self.side:
+            self.pen.line((x, band.top, x, band.bottom), fill=_shade(band.base, 0.72), width=self._width(2))
+            x += 20 * self.unit
+        for f in (0.25, 0.7):
+            y = band.top + f * (band.bottom - band.top)
+            self.pen.line((0, y, self.side, y), fill=_shade(band.base, 0.78), width=self._width(5))
+
+
+_DETAILS: dict[int, Callable[[_Painter, _Band], None]] = {
+    SKY.id: _Painter._clouds,
+    GRASS.id: _Painter._blades,
+    SAND.id: _Painter._pebbles,
+    SNOW.id: _Painter._pebbles,
+    SEA.id: _Painter._waves,
+    ROAD.id: _Painter._dashes,
+    WALL.id: _Painter._wallpaper,
+    FLOOR.id: _Painter._planks,
+    MOUNTAIN.id: _Painter._snow_caps,
+    FENCE.id: _Painter._boards,
+}
 
 
 def paint(setting: Setting, *, side: int, rng: random.Random) -> Backdrop:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from find.data.world.composition import Segment
-from find.data.world.kinds import COLOURS, HELD_OUT, STUFF, THINGS, Colour, Kind, Pattern, Size, Stuff
+from find.data.world.kinds import HELD_OUT, Colour, Kind, Pattern, Size, Stuff
 from find.data.world.relations import Link
 
 WORDINGS: dict[Link, tuple[str, ...]] = {
@@ -176,30 +176,3 @@ def solutions(
             chosen.pop()
 
     return extend()
-
-
-_EXTRA_WORDS = (
-    "a an the and or with of in on at to is are there it its this that one two three four five six another other "
-    "photo picture image scene view showing shows stands flies lies floats rests hangs near by beside between under "
-    "underneath below beneath over above behind front left right side next while both here small large big little "
-    "tiny huge plain striped spotted stripes spots dotted red orange yellow green blue purple pink brown black white "
-    "gray grey violet person people man woman animal vehicle thing object car automobile plane aeroplane airplane "
-    "ship sofa couch mug cup bike bicycle ball sports lorry bus train kitty puppy lamb ox flower pot plant watch "
-    "sun ground water ocean sea beach sand lawn grass meadow field street road snow sky wall floor room fence "
-    "mountain hill house tree other merged stuff wood brick region entity colored coloured has have standing sitting "
-    "flying parked from not no which what where empty toward against along top bottom upper lower middle center "
-    "closest nearest far leftmost rightmost"
-).split()
-
-
-def vocabulary() -> tuple[str, ...]:
-    """Every lower-case word that a sentence, caption or class name of the world can hold, and common company."""
-    words = set(_EXTRA_WORDS)
-    for kind in (*THINGS, *STUFF):
-        for name in (*kind.nouns, kind.name.replace("-", " ")):
-            words.update(name.split())
-    words.update(colour.name for colour in COLOURS)
-    words.update(option.value for option in (*Size, *Pattern))
-    words.update(w for options in WORDINGS.values() for option in options for w in option.split())
-    words.update(noun + "s" for thing in THINGS for noun in thing.nouns[0].split()[-1:])
-    return tuple(sorted(words))

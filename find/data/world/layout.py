@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from find.data.world.backdrop import SETTINGS, Setting, Surface
-from find.data.world.drawing import Look, Sprite, draw
+from find.data.world.drawing import SUPERSAMPLING, Look, Sprite, draw
 from find.data.world.kinds import COLOURS, HELD_OUT, THINGS, Colour, Pattern, Place, Size, Thing
 
 HELD_OUT_SHARE = 0.23
@@ -147,8 +147,6 @@ def lay_out(*, image_side: int, held_out: bool, rng: random.Random) -> tuple[Set
         image_side: side of the final image in pixels.
         held_out: whether a held-out pair may appear (then it does in a fixed share of the scenes).
     """
-    from find.data.world.drawing import SUPERSAMPLING
-
     side = image_side * SUPERSAMPLING
     pair = _held_out_pair(rng) if held_out and rng.random() < HELD_OUT_SHARE else None
     while True:
