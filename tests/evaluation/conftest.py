@@ -101,13 +101,9 @@ def write_folder(root: Path) -> None:
                 "id": number,
                 "image_id": image_id,
                 "sentence_id": number,
-                "negatives": [
-                    {
-                        "sentence": f"{wrong} left of a car",
-                        "change": "colour",
-                        "phrase": [{"phrase": wrong, "start_idx": 0, "end_idx": len(wrong)}],
-                    }
-                ],
+                "sentence": f"{wrong} left of a car",
+                "phrase": [{"phrase": wrong, "annotation_id": ids["dog"], "start_idx": 0, "end_idx": len(wrong)}],
+                "changed": {"what": "colour", "from": colour, "to": COLOURS[following]},
             }
         )
     folder = root / "annotations"

@@ -105,8 +105,11 @@ class Oracle:
         answers = []
         for image, stack in zip(images, strokes, strict=True):
             _, segment_map = self.known(image)
-            segments = [np.bincount(segment_map[stroke]).argmax() for stroke in stack]
-            answers.append([self.answer(segment_map, [segment]) for segment in segments])
+            row = []
+            for stroke in stack:
+                segments, pixels = np.unique(segment_map[stroke], return_counts=True)
+                row.append(self.answer(segment_map, [segments[pixels.argmax()]]))
+            answers.append(row)
         return answers
 
     # --- vectors: an image is a unit vector of its own, and every text about it points there ---

@@ -10,6 +10,7 @@ from oracle import Constant, HalfMasks, Neighbour, Oracle
 from find.data.coco import CocoFolder
 from find.errors import FindError
 from find.evaluation.protocols.grounding import grounding
+from find.evaluation.protocols.hard_negatives import read_hard_negatives
 from find.evaluation.protocols.interactive import interactive
 from find.evaluation.protocols.interleaved_retrieval import interleaved_retrieval
 from find.evaluation.protocols.interleaved_segmentation import interleaved_segmentation
@@ -219,6 +220,26 @@ def test_hard_negatives_are_lost_by_a_system_that_cannot_tell_them(folder: CocoF
     negatives = interleaved_retrieval(Constant(folder), folder).hard_negatives
     assert (negatives.combined, negatives.sentence_term, negatives.by_change["colour"]) == (0, 0, 0)
     assert (negatives.sentences, negatives.negatives) == (8, 8)
+
+
+def test_hard_negatives_must_belong_to_a_true_sentence_of_their_image(folder: CocoFolder):
+    path = folder.annotations / "hard_negatives_val2017.json"
+    content = json.loads(path.read_text())
+    content["annotations"][3]["sentence_id"] = 4
+    path.write_text(json.dumps(content))
+    with pytest.raises(FindError, match="about image 103, but its true sentence 4 about image 104"):
+        read_hard_negatives(folder)
+    del content["annotations"][3]["sentence_id"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(FindError, match=r"sentence 3 must name its true sentence .* KeyError\('sentence_id'\)"):
+        read_hard_negatives(folder)
+
+
+def test_the_true_sentence_comes_from_the_entity_file_whatever_the_folder_reads(root: Path):
+    long = [{"id": 0, "image_id": 100, "sentence": "a paragraph", "phrase": []}]
+    (root / "annotations" / "entity_val2017_long.json").write_text(json.dumps({"images": [], "annotations": long}))
+    folder = CocoFolder(root, "val2017", entities="entity_val2017_long")
+    assert read_hard_negatives(folder)[0].truth.text == "a red dog left of a car"
 
 
 # --- real data ---

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from find.data.anomaly import Anomaly
 from find.data.coco import CocoFolder
+from find.data.find_bench import read_sentences
 from find.data.records import read_json, whole_number
-from find.data.sample import PhraseSpan, Sentence
+from find.data.sample import Sentence
 from find.errors import FindError
 from find.evaluation.gallery import EmbeddedQueries, ImageGallery, embed_queries
 from find.evaluation.queries import EntityMode, Interleaving
@@ -88,33 +92,44 @@ def own_scores(
 
 
 def read_hard_negatives(folder: CocoFolder) -> list[HardNegatives]:
-    """The cases of hard_negatives_{split}.json whose true sentence is among those of the folder.
+    """The cases of hard_negatives_{split}.json: a file of sentences like the entity files, each of which also names the
+    true one (`sentence_id` in entity_{split}.json, of the same image) and what was changed (`changed: {"what"}`).
 
     Raises:
-        FindError: the file is broken, or a record lacks a field.
+        FindError: a file is missing or broken, a record lacks a field, or there is no such true sentence.
     """
     path = folder.annotations / f"hard_negatives_{folder.split}.json"
-    sentences = {(sentence.image_id, sentence.id): sentence for sentence in folder.sentences}
-    cases = []
-    for number, record in enumerate(read_json(path, "annotations")["annotations"]):
+    truths = {s.id: s for s in _read(folder.annotations / f"entity_{folder.split}.json", folder)}
+    records = {record.get("id"): record for record in read_json(path, "annotations")["annotations"]}
+    found: dict[int, list[tuple[Sentence, str]]] = defaultdict(list)
+    for negative in _read(path, folder):
         try:
-            image_id = whole_number(record["image_id"])
-            truth = sentences.get((image_id, whole_number(record["sentence_id"])))
-            negatives = tuple(_negative(image_id, index, entry) for index, entry in enumerate(record["negatives"]))
-            changes = tuple(str(entry["change"]) for entry in record["negatives"])
+            truth = truths[whole_number(records[negative.id]["sentence_id"])]
+            change = str(records[negative.id]["changed"]["what"])
         except (KeyError, TypeError, ValueError) as error:
-            raise FindError(f"{path}: record {number} cannot be read ({error!r}); write the file again") from error
-        if truth is not None and negatives:
-            cases.append(HardNegatives(truth=truth, negatives=negatives, changes=changes))
-    return cases
+            raise FindError(
+                f"{path}: sentence {negative.id} must name its true sentence and what was changed "
+                f'("sentence_id", "changed": {{"what"}}); {error!r}'
+            ) from error
+        if truth.image_id != negative.image_id:
+            raise FindError(
+                f"{path}: sentence {negative.id} is about image {negative.image_id}, but its true sentence {truth.id} "
+                f"about image {truth.image_id}; take both files from one data set"
+            )
+        found[truth.id].append((negative, change))
+    return [
+        HardNegatives(truths[number], tuple(s for s, _ in pairs), tuple(change for _, change in pairs))
+        for number, pairs in found.items()
+    ]
 
 
-def _negative(image_id: int, index: int, entry: dict) -> Sentence:
-    phrases = tuple(
-        PhraseSpan(text=span["phrase"], start=int(span["start_idx"]), end=int(span["end_idx"]), segment_ids=())
-        for span in sorted(entry["phrase"], key=lambda span: int(span["start_idx"]))
-    )
-    return Sentence(id=index, image_id=image_id, text=entry["sentence"], phrases=phrases)
+def _read(path: Path, folder: CocoFolder) -> list[Sentence]:
+    def report(anomaly: Anomaly) -> None:
+        if anomaly.stops:
+            raise anomaly.error()
+        warnings.warn(str(anomaly), stacklevel=2)
+
+    return read_sentences(path, folder.table, report)
 
 
 def _starts(cases: Sequence[HardNegatives]) -> list[int]:
