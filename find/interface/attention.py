@@ -93,8 +93,10 @@ def _dot_product_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: 
     if queries.device.type != "cpu":
         return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
     # On a CPU the fused kernel's backward is two to seven times slower in bfloat16 than in float32.
+    wide = torch.promote_types(queries.dtype, torch.float32)
     with torch.autocast("cpu", enabled=False):
-        return F.scaled_dot_product_attention(queries.float(), keys.float(), values.float(), attn_mask=mask)
+        out = F.scaled_dot_product_attention(queries.to(wide), keys.to(wide), values.to(wide), attn_mask=mask)
+    return out.to(queries.dtype)
 
 
 class InterfaceLayer(nn.Module):

@@ -129,11 +129,11 @@ class Interface(nn.Module):
         """
         prompt = Prompt.join(prompts)
         members = prompt.prototype.members
-        states = {m.group: self._start(m, prompt, memory) for m in members if m.start is not Start.SAMPLES}
         readers = [m for m in members if m.content is Group.PIXELS]
-        predicting = [m.group for m in members if m.predicts]
         if readers and memory is None:
             raise ValueError(f"{readers[0].group.value} read pixels, but no image memory was given")
+        states = {m.group: self._start(m, prompt, memory) for m in members if m.start is not Start.SAMPLES}
+        predicting = [m.group for m in members if m.predicts]
         updated = frozenset(states)
         predictions: list[Embeddings] = []
         for number, layer in enumerate(self.layers):
