@@ -18,6 +18,7 @@ from find.tasks.losses import assignment_cross_entropy, contrastive
 from find.tasks.matching import hungarian, matching_cost
 from find.tasks.points import EveryPlace, MaskPoints, MaskSampling
 from find.tasks.prompted import PromptedTask, SegmentationLosses, prompted_losses
+from find.training.distributed import gather_entities, gather_rows
 
 
 @dataclass(frozen=True)
@@ -195,15 +196,18 @@ class Criterion:
         sentence = _unit(interface.with_foundation(final.semantic[Group.INTERLEAVED], sentences.pooled)[:, 0])
         objects = _unit(final.semantic[Group.OBJECT])
         entities = _unit(final.semantic[Group.INTERLEAVED_ENTITY])
-        whole = late_interaction(image, objects, sentence, entities, sentences.padding)
         meant = batch.entity_targets.int().argmax(dim=-1)
         own_object = assigned.gather(1, meant)
-        chosen = scale * (objects @ entities.mT)
+        choice = assignment_cross_entropy(scale * objects @ entities.mT, own_object, batch.entity_targets.any(-1))
+
+        image, caption, sentence, objects = (gather_rows(x) for x in (image, caption, sentence, objects))
+        entities, padding = gather_entities(entities, sentences.padding)
+        whole = late_interaction(image, objects, sentence, entities, padding)
         return {
             "caption": weights.caption * contrastive(scale * caption @ image.mT),
             "sentence": weights.sentence * contrastive(scale * sentence @ image.mT),
             "retrieval": weights.retrieval * contrastive(scale * whole),
-            "entity": weights.entity * assignment_cross_entropy(chosen, own_object, batch.entity_targets.any(-1)),
+            "entity": weights.entity * choice,
         }
 
 
