@@ -1,0 +1,153 @@
+"""Panoptic, instance and semantic answers made by hand, and the class loss."""
+
+import math
+
+import pytest
+import torch
+
+from find.tasks.generic import (
+    BACKGROUND_WEIGHT,
+    PanopticSettings,
+    class_cost,
+    instances,
+    losses,
+    mask_confidence,
+    panoptic,
+    semantic,
+)
+
+SKY, CAR, NOTHING = 0, 1, 2
+THINGS = torch.tensor([False, True])
+SURE = 12.0
+
+
+def sure_of(*classes: int) -> torch.Tensor:
+    """Class logits [n, 3] that leave no doubt."""
+    return SURE * torch.nn.functional.one_hot(torch.tensor(classes), 3).float()
+
+
+def masks_of(*pictures: str) -> torch.Tensor:
+    """Mask logits from drawings: rows separated by '/', '#' inside, '.' outside."""
+    return torch.stack(
+        [torch.tensor([[SURE if c == "#" else -SURE for c in row] for row in p.split("/")]) for p in pictures]
+    )
+
+
+def test_stuff_of_one_class_becomes_one_segment_things_stay_apart():
+    found = panoptic(
+        sure_of(SKY, CAR, SKY, CAR),
+        masks_of("##../....", "..#./....", "..../##..", "..../...#"),
+        THINGS,
+        PanopticSettings(),
+    )
+    assert found.segment_map.tolist() == [[1, 1, 2, 0], [1, 1, 0, 3]]
+    assert found.labels == [SKY, CAR, CAR]
+    assert found.scores == pytest.approx([1, 1, 1], abs=1e-4)
+
+
+def test_a_pixel_goes_to_the_higher_score_times_probability():
+    """Both claim the middle; the second is surer of its class, so it wins it, and the first keeps 2 of 3 pixels."""
+    logits = torch.tensor([[0.0, 3.0, 0.0], [0.0, 9.0, 0.0]])
+    found = panoptic(logits, masks_of("###..", "..###"), THINGS, PanopticSettings(score=0.5, overlap=0.6))
+    assert found.segment_map.tolist() == [[1, 1, 2, 2, 2]]
+
+
+def test_a_segment_that_wins_too_little_of_its_mask_is_dropped_and_its_pixels_stay_empty():
+    logits = torch.tensor([[0.0, 3.0, 0.0], [0.0, 9.0, 0.0]])
+    found = panoptic(logits, masks_of("###..", "..###"), THINGS, PanopticSettings(score=0.5, overlap=0.7))
+    assert found.segment_map.tolist() == [[0, 0, 1, 1, 1]]
+    assert len(found.labels) == 1
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [sure_of(NOTHING, NOTHING), torch.zeros(2, 3), torch.tensor([[1.0, 0.0, 0.0]] * 2)],
+    ids=["all background", "undecided", "below the score"],
+)
+def test_nothing_kept_gives_an_empty_map(logits):
+    found = panoptic(logits, masks_of("##", "#."), THINGS, PanopticSettings())
+    assert not found.segment_map.any() and found.labels == [] and found.scores == []
+
+
+def test_kept_proposal_with_an_empty_mask_makes_no_segment():
+    found = panoptic(sure_of(CAR, CAR), masks_of("..", "#."), THINGS, PanopticSettings())
+    assert found.segment_map.tolist() == [[1, 0]]
+    assert len(found.labels) == 1
+
+
+def test_panoptic_agrees_with_itself_when_proposals_are_permuted():
+    torch.manual_seed(0)
+    logits, masks = 4 * torch.randn(12, 3), 4 * torch.randn(12, 6, 7)
+    settings = PanopticSettings(score=0.4, overlap=0.1)
+    order = torch.randperm(12)
+    one = panoptic(logits, masks, THINGS, settings)
+    two = panoptic(logits[order], masks[order], THINGS, settings)
+    assert len(one.labels) > 2
+    label_of = [torch.tensor([-1, *found.labels])[found.segment_map.long()] for found in (one, two)]
+    assert torch.equal(*label_of)
+    assert sorted(one.labels) == sorted(two.labels)
+
+
+def test_instances_are_scored_by_class_times_mask_and_sorted():
+    """Of two certain cars the one that doubts its mask comes second; stuff never appears."""
+    masks = masks_of("#.", ".#", "##")
+    masks[0] = masks[0] * math.log(3) / SURE  # probability 3/4 inside
+    found = instances(sure_of(CAR, CAR, SKY), masks, THINGS)
+    assert found.labels[:2].tolist() == [CAR, CAR] and SKY not in found.labels.tolist()
+    assert found.masks[:2].tolist() == [[[False, True]], [[True, False]]]
+    assert found.scores[:2].tolist() == pytest.approx([1, 0.75], abs=1e-3)
+
+
+def test_instances_without_mask_or_without_things_are_none():
+    assert len(instances(sure_of(CAR), masks_of(".."), THINGS).scores) == 0
+    assert len(instances(sure_of(CAR), masks_of("##"), torch.tensor([False, False])).scores) == 0
+
+
+def test_instances_are_limited_to_the_best():
+    torch.manual_seed(0)
+    logits, masks = torch.randn(20, 3), torch.randn(20, 4, 4)
+    few, all_ = (instances(logits, masks, THINGS, limit=limit) for limit in (3, 100))
+    assert len(few.scores) == 3 and len(all_.scores) == 20
+    assert (all_.scores.diff() <= 0).all()
+
+
+def test_semantic_by_hand():
+    """Two proposals, class probabilities (1/2, 1/4 | 1/4) and (0, 1 | 0); the second covers the right pixel only."""
+    logits = torch.tensor([[0.5, 0.25, 0.25], [1e-9, 1.0, 1e-9]]).log()
+    masks = torch.tensor([[[0.0, SURE]], [[-99.0, 0.0]]])
+    expected = torch.tensor([[[0.25, 0.5]], [[0.125, 0.25 + 0.5]]])
+    torch.testing.assert_close(semantic(logits, masks), expected, rtol=0, atol=1e-4)
+
+
+def test_mask_confidence_is_the_mean_probability_inside():
+    masks = torch.tensor([[[math.log(3), 50.0], [-1.0, -50.0]], [[-1.0, -1.0], [-1.0, -1.0]]])
+    assert mask_confidence(masks[None]).tolist() == [pytest.approx([(0.75 + 1) / 2, 0])]
+
+
+def test_class_cost_is_minus_the_probability_and_ignores_padding():
+    logits = torch.tensor([[[0.5, 0.25, 0.25]]]).log()
+    assert class_cost(logits, torch.tensor([[1, 0, -1]]))[0, 0, :2].tolist() == pytest.approx([-0.25, -0.5])
+
+
+def test_class_loss_by_hand():
+    """One matched proposal (weight 1) of probability 1/2, one background (weight 0.1) of probability 1/4."""
+    logits = torch.tensor([[[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]]]).log()
+    found = losses(
+        logits, torch.zeros(1, 2, 4), torch.ones(1, 2, 4), torch.tensor([[SKY, -1]]), torch.tensor([[0, 0]])
+    )
+    assert found.ce.item() == pytest.approx(
+        (math.log(2) + BACKGROUND_WEIGHT * math.log(4)) / (1 + BACKGROUND_WEIGHT)
+    )
+    assert found.bce.item() == pytest.approx(math.log(2))
+    assert found.dice.item() == pytest.approx(1 - 5 / 7)
+
+
+def test_image_without_segments_teaches_background_only():
+    logits = torch.zeros(1, 2, 3, requires_grad=True)
+    masks = torch.zeros(1, 2, 4, requires_grad=True)
+    padding = torch.tensor([[-1]])
+    found = losses(logits, masks, torch.zeros(1, 1, 4), padding, torch.tensor([[0]]))
+    (found.ce + found.bce + found.dice).backward()
+    assert found.ce.item() == pytest.approx(math.log(3))
+    assert found.bce.item() == found.dice.item() == 0 and not masks.grad.any()
+    assert (logits.grad[..., NOTHING] < 0).all()
