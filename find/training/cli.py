@@ -1,12 +1,19 @@
-"""`findvl fit`, `validate`, `test` and `predict`: LightningCLI over our module and data; test is our own."""
+"""`findvl fit`, `validate`, `test` and `predict`: LightningCLI over our module and data; the last two are our own."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import lightning as L
+import rich
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from rich.markdown import Markdown
 
+from find.data.coco import CocoFolder
 from find.data.datamodule import FindDataModule
+from find.evaluation.evaluate import evaluate
+from find.evaluation.panoptic_files import write_panoptic
+from find.evaluation.results import comparison_table
 from find.model import DEFAULT, FIND
 from find.training.module import FINDModule
 
@@ -36,13 +43,35 @@ class FINDTrainer(L.Trainer):
                 interleaved_retrieval; all by default.
             limit: evaluate the first so many images only.
         """
-        from find.evaluation.evaluate import evaluate
-
         found = FIND.from_pretrained(weights).to(self.strategy.root_device).eval()
         result = evaluate(found, datamodule.root, split=split or datamodule.val_split, tasks=tasks, limit=limit)
+        table = comparison_table({weights: result.to_json()})
         if out is not None:
-            result.write(out)
-        result.print()
+            out = Path(out)
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
+            out.with_suffix(".md").write_text(result.to_markdown(), encoding="utf-8")
+        rich.print(Markdown(table))
+
+    def predict(
+        self,
+        model: FINDModule,
+        datamodule: FindDataModule,
+        weights: str = DEFAULT,
+        out: Path = Path("outputs/predict"),
+        split: str | None = None,
+    ) -> None:
+        """Writes panoptic predictions in COCO's result format.
+
+        Args:
+            model: gives the device only; the model that predicts is that of `weights`.
+            datamodule: its root and validation split are segmented.
+            weights: a shipped model, a folder written by fit, or a model of the hub.
+            out: folder for predictions.json and predictions/*.png.
+            split: another split than the validation split.
+        """
+        found = FIND.from_pretrained(weights).to(self.strategy.root_device).eval()
+        rich.print(write_panoptic(found, CocoFolder(datamodule.root, split or datamodule.val_split), Path(out)))
 
 
 class FINDCLI(LightningCLI):

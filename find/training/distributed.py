@@ -5,11 +5,26 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
 
 
 def is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+class _Gather(torch.autograd.Function):
+    """Forward: the rows of all processes. Backward: what all processes' losses say about this one's rows."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous()
+        dist.all_reduce(gradient)
+        return gradient.chunk(dist.get_world_size())[dist.get_rank()]
 
 
 def gather_rows(x: Float[Tensor, "b ..."]) -> Float[Tensor, "all_b ..."]:
@@ -18,7 +33,7 @@ def gather_rows(x: Float[Tensor, "b ..."]) -> Float[Tensor, "all_b ..."]:
     Every process has as many rows. A loss of the gathered rows, computed alike in every process, gives after DDP's
     averaging exactly the gradient that one process with the joint batch would have.
     """
-    return torch.cat(all_gather(x)) if is_distributed() else x
+    return _Gather.apply(x) if is_distributed() else x
 
 
 def gather_entities(

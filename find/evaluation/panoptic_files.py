@@ -1,0 +1,41 @@
+"""Panoptic predictions as COCO's result format: a JSON and a folder of PNG files (id = R + 256 G + 65536 B)."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.progress import track
+
+from find.data.coco import CocoFolder
+from find.model import FIND
+
+
+def write_panoptic(model: FIND, folder: CocoFolder, out: Path, *, batch_size: int = 16, progress: bool = True) -> Path:
+    """Segments every image of the folder into its categories.
+
+    Writes `out/predictions.json` and `out/predictions/<image>.png`; gives the JSON's path.
+    """
+    pictures = out / "predictions"
+    pictures.mkdir(parents=True, exist_ok=True)
+    names = [category.words for category in folder.categories]
+    things = [category.is_thing for category in folder.categories]
+    annotations = []
+    starts = range(0, len(folder), batch_size)
+    for start in track(starts, "segmenting", disable=not progress):
+        samples = [folder[k] for k in range(start, min(start + batch_size, len(folder)))]
+        found = model.panoptic([sample.image for sample in samples], names, things)
+        for sample, prediction in zip(samples, found, strict=True):
+            name = f"{Path(sample.file_name).stem}.png"
+            ids = prediction.segment_map.astype(np.uint32)
+            Image.fromarray(np.stack([ids >> shift & 255 for shift in (0, 8, 16)], axis=-1).astype(np.uint8)).save(
+                pictures / name
+            )
+            segments = [
+                {"id": segment.id, "category_id": folder.categories[segment.label].id, "score": round(segment.score, 4)}
+                for segment in prediction.segments
+            ]
+            annotations.append({"image_id": sample.image_id, "file_name": name, "segments_info": segments})
+    file = out / "predictions.json"
+    file.write_text(json.dumps({"annotations": annotations}) + "\n", encoding="utf-8")
+    return file
