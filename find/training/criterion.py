@@ -20,6 +20,9 @@ from find.tasks.points import EveryPlace, MaskPoints, MaskSampling
 from find.tasks.prompted import PromptedTask, SegmentationLosses, prompted_losses
 from find.training.distributed import gather_entities, gather_rows
 
+NEGATIVE_SHARE = 0.3
+"""How often a stroke in training comes with a mark of what does not belong to its thing."""
+
 
 @dataclass(frozen=True)
 class SegmentationWeights:
@@ -118,7 +121,7 @@ class Criterion:
         return [
             generic.prompt(),
             phrases.prompt(interface),
-            interactive.prompt(interface, memory, batch.strokes, batch.stroke_targets < 0),
+            interactive.prompt(interface, memory, batch.strokes, batch.stroke_targets < 0, negatives=_negatives(batch)),
             sentences.prompt(interface, interleaved.SEGMENTATION + interleaved.RETRIEVAL, regions),
         ]
 
@@ -209,6 +212,14 @@ class Criterion:
             "retrieval": weights.retrieval * contrastive(scale * whole),
             "entity": weights.entity * choice,
         }
+
+
+def _negatives(batch: Batch) -> Bool[Tensor, "b r h w"]:
+    """For some strokes, the stroke of another segment of the image as a mark of what does not belong."""
+    neighbour = batch.stroke_targets.roll(1, dims=1)
+    usable = (batch.stroke_targets >= 0) & (neighbour >= 0) & (neighbour != batch.stroke_targets)
+    usable &= torch.rand(usable.shape, device=usable.device) < NEGATIVE_SHARE
+    return batch.strokes.roll(1, dims=1) & usable[..., None, None]
 
 
 def _unit(x: Tensor) -> Tensor:
