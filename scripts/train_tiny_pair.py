@@ -240,6 +240,7 @@ def save(model: nn.Module, file: Path) -> None:
     state = {k: v.detach().contiguous().clone() for k, v in state.items()}
     partial = file.with_suffix(".partial")
     save_file(state, partial, metadata={"format": "pt"})
+    partial.chmod(0o644)
     partial.replace(file)
 
 
