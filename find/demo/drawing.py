@@ -57,13 +57,15 @@ def draw_overlays(
     overlays: Sequence[Overlay],
     *,
     min_side: int = 480,
+    font_size: int | None = None,
     opacity: float = 0.3,
 ) -> Image.Image:
     """The image with every mask tinted and outlined in its colour and tagged with its phrase and score.
 
     Small images are enlarged until their longer side has `min_side` pixels, so that the words can be read.
     Tags stand in the middle of their mask and move where they would hide each other; the tint is light, so
-    that the colours of the image stay what they are. An empty mask is not drawn.
+    that the colours of the image stay what they are. An empty mask is not drawn. `font_size` is in pixels of
+    the drawing; by default it grows with the drawing.
     """
     height, width = image.shape[:2]
     scale = max(1.0, min_side / max(height, width))
@@ -83,7 +85,7 @@ def draw_overlays(
         canvas.paste(Image.new("RGB", size, color), mask=_inner_edge(mask, line))
         anchors.append((_inner_point(overlay.mask, scale), overlay.caption, color))
 
-    font = ImageFont.load_default(size=max(13, round(max(size) / 30)))
+    font = ImageFont.load_default(size=font_size or max(13, round(max(size) / 30)))
     taken: list[tuple[int, int, int, int]] = []
     for point, caption, color in anchors:
         taken.append(_draw_tag(canvas, point, caption, color, font, taken))

@@ -10,8 +10,8 @@ import numpy as np
 
 from find.data.coco import CocoFolder
 from find.data.sample import Sentence
+from find.demo.drawing import Overlay, draw_overlays
 from find.demo.report import Answer, Example
-from find.demo.results import draw_entities
 from find.evaluation.queries import Interleaving, SentenceQuery
 from find.images import read_image
 from find.predictions import EntityMask
@@ -19,6 +19,7 @@ from find.query import Query
 from find.retrieval.album import Album, Hit
 
 PICTURE_SIDE = 360
+"""Of an answer in the report, whose page shows it at about half of this: its tags are numbers, in large type."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def _file_name(folder: CocoFolder, image_id: int) -> str:
 
 def _draw(question: Question, rank: int, hit: Hit, masks: Sequence[EntityMask]) -> Answer:
     pixels: np.ndarray = read_image(hit.path)
-    picture = draw_entities(pixels, question.query, masks, min_side=PICTURE_SIDE)
+    overlays = [Overlay(mask=found.mask, label=str(number)) for number, found in enumerate(masks, start=1)]
+    picture = draw_overlays(pixels, overlays, min_side=PICTURE_SIDE, font_size=round(0.07 * PICTURE_SIDE), opacity=0.22)
     picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
     return Answer(
         picture=picture,

@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, select_autoescape
 from PIL import Image
 
-from find.demo.drawing import Color, crop_region, entity_color, hex_color
+from find.demo.drawing import crop_region, entity_color, hex_color
 from find.demo.table import COLUMNS, TITLES, Metrics, best_value, is_percentage, written
 from find.evaluation.results import METRICS
 from find.query import Phrase, Query, Region
@@ -62,7 +62,10 @@ class Report:
 
 @dataclass(frozen=True)
 class _QueryPart:
+    """A piece of a query; an entity has a number (from 1), a colour, and a thumbnail if it is a region."""
+
     text: str
+    number: int | None = None
     color: str | None = None
     thumbnail: str | None = None
 
@@ -80,6 +83,7 @@ def write_report(report: Report, path: Path) -> Path:
         loader=PackageLoader("find.demo", package_path=""), autoescape=select_autoescape(default=True)
     )
     environment.filters["data_uri"] = data_uri
+    environment.globals["tint"] = lambda number: hex_color(entity_color(number))
     page = environment.get_template("report.html.j2").render(
         report=report,
         columns=[COLUMNS.get(name, name) for name in report.columns],
@@ -96,19 +100,19 @@ def write_report(report: Report, path: Path) -> Path:
 
 def query_parts(query: Query) -> list[_QueryPart]:
     """The query in order: connecting words, phrases in their colour, regions as thumbnails."""
-    parts = []
+    parts: list[_QueryPart] = []
     number = 0
     for part in query.parts:
         if isinstance(part, str):
             parts.append(_QueryPart(part))
             continue
-        color: Color = entity_color(number)
+        color = entity_color(number)
         number += 1
-        if isinstance(part, Phrase):
-            parts.append(_QueryPart(part.text, color=hex_color(color)))
-        elif isinstance(part, Region):
-            thumbnail = crop_region(part.pixels(), part.bitmap(), side=112, color=color)
-            parts.append(_QueryPart(part.label or "region", hex_color(color), data_uri(thumbnail)))
+        thumbnail = None
+        if isinstance(part, Region):
+            thumbnail = data_uri(crop_region(part.pixels(), part.bitmap(), side=112, color=color))
+        text = part.text if isinstance(part, Phrase) else part.name
+        parts.append(_QueryPart(text, number, hex_color(color), thumbnail))
     return parts
 
 

@@ -26,7 +26,7 @@ COLUMNS: Mapping[str, str] = {
     "shipped": "shipped weights",
     "clip": "frozen CLIP",
 }
-"""Title of every column of metrics.json."""
+"""Title of every column of metrics.json; terminals show the short names."""
 
 
 def only_table(evaluation: Mapping[str, Mapping[str, float | None] | None] | None) -> Metrics:
@@ -56,10 +56,10 @@ def written(value: float | None) -> str:
 def rich_table(columns: Mapping[str, Metrics]) -> Table:
     """The table for a terminal; the best figure of every row is bold."""
     table = Table(title="Val split, percent (NoC: clicks, fewer is better)", title_style="bold")
-    table.add_column("task")
-    table.add_column("metric")
+    table.add_column("task", no_wrap=True)
+    table.add_column("metric", no_wrap=True)
     for name in columns:
-        table.add_column(COLUMNS.get(name, name), justify="right")
+        table.add_column(name, justify="right")
     for task, names in METRICS.items():
         for number, metric in enumerate(names):
             values = [metrics[task][metric] for metrics in columns.values()]
