@@ -44,8 +44,10 @@ class Checkpoint:
                 )
         try:
             about = json.loads(config_file.read_text())
-        except json.JSONDecodeError as error:
+        except ValueError as error:  # of the decoding or of the JSON
             raise FindError(f"{config_file} is not JSON ({error}); fetch the model again") from None
+        if not isinstance(about, dict):
+            raise FindError(f"{config_file} is not a JSON object of settings; fetch the model again")
         if about.pop("format", None) != FORMAT:
             raise FindError(f"{config_file} is not of this version's format {FORMAT}; update the package or the model")
         foundations = about.pop("foundations", {})

@@ -93,12 +93,14 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path = DEFAULT, **hub: Any) -> "FIND":
         """A shipped model ("find-tiny"), a folder written by `save_pretrained`, or a model of the hub."""
+        # Not by the hub library's own method: that would fetch and read config.json first, without our checks.
         shipped = SHIPPED / str(pretrained_model_name_or_path)
-        return super().from_pretrained(shipped if shipped.is_dir() else pretrained_model_name_or_path, **hub)
+        return cls._from_pretrained(
+            model_id=str(shipped if shipped.is_dir() else pretrained_model_name_or_path), **hub
+        )
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **hub: Any) -> "FIND":
-        """Called by the hub library's mixin."""
         folder = Path(model_id)
         if folder.is_dir():
             files = [folder / CONFIG, folder / WEIGHTS]
@@ -108,7 +110,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
             try:
                 files = [Path(hf_hub_download(model_id, name, **options)) for name in (CONFIG, WEIGHTS)]
             except (OSError, ValueError) as error:
-                names = ", ".join(sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()))
+                names = ", ".join(sorted(path.name for path in SHIPPED.glob("*") if path.is_dir()))
                 raise FindError(
                     f"no model {model_id!r}: it is not a folder here, not shipped ({names}), and could not be fetched "
                     f"from the hub ({error})"
@@ -156,6 +158,8 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> Float[Tensor, "t d"]:
         """Unit vectors of captions, to compare with `ImageEmbeddings.image`."""
+        if not texts:
+            raise FindError("no texts to embed")
         parts = []
         for start in range(0, len(texts), batch_size):
             text = read_texts(self.language, texts[start : start + batch_size], self.device)
@@ -244,6 +248,14 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
             for k, stroke in enumerate(stack):
                 if not stroke.any():
                     raise FindError(f"stroke {k} of image {number} is empty; draw at least one pixel")
+        if negatives is not None:
+            _same_length(images, negatives, "stacks of negative strokes")
+            for number, (stack, marks) in enumerate(zip(strokes, negatives, strict=True)):
+                if len(stack) != len(marks):
+                    raise FindError(
+                        f"image {number} has {len(stack)} strokes but {len(marks)} negative ones; give one for each "
+                        "stroke, all False where there is nothing to leave out"
+                    )
         answers = _Answers(self._frames(images))
         for numbers, memory in self._memories(images, answers.frames, batch_size):
             frames = [answers.frames[number] for number in numbers]
@@ -262,7 +274,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         self, images: Sequence[ImageLike], class_names: Sequence[str], is_thing: Sequence[bool], *, batch_size: int = 16
     ) -> list[PanopticPrediction]:
         """Panoptic segmentation into the named classes."""
-        things = torch.tensor(list(is_thing), device=self.device)
+        things = self._things(class_names, is_thing)
 
         def answer(logits: Tensor, masks: Tensor) -> PanopticPrediction:
             found = generic.panoptic(logits, masks, things, self.panoptic_settings)
@@ -277,7 +289,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         self, images: Sequence[ImageLike], class_names: Sequence[str], is_thing: Sequence[bool], *, batch_size: int = 16
     ) -> list[InstancePrediction]:
         """Instance segmentation of the named things."""
-        things = torch.tensor(list(is_thing), device=self.device)
+        things = self._things(class_names, is_thing)
 
         def answer(logits: Tensor, masks: Tensor) -> InstancePrediction:
             found = generic.instances(logits, masks, things)
@@ -316,6 +328,14 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         return [answers[number] for number in range(len(frames))]
 
     # --- from what users give to tensors --------------------------------------------------------------------------
+
+    def _things(self, class_names: Sequence[str], is_thing: Sequence[bool]) -> Bool[Tensor, " k"]:
+        if len(class_names) != len(is_thing):
+            raise FindError(
+                f"{len(class_names)} class names but {len(is_thing)} is_thing; say of each class whether its segments "
+                "can be counted (True) or not (False)"
+            )
+        return torch.tensor(list(is_thing), dtype=torch.bool, device=self.device)
 
     def _frames(self, images: Sequence[ImageLike]) -> list[Frame]:
         return [self.resizing.fit(*read_size(image)) for image in images]
