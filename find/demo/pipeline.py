@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,12 +28,15 @@ from find.device import choose_device
 from find.errors import FindError
 from find.evaluation.baseline import FrozenPair, evaluate_pair
 from find.evaluation.evaluate import evaluate
+from find.evaluation.protocols.interactive import CLICKED_IMAGES
 from find.evaluation.results import Evaluation
 from find.model import FIND
 from find.retrieval.album import Album
 
 CONFIG = Path("configs/tiny.yaml")
 SPLIT = "val2017"
+UNTRAINED_CLICKED_IMAGES = 10
+"""Images for the untrained model's number of clicks: it needs all clicks on any, which takes the longest of all."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ class Demo:
         folder = CocoFolder(world, SPLIT)
         shipped = FIND.from_pretrained().to(self.device).eval()
         evaluations: dict[str, dict[str, Any] | None] = {
-            "untrained": self._evaluated("untrained", world, self._untrained(shipped)),
+            "untrained": self._evaluated("untrained", world, self._untrained(shipped), UNTRAINED_CLICKED_IMAGES),
             "trained": None,
             "shipped": None,
             "clip": None,
@@ -167,13 +172,16 @@ class Demo:
         overrides.write_text(yaml.safe_dump(_training_overrides(world, run, settings.minutes)), encoding="utf-8")
         from find.training.cli import main as findvl
 
-        with self._part("training"):
+        with self._part("training"), _quiet_lightning():
             findvl(["fit", "-c", str(CONFIG), "-c", str(overrides)])
         self.kept.keep("fit", key, {"minutes": settings.minutes})
         return run
 
-    def _evaluated(self, name: str, world: Path, model: FIND) -> dict[str, Any]:
-        return self._figures(name, world, model.fingerprint, lambda: evaluate(model, world, split=SPLIT))
+    def _evaluated(self, name: str, world: Path, model: FIND, clicked_images: int = CLICKED_IMAGES) -> dict[str, Any]:
+        def measure() -> Evaluation:
+            return evaluate(model, world, split=SPLIT, clicked_images=clicked_images)
+
+        return self._figures(name, world, model.fingerprint, measure)
 
     def _pair_evaluated(self, world: Path, model: FIND) -> dict[str, Any]:
         pair = FrozenPair(vision=model.vision, language=model.language)
@@ -252,6 +260,20 @@ class Demo:
         yield
         self.seconds[name] = time.perf_counter() - begin
         self.console.print(f"[dim]{name}: {self.seconds[name]:.0f} s")
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Lightning's advice to its own users is none for those of the demo; its errors still come through."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        yield
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _training_overrides(world: Path, run: Path, minutes: float) -> dict[str, Any]:
