@@ -10,11 +10,11 @@ from typing import Any
 import find
 
 
-def source_key(*parts: object) -> str:
-    """A key that changes with `parts` and with any of the package's own Python files."""
+def source_key(*parts: object, folder: str = ".") -> str:
+    """A key that changes with `parts` and with any Python file in a folder of the package (all of it by default)."""
     digest = hashlib.sha256(repr(parts).encode())
     package = Path(find.__file__).parent
-    for file in sorted(package.rglob("*.py")):
+    for file in sorted((package / folder).rglob("*.py")):
         digest.update(file.relative_to(package).as_posix().encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

@@ -111,7 +111,6 @@ class Demo:
                 pictures["Losses of this training"] = self._picture(trained / "curves.png", "losses.png")
             sheet = contact_sheet(world, SPLIT, settings.out / "contact-sheet.png", 24, columns=6, scale=2)
             pictures["Scenes of the synthetic world"] = self._picture(sheet, sheet.name)
-            self.seconds["total"] = time.perf_counter() - begin
             report = Report(
                 headline="FIND: trained, evaluated and asked" if trained else "FIND: evaluated and asked",
                 facts=self._facts(shipped, album),
@@ -133,7 +132,7 @@ class Demo:
 
         def place(train_images: int) -> Path:
             name = f"world-seed{settings.seed}-{train_images}+{settings.val_images}-{settings.size}px"
-            return settings.out.parent / name
+            return settings.out.parent / f"{name}-{source_key(folder='data/world')[:6]}"
 
         for candidate in (place(settings.train_images), *([place(1)] if settings.skip_training else [])):
             if candidate.is_dir():

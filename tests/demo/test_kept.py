@@ -23,3 +23,4 @@ def test_a_half_written_record_does_not_count(tmp_path):
 def test_keys_change_with_their_causes():
     assert source_key("world", 6.0) == source_key("world", 6.0)
     assert source_key("world", 6.0) != source_key("world", 7.0)
+    assert source_key("world", folder="data/world") != source_key("world")
