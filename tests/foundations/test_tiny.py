@@ -56,7 +56,7 @@ def test_words_and_pictures_of_the_same_thing_are_nearest(pair, tmp_path):
     a, b = vision(images).pooled, language(language.tokenize(texts)).pooled
     similarity = torch.nn.functional.normalize(a, dim=-1) @ torch.nn.functional.normalize(b, dim=-1).T
     rank = (similarity > similarity.diagonal()).sum(0)
-    assert (rank < 5).float().mean() > 0.8
+    assert (rank < 5).float().mean() > 0.9
 
 
 def test_the_placeholder_is_a_word_of_its_own(pair):
