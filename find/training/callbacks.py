@@ -37,8 +37,12 @@ class LossCurves(L.Callback):
 
 
 def run_folder(trainer: L.Trainer) -> Path:
-    """Where the run's files go: its logger's folder if it has one."""
-    return Path(trainer.log_dir or trainer.default_root_dir)
+    """Where the run's files go: its logger's folder if it has one.
+
+    `Trainer.log_dir` would say so too, but it waits for all processes, and only the first one saves.
+    """
+    folder = trainer.logger.log_dir if trainer.logger is not None else None
+    return Path(folder or trainer.default_root_dir)
 
 
 def draw_curves(log: Path, picture: Path) -> None:

@@ -1,11 +1,15 @@
 """`findvl fit`, `validate`, `test` and `predict`: LightningCLI over our module and data; the last two are our own."""
 
+import difflib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 import lightning as L
 import rich
+from jsonargparse import ActionConfigFile
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from rich.markdown import Markdown
 
@@ -74,8 +78,29 @@ class FINDTrainer(L.Trainer):
         rich.print(write_panoptic(found, CocoFolder(datamodule.root, split or datamodule.val_split), Path(out)))
 
 
+class OptionParser(LightningArgumentParser):
+    """Takes no abbreviations, so that a misspelt option cannot pass for another, and names the nearest one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **(kwargs | {"allow_abbrev": False}))
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        unknown = re.search(r"does not accept option '([\w.]+)'|unrecognized arguments: --([\w.]+)", message)
+        if unknown:
+            parser = getattr(ex, "subcommand_parser", None) or self
+            known = [option[2:] for option in parser._option_string_actions if option.startswith("--")]
+            near = difflib.get_close_matches(unknown[1] or unknown[2], known, n=1)
+            message += f"; did you mean {near[0]!r}?" if near else ""
+        super().error(message, ex)
+
+
 class FINDCLI(LightningCLI):
     """Our module and data by default; the data learns from the foundations what they need."""
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        parser = OptionParser(**kwargs)
+        parser.add_argument("-c", "--config", action=ActionConfigFile, help="a YAML file; the options after it override it")
+        return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments("model", "data.placeholder", compute_fn=_placeholder, apply_on="instantiate")

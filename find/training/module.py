@@ -65,8 +65,9 @@ class FINDModule(L.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = adamw(self.find.interface, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
         self.progress = Progress(steps=int(self.trainer.estimated_stepping_batches), minutes=self.minutes)
+        self.share_done = self.progress.at(self.trainer.global_step)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: max(warmup_cosine(self.progress.at(step), warmup=self.warmup), 1e-4)
+            optimizer, lambda _: max(warmup_cosine(self.share_done, warmup=self.warmup), 1e-4)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -82,8 +83,12 @@ class FINDModule(L.LightningModule):
         losses = self.criterion(self.find, batch, self.class_names)
         self._log("val", losses, torch.stack(list(losses.values())).sum(), len(batch))
 
+    def on_train_batch_start(self, *_: Any) -> None:
+        """The clocks of several processes differ; the first one's counts."""
+        self.share_done = self.trainer.strategy.broadcast(self.progress.at(self.global_step))
+
     def on_train_batch_end(self, *_: Any) -> None:
-        if self.minutes is not None and self.progress.at(self.global_step) >= 1:
+        if self.minutes is not None and self.share_done >= 1:
             self.trainer.should_stop = True
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
