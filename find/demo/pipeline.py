@@ -238,7 +238,7 @@ class Demo:
             "columns": columns,
             "data": {
                 "seed": settings.seed,
-                "images": {"train": settings.train_images, "val": settings.val_images},
+                "images": {"train": 0 if settings.skip_training else settings.train_images, "val": settings.val_images},
                 "size": settings.size,
                 "gallery": len(album),
                 "split": SPLIT,
