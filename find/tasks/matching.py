@@ -14,6 +14,10 @@ CLASS_COST, BCE_COST, DICE_COST = 2.0, 5.0, 5.0
 """Weights of the three costs, for every task (Mask2Former; reference section 11)."""
 
 
+class DivergenceError(FindError):
+    """The forward gave numbers that are none."""
+
+
 def matching_cost(
     class_cost: Float[Tensor, "b n t"], logits: Float[Tensor, "b n p"], targets: Float[Tensor, "b t p"]
 ) -> Float[Tensor, "b n t"]:
@@ -28,7 +32,8 @@ def hungarian(
     """For each cost tensor, the proposal assigned to each target (0 at targets that are not valid).
 
     Raises:
-        FindError: a cost is not a number, or an image has more targets than there are proposals.
+        DivergenceError: a cost is not a number.
+        FindError: an image has more targets than there are proposals.
     """
     sizes = [cost.shape for cost in costs]
     together = torch.cat([cost.detach().float().flatten() for cost in costs]).cpu()
@@ -46,7 +51,9 @@ def hungarian(
                 )
             picked = cost[:, columns]
             if not picked.isfinite().all():
-                raise FindError("a matching cost is NaN or infinite: the forward diverged; lower the learning rate")
+                raise DivergenceError(
+                    "a matching cost is NaN or infinite: the forward diverged; lower the learning rate"
+                )
             rows, cols = linear_sum_assignment(picked.numpy())
             result[row, columns[torch.from_numpy(cols)]] = torch.from_numpy(rows)
         assigned.append(result)

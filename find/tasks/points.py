@@ -4,8 +4,8 @@ Mask logits are linear in the mask features, so features are sampled first and t
 ever needs the full-resolution logits of all queries.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,15 +21,16 @@ class MaskPoints:
     segments: Float[Tensor, "b s p"]
 
 
-class MaskSampling(Protocol):
+class MaskSampling(ABC):
     """Chooses the places. `segments` maps every pixel to its segment's index, -1 for void; `count` is `s`."""
 
+    @abstractmethod
     def __call__(
         self, features: Float[Tensor, "b m h w"], segments: Int[Tensor, "b H W"], count: int
     ) -> MaskPoints: ...
 
 
-class EveryPlace:
+class EveryPlace(MaskSampling):
     """All places of the mask features; a target is the share of the place's area that the segment covers."""
 
     def __call__(self, features: Float[Tensor, "b m h w"], segments: Int[Tensor, "b H W"], count: int) -> MaskPoints:
@@ -39,7 +40,7 @@ class EveryPlace:
         return MaskPoints(features.flatten(2), targets.flatten(2))
 
 
-class RandomPoints:
+class RandomPoints(MaskSampling):
     """Uniform random points, bilinear in features and targets (PointRend; Mask2Former uses 12544 an image).
 
     Args:

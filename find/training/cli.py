@@ -99,7 +99,7 @@ class FINDCLI(LightningCLI):
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         parser = OptionParser(**kwargs)
-        parser.add_argument("-c", "--config", action=ActionConfigFile, help="a YAML file; the options after it override it")
+        parser.add_argument("-c", "--config", action=ActionConfigFile, help="a YAML file; later options override it")
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning as L
 import torch
@@ -12,6 +12,7 @@ from find.config import FINDConfig
 from find.data.batch import Batch
 from find.errors import FindError
 from find.model import FIND
+from find.tasks.matching import DivergenceError
 from find.tasks.points import MaskSampling
 from find.training.criterion import Criterion, LossWeights
 from find.training.optimisation import Progress, adamw, warmup_cosine
@@ -72,7 +73,10 @@ class FINDModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        losses = self.criterion(self.find, batch, self.class_names)
+        try:
+            losses = self.criterion(self.find, batch, self.class_names)
+        except DivergenceError:
+            self._stop_at_nan(batch, {})
         loss = torch.stack(list(losses.values())).sum()
         self._log("train", losses, loss, len(batch))
         if not torch.isfinite(loss):
@@ -104,7 +108,8 @@ class FINDModule(L.LightningModule):
             self.log(f"{stage}/{name}", value.detach(), prog_bar=stage == "train", batch_size=size)
         self.log(f"{stage}/loss", loss.detach(), prog_bar=True, batch_size=size)
 
-    def _stop_at_nan(self, batch: Batch, losses: dict[str, Tensor]) -> None:
+    def _stop_at_nan(self, batch: Batch, losses: dict[str, Tensor]) -> NoReturn:
+        """`losses` is empty where not even the matching could be done."""
         file = Path(self.trainer.default_root_dir) / "nan_batch.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         record = {
@@ -113,7 +118,7 @@ class FINDModule(L.LightningModule):
             "losses": {name: value.item() for name, value in losses.items()},
         }
         file.write_text(json.dumps(record, indent=2) + "\n")
-        broken = ", ".join(name for name, value in losses.items() if not value.isfinite())
+        broken = ", ".join(name for name, value in losses.items() if not value.isfinite()) or "matching"
         raise FindError(
             f"the loss is not a number at step {self.global_step} ({broken}); the batch's image ids are in {file}. "
             "Lower the learning rate, or train in float32, and look at those images"

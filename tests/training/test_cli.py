@@ -1,0 +1,77 @@
+"""`findvl fit` leaves a model, a checkpoint and curves behind, goes on where it stopped, and names what is misspelt."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from find.errors import FindError
+from find.model import FIND
+from find.training.cli import main
+
+
+def steps(run: Path) -> list[int]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]]
+
+
+def checkpoint(run: Path) -> dict:
+    return torch.load(run / "last.ckpt", map_location="cpu", weights_only=False)
+
+
+def test_fit_leaves_everything_and_goes_on(write_config, tmp_path):
+    """Two steps, then two more from the checkpoint."""
+    run = tmp_path / "run"
+    config = str(write_config())
+    trained = main(["fit", "-c", config]).model.find
+    assert steps(run) == [0, 1]
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    saved = checkpoint(run)
+    assert saved["global_step"] == 2
+    assert all(".interface." in name for name in saved["state_dict"])
+    assert len(saved["state_dict"]) == len(trained.interface.state_dict())
+
+    loaded = FIND.from_pretrained(run / "model")
+    for name, value in trained.interface.state_dict().items():
+        assert torch.equal(loaded.interface.state_dict()[name], value), name
+        assert torch.equal(saved["state_dict"][f"find.interface.{name}"], value), name
+
+    main(["fit", "-c", config, "--trainer.max_epochs", "2", "--ckpt_path", str(run / "last.ckpt")])
+    again = checkpoint(run)
+    assert (again["epoch"], again["global_step"]) == (1, 4)
+    moments = again["optimizer_states"][0]["state"].values()
+    assert {int(moment["step"]) for moment in moments} == {4}
+    assert steps(run)[-2:] == [2, 3]
+
+
+def test_misspelt_key_of_a_config_names_the_nearest_one(write_config, capsys):
+    def misspell(settings):
+        settings["model"]["config"]["interface"]["widht"] = 3
+
+    with pytest.raises(SystemExit):
+        main(["fit", "-c", str(write_config(misspell))])
+    assert "'model.config.interface.widht'; did you mean 'model.config.interface.width'?" in capsys.readouterr().err
+
+
+def test_misspelt_option_is_no_abbreviation_of_another(write_config, capsys):
+    """argparse would take it for --model.learning_rate."""
+    with pytest.raises(SystemExit):
+        main(["fit", "-c", str(write_config()), "--model.learning_rat", "3"])
+    assert "--model.learning_rat 3; did you mean 'model.learning_rate'?" in capsys.readouterr().err
+
+
+def test_parts_of_a_run_are_named_by_class_in_the_config(write_config):
+    """Up to the building: the folder of the data does not exist."""
+
+    def change(settings):
+        settings["model"]["mask_sampling"] = {
+            "class_path": "find.tasks.points.RandomPoints",
+            "init_args": {"points": 300},
+        }
+        settings["model"]["loss_weights"] = {"caption": 3.0}
+        settings["data"]["transforms"] = [{"class_path": "find.data.transforms.ColorJitter"}]
+        settings["data"]["root"] = "no/such/folder"
+
+    with pytest.raises(FindError, match="no/such/folder: there is no such folder"):
+        main(["fit", "-c", str(write_config(change))])

@@ -1,0 +1,98 @@
+"""One training step over all tasks: what learns, what stays frozen, and that it learns."""
+
+import pytest
+import torch
+from conftest import CONFIG
+
+from find.model import FIND
+from find.tasks.points import RandomPoints
+from find.training.criterion import Criterion, LossWeights, SegmentationWeights
+from find.training.optimisation import adamw
+
+TASKS = {"panoptic", "grounding", "interactive", "interleaved", "caption", "sentence", "retrieval", "entity"}
+
+
+@pytest.fixture
+def model() -> FIND:
+    torch.manual_seed(0)
+    return FIND.build(CONFIG).train()
+
+
+@pytest.fixture(scope="module")
+def class_names(data) -> list[str]:
+    return [category.words for category in data.categories]
+
+
+def total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.stack(list(losses.values())).sum()
+
+
+def test_every_task_has_a_finite_loss_and_reaches_every_parameter(model, batch, class_names):
+    losses = Criterion()(model, batch, class_names)
+    assert set(losses) == TASKS
+    assert all(loss.isfinite() and loss > 0 for loss in losses.values()), losses
+    total(losses).backward()
+    idle = {n for n, p in model.interface.named_parameters() if p.grad is None or not p.grad.any()}
+    assert idle == set()
+    assert all(p.grad.isfinite().all() for p in model.interface.parameters())
+    assert all(p.grad is None for part in (model.vision, model.language) for p in part.parameters())
+
+
+def test_foundations_do_not_change_when_the_interface_learns(model, batch, class_names):
+    frozen = {n: v.clone() for n, v in model.state_dict().items() if not n.startswith("interface.")}
+    before = {n: v.clone() for n, v in model.interface.state_dict().items()}
+    optimizer = adamw(model.interface, learning_rate=1e-2, weight_decay=0.05)
+    for _ in range(2):
+        optimizer.zero_grad()
+        total(Criterion()(model, batch, class_names)).backward()
+        optimizer.step()
+    after = model.state_dict()
+    assert frozen and all(torch.equal(after[name], value) for name, value in frozen.items())
+    assert not any(torch.equal(model.interface.state_dict()[n], v) for n, v in before.items())
+
+
+def test_weights_scale_their_own_task_only(model, batch, class_names):
+    torch.manual_seed(0)
+    plain = Criterion()(model, batch, class_names)
+    doubled = LossWeights(grounding=SegmentationWeights(2, 6, 6), caption=4.0)
+    torch.manual_seed(0)
+    found = Criterion(weights=doubled)(model, batch, class_names)
+    for name, loss in plain.items():
+        factor = 2 if name in ("grounding", "caption") else 1
+        torch.testing.assert_close(found[name], factor * loss, rtol=1e-4, atol=1e-5)
+
+
+def test_deep_supervision_is_the_mean_over_the_layers(model, batch, class_names):
+    """All layers but the last see no change of the final prediction: retrieval stays what it was."""
+    torch.manual_seed(0)
+    plain = Criterion()(model, batch, class_names)
+    torch.manual_seed(0)
+    deep = Criterion(deep_supervision=True)(model, batch, class_names)
+    for name in ("caption", "sentence", "retrieval", "entity"):
+        torch.testing.assert_close(deep[name], plain[name], rtol=1e-4, atol=1e-5)
+    assert deep["panoptic"] != plain["panoptic"]
+
+
+def test_random_points_estimate_what_every_place_measures(model, batch, class_names):
+    torch.manual_seed(0)
+    places = Criterion()(model, batch, class_names)
+    torch.manual_seed(0)
+    points = Criterion(sampling=RandomPoints(4000))(model, batch, class_names)
+    for name in ("panoptic", "grounding", "interactive", "interleaved"):
+        assert points[name].item() == pytest.approx(places[name].item(), rel=0.1)
+
+
+def test_forty_steps_on_three_images_lower_every_loss(model, batch, class_names):
+    optimizer = adamw(model.interface, learning_rate=3e-3, weight_decay=0.0)
+    torch.manual_seed(0)
+    curve = []
+    for _ in range(40):
+        optimizer.zero_grad()
+        losses = Criterion()(model, batch, class_names)
+        total(losses).backward()
+        torch.nn.utils.clip_grad_norm_(model.interface.parameters(), 5.0)
+        optimizer.step()
+        curve.append({name: loss.item() for name, loss in losses.items()})
+    first, last = curve[0], curve[-1]
+    assert sum(last.values()) < 0.5 * sum(first.values()), (first, last)
+    assert all(last[name] < first[name] for name in TASKS), (first, last)

@@ -1,0 +1,74 @@
+"""A run that diverges stops at once and leaves the ids of the batch; one with a time budget ends in time."""
+
+import json
+
+import lightning as L
+import pytest
+import torch
+from conftest import CONFIG
+
+from find.config import FINDConfig
+from find.errors import FindError
+from find.model import FIND
+from find.training.module import FINDModule
+
+
+def trainer(folder, **options) -> L.Trainer:
+    return L.Trainer(
+        default_root_dir=folder,
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        limit_val_batches=0,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("name", ["logit_scale", "residual.gain", "query_features"])
+def test_nan_stops_the_run_and_names_the_batch(data, tmp_path, name):
+    """In the matching as well as behind it."""
+    module = FINDModule(CONFIG)
+    with torch.no_grad():
+        module.find.interface.get_parameter(name).fill_(float("nan"))
+    with pytest.raises(FindError, match=r"not a number at step 0 .*nan_batch\.json.*Lower the learning rate"):
+        trainer(tmp_path, max_steps=1).fit(module, datamodule=data)
+    record = json.loads((tmp_path / "nan_batch.json").read_text())
+    assert record["step"] == 0
+    assert len(record["image_ids"]) == 3 and set(record["image_ids"]) <= set(data.train_folder.image_ids)
+
+
+def test_run_ends_when_its_minutes_are_over(data, tmp_path):
+    run = trainer(tmp_path, max_epochs=1000, limit_train_batches=2)
+    run.fit(FINDModule(CONFIG, minutes=1 / 60), datamodule=data)
+    assert 1 <= run.global_step < 2000
+
+
+def test_learning_rate_follows_the_steps(data, tmp_path):
+    """Six steps, half of them warm-up: the rate rises to its top, then falls."""
+    rates = []
+
+    class Watch(L.Callback):
+        def on_train_batch_end(self, run, module, *_):
+            rates.append(run.optimizers[0].param_groups[0]["lr"])
+
+    module = FINDModule(CONFIG, learning_rate=1e-3, warmup=0.5)
+    trainer(tmp_path, max_steps=6, callbacks=[Watch()]).fit(module, datamodule=data)
+    top = rates.index(max(rates))
+    assert rates[:top] == sorted(rates[:top]) and rates[top:] == sorted(rates[top:], reverse=True)
+    assert max(rates) == pytest.approx(1e-3) and rates[-1] < 0.3e-3
+
+
+def test_run_may_start_from_trained_weights_of_the_same_config_only(tmp_path):
+    torch.manual_seed(3)
+    trained = FIND.build(CONFIG)
+    trained.save_pretrained(tmp_path)
+    started = FINDModule(CONFIG, weights=str(tmp_path)).find.interface
+    for name, value in trained.interface.state_dict().items():
+        assert torch.equal(started.state_dict()[name], value), name
+    other = FINDConfig(vision="random:tiny", language="random:tiny", interface=CONFIG.interface, class_prompt="a {}")
+    with pytest.raises(FindError, match="were made with another config"):
+        FINDModule(other, weights=str(tmp_path))
