@@ -45,6 +45,8 @@ class FINDConfig:
         interface: its sizes.
         shortest_side, longest_side: of a picture when it enters the vision encoder, in pixels.
         class_prompt: the text that a class name becomes.
+        panoptic_score, panoptic_overlap: when a proposal becomes a panoptic segment: its least class probability, and
+            the least share of its own mask that it wins from the others.
     """
 
     vision: str = "tiny"
@@ -53,6 +55,8 @@ class FINDConfig:
     shortest_side: int = 640
     longest_side: int = 1024
     class_prompt: str = "{}"
+    panoptic_score: float = 0.8
+    panoptic_overlap: float = 0.8
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

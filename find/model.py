@@ -58,7 +58,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         self.language = language
         self.interface = interface
         self.resizing = Resizing(config.shortest_side, config.longest_side, vision.divisor)
-        self.panoptic_settings = generic.PanopticSettings()
+        self.panoptic_settings = generic.PanopticSettings(config.panoptic_score, config.panoptic_overlap)
 
     # --- building and keeping -------------------------------------------------------------------------------------
 
