@@ -94,7 +94,9 @@ def next_click(prediction: np.ndarray, target: np.ndarray, clicked: np.ndarray) 
     wrong = missing if is_positive else superfluous
     if not wrong.any():
         return None
-    row, column = np.unravel_index(np.argmax(_depth(wrong)), wrong.shape)
+    x0, y0, x1, y1 = _bounds(wrong)  # depths inside it are the whole picture's: around it nothing is wrong
+    row, column = np.unravel_index(np.argmax(_depth(wrong[y0:y1, x0:x1])), (y1 - y0, x1 - x0))
+    row, column = row + y0, column + x0
     stroke = np.zeros(wrong.shape, dtype=bool)
     stroke[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = True
     return Click(stroke, bool(is_positive))
