@@ -6,30 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from small_run import CONFIG
 
-from find.config import FINDConfig, InterfaceConfig
 from find.data.batch import Batch
 from find.data.datamodule import FindDataModule
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-CONFIG = FINDConfig(
-    vision="random:tiny",
-    language="random:tiny",
-    interface=InterfaceConfig(
-        width=32,
-        heads=4,
-        feedforward=48,
-        layers=3,
-        queries=25,
-        semantic_width=24,
-        mask_width=16,
-        decoder_width=32,
-        decoder_layers=1,
-        region_points=8,
-    ),
-    shortest_side=96,
-    longest_side=96,
-)
 Settings = dict[str, dict]
 
 

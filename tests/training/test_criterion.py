@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import CONFIG
+from small_run import CONFIG
 
 from find.model import FIND
 from find.tasks.points import RandomPoints

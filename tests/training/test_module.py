@@ -5,7 +5,7 @@ import json
 import lightning as L
 import pytest
 import torch
-from conftest import CONFIG
+from small_run import CONFIG
 
 from find.config import FINDConfig
 from find.errors import FindError
