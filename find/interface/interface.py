@@ -158,9 +158,13 @@ class Interface(nn.Module):
         return self.residual(embedding, pooled)
 
     def similarity(self, a: Float[Tensor, "b n d"], b: Float[Tensor, "b k d"]) -> Float[Tensor, "b n k"]:
-        """Cosines times the learned temperature, at most 100."""
-        scale = self.logit_scale.exp().clamp(max=100)
-        return scale * F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).mT
+        """Cosines times the learned temperature, at most 100; in float32 also under autocast.
+
+        At a temperature of 100 the rounding of bfloat16 would move a logit by a quarter.
+        """
+        with torch.autocast(a.device.type, enabled=False):
+            scale = self.logit_scale.exp().clamp(max=100)
+            return scale * F.normalize(a.float(), dim=-1) @ F.normalize(b.float(), dim=-1).mT
 
     def _start(self, member: Member, prompt: Prompt, memory: ImageMemory | None) -> GroupState:
         if member.start is Start.TOKENS:

@@ -98,6 +98,13 @@ class Embeddings:
     semantic: dict[Group, Float[Tensor, "b n d"]]
     pixel: dict[Group, Float[Tensor, "b n m"]]
 
+    def float(self) -> "Embeddings":
+        """In float32, as losses and similarities want them."""
+        return Embeddings(
+            {group: values.float() for group, values in self.semantic.items()},
+            {group: values.float() for group, values in self.pixel.items()},
+        )
+
 
 @dataclass(frozen=True)
 class Outputs:

@@ -58,4 +58,4 @@ def hungarian(
             result[row, columns[torch.from_numpy(cols)]] = torch.from_numpy(rows)
         assigned.append(result)
     device = costs[0].device
-    return [result.to(device, non_blocking=True) for result in assigned]
+    return [result.to(device) for result in assigned]

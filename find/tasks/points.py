@@ -54,7 +54,8 @@ class RandomPoints(MaskSampling):
 
     def __call__(self, features: Float[Tensor, "b m h w"], segments: Int[Tensor, "b H W"], count: int) -> MaskPoints:
         xy = torch.rand(len(features), self.points, 2, generator=self.generator, device=features.device)
-        sampled = F.grid_sample(features, (2 * xy - 1).to(features.dtype)[:, None], align_corners=False)[:, :, 0]
+        with torch.autocast(features.device.type, enabled=False):  # half precision would move the points
+            sampled = F.grid_sample(features.float(), 2 * xy[:, None] - 1, align_corners=False)[:, :, 0]
         return MaskPoints(sampled, segments_at(segments, xy, count))
 
 

@@ -105,13 +105,14 @@ class Criterion:
         written = retrieval.embed_texts(interface, texts.tokens, texts.padding)
         captions, classes = written.split([len(batch.captions), len(names)])
 
-        points = self.sampling(memory.mask_features, batch.segments, batch.labels.shape[1])
-        targets = self._targets(batch, points)
-        layers = outputs.layers if self.deep_supervision else (outputs.final,)
-        losses, assigned = self._segmentation(model, layers, batch, points, targets, classes)
-        return losses | self._retrieval(
-            model, outputs.final, batch, assigned, memory, sentences, texts.pooled, captions
-        )
+        layers = [layer.float() for layer in (outputs.layers if self.deep_supervision else [outputs.final])]
+        with torch.autocast(model.device.type, enabled=False):  # similarities and losses are worth float32
+            points = self.sampling(memory.mask_features.float(), batch.segments, batch.labels.shape[1])
+            targets = self._targets(batch, points)
+            losses, assigned = self._segmentation(model, layers, batch, points, targets, classes.float())
+            return losses | self._retrieval(
+                model, layers[-1], batch, assigned, memory, sentences, texts.pooled, captions.float()
+            )
 
     def _prompts(
         self, model: FIND, batch: Batch, memory: ImageMemory, phrases: Phrases, sentences: Sentences
@@ -152,15 +153,15 @@ class Criterion:
         present = batch.labels >= 0
         costs, valid, rows = [], [], []
         for layer in layers:
-            logits = generic.class_logits(interface, layer.semantic[Group.OBJECT], classes).float()
-            masks = (layer.pixel[Group.OBJECT] @ points.features).float()
+            logits = generic.class_logits(interface, layer.semantic[Group.OBJECT], classes)
+            masks = layer.pixel[Group.OBJECT] @ points.features
             with torch.no_grad():
                 costs.append(matching_cost(generic.class_cost(logits, batch.labels), masks, points.segments))
             valid.append(present)
             prompted = []
             for target in targets:
-                scores = target.task.scores(interface, layer).float()
-                drawn = (layer.pixel[target.task.proposals] @ points.features).float()
+                scores = target.task.scores(interface, layer)
+                drawn = layer.pixel[target.task.proposals] @ points.features
                 with torch.no_grad():
                     costs.append(matching_cost(-scores.softmax(dim=1), drawn, target.masks))
                 valid.append(target.valid)
@@ -223,4 +224,4 @@ def _negatives(batch: Batch) -> Bool[Tensor, "b r h w"]:
 
 
 def _unit(x: Tensor) -> Tensor:
-    return F.normalize(x.float(), dim=-1)
+    return F.normalize(x, dim=-1)
