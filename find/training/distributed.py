@@ -1,4 +1,7 @@
-"""Contrastive losses over the batches of all processes: gathering that keeps gradients."""
+"""Several processes as one: contrastive losses over all their batches, and failures that stop all of them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
@@ -16,22 +19,21 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
-        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, x.contiguous())
-        return torch.cat(parts)
+        ctx.counts = _row_counts(x)
+        return _all_rows(x, ctx.counts)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
         gradient = gradient.contiguous()
         dist.all_reduce(gradient)
-        return gradient.chunk(dist.get_world_size())[dist.get_rank()]
+        return gradient.split(ctx.counts)[dist.get_rank()]
 
 
 def gather_rows(x: Float[Tensor, "b ..."]) -> Float[Tensor, "all_b ..."]:
     """The rows of all processes in the order of their ranks; one process keeps its own.
 
-    Every process has as many rows. A loss of the gathered rows, computed alike in every process, gives after DDP's
-    averaging exactly the gradient that one process with the joint batch would have.
+    The processes may have different numbers of rows. A loss of the gathered rows, computed alike in every process,
+    gives after DDP's averaging exactly the gradient that one process with the joint batch would have.
     """
     return _Gather.apply(x) if is_distributed() else x
 
@@ -46,6 +48,41 @@ def gather_entities(
     dist.all_reduce(width, op=dist.ReduceOp.MAX)
     missing = int(width) - padding.shape[1]
     padding = F.pad(padding, (0, missing), value=True)
-    parts = [torch.empty_like(padding) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, padding)
-    return gather_rows(F.pad(entities, (0, 0, 0, missing))), torch.cat(parts)
+    return gather_rows(F.pad(entities, (0, 0, 0, missing))), _all_rows(padding, _row_counts(padding))
+
+
+def in_any_process(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is set in one of the processes; all of them have to ask."""
+    if not is_distributed():
+        return flag
+    raised = torch.tensor(int(flag), device=device)
+    dist.all_reduce(raised, op=dist.ReduceOp.MAX)
+    return bool(raised)
+
+
+@contextmanager
+def raised_by_all(error: type[Exception], device: torch.device) -> Iterator[None]:
+    """What raises `error` in one process does so in all, so that none waits for rows that never come."""
+    own = None
+    try:
+        yield
+    except error as caught:
+        own = caught
+    if in_any_process(own is not None, device):
+        raise own or error("in another process")
+
+
+def _row_counts(x: Tensor) -> list[int]:
+    counts = torch.zeros(dist.get_world_size(), dtype=torch.long, device=x.device)
+    counts[dist.get_rank()] = len(x)
+    dist.all_reduce(counts)
+    return counts.tolist()
+
+
+def _all_rows(x: Tensor, counts: list[int]) -> Tensor:
+    """Collectives want equal shapes: rows travel padded to the largest number, and the padding is cut off again."""
+    padded = x.new_zeros(max(counts), *x.shape[1:])
+    padded[: len(x)] = x
+    parts = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
