@@ -178,7 +178,7 @@ class _SplitCheck:
         if min(height, width) < SMALLEST_SIDE:
             self.report(
                 warning("small image", name, item, f"{width} x {height} pixels are smaller than the usual stride "
-                        f"{SMALLEST_SIDE} of a vision encoder", "Set a larger image_size when you use it")
+                        f"{SMALLEST_SIDE} of a vision encoder", "Let the data module resize it")
             )  # fmt: skip
         try:
             pixels = read_image(io.BytesIO(images.read(table.file_names[row])), name=name)

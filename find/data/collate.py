@@ -12,7 +12,6 @@ from find.data.interleave import InterleavedQuery, Interleaver
 from find.data.row import Row
 from find.data.sample import Category, Sample
 from find.data.strokes import StrokeKind, sample_stroke
-from find.errors import FindError
 
 STROKE_KINDS = tuple(StrokeKind)
 POINT_SHARE = 0.4  # a click is what users (and the benchmark) begin with; the other kinds share the rest
@@ -47,13 +46,7 @@ class Collate:
         self.interleave = Interleaver(placeholder=placeholder, max_entities=max_entities)
 
     def __call__(self, samples: Sequence[Sample], rng: np.random.Generator) -> Batch:
-        """A batch of these samples in their order; all that is drawn is drawn from `rng`.
-
-        Raises:
-            FindError: an image is smaller than the divisor.
-        """
-        for sample in samples:
-            check_size(sample, self.divisor)
+        """A batch of these samples in their order; all that is drawn is drawn from `rng`."""
         rows = [Row.of(sample) for sample in samples]
         height, width = (_ceil(max(sample.size[axis] for sample in samples), self.divisor) for axis in (0, 1))
         images = np.zeros((len(rows), 3, height, width), np.uint8)
@@ -129,16 +122,6 @@ class Collate:
                 strokes[number, slot, :h, :w] = sample_stroke(row.mask(column), kind, rng)
                 targets[number, slot] = column
         return torch.from_numpy(strokes), torch.from_numpy(targets)
-
-
-def check_size(sample: Sample, divisor: int) -> None:
-    """FindError for an image with a side shorter than the coarsest stride: nothing of it would be left to see."""
-    height, width = sample.size
-    if min(height, width) < divisor:
-        raise FindError(
-            f"{sample.file_name} (image {sample.image_id}): {width} x {height} pixels are smaller than the stride "
-            f"{divisor} of the vision encoder. Set a larger image_size, or take the image out of the annotations."
-        )
 
 
 def _phrase_targets(texts: Sequence[dict[str, set[int]]], segments: int) -> torch.Tensor:

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from find.canvas import Resizing
 from find.data.batch import Batch
 from find.data.cache import CachedFolder
 from find.data.coco import CocoFolder
 from find.data.collate import Collate
 from find.data.sample import Category
 from find.data.sampler import Draw, ReferenceBatchSampler, reference_links
-from find.data.transforms import ResizeLongest, Transform
+from find.data.transforms import Resize, Transform
 from find.errors import FindError
 
 
@@ -57,7 +58,8 @@ class FindDataModule(L.LightningDataModule):
         train_split, val_split: splits to read, for example "train2017".
         batch_size: images a batch and rank.
         num_workers: loader processes; 0 loads in the training process.
-        image_size: images are resized so that their longer side has this many pixels; None leaves them as they are.
+        resizing: how large images become before augmentation, as a model resizes what it is given
+            (`FIND.resizing`); None leaves them as they are.
         divisor: coarsest stride of the vision encoder; images are padded to a multiple of it.
         placeholder: the word that stands for a visual entity in a sentence (the language encoder's `placeholder`).
         max_phrases, max_strokes, max_entities: prompts an image, at most (see `Collate`).
@@ -75,7 +77,7 @@ class FindDataModule(L.LightningDataModule):
         val_split: str = "val2017",
         batch_size: int = 32,
         num_workers: int = 0,
-        image_size: int | None = None,
+        resizing: Resizing | None = None,
         divisor: int = 32,
         placeholder: str = "[region]",
         max_phrases: int = 8,
@@ -91,7 +93,7 @@ class FindDataModule(L.LightningDataModule):
         self.val_split = val_split
         self.batch_size = batch_size
         self.num_workers = num_workers
-        self.image_size = image_size
+        self.resizing = resizing
         self.divisor = divisor
         self.placeholder = placeholder
         self.max_phrases = max_phrases
@@ -107,8 +109,8 @@ class FindDataModule(L.LightningDataModule):
         """Reads the annotations of the splits that the stage needs.
 
         Raises:
-            FindError: something of the folder is missing or contradicts itself, or an image is smaller than the
-                divisor.
+            FindError: something of the folder is missing or contradicts itself, an image is too narrow to resize, or
+                one that is not resized is smaller than the divisor.
         """
         if stage in (None, "fit") and self.train_folder is None:
             self.train_folder = self._open(self.train_split)
@@ -135,19 +137,32 @@ class FindDataModule(L.LightningDataModule):
 
     def _open(self, split: str) -> CocoFolder:
         folder = CocoFolder(self.root, split)
+        if self.resizing is not None:
+            self._check_shapes(folder)
+            return folder
         small = np.flatnonzero(folder.table.sizes.min(axis=1) < self.divisor)
-        if len(small) and self.image_size is None:
+        if len(small):
             position = int(small[0])
             height, width = folder.table.sizes[position].tolist()
             raise FindError(
                 f"{self.root / split}: {len(small)} images are smaller than the stride {self.divisor} of the vision "
                 f"encoder, for example {folder.table.file_names[position]} of {width} x {height} pixels. "
-                "Set image_size, or take them out of the annotations."
+                "Set resizing, or take them out of the annotations."
             )
         return folder
 
+    def _check_shapes(self, folder: CocoFolder) -> None:
+        sizes, positions = np.unique(folder.table.sizes, axis=0, return_index=True)
+        for (height, width), position in zip(sizes.tolist(), positions.tolist(), strict=True):
+            try:
+                self.resizing.fit(height, width)
+            except FindError as error:
+                name = folder.table.file_names[position]
+                where = self.root / folder.split / name
+                raise FindError(f"{where}: {error}, or take it out of the annotations") from error
+
     def _loader(self, folder: CocoFolder, transforms: Sequence[Transform], *, shuffle: bool) -> DataLoader:
-        resize = () if self.image_size is None else (ResizeLongest(self.image_size),)
+        resize = () if self.resizing is None else (Resize(self.resizing),)
         source: CocoFolder | CachedFolder = folder
         if self.cache_in_memory:
             source = CachedFolder(folder)

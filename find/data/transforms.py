@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from find.canvas import Resizing
 from find.data.panoptic import measure
 from find.data.sample import Expression, PhraseSpan, Sample, Sentence
 
@@ -21,6 +22,20 @@ class Transform(Protocol):
     """Makes a new sample of a sample; what is random is drawn from `rng`."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
+
+
+class Resize:
+    """Scales as a model does with what users give it; an image that has that size already stays as it is.
+
+    Raises FindError for one that is too narrow to leave a pixel.
+    """
+
+    def __init__(self, resizing: Resizing) -> None:
+        self.resizing = resizing
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        frame = self.resizing.fit(*sample.size)
+        return resize(sample, frame.inner_height, frame.inner_width)
 
 
 class ResizeLongest:

@@ -13,6 +13,7 @@ from jsonargparse import ActionConfigFile
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from rich.markdown import Markdown
 
+from find.canvas import Resizing
 from find.data.coco import CocoFolder
 from find.data.datamodule import FindDataModule
 from find.evaluation.evaluate import evaluate
@@ -105,6 +106,7 @@ class FINDCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments("model", "data.placeholder", compute_fn=_placeholder, apply_on="instantiate")
         parser.link_arguments("model", "data.divisor", compute_fn=_divisor, apply_on="instantiate")
+        parser.link_arguments("model", "data.resizing", compute_fn=_resizing, apply_on="instantiate")
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -123,6 +125,10 @@ def _placeholder(model: FINDModule) -> str:
 
 def _divisor(model: FINDModule) -> int:
     return model.find.vision.divisor
+
+
+def _resizing(model: FINDModule) -> Resizing:
+    return model.find.resizing
 
 
 def main(arguments: Sequence[str]) -> FINDCLI:

@@ -16,7 +16,6 @@ from find.data.interleave import Interleaver, render
 from find.data.row import Row
 from find.data.sample import Sample
 from find.data.transforms import resize
-from find.errors import FindError
 
 MANY_SEEDS = range(30)
 
@@ -146,11 +145,6 @@ def test_long_sentences_keep_the_words_of_surplus_phrases(folder):
 def test_an_image_without_sentence_asks_with_its_caption(folder):
     batch = make(folder, [folder.sample(3)])
     assert batch.queries[0].text == batch.captions[0] and batch.queries[0].spans == ()
-
-
-def test_images_smaller_than_the_stride_are_refused(folder):
-    with pytest.raises(FindError, match=r"000000000001\.jpg \(image 1\): 64 x 48 .*stride 64 .*Set a larger"):
-        make(folder, [folder.sample(1)], divisor=64)
 
 
 def test_the_same_seed_gives_the_same_batch(folder):

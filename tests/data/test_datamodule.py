@@ -3,10 +3,13 @@
 import pytest
 import torch
 
+from find.canvas import Resizing
 from find.data.coco import CocoFolder
 from find.data.datamodule import FindDataModule
 from find.data.transforms import HorizontalFlip
 from find.errors import FindError
+
+SMALL = Resizing(shortest=96, longest=96, divisor=32)
 
 
 def module(root, stage: str = "fit", **options) -> FindDataModule:
@@ -27,7 +30,7 @@ def test_validation_sees_every_image_once_and_always_the_same(tiny):
 @pytest.mark.parametrize("cache_in_memory", [False, True])
 def test_batches_are_the_same_from_worker_processes(tiny, cache_in_memory):
     def batches(workers: int) -> list:
-        options = {"cache_in_memory": cache_in_memory, "transforms": [HorizontalFlip()], "image_size": 96}
+        options = {"cache_in_memory": cache_in_memory, "transforms": [HorizontalFlip()], "resizing": SMALL}
         data = module(tiny.root, num_workers=workers, **options)
         loader = data.train_dataloader()
         found = []
@@ -50,7 +53,25 @@ def test_categories_are_known_before_training(tiny):
 def test_images_smaller_than_the_stride_are_refused_before_training(tiny):
     with pytest.raises(FindError, match=r"3 images are smaller than the stride 64 .*000000000001\.jpg of 64 x 48"):
         module(tiny.root, divisor=64)
-    assert module(tiny.root, divisor=64, image_size=128).train_folder is not None
+    assert module(tiny.root, divisor=64, resizing=SMALL).train_folder is not None
+
+
+def test_images_have_the_size_at_which_the_model_sees_them(tiny):
+    native = next(iter(module(tiny.root, "validate").val_dataloader()))
+    fitting, other = (Resizing(shortest=side, longest=100, divisor=32) for side in (48, 96))
+    same = next(iter(module(tiny.root, "validate", resizing=fitting).val_dataloader()))
+    assert torch.equal(same.images, native.images) and torch.equal(same.segments, native.segments)
+    larger = next(iter(module(tiny.root, "validate", resizing=other).val_dataloader()))
+    frame = other.fit(48, 64)
+    assert larger.sizes.tolist() == [[frame.inner_height, frame.inner_width]] * 2 == [[75, 100]] * 2
+    assert tuple(larger.images.shape[2:]) == frame.canvas
+    image = CocoFolder(tiny.root, "val2017").image(larger.image_ids[0])
+    assert (larger.images[0].int() - frame.place(image).int()).abs().max() <= 1
+
+
+def test_images_too_narrow_to_resize_are_refused_before_training(tiny):
+    with pytest.raises(FindError, match=r"000000000001\.jpg: a picture of 64x48 pixels is too narrow"):
+        module(tiny.root, resizing=Resizing(shortest=3, longest=4, divisor=32))
 
 
 def test_splits_with_different_categories_are_refused(tiny):
@@ -65,7 +86,7 @@ def test_splits_with_different_categories_are_refused(tiny):
 
 def test_real_photographs_make_batches(shared):
     root = shared / "coco-sample" / "coco"
-    data = FindDataModule(root, batch_size=6, image_size=128)
+    data = FindDataModule(root, batch_size=6, resizing=Resizing(shortest=128, longest=128, divisor=32))
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
     folder = CocoFolder(root, "train2017")

@@ -8,9 +8,11 @@ import torch
 import yaml
 from small_run import CONFIG
 
+from find.canvas import Resizing
 from find.data.batch import Batch
 from find.data.datamodule import FindDataModule
 
+RESIZING = Resizing(CONFIG.shortest_side, CONFIG.longest_side, divisor=32)
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 Settings = dict[str, dict]
 
@@ -22,7 +24,7 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def data(shared) -> FindDataModule:
-    module = FindDataModule(shared / "camvid-coco", image_size=96, batch_size=3)
+    module = FindDataModule(shared / "camvid-coco", resizing=RESIZING, batch_size=3)
     module.setup()
     return module
 
@@ -39,7 +41,7 @@ def write_config(shared, tmp_path) -> Callable[..., Path]:
     def write(change: Callable[[Settings], object] = lambda settings: None) -> Path:
         settings = yaml.safe_load((CONFIGS / "tiny.yaml").read_text())
         settings["model"]["config"] = CONFIG.to_dict()
-        settings["data"] |= {"root": str(shared / "camvid-coco"), "image_size": 96, "batch_size": 3}
+        settings["data"] |= {"root": str(shared / "camvid-coco"), "batch_size": 3}
         settings["data"]["cache_in_memory"] = False
         settings["trainer"] |= {
             "accelerator": "cpu",
