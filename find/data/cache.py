@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from find.data.coco import CocoFolder
 from find.data.panoptic import segment_index
 from find.data.sample import Sample
+from find.errors import FindError
+
+BYTES_A_PIXEL = 4
+MEMORY = Path("/proc/meminfo")
 
 
 class CachedFolder:
@@ -14,9 +20,19 @@ class CachedFolder:
 
     Filled as samples are asked for, or at once by `fill`. Loader processes that are forked after `fill` share the
     memory; without it, or where processes are spawned (macOS, Windows), each keeps a copy of its own.
+
+    Raises:
+        FindError: the folder needs more memory than is free (where the system tells that, which is on Linux).
     """
 
     def __init__(self, folder: CocoFolder) -> None:
+        needed = BYTES_A_PIXEL * int(folder.table.sizes.astype(np.int64).prod(axis=1).sum())
+        free = free_memory()
+        if free is not None and needed > free:
+            raise FindError(
+                f"{folder.root}: the {len(folder)} images of {folder.split} take {needed / 1e9:.3g} GB of memory, "
+                f"but {free / 1e9:.3g} GB are free. Set cache_in_memory to false."
+            )
         self.folder = folder
         self._pixels: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -37,3 +53,13 @@ class CachedFolder:
     def fill(self) -> None:
         for position in range(len(self)):
             self[position]
+
+
+def free_memory() -> int | None:
+    """Bytes that new data may fill, disk caches that would make room included; None where that is not known."""
+    try:
+        lines = MEMORY.read_text().splitlines()
+    except OSError:
+        return None
+    sizes = dict(line.split(":", 1) for line in lines)
+    return 1024 * int(sizes["MemAvailable"].split()[0]) if "MemAvailable" in sizes else None

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from tiny_folder import CROWD, SKY, TinyFolder, dog, paint_ids, segment_ids
 
+from find.data import cache
 from find.data.cache import CachedFolder
 from find.data.coco import CocoFolder
 from find.errors import FindError
@@ -76,6 +77,16 @@ class TestReading:
                 one, other = cached[position], folder[position]
                 assert np.array_equal(one.image, other.image)
                 assert np.array_equal(one.segment_map, other.segment_map) and one.segments == other.segments
+
+    def test_a_cache_larger_than_the_free_memory_is_refused(self, tiny, tmp_path, monkeypatch):
+        memory = tmp_path / "meminfo"
+        monkeypatch.setattr(cache, "MEMORY", memory)
+        CachedFolder(read(tiny))  # not known: not checked
+        memory.write_text("MemTotal:  99 kB\nMemFree:  0 kB\nMemAvailable:  36 kB\n")
+        CachedFolder(read(tiny))  # three images of 64 x 48 pixels, four bytes each: 36 kB
+        memory.write_text("MemTotal:  99 kB\nMemFree:  0 kB\nMemAvailable:  35 kB\n")
+        with pytest.raises(FindError, match=r"3 images of val2017 take .* GB are free\. Set cache_in_memory to false"):
+            CachedFolder(read(tiny))
 
     def test_real_coco_photographs(self, shared):
         folder = CocoFolder(shared / "coco-sample" / "coco", "val2017")
