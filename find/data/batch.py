@@ -26,7 +26,7 @@ class Batch:
     sizes: Int64[Tensor, "b 2"]
     """Height and width before padding."""
     segments: Int16[Tensor, "b h w"]
-    """Position in the image's row of `labels`; -1 = void, crowd or padding."""
+    """Position in the image's row of `labels`; -1 = void, crowd, left out (see `Collate`) or padding."""
     labels: Int64[Tensor, "b s"]
     """Category index of each segment; -1 = padding."""
     captions: list[str]

@@ -27,6 +27,7 @@ class Collate:
         max_phrases: texts to ground an image, at most; drawn from all there are.
         max_strokes: strokes an image, at most, each for another segment.
         max_entities: entities of an image's sentence, at most.
+        max_segments: segments an image, at most, the largest; the pixels of the others count as void. None: all.
     """
 
     def __init__(
@@ -38,16 +39,18 @@ class Collate:
         max_phrases: int = 8,
         max_strokes: int = 4,
         max_entities: int = 6,
+        max_segments: int | None = None,
     ) -> None:
         self.categories = {category.id: category for category in categories}
         self.divisor = divisor
         self.max_phrases = max_phrases
         self.max_strokes = max_strokes
+        self.max_segments = max_segments
         self.interleave = Interleaver(placeholder=placeholder, max_entities=max_entities)
 
     def __call__(self, samples: Sequence[Sample], rng: np.random.Generator) -> Batch:
         """A batch of these samples in their order; all that is drawn is drawn from `rng`."""
-        rows = [Row.of(sample) for sample in samples]
+        rows = [Row.of(sample, max_segments=self.max_segments) for sample in samples]
         height, width = (_ceil(max(sample.size[axis] for sample in samples), self.divisor) for axis in (0, 1))
         images = np.zeros((len(rows), 3, height, width), np.uint8)
         segments = np.full((len(rows), height, width), -1, np.int16)

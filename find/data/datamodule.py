@@ -8,6 +8,7 @@ from pathlib import Path
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset
 
 from find.canvas import Resizing
@@ -63,6 +64,7 @@ class FindDataModule(L.LightningDataModule):
         divisor: coarsest stride of the vision encoder; images are padded to a multiple of it.
         placeholder: the word that stands for a visual entity in a sentence (the language encoder's `placeholder`).
         max_phrases, max_strokes, max_entities: prompts an image, at most (see `Collate`).
+        max_segments: segments an image, at most, the largest: a model finds no more than it has proposals. None: all.
         transforms: augmentations of the training images, after resizing.
         cache_in_memory: keep decoded images in memory (see `CachedFolder`; about 0.1 MB for 160 x 160). With worker
             processes the whole split is decoded before they start, so that they share it.
@@ -83,6 +85,7 @@ class FindDataModule(L.LightningDataModule):
         max_phrases: int = 8,
         max_strokes: int = 4,
         max_entities: int = 6,
+        max_segments: int | None = None,
         transforms: Sequence[Transform] = (),
         cache_in_memory: bool = False,
         seed: int = 0,
@@ -99,6 +102,7 @@ class FindDataModule(L.LightningDataModule):
         self.max_phrases = max_phrases
         self.max_strokes = max_strokes
         self.max_entities = max_entities
+        self.max_segments = max_segments
         self.transforms = tuple(transforms)
         self.cache_in_memory = cache_in_memory
         self.seed = seed
@@ -137,6 +141,8 @@ class FindDataModule(L.LightningDataModule):
 
     def _open(self, split: str) -> CocoFolder:
         folder = CocoFolder(self.root, split)
+        if self.max_segments is not None:
+            self._tell_left_out(folder)
         if self.resizing is not None:
             self._check_shapes(folder)
             return folder
@@ -150,6 +156,17 @@ class FindDataModule(L.LightningDataModule):
                 "Set resizing, or take them out of the annotations."
             )
         return folder
+
+    def _tell_left_out(self, folder: CocoFolder) -> None:
+        table = folder.table
+        usable = np.append(0, np.cumsum(~table.crowd))
+        excess = np.diff(usable[table.offsets]) - self.max_segments
+        if (excess > 0).any():
+            rank_zero_warn(
+                f"{folder.split}: {np.count_nonzero(excess > 0)} of {len(folder)} images have more than "
+                f"{self.max_segments} segments, which is all that the model has proposals for; their "
+                f"{excess[excess > 0].sum()} smallest segments are left out in training"
+            )
 
     def _check_shapes(self, folder: CocoFolder) -> None:
         sizes, positions = np.unique(folder.table.sizes, axis=0, return_index=True)
@@ -175,6 +192,7 @@ class FindDataModule(L.LightningDataModule):
             max_phrases=self.max_phrases,
             max_strokes=self.max_strokes,
             max_entities=self.max_entities,
+            max_segments=self.max_segments,
         )
         sampler = ReferenceBatchSampler(
             reference_links(folder),

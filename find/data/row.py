@@ -12,20 +12,23 @@ from find.data.sample import PhraseSpan, Sample, Segment
 
 @dataclass(frozen=True)
 class Row:
-    """A sample with its usable segments: those that are no crowd and have at least one pixel."""
+    """A sample with its usable segments: the largest of those that are no crowd and have at least one pixel."""
 
     sample: Sample
     segments: tuple[Segment, ...]
     columns: dict[int, int]  # segment id -> position in `segments`
-    index: np.ndarray  # int16 [H, W]: position in `segments`, -1 = void or crowd
+    index: np.ndarray  # int16 [H, W]: position in `segments`, -1 = void, crowd or left out
 
     @classmethod
-    def of(cls, sample: Sample) -> Row:
+    def of(cls, sample: Sample, *, max_segments: int | None = None) -> Row:
+        """The row of a sample, with its `max_segments` largest segments; None keeps all."""
         segments = tuple(segment for segment in sample.segments if not segment.is_crowd)
         index = segment_index(sample.segment_map, np.array([segment.id for segment in segments], np.int32))
         pixels = np.bincount((index + np.int16(1)).ravel(), minlength=len(segments) + 1)[1:]
-        if not pixels.all():
-            segments = tuple(segment for segment, count in zip(segments, pixels, strict=True) if count)
+        largest = np.argsort(-pixels, kind="stable")[:max_segments]
+        kept = np.sort(largest[pixels[largest] > 0])
+        if len(kept) < len(segments):
+            segments = tuple(segments[number] for number in kept)
             index = segment_index(sample.segment_map, np.array([segment.id for segment in segments], np.int32))
         columns = {segment.id: column for column, segment in enumerate(segments)}
         return cls(sample, segments, columns, index)

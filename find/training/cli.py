@@ -107,6 +107,7 @@ class FINDCLI(LightningCLI):
         parser.link_arguments("model", "data.placeholder", compute_fn=_placeholder, apply_on="instantiate")
         parser.link_arguments("model", "data.divisor", compute_fn=_divisor, apply_on="instantiate")
         parser.link_arguments("model", "data.resizing", compute_fn=_resizing, apply_on="instantiate")
+        parser.link_arguments("model", "data.max_segments", compute_fn=_proposals, apply_on="instantiate")
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -129,6 +130,10 @@ def _divisor(model: FINDModule) -> int:
 
 def _resizing(model: FINDModule) -> Resizing:
     return model.find.resizing
+
+
+def _proposals(model: FINDModule) -> int:
+    return model.find.config.interface.queries - 1  # the last query is the image's
 
 
 def main(arguments: Sequence[str]) -> FINDCLI:

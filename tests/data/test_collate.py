@@ -57,6 +57,15 @@ def test_a_segment_without_pixels_is_not_in_the_batch(folder):
     assert all("sky" not in phrase for phrase in batch.phrases[0])
 
 
+def test_of_too_many_segments_the_largest_stay(folder):
+    """The sky (1024 pixels) is larger than the dog (320); what means the dog alone goes with it."""
+    batch = make(folder, samples_of(folder), max_segments=1)
+    assert batch.labels.tolist() == [[2], [2], [2]]
+    for row, image_id in enumerate((1, 2, 3)):
+        assert np.array_equal(batch.segments[row, :48, :64] == 0, folder.segment_map(image_id) == SKY)
+    assert not any("dog" in text for texts in batch.phrases for text in texts)
+
+
 def test_texts_that_read_alike_mean_all_their_segments(folder):
     batch = make(folder, samples_of(folder))
     meant = [

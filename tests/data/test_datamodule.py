@@ -74,6 +74,14 @@ def test_images_too_narrow_to_resize_are_refused_before_training(tiny):
         module(tiny.root, resizing=Resizing(shortest=3, longest=4, divisor=32))
 
 
+def test_segments_beyond_the_models_proposals_are_counted(tiny, recwarn):
+    with pytest.warns(UserWarning, match=r"val2017: 3 of 3 images have more than 1 segments.* their 3 smallest"):
+        module(tiny.root, "validate", max_segments=1)
+    recwarn.clear()
+    module(tiny.root, "validate", max_segments=2)
+    assert not recwarn
+
+
 def test_splits_with_different_categories_are_refused(tiny):
     for kind in ("panoptic_val2017", "val2017"):
         (tiny.root / kind.replace("val", "train")).symlink_to(tiny.root / kind)
