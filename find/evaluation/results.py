@@ -10,7 +10,9 @@ from find.errors import FindError
 from find.evaluation.mask_ap import InstanceScores
 from find.evaluation.metrics import MaskScores, Overlaps, RecallScores
 from find.evaluation.panoptic_quality import PanopticScores, Quality
-from find.evaluation.queries import Interleaving
+from find.evaluation.queries import EntityMode, Interleaving
+
+FEW_SHOWN = 0.05
 
 T = TypeVar("T")
 Figures = dict[str, Any]
@@ -156,6 +158,11 @@ class InterleavedSegmentationResult:
     interleaving: Interleaving
     sentences: int
 
+    @property
+    def shown(self) -> float:
+        """Share of the entities that were shown as regions."""
+        return (self.regions.count if self.regions else 0) / self.masks.all.count
+
     def to_json(self) -> Figures:
         return self.masks.all.to_json()
 
@@ -164,6 +171,7 @@ class InterleavedSegmentationResult:
             **_interleaving(self.interleaving),
             "sentences": self.sentences,
             "entities": self.masks.all.count,
+            "share_shown": percent(self.shown),
             "phrases": _masks(self.phrases),
             "regions": _masks(self.regions),
         }
@@ -224,6 +232,7 @@ class InterleavedRetrievalResult:
     large: GalleryResult | None
     hard_negatives: HardNegativeResult | None
     interleaving: Interleaving
+    shown: float | None  # share of the entities that were shown as regions; None where no sentence has entities
     entity_weight: float
 
     def to_json(self) -> Figures:
@@ -232,6 +241,7 @@ class InterleavedRetrievalResult:
     def details(self) -> Figures:
         return {
             **_interleaving(self.interleaving),
+            "share_shown": percent(self.shown),
             "entity_weight": self.entity_weight,
             **self.gallery.details(),
             "large_gallery": self.large and self.large.details(),
@@ -274,6 +284,21 @@ class Evaluation:
             "seconds": {part: round(value, 2) for part, value in self.seconds.items()},
         }
 
+    def notes(self) -> list[str]:
+        """What a reader of the figures has to know, one sentence each."""
+        notes = []
+        for task in ("interleaved_segmentation", "interleaved_retrieval"):
+            result = getattr(self, task)
+            if result is None or result.interleaving.mode is EntityMode.TEXT or result.shown is None:
+                continue
+            if result.shown < FEW_SHOWN:
+                notes.append(
+                    f"{_title(task)}: only {100 * result.shown:.1f} % of the entities were shown as regions, for the "
+                    "others' phrases have no reference. Give an entity file with references (entities), or show the "
+                    "sought segments themselves (regions: same)."
+                )
+        return notes + [f"{_title(task)} was not evaluated: {reason}" for task, reason in self.skipped.items()]
+
     def to_markdown(self) -> str:
         """One row a metric; held-out combinations beside what was seen, where the data set tells them apart."""
         figures = self.to_json()
@@ -287,9 +312,7 @@ class Evaluation:
             text += "\n| task | metric | seen in training | held out |\n| --- | --- | ---: | ---: |\n"
             for task, metric, seen, held_out in rows:
                 text += f"| {_title(task)} | {metric} | {_cell((seen or {}).get(metric))} | {_cell(held_out)} |\n"
-        for task, reason in self.skipped.items():
-            text += f"\n{_title(task)} was not evaluated: {reason}\n"
-        return text
+        return text + "".join(f"\n{note}\n" for note in self.notes())
 
 
 METRICS: Mapping[str, tuple[str, ...]] = {

@@ -3,21 +3,25 @@
 import difflib
 import json
 import re
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import lightning as L
 import rich
 from jsonargparse import ActionConfigFile
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from rich.markdown import Markdown
+from rich.text import Text
 
 from find.canvas import Resizing
-from find.data.coco import CocoFolder
+from find.data.coco import AUTO, CocoFolder
 from find.data.datamodule import FindDataModule
+from find.errors import FindError
 from find.evaluation.evaluate import evaluate
 from find.evaluation.panoptic_files import write_panoptic
+from find.evaluation.queries import EntityMode, Interleaving, RegionSource
 from find.evaluation.results import comparison_table
 from find.model import DEFAULT, FIND
 from find.training.module import FINDModule
@@ -30,26 +34,44 @@ class FINDTrainer(L.Trainer):
         self,
         model: FINDModule,
         datamodule: FindDataModule,
-        weights: str = DEFAULT,
+        weights: str | None = None,
         out: Path | None = None,
         split: str | None = None,
         tasks: list[str] | None = None,
         limit: int | None = None,
+        entities: str = AUTO,
+        mode: Literal["text", "visual", "mixed"] = "mixed",
+        regions: Literal["reference", "same"] = "reference",
     ) -> None:
         """Evaluates weights on all tasks and prints the table.
 
         Args:
             model: gives the device only; the evaluated model is that of `weights`.
             datamodule: its root and validation split are evaluated.
-            weights: a shipped model, a folder written by fit, or a model of the hub.
+            weights: a shipped model, a folder written by fit, or a model of the hub; default: `model.weights`, or
+                the shipped model.
             out: JSON file for the figures; a Markdown table of the same name is written beside it.
             split: another split than the validation split.
             tasks: some of panoptic, grounding, interactive, retrieval, interleaved_segmentation,
                 interleaved_retrieval; all by default.
             limit: evaluate the first so many images only.
+            entities: file of annotations/ with the sentences, for example interleave_val2017; by default that of the
+                split.
+            mode: which entities of a sentence are shown as regions instead of named: none, all, or a seeded half.
+            regions: what is shown: the segment of another image that a phrase refers to, or (the published variant)
+                the sought segment itself.
         """
+        weights = weights or model.weights or DEFAULT
         found = FIND.from_pretrained(weights).to(self.strategy.root_device).eval()
-        result = evaluate(found, datamodule.root, split=split or datamodule.val_split, tasks=tasks, limit=limit)
+        result = evaluate(
+            found,
+            datamodule.root,
+            split=split or datamodule.val_split,
+            tasks=tasks,
+            limit=limit,
+            entities=entities,
+            interleaving=Interleaving(EntityMode(mode), RegionSource(regions)),
+        )
         table = comparison_table({weights: result.to_json()})
         if out is not None:
             out = Path(out)
@@ -57,12 +79,14 @@ class FINDTrainer(L.Trainer):
             out.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
             out.with_suffix(".md").write_text(result.to_markdown(), encoding="utf-8")
         rich.print(Markdown(table))
+        for note in result.notes():
+            rich.print(Text(f"note: {note}", style="yellow"))
 
     def predict(
         self,
         model: FINDModule,
         datamodule: FindDataModule,
-        weights: str = DEFAULT,
+        weights: str | None = None,
         out: Path = Path("outputs/predict"),
         split: str | None = None,
     ) -> None:
@@ -71,10 +95,12 @@ class FINDTrainer(L.Trainer):
         Args:
             model: gives the device only; the model that predicts is that of `weights`.
             datamodule: its root and validation split are segmented.
-            weights: a shipped model, a folder written by fit, or a model of the hub.
+            weights: a shipped model, a folder written by fit, or a model of the hub; default: `model.weights`, or
+                the shipped model.
             out: folder for predictions.json and predictions/*.png.
             split: another split than the validation split.
         """
+        weights = weights or model.weights or DEFAULT
         found = FIND.from_pretrained(weights).to(self.strategy.root_device).eval()
         rich.print(write_panoptic(found, CocoFolder(datamodule.root, split or datamodule.val_split), Path(out)))
 
@@ -118,6 +144,24 @@ class FINDCLI(LightningCLI):
             "test": shared,
             "predict": shared,
         }
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Refuses what is bad before anything is built."""
+        super().parse_arguments(parser, args)
+        options = self.config[self.config.subcommand]
+        checkpoint = options.get("ckpt_path")
+        if self.config.subcommand == "validate" and checkpoint is None and options.model.weights is None:
+            raise FindError("untrained weights are not worth validating: give --ckpt_path or --model.weights")
+        _check_checkpoint(checkpoint)
+
+
+def _check_checkpoint(path: str | Path | None) -> None:
+    """A checkpoint is a zip archive, whose table of contents is at the end: a truncated file has none."""
+    if path is not None and Path(path).suffix == ".ckpt":
+        if not Path(path).is_file():
+            raise FindError(f"{path}: there is no such checkpoint")
+        if not zipfile.is_zipfile(path):
+            raise FindError(f"{path} is truncated or no checkpoint of `findvl fit`; go on from another, or train anew")
 
 
 def _placeholder(model: FINDModule) -> str:

@@ -12,6 +12,7 @@ from find.data.coco import CocoFolder
 from find.errors import FindError
 from find.evaluation.baseline import FrozenPair, evaluate_pair, words_of
 from find.evaluation.evaluate import Task, evaluate
+from find.evaluation.queries import EntityMode, Interleaving, RegionSource
 from find.evaluation.results import METRICS, MissingAnnotations, comparison_table
 from find.foundations import load_language, load_vision
 from find.query import Phrase, Query, Region
@@ -26,6 +27,32 @@ def test_json_has_the_published_names_and_the_truth_has_full_figures(root: Path,
     assert figures["held_out"].keys() == set(METRICS) - {"retrieval"}
     assert figures["details"]["interleaved_retrieval"]["hard_negatives"]["combined"] == 100
     assert figures["seconds"].keys() == {"embedding", *METRICS}
+
+
+def test_few_entities_shown_as_regions_are_told(root: Path, folder: CocoFolder):
+    """Of the two phrases of each sentence one has a reference."""
+
+    def notes(mode: EntityMode, source: RegionSource = RegionSource.REFERENCE) -> tuple[list[float], str]:
+        options = {"tasks": ["interleaved_segmentation", "interleaved_retrieval"], "progress": False}
+        evaluation = evaluate(Oracle(folder), root, interleaving=Interleaving(mode, source), **options)
+        return [
+            details["share_shown"] for details in evaluation.to_json()["details"].values()
+        ], evaluation.to_markdown()
+
+    assert notes(EntityMode.VISUAL)[0] == [50, 50]
+    path = root / "annotations" / "entity_val2017.json"
+    content = json.loads(path.read_text())
+    for sentence in content["annotations"]:
+        for phrase in sentence["phrase"]:
+            phrase.pop("reference", None)
+    path.write_text(json.dumps(content))
+    shares, text = notes(EntityMode.VISUAL)
+    assert shares == [0, 0]
+    assert "interleaved segmentation: only 0.0 % of the entities" in text
+    assert "interleaved retrieval: only 0.0 % of the entities" in text
+    assert "only" not in notes(EntityMode.TEXT)[1]
+    shares, text = notes(EntityMode.VISUAL, RegionSource.SAME)
+    assert shares == [100, 100] and "only" not in text
 
 
 def test_one_task_alone_leaves_the_others_null(root: Path, folder: CocoFolder):

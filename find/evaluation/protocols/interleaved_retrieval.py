@@ -65,6 +65,7 @@ def interleaved_retrieval(
     negatives = hard_negatives(
         model, folder, first, entity_weight=entity_weight, batch_size=batch_size, progress=progress
     )
+    shown = [is_region for entities in queries.is_region for is_region in entities]
     has_large = large_gallery is not None and gallery < large_gallery <= len(embeddings)
     return InterleavedRetrievalResult(
         gallery=search_gallery(first, sentences, queries, held_out, entity_weight=entity_weight),
@@ -73,6 +74,7 @@ def interleaved_retrieval(
         else None,
         hard_negatives=negatives,
         interleaving=interleaving,
+        shown=sum(shown) / len(shown) if shown else None,
         entity_weight=entity_weight,
     )
 
