@@ -15,10 +15,10 @@ from find.model import FIND
 from find.retrieval.scoring import late_interaction
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
 from find.tasks.losses import assignment_cross_entropy, contrastive
-from find.tasks.matching import hungarian, matching_cost
+from find.tasks.matching import DivergenceError, hungarian, matching_cost
 from find.tasks.points import EveryPlace, MaskPoints, MaskSampling
 from find.tasks.prompted import PromptedTask, SegmentationLosses, prompted_losses
-from find.training.distributed import gather_entities, gather_rows
+from find.training.distributed import gather_entities, gather_rows, raised_by_all
 
 NEGATIVE_SHARE = 0.3
 """How often a stroke in training comes with a mark of what does not belong to its thing."""
@@ -109,7 +109,8 @@ class Criterion:
         with torch.autocast(model.device.type, enabled=False):  # similarities and losses are worth float32
             points = self.sampling(memory.mask_features.float(), batch.segments, batch.labels.shape[1])
             targets = self._targets(batch, points)
-            losses, assigned = self._segmentation(model, layers, batch, points, targets, classes.float())
+            with raised_by_all(DivergenceError, model.device):  # before rows are gathered
+                losses, assigned = self._segmentation(model, layers, batch, points, targets, classes.float())
             return losses | self._retrieval(
                 model, layers[-1], batch, assigned, memory, sentences, texts.pooled, captions.float()
             )

@@ -1,6 +1,7 @@
 """The Lightning module: one step over all tasks; checkpoints hold the interface and never the frozen foundations."""
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -8,13 +9,16 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from find.checkpoint import Checkpoint
 from find.config import FINDConfig
 from find.data.batch import Batch
 from find.errors import FindError
+from find.foundations import fingerprint
 from find.model import FIND
 from find.tasks.matching import DivergenceError
 from find.tasks.points import MaskSampling
 from find.training.criterion import Criterion, LossWeights
+from find.training.distributed import in_any_process, is_distributed
 from find.training.optimisation import Progress, adamw, warmup_cosine
 
 
@@ -57,6 +61,8 @@ class FINDModule(L.LightningModule):
         self.weight_decay = weight_decay
         self.warmup = warmup
         self.minutes = minutes
+        self.weights = weights
+        self.seconds_spent = 0.0  # by the run that a checkpoint continues
         self.class_names: list[str] = []
         self.strict_loading = False  # a checkpoint lacks the foundations by design
 
@@ -65,27 +71,20 @@ class FINDModule(L.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = adamw(self.find.interface, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
-        self.progress = Progress(steps=int(self.trainer.estimated_stepping_batches), minutes=self.minutes)
-        self.share_done = self.progress.at(self.trainer.global_step)
+        self.progress = Progress(
+            steps=int(self.trainer.estimated_stepping_batches), minutes=self.minutes, spent=self.seconds_spent
+        )
+        self.share_done = 0.0  # until the first step, which starts the clock
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda _: max(warmup_cosine(self.share_done, warmup=self.warmup), 1e-4)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        try:
-            losses = self.criterion(self.find, batch, self.class_names)
-        except DivergenceError:
-            self._stop_at_nan(batch, {})
-        loss = torch.stack(list(losses.values())).sum()
-        self._log("train", losses, loss, len(batch))
-        if not torch.isfinite(loss):
-            self._stop_at_nan(batch, losses)
-        return loss
+        return self._loss("train", batch)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        losses = self.criterion(self.find, batch, self.class_names)
-        self._log("val", losses, torch.stack(list(losses.values())).sum(), len(batch))
+        self._loss("val", batch)
 
     def on_train_batch_start(self, *_: Any) -> None:
         """The clocks of several processes differ; the first one's counts."""
@@ -96,21 +95,67 @@ class FINDModule(L.LightningModule):
             self.trainer.should_stop = True
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        return batch.to(device, non_blocking=True)
+        return batch.to(device, non_blocking=device.type == "cuda")
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The interface only."""
         state = super().state_dict(*args, **kwargs)
         return {name: value for name, value in state.items() if ".interface." in name}
 
-    def _log(self, stage: str, losses: dict[str, Tensor], loss: Tensor, size: int) -> None:
-        for name, value in losses.items():
-            self.log(f"{stage}/{name}", value.detach(), prog_bar=stage == "train", batch_size=size)
-        self.log(f"{stage}/loss", loss.detach(), prog_bar=True, batch_size=size)
+    @cached_property
+    def foundations(self) -> dict[str, str]:
+        """Their fingerprints."""
+        return {"vision": fingerprint(self.find.vision), "language": fingerprint(self.find.language)}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["find"] = {
+            "config": self.find.config.to_dict(),
+            "foundations": self.foundations,
+            "seconds": self.progress.seconds,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses the checkpoint of another model; Lightning's own loading has to forgive what is missing."""
+        source = "the checkpoint" if self._trainer is None else str(self.trainer.ckpt_path)
+        about = checkpoint.get("find")
+        if about is None:
+            raise FindError(f"{source} is no checkpoint of `findvl fit`, or of another version of it")
+        config = FINDConfig.from_dict(about["config"], source=source)
+        if config != self.find.config:
+            raise FindError(
+                f"{source} was made with another model.config than this run's; go on with the config.yaml beside it"
+            )
+        prefix = "find.interface."
+        weights = {name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items()}
+        trained = Checkpoint(config, about["foundations"], weights, source)
+        trained.check_foundations(**self.foundations)
+        trained.load_into(self.find.interface)
+        self.seconds_spent = about["seconds"]
+
+    def _loss(self, stage: str, batch: Batch) -> Tensor:
+        """The sum of all tasks' losses, all of which are logged."""
+        losses: dict[str, Tensor] = {}
+        try:
+            losses = self.criterion(self.find, batch, self.class_names)
+        except DivergenceError:  # in all processes
+            self._stop_at_nan(batch, losses)
+        loss = torch.stack(list(losses.values())).sum()
+        if in_any_process(not torch.isfinite(loss), self.device):
+            self._stop_at_nan(batch, losses)
+        for name, value in (losses | {"loss": loss}).items():
+            self.log(
+                f"{stage}/{name}",
+                value.detach(),
+                prog_bar=stage == "train" or name == "loss",
+                batch_size=len(batch),
+                sync_dist=stage == "val",
+            )
+        return loss
 
     def _stop_at_nan(self, batch: Batch, losses: dict[str, Tensor]) -> NoReturn:
         """`losses` is empty where not even the matching could be done."""
-        file = Path(self.trainer.default_root_dir) / "nan_batch.json"
+        rank = f"-rank{self.global_rank}" if is_distributed() else ""
+        file = Path(self.trainer.default_root_dir) / f"nan_batch{rank}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         record = {
             "step": self.global_step,
@@ -118,7 +163,8 @@ class FINDModule(L.LightningModule):
             "losses": {name: value.item() for name, value in losses.items()},
         }
         file.write_text(json.dumps(record, indent=2) + "\n")
-        broken = ", ".join(name for name, value in losses.items() if not value.isfinite()) or "matching"
+        broken = ", ".join(name for name, value in losses.items() if not value.isfinite())
+        broken = broken or ("another process's batch" if losses else "matching")
         raise FindError(
             f"the loss is not a number at step {self.global_step} ({broken}); the batch's image ids are in {file}. "
             "Lower the learning rate, or train in float32, and look at those images"

@@ -32,20 +32,34 @@ class Progress:
     Args:
         steps: that the run would take.
         minutes: the wall-clock budget, counted from the first step; None: steps alone count.
+        spent: seconds of the budget that went by before an interruption.
     """
 
-    def __init__(self, *, steps: int, minutes: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        steps: int,
+        minutes: float | None,
+        spent: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.steps = steps
-        self.seconds = None if minutes is None else 60 * minutes
+        self.budget = None if minutes is None else 60 * minutes
+        self.spent = spent
         self.clock = clock
         self.started: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Since the first step, those before an interruption included; the clock starts when `at` is first asked."""
+        return self.spent + (0.0 if self.started is None else self.clock() - self.started)
 
     def at(self, step: int) -> float:
         if self.started is None:
             self.started = self.clock()
         done = step / max(self.steps, 1)
-        if self.seconds is not None:
-            done = max(done, (self.clock() - self.started) / self.seconds)
+        if self.budget is not None:
+            done = max(done, self.seconds / self.budget)
         return min(done, 1.0)
 
 

@@ -35,6 +35,16 @@ def test_progress_counts_minutes_from_the_first_step_where_they_run_out_first():
     assert progress.at(51) == 1
 
 
+def test_minutes_before_an_interruption_count():
+    now = 1000.0
+    progress = Progress(steps=100, minutes=2, spent=60, clock=lambda: now)
+    now = 5000.0  # building took long: it does not count
+    assert progress.seconds == 60
+    assert progress.at(10) == 0.5
+    now += 30
+    assert (progress.seconds, progress.at(11)) == (90, 0.75)
+
+
 class Learner(nn.Module):
     def __init__(self) -> None:
         super().__init__()
