@@ -277,7 +277,6 @@ def _quiet_lightning() -> Iterator[None]:
 
 def _training_overrides(world: Path, run: Path, minutes: float) -> dict[str, Any]:
     """What differs from the embedded default's config: data, time, and that all files go to the run's folder."""
-    logger = {"save_dir": str(run.parent), "name": run.name, "version": ""}
     return {
         "data": {"root": str(world)},
         "model": {"minutes": minutes},
@@ -285,7 +284,6 @@ def _training_overrides(world: Path, run: Path, minutes: float) -> dict[str, Any
             "default_root_dir": str(run),
             "enable_checkpointing": False,
             "limit_val_batches": 4,
-            "logger": {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": logger},
             "callbacks": [
                 {"class_path": "lightning.pytorch.callbacks.RichProgressBar"},
                 {"class_path": "find.training.callbacks.SaveInterface"},

@@ -1,11 +1,28 @@
-"""What a training run leaves behind besides Lightning's checkpoints: the model as safetensors, and its curves."""
+"""What a training run leaves in its folder, `trainer.default_root_dir`: checkpoint, model, losses and their curves."""
 
 import csv
 from pathlib import Path
 
 import lightning as L
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
+
+from find.training.loggers import MetricsFile
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Keeps `last.ckpt` in the run's folder, whatever the loggers; `--ckpt_path` goes on from it.
+
+    Args:
+        every_n_train_steps: how often it is written; None: after every epoch.
+    """
+
+    def __init__(self, every_n_train_steps: int | None = None) -> None:
+        super().__init__(filename="last", enable_version_counter=False, every_n_train_steps=every_n_train_steps)
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self.dirpath = trainer.default_root_dir
+        super().setup(trainer, pl_module, stage)
 
 
 class SaveInterface(L.Callback):
@@ -20,29 +37,29 @@ class SaveInterface(L.Callback):
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        pl_module.find.save_pretrained(run_folder(trainer) / self.folder)
+        pl_module.find.save_pretrained(Path(trainer.default_root_dir) / self.folder)
 
 
 class LossCurves(L.Callback):
-    """Draws every task's loss over the steps to `curves.png` when training ends. Needs the CSV logger."""
+    """Writes every task's loss to `metrics.csv`, beside what other loggers do, and draws `curves.png` at the end.
+
+    A resumed run goes on with the rows that it finds.
+    """
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self.metrics = MetricsFile(Path(trainer.default_root_dir) / "metrics.csv")
+            trainer.loggers = [*trainer.loggers, self.metrics]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.ckpt_path is not None:
+            self.metrics.resume(trainer.global_step)
 
     @rank_zero_only
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        loggers = [logger for logger in trainer.loggers if isinstance(logger, CSVLogger)]
-        if loggers:
-            loggers[0].save()
-            log = Path(loggers[0].log_dir) / "metrics.csv"
-            if log.is_file():
-                draw_curves(log, log.with_name("curves.png"))
-
-
-def run_folder(trainer: L.Trainer) -> Path:
-    """Where the run's files go: its logger's folder if it has one.
-
-    `Trainer.log_dir` would say so too, but it waits for all processes, and only the first one saves.
-    """
-    folder = trainer.logger.log_dir if trainer.logger is not None else None
-    return Path(folder or trainer.default_root_dir)
+        self.metrics.write()
+        if self.metrics.rows:
+            draw_curves(self.metrics.file, self.metrics.file.with_name("curves.png"))
 
 
 def draw_curves(log: Path, picture: Path) -> None:

@@ -53,10 +53,6 @@ def write_config(shared, tmp_path) -> Callable[..., Path]:
             "log_every_n_steps": 1,
             "default_root_dir": str(tmp_path / "run"),
         }
-        settings["trainer"]["logger"]["init_args"] |= {"save_dir": str(tmp_path), "name": "run"}
-        for callback in settings["trainer"]["callbacks"]:
-            if callback["class_path"].endswith("ModelCheckpoint"):
-                callback["init_args"]["dirpath"] = str(tmp_path / "run")
         change(settings)
         file = tmp_path / "config.yaml"
         file.write_text(yaml.safe_dump(settings))
