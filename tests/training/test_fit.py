@@ -1,14 +1,18 @@
 """`findvl fit` leaves a model, a checkpoint and curves behind, goes on where it stopped, and names what is misspelt."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from small_run import CONFIG
 
 from find.errors import FindError
 from find.model import FIND
 from find.training.cli import main
+from find.training.module import FINDModule
+from find.training.optimisation import Progress
 
 
 def steps(run: Path) -> list[int]:
@@ -42,7 +46,39 @@ def test_fit_leaves_everything_and_goes_on(write_config, tmp_path):
     assert (again["epoch"], again["global_step"]) == (1, 4)
     moments = again["optimizer_states"][0]["state"].values()
     assert {int(moment["step"]) for moment in moments} == {4}
-    assert steps(run)[-2:] == [2, 3]
+    assert steps(run) == [0, 1, 2, 3]
+    assert again["find"]["seconds"] > saved["find"]["seconds"] > 0
+    assert {file.name for file in tmp_path.iterdir()} == {"config.yaml", "run"}
+
+
+def test_checkpoint_of_another_model_is_refused(data, tmp_path):
+    module = FINDModule(CONFIG)
+    module.progress = Progress(steps=1, minutes=None)
+    checkpoint = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    FINDModule(CONFIG).on_load_checkpoint(checkpoint)
+    with pytest.raises(FindError, match=r"another model\.config"):
+        FINDModule(replace(CONFIG, class_prompt="a {}")).on_load_checkpoint(checkpoint)
+    other = FINDModule(CONFIG)
+    other.foundations = module.foundations | {"vision": "0" * 64}
+    with pytest.raises(FindError, match="made for another vision encoder"):
+        other.on_load_checkpoint(checkpoint)
+    checkpoint["state_dict"].pop("find.interface.logit_scale")
+    with pytest.raises(FindError, match="missing logit_scale"):
+        FINDModule(CONFIG).on_load_checkpoint(checkpoint)
+
+
+def test_truncated_checkpoint_is_named(write_config, tmp_path):
+    file = tmp_path / "last.ckpt"
+    torch.save({"state_dict": {"a": torch.zeros(1000)}}, file)
+    file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(FindError, match=r"last\.ckpt is truncated"):
+        main(["fit", "-c", str(write_config()), "--ckpt_path", str(file)])
+
+
+def test_nothing_is_validated_without_trained_weights(write_config):
+    with pytest.raises(FindError, match=r"give --ckpt_path or --model\.weights"):
+        main(["validate", "-c", str(write_config())])
 
 
 def test_misspelt_key_of_a_config_names_the_nearest_one(write_config, capsys):
