@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from find.data.coco import AUTO, CocoFolder
 from find.errors import FindError
 from find.evaluation.gallery import embed_gallery
-from find.evaluation.protocols.grounding import grounding
+from find.evaluation.protocols.grounding import grounding, texts_to_ground
 from find.evaluation.protocols.interactive import CLICKED_IMAGES, interactive
 from find.evaluation.protocols.interleaved_retrieval import GALLERY, LARGE_GALLERY, interleaved_retrieval
 from find.evaluation.protocols.interleaved_segmentation import interleaved_segmentation
@@ -20,6 +20,7 @@ from find.evaluation.protocols.retrieval import retrieval
 from find.evaluation.queries import Interleaving
 from find.evaluation.results import Evaluation, MissingAnnotations
 from find.evaluation.systems import FindSystem
+from find.evaluation.vocabulary import unknown_words
 
 
 class Task(str, Enum):
@@ -111,7 +112,27 @@ def evaluate(
                 raise
             skipped[task.value] = str(missing)
         seconds[task.value] = time.perf_counter() - begin
-    return Evaluation(split=split, images=len(image_ids), skipped=skipped, seconds=seconds, **results)
+    return Evaluation(
+        split=split,
+        images=len(image_ids),
+        unknown_words=unknown_words(model, list(_texts(folder, chosen, image_ids, gallery))),
+        skipped=skipped,
+        seconds=seconds,
+        **results,
+    )
+
+
+def _texts(folder: CocoFolder, chosen: Sequence[Task], image_ids: Sequence[int], gallery: int) -> Iterator[str]:
+    """What the tasks give to read; whole sentences, whether words of them are shown instead or not."""
+    if Task.PANOPTIC in chosen:
+        yield from (category.words for category in folder.categories)
+    for number, image_id in enumerate(image_ids):
+        if Task.GROUNDING in chosen:
+            yield from (text for text, _, _ in texts_to_ground(folder, image_id))
+        if Task.RETRIEVAL in chosen and number < gallery:
+            yield from folder.captions_of(image_id)
+        if Task.INTERLEAVED_SEGMENTATION in chosen or (Task.INTERLEAVED_RETRIEVAL in chosen and number < gallery):
+            yield from (sentence.text for sentence in folder.sentences_of(image_id))
 
 
 def _task(task: Task | str) -> Task:

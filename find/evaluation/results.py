@@ -11,6 +11,7 @@ from find.evaluation.mask_ap import InstanceScores
 from find.evaluation.metrics import MaskScores, Overlaps, RecallScores
 from find.evaluation.panoptic_quality import PanopticScores, Quality
 from find.evaluation.queries import EntityMode, Interleaving
+from find.evaluation.vocabulary import UnknownWords
 
 FEW_SHOWN = 0.05
 
@@ -267,6 +268,7 @@ class Evaluation:
     retrieval: RetrievalResult | None = None
     interleaved_segmentation: InterleavedSegmentationResult | None = None
     interleaved_retrieval: InterleavedRetrievalResult | None = None
+    unknown_words: UnknownWords | None = None  # None: the system does not tell
     skipped: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -279,7 +281,11 @@ class Evaluation:
             **{task: result and result.to_json() for task, result in results.items()},
             "held_out": {task: figures for task, figures in held_out.items() if figures is not None},
             "details": {task: result.details() for task, result in done.items()},
-            "data": {"split": self.split, "images": self.images},
+            "data": {
+                "split": self.split,
+                "images": self.images,
+                "unknown_words": self.unknown_words and self.unknown_words.to_json(),
+            },
             "skipped": dict(self.skipped),
             "seconds": {part: round(value, 2) for part, value in self.seconds.items()},
         }
@@ -297,6 +303,8 @@ class Evaluation:
                     "others' phrases have no reference. Give an entity file with references (entities), or show the "
                     "sought segments themselves (regions: same)."
                 )
+        if self.unknown_words is not None and self.unknown_words.affected:
+            notes.append(self.unknown_words.note())
         return notes + [f"{_title(task)} was not evaluated: {reason}" for task, reason in self.skipped.items()]
 
     def to_markdown(self) -> str:

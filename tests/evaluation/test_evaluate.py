@@ -107,6 +107,26 @@ def test_the_frozen_pair_fills_the_two_retrieval_tasks(pair: FrozenPair, root: P
     assert details["combined"] == details["sentence_term_alone"]
 
 
+def test_words_that_were_never_seen_are_counted_in_what_a_task_reads(root: Path):
+    """The shipped pair knows red and dog; nobody knows the grix, which two of the sixteen captions name."""
+    path = root / "annotations" / "captions_val2017.json"
+    content = json.loads(path.read_text())
+    for caption, text in zip(content["annotations"], ("a Grix and a dog", "a red dog", "a grix"), strict=False):
+        caption["caption"] = text
+    path.write_text(json.dumps(content))
+    pair = FrozenPair(vision=load_vision("tiny"), language=load_language("tiny"))
+    evaluation = evaluate(pair, root, tasks=["retrieval"], progress=False)
+    found = evaluation.to_json()["data"]["unknown_words"]
+    assert found["texts"] == 16 and found["most_frequent"]["grix"] == 2 <= found["texts_with_unknown_words"]
+    assert not {"red", "dog"} & found["most_frequent"].keys()
+    assert "of 16 different texts hold words" in evaluation.to_markdown() and "grix (2)" in evaluation.to_markdown()
+
+
+def test_a_system_without_language_encoder_leaves_unknown_words_open(root: Path, folder: CocoFolder):
+    evaluation = evaluate(Oracle(folder), root, tasks=["retrieval"], progress=False)
+    assert evaluation.to_json()["data"]["unknown_words"] is None
+
+
 def test_the_frozen_pair_embeds_images_of_any_size_as_if_alone(pair: FrozenPair):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (*size, 3)).astype(np.uint8) for size in ((64, 64), (50, 70), (64, 64))]

@@ -35,8 +35,7 @@ def grounding(
     """
     image_ids = folder.image_ids if image_ids is None else image_ids
     held_out = HeldOut.read(folder)
-    source = EXPRESSIONS if folder.expressions else PHRASES
-    texts = {image_id: _texts(folder, image_id, source) for image_id in image_ids}
+    texts = {image_id: texts_to_ground(folder, image_id) for image_id in image_ids}
     asked = [image_id for image_id in image_ids if texts[image_id]]
     if not asked:
         raise MissingAnnotations(
@@ -56,12 +55,16 @@ def grounding(
                     image_id=image_id,
                     held_out=is_marked or held_out.holds(image_id, segment_ids),
                 )
-    return GroundingResult(masks=divide(overlaps), source=source, images=len(asked))
+    return GroundingResult(masks=divide(overlaps), source=_source(folder), images=len(asked))
 
 
-def _texts(folder: CocoFolder, image_id: int, source: str) -> list[tuple[str, tuple[int, ...], bool]]:
+def texts_to_ground(folder: CocoFolder, image_id: int) -> list[tuple[str, tuple[int, ...], bool]]:
     """Each text of the image, the segments that it means, and whether the data marks it as held out."""
-    if source == EXPRESSIONS:
+    if _source(folder) == EXPRESSIONS:
         return [(e.text, (e.segment_id,), e.held_out) for e in folder.expressions_of(image_id)]
     phrases = [phrase for sentence in folder.sentences_of(image_id) for phrase in sentence.phrases]
     return [(phrase.text, phrase.segment_ids, False) for phrase in phrases]
+
+
+def _source(folder: CocoFolder) -> str:
+    return EXPRESSIONS if folder.expressions else PHRASES
