@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +159,7 @@ class FocalNet(nn.Module):
             for width, depth, levels, window in zip(widths, config.depths, config.levels, config.windows, strict=True)
         )
         self.downsamples = nn.ModuleList(
-            Patches(inputs=fine, outputs=coarse, kernel=3, stride=2, padding=1)
-            for fine, coarse in zip(widths[:-1], widths[1:], strict=True)
+            Patches(inputs=fine, outputs=coarse, kernel=3, stride=2, padding=1) for fine, coarse in pairwise(widths)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths)
 

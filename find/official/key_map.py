@@ -91,9 +91,7 @@ RULES = (
     ),
     Rule(PREDICTOR + r"condition_attention\.layers\.(\d+)\.norm\.(.+)", Part.INTERFACE, r"layers.\1.condition_norm.\2"),
     Rule(PREDICTOR + r"transformer_ffn_layers\.(\d+)\.(linear[12])\.(.+)", Part.INTERFACE, r"layers.\1.\2.\3"),
-    Rule(
-        PREDICTOR + r"transformer_ffn_layers\.(\d+)\.norm\.(.+)", Part.INTERFACE, r"layers.\1.feedforward_norm.\2"
-    ),
+    Rule(PREDICTOR + r"transformer_ffn_layers\.(\d+)\.norm\.(.+)", Part.INTERFACE, r"layers.\1.feedforward_norm.\2"),
     # queries, tokens, memories, heads
     Rule(PREDICTOR + r"query_feat\.weight", Part.INTERFACE, "query_features"),
     Rule(PREDICTOR + r"query_embed\.weight", Part.INTERFACE, "query_positions"),

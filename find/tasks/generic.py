@@ -31,7 +31,9 @@ def class_logits(
 ) -> Float[Tensor, "b n k+1"]:
     """Similarity of each object with each class embedding; the last column is the background."""
     bank = torch.cat([classes, interface.background[None].to(classes.dtype)])
-    return interface.similarity(objects, bank[None].expand(len(objects), -1, -1))
+    return interface.similarity(
+        objects, bank[None].expand(len(objects), -1, -1), limit=interface.class_scale_limit
+    )
 
 
 def class_cost(logits: Float[Tensor, "b n k+1"], labels: Int[Tensor, "b s"]) -> Float[Tensor, "b n s"]:
