@@ -28,7 +28,7 @@ class CornerAlignedSampler(VisualSampler):
             y = row / height * (shape[0] - 1)
             of_image = rows.clamp(min=0).gather(1, region)
             sampled = interpolate(level, shape, of_image.flatten(), x.flatten()[:, None], y.flatten()[:, None])
-            values = projection(sampled.view(*region.shape, -1)) + sign
+            values = projection(sampled.view(*region.shape, level.shape[-1])) + sign
             tokens.append(Tokens(values, padding, region))
         return tuple(tokens)
 

@@ -103,22 +103,29 @@ class Interface(nn.Module):
     ) -> ImageMemory:
         """The image memory of the vision encoder's maps (fine to coarse)."""
         pixels = self.pixel_decoder(maps)
-        shapes = tuple(tuple(level.shape[-2:]) for level in pixels.levels[:LEVELS])
+        return self.remember_levels(pixels.levels[:LEVELS], pixels.mask_features, pooled)
+
+    def remember_levels(
+        self,
+        maps: Sequence[Float[Tensor, "b _ h w"]],
+        mask_features: Float[Tensor, "b m h w"],
+        pooled: Float[Tensor, "b v"] | None = None,
+    ) -> ImageMemory:
+        """The image memory of the pixel decoder's levels (coarse to fine) and mask features."""
+        shapes = tuple(tuple(level.shape[-2:]) for level in maps)
         levels = tuple(
             projection(level.flatten(2).transpose(1, 2)) + embed
-            for level, projection, embed in zip(
-                pixels.levels[:LEVELS], self.level_projections, self.level_embed, strict=True
-            )
+            for level, projection, embed in zip(maps, self.level_projections, self.level_embed, strict=True)
         )
         positions = tuple(
             sine_positions(h, w, self.width, device=levels[0].device).to(levels[0].dtype) for h, w in shapes
         )
         # Masks are linear in the mask features, so resizing these once equals resizing every proposal's mask.
         attention_features = tuple(
-            F.interpolate(pixels.mask_features.detach(), size=shape, mode="bilinear", align_corners=False).flatten(2)
+            F.interpolate(mask_features.detach(), size=shape, mode="bilinear", align_corners=False).flatten(2)
             for shape in shapes
         )
-        return ImageMemory(levels, positions, shapes, pixels.mask_features, attention_features, pooled)
+        return ImageMemory(levels, positions, shapes, mask_features, attention_features, pooled)
 
     def words(
         self, tokens: Float[Tensor, "b l t"], padding: Bool[Tensor, "b l"], index: Int[Tensor, "b l"] | None = None
