@@ -16,7 +16,7 @@ from torch import Tensor
 
 from find.foundations.llama import LlamaLanguage
 from find.inputs import Phrases, Sentences
-from find.interface import Embeddings, Group, ImageMemory, Prompt, Tokens
+from find.interface import Embeddings, Group, ImageMemory, Prompt, Slots, Tokens
 from find.model import FIND
 from find.query import RenderedQuery
 from find.tasks import grounding, interleaved
@@ -25,6 +25,8 @@ from find.tasks.regions import own_rows
 
 BLANK_SIDE = 640
 """Of the image that text entities are read on."""
+FILLER = -2
+"""Index of queries that fill up a row: that of no token."""
 SENTENCE = interleaved.SEGMENTATION + interleaved.RETRIEVAL
 
 
@@ -60,6 +62,12 @@ def whole_texts(model: FIND, texts: Sequence[str]) -> Sentences:
     """Captions as sentences with one entity that owns every token, the start token too (interleaved text retrieval)."""
     read = Sentences.read(model.language, [RenderedQuery(t, ((0, len(t)),), (False,)) for t in texts], model.device)
     return replace(read, entity_of_token=torch.where(read.token_padding, -1, 0))
+
+
+def unpadded(slots: Slots) -> Slots:
+    """Queries that fill an image's row up to the batch's width, as the original trains with them: they read nothing,
+    but the other queries of their group see them."""
+    return Slots(slots.index.masked_fill(slots.padding, FILLER), torch.zeros_like(slots.padding))
 
 
 # --- entities of other images -----------------------------------------------------------------------------------------

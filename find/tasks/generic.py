@@ -42,6 +42,20 @@ def class_cost(logits: Float[Tensor, "b n k+1"], labels: Int[Tensor, "b s"]) -> 
     return -logits.softmax(dim=-1).gather(2, wanted)
 
 
+def class_cross_entropy(
+    logits: Float[Tensor, "b n k+1"], labels: Int[Tensor, "b s"], assigned: Int[Tensor, "b s"]
+) -> Float[Tensor, ""]:
+    """Over all proposals: assigned ones have their target's class, the others are background, which weighs less."""
+    valid = labels >= 0
+    background = logits.shape[-1] - 1
+    wanted = torch.full(logits.shape[:2], background, device=logits.device)
+    rows = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
+    wanted[rows[valid], assigned[valid]] = labels[valid]
+    weight = logits.new_ones(background + 1)
+    weight[background] = BACKGROUND_WEIGHT
+    return F.cross_entropy(logits.transpose(1, 2), wanted, weight=weight)
+
+
 def losses(
     logits: Float[Tensor, "b n k+1"],
     masks: Float[Tensor, "b n p"],
@@ -51,16 +65,10 @@ def losses(
 ) -> SegmentationLosses:
     """Class loss over all proposals, mask losses over matched pairs; label -1 is padding."""
     valid = labels >= 0
-    background = logits.shape[-1] - 1
-    wanted = torch.full(logits.shape[:2], background, device=logits.device)
-    rows = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
-    wanted[rows[valid], assigned[valid]] = labels[valid]
-    weight = logits.new_ones(background + 1)
-    weight[background] = BACKGROUND_WEIGHT
     chosen = gather_rows(masks, assigned)
     count = valid.sum().clamp(min=1)
     return SegmentationLosses(
-        ce=F.cross_entropy(logits.transpose(1, 2), wanted, weight=weight),
+        ce=class_cross_entropy(logits, labels, assigned),
         bce=(binary_cross_entropy(chosen, targets) * valid).sum() / count,
         dice=(dice(chosen, targets) * valid).sum() / count,
     )

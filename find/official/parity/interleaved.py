@@ -41,7 +41,7 @@ from find.query import RenderedQuery
 from find.tasks import generic, interactive
 from find.tasks.regions import own_rows
 
-DUMMY = -8
+DUMMY = {"interleave": -8, "spatial": -9}
 """Index of the masked visual token that the original gives a phrase in place of a region."""
 
 
@@ -120,13 +120,14 @@ def demo_interleave(reference: Reference, fixture: Fixture) -> None:
     fixture.check(f"{entity}class_proposals.0", handed.region.outputs.semantic[Group.ENTITY])
     fixture.check(f"{entity}pixel_proposals.0", handed.region.outputs.pixel[Group.ENTITY])
     fixture.check(f"{entity}pixel_query.0", handed.region.outputs.pixel[Group.INTERLEAVED_ENTITY])
-    for number, embedding in enumerate(handed.embeddings):
-        fixture.check(f"{entity}class_query.{number}", embedding[None, None])
+    fixture.check(f"{entity}class_query.0", handed.region.outputs.semantic[Group.INTERLEAVED_ENTITY])
+    for number in handed.owners[1].entity.tolist():
+        fixture.check(f"{entity}class_query.{number}", handed.embeddings[number, None, None])
 
     check_sentences(fixture, model, "extra", handed.sentences)
-    with_dummies = [_with_dummies(tokens, len(handed.owners[1].entity)) for tokens in handed.tokens]
     for name, kind in (("refint_tokens", "interleave"), ("refimg_tokens", "spatial")):
-        check_samples(fixture, f"extra.{name}", kind, with_dummies)
+        padded = [_with_dummies(tokens, len(handed.owners[1].entity), DUMMY[kind]) for tokens in handed.tokens]
+        check_samples(fixture, f"extra.{name}", kind, padded)
 
     both = [generic.prompt(), handed.sentences.prompt(interface, SENTENCE, handed.tokens)]
     check_outputs(fixture, "final", interface(blank, both).final, blank)
@@ -212,8 +213,8 @@ def _check_phrases(fixture: Fixture, reference: Reference, blank: ImageMemory, h
         check_outputs(fixture, f"{prefix}.out", whole, blank)
 
 
-def _with_dummies(tokens: Tokens, count: int) -> Tokens:
+def _with_dummies(tokens: Tokens, count: int, index: int) -> Tokens:
     """Masked tokens after the others, as the original has them for phrases; nobody reads their values."""
     values = tokens.values.new_zeros(1, count, tokens.values.shape[2])
-    dummies = Tokens(values, torch.ones(1, count, dtype=torch.bool), torch.full((1, count), DUMMY))
+    dummies = Tokens(values, torch.ones(1, count, dtype=torch.bool), torch.full((1, count), index))
     return Tokens.concatenate([tokens, dummies])

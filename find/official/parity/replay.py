@@ -27,6 +27,7 @@ from find.official.parity.layout import (
     projected,
 )
 from find.official.parity.pictures import canvases, frame_of, remember
+from find.official.parity.training import train_losses, train_losses_swap
 from find.official.published import Published
 from find.official.recipes import SENTENCE, ground, select, whole_texts
 from find.tasks import generic, retrieval
@@ -200,7 +201,7 @@ def interactive_rounds(reference: Reference, fixture: Fixture) -> None:
     full = fixture.given("gt_masks_orisize")
     memory = remember(reference, image)
     frame = frame_of(image)
-    ious = []
+    ious, wrong = [], torch.zeros_like(targets)
     count = len(fixture.arrays["mask_iou"])
     for k, step in enumerate(rounds(model, memory, strokes[None], targets[None], count)):
         fixture.same(f"iter.{k}.extra.spatial_query_pos_mask.0", step.positives[0])
@@ -209,7 +210,8 @@ def interactive_rounds(reference: Reference, fixture: Fixture) -> None:
         if step.previous is not None:
             fixture.check(f"iter.{k}.extra.prev_mask", step.previous)
             before = F.interpolate(step.previous, targets.shape[-2:], mode="bilinear", align_corners=False)
-            fixture.same(f"iter.{k}.extra.false_positive_mask", (before > 0) & ~targets)
+            wrong = wrong | ((before > 0) & ~targets)
+            fixture.same(f"iter.{k}.extra.false_positive_mask", wrong)
         fixture.check(f"iter.{k}.out.prev_mask", step.answer)
         check_outputs(fixture, f"iter.{k}.out", step.outputs, memory)
         answer = answer_at(step.answer, frame.canvas, tuple(image.shape[-2:]), tuple(full.shape[-2:]))[0]
@@ -239,4 +241,6 @@ REPLAYS: dict[str, Callable[[Reference, Fixture], None]] = {
     "interleave_grounding": interleave_grounding,
     "demo_interleave": demo_interleave,
     "retrieval_interleave": retrieval_interleave,
+    "train_losses": train_losses,
+    "train_losses_swap": train_losses_swap,
 }
