@@ -64,7 +64,7 @@ RULES = (
     Rule(r"backbone\.layers\.(\d+)\.blocks\.(\d+)\.mlp\.fc1\.(.+)", Part.BACKBONE, r"stages.\1.\2.mlp.0.\3"),
     Rule(r"backbone\.layers\.(\d+)\.blocks\.(\d+)\.mlp\.fc2\.(.+)", Part.BACKBONE, r"stages.\1.\2.mlp.2.\3"),
     Rule(
-        r"backbone\.layers\.(\d+)\.blocks\.(\d+)\.((?:gamma_|norm|dw|modulation\.(?!focal_layers)).+)",
+        r"backbone\.layers\.(\d+)\.blocks\.(\d+)\.(gamma_[12]|(?:norm[12]|dw[12]|modulation\.(?:f|h|proj))\.(?:weight|bias))",
         Part.BACKBONE,
         r"stages.\1.\2.\3",
     ),

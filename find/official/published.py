@@ -74,7 +74,7 @@ class Published:
             elif place.part is Part.LEFT_OUT:
                 left_out[name] = place.name
             else:
-                parts[place.part][place.name] = place.change(tensor)
+                parts[place.part][place.name] = place.change(tensor if place.part is Part.LANGUAGE else tensor.float())
                 origins[place.name] = place
         if unknown:
             raise FindError(
@@ -104,13 +104,13 @@ class Published:
         def shape(name: str) -> tuple[int, ...]:
             return self._shape(self.interface, name)
 
-        queries, width = shape("query_features")
+        width = shape("heads.norm.weight")[0]
         sizes = InterfaceConfig(
             width=width,
             heads=unwritten.heads,
             feedforward=shape("layers.0.linear1.weight")[0],
             layers=_count("layers", self.interface),
-            queries=queries,
+            queries=shape("query_features")[0],
             semantic_width=shape("heads.semantic.weight")[0],
             mask_width=shape("pixel_decoder.mask_features.weight")[0],
             decoder_width=shape("pixel_decoder.input_proj.weight")[0],
