@@ -65,6 +65,10 @@ class Conventions:
     bicubic_masks: bool = False
     canvas_colour: tuple[float, float, float] | None = None
 
+    def __post_init__(self) -> None:
+        if self.canvas_colour is not None:  # JSON has no tuples
+            object.__setattr__(self, "canvas_colour", tuple(self.canvas_colour))
+
 
 @dataclass(frozen=True)
 class FINDConfig:

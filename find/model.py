@@ -72,7 +72,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
             config.shortest_side,
             config.longest_side,
             vision.divisor,
-            colour=tuple(conventions.canvas_colour) if conventions.canvas_colour else None,
+            colour=conventions.canvas_colour,
             bicubic=conventions.bicubic_masks,
         )
         self.panoptic_settings = generic.PanopticSettings(config.panoptic_score, config.panoptic_overlap)

@@ -20,7 +20,7 @@ class LlamaLanguage(Frozen):
     """A LLaMA as a `LanguageEncoder`: a token's features are the output of the model's last block, without final norm.
 
     Args:
-        model: cut to the blocks that are used; its final norm is not applied.
+        model: cut to the blocks that are used, without final norm.
         tokenizer: fast, adding the start token.
         padding_id: fills texts shorter than the longest of a batch.
         spec: what `load_language` takes to build this encoder again.
@@ -36,7 +36,6 @@ class LlamaLanguage(Frozen):
         placeholder: str = "[INTERACTIVE]",
     ) -> None:
         super().__init__()
-        model.norm = nn.Identity()
         self.model = model
         self.tokenizer = tokenizer
         self.padding_id = padding_id
@@ -103,9 +102,13 @@ class LlamaLanguage(Frozen):
 
 
 class _CutLlama(LlamaModel):
-    """A LLaMA that passes over the weights of the blocks and the head that it does not have."""
+    """A LLaMA without final norm, which passes over the weights of what it does not have."""
 
     _keys_to_ignore_on_load_unexpected = [r"layers\.\d+\.", r"lm_head\.weight", r"norm\.weight"]  # noqa: RUF012
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__(config)
+        self.norm = nn.Identity()
 
 
 def load_llama(
@@ -123,7 +126,7 @@ def load_llama(
     if untrained:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            model = LlamaModel(config).to(dtype)
+            model = _CutLlama(config).to(dtype)
     else:
         try:
             model, report = _CutLlama.from_pretrained(name, config=config, dtype=dtype, output_loading_info=True)

@@ -64,6 +64,10 @@ class SplitTask:
     is_region: Bool[Tensor, "b t"]
 
     @property
+    def name(self) -> str:
+        return self.words.name
+
+    @property
     def proposals(self) -> Group:
         return self.words.proposals
 
