@@ -55,17 +55,20 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("benchmark/results/parity.md"))
     arguments = parser.parse_args()
     reference = Reference(arguments.reference)
-    lines, compared, bad, unread = [], 0, 0, 0
+    lines, notes, compared, bad, unread = [], [], 0, 0, 0
     for name in REPLAYS:
         fixture = replay(reference, name)
         lines += rows(fixture)
+        notes += [f"- {note}" for note in fixture.notes]
         compared += len(fixture.comparisons)
         bad += sum(not comparison.good for comparison in fixture.comparisons.values())
         unread += len(fixture.unread)
         print(f"{name}: {len(fixture.comparisons)} compared", file=sys.stderr)
     total = f"{compared} compared, {bad} outside, {unread} recorded arrays neither compared nor given as an input."
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    text = HEADER.format(torch=f"torch {torch.__version__}") + "\n".join(lines) + f"\n\n{total}\n"
+    text = HEADER.format(torch=f"torch {torch.__version__}") + "\n".join(
+        [*lines, "", total, "", "Notes", "", *notes, ""]
+    )
     arguments.out.write_text(text)
     print(total)
     return 1 if bad or unread else 0

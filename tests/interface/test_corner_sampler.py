@@ -71,3 +71,16 @@ def test_regions_of_no_row_and_empty_masks_give_padding_only():
     masks = torch.ones(1, 1, 3, 3, dtype=torch.bool)
     assert sampler(memory, masks, torch.tensor([[-1]]))[0].padding.all()
     assert sampler(memory, ~masks, torch.tensor([[0]]), negatives=~masks)[0].values.shape == (1, 0, 8)
+
+
+def test_an_interface_that_answers_draws_the_same_pixels_whatever_else_is_asked():
+    _, memory = _memory(5, 7)
+    sampler = CornerAlignedSampler(width=8, levels=1, points=9).eval()
+    masks = torch.ones(2, 2, 20, 28, dtype=torch.bool)
+    masks[0, 1] = False
+    rows = torch.zeros(2, 2, dtype=torch.long)
+    both = sampler(memory, masks, rows)[0]
+    alone = sampler(memory, masks[:1, :1], rows[:1, :1])[0]
+    assert torch.equal(both.values[0], alone.values[0])
+    assert torch.equal(both.values, sampler(memory, masks, rows)[0].values)
+    assert not torch.equal(both.values, sampler.train()(memory, masks, rows)[0].values)

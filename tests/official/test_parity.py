@@ -11,6 +11,7 @@ def test_recorded_run_is_reproduced(reference, name, capsys):
     compared = fixture.comparisons.values()
     with capsys.disabled():
         print(f"\n{name}: {len(compared)} compared: {', '.join(fixture.comparisons)}")
+        print(*fixture.notes, sep="\n")
         print(f"{name}: {len(fixture.given_names)} given: {', '.join(sorted(fixture.given_names))}")
     assert not fixture.unread, "arrays neither compared nor given to the model"
     assert not [str(comparison) for comparison in compared if not comparison.good]

@@ -50,6 +50,7 @@ class Fixture:
             self.arrays: dict[str, np.ndarray] = {name: arrays[name] for name in arrays.files}
         self.given_names: set[str] = set()
         self.comparisons: dict[str, Comparison] = {}
+        self.notes: list[str] = []  # what a reader of the result must know
 
     def __contains__(self, name: str) -> bool:
         return name in self.arrays

@@ -71,6 +71,10 @@ class Step:
         for module in (self.model.vision.net, self.model.interface):
             module.requires_grad_(True)
         self.interface: Interface = self.model.interface
+        fixture.notes.append(
+            f"{fixture.name}: which images' grounding texts are phrases, which class names (factors 2 and 0.5), is not "
+            f"recorded; {FREE_TEXT_IMAGES} was chosen because it alone gives the recorded losses."
+        )
         self.batch = len([name for name in fixture.names("batch.") if name.endswith(".image")])
 
     def run(self) -> None:
