@@ -121,9 +121,8 @@ def read_state(file: str | Path) -> dict[str, Tensor]:
             "fetch the published file again"
         ) from error
     except (EOFError, RuntimeError, OSError, ValueError) as error:
-        raise FindError(
-            f"{file} is broken or truncated ({str(error).splitlines()[0][:120]}); fetch it again"
-        ) from error
+        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
+        raise FindError(f"{file} is broken or truncated ({reason}); fetch it again") from error
     if isinstance(state, Mapping) and "module" in state:
         raise FindError(f"{file} is a training state for resuming, not a released model; convert the model's own .pt")
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -111,7 +111,7 @@ class Published:
             feedforward=shape("layers.0.linear1.weight")[0],
             layers=_count("layers", self.interface),
             queries=shape("query_features")[0],
-            semantic_width=shape("heads.semantic.weight")[0],
+            semantic_width=width,  # words enter the stack and leave it in one space
             mask_width=shape("pixel_decoder.mask_features.weight")[0],
             decoder_width=shape("pixel_decoder.input_proj.weight")[0],
             decoder_layers=_count("pixel_decoder.encoder", self.interface),
