@@ -19,12 +19,16 @@ class Resizing:
     Args:
         shortest: the shorter side becomes so many pixels ...
         longest: ... unless the longer one would exceed this.
-        divisor: both sides of the canvas are multiples of it; the picture lies top left, zeros elsewhere.
+        divisor: both sides of the canvas are multiples of it; the picture lies top left.
+        colour: RGB in 0..255 elsewhere on the canvas; None is black.
+        bicubic: mask logits come back to the picture's size by antialiased bicubic instead of bilinear resizing.
     """
 
     shortest: int
     longest: int
     divisor: int
+    colour: tuple[float, float, float] | None = None
+    bicubic: bool = False
 
     def fit(self, height: int, width: int) -> "Frame":
         """The frame of a picture of this size.
@@ -38,7 +42,7 @@ class Resizing:
                 f"a picture of {width}x{height} pixels is too narrow: at the model's size it would be {w}x{h}; crop it"
             )
         canvas = tuple(-(-side // self.divisor) * self.divisor for side in (h, w))
-        return Frame(height, width, h, w, canvas)
+        return Frame(height, width, h, w, canvas, self.colour, self.bicubic)
 
 
 @dataclass(frozen=True)
@@ -50,15 +54,21 @@ class Frame:
     inner_height: int
     inner_width: int
     canvas: tuple[int, int]
+    colour: tuple[float, float, float] | None = None
+    bicubic: bool = False
 
-    def place(self, image: UInt8[np.ndarray, "H W 3"]) -> UInt8[Tensor, "3 h w"]:
-        """The picture on its canvas."""
+    def place(self, image: UInt8[np.ndarray, "H W 3"]) -> UInt8[Tensor, "3 h w"] | Float[Tensor, "3 h w"]:
+        """The picture on its canvas, as bytes on a black one, as floats on a coloured one."""
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
         if (self.inner_height, self.inner_width) != (self.height, self.width):
             size = (self.inner_height, self.inner_width)
             resized = F.interpolate(pixels[None].float(), size, mode="bilinear", antialias=True, align_corners=False)
             pixels = resized[0].round().clamp(0, 255).to(torch.uint8)
-        return self._pad(pixels)
+        if self.colour is None:
+            return self._pad(pixels)
+        canvas = torch.tensor(self.colour).view(3, 1, 1).repeat(1, *self.canvas)
+        canvas[:, : self.inner_height, : self.inner_width] = pixels
+        return canvas
 
     def place_mask(self, mask: Bool[np.ndarray, "H W"]) -> Bool[Tensor, "h w"]:
         """A region's mask on the canvas; small regions survive: a pixel is set if any pixel that it covers is."""
@@ -79,7 +89,9 @@ class Frame:
         inner = full[..., : self.inner_height, : self.inner_width]
         if (self.inner_height, self.inner_width) == (self.height, self.width):
             return inner[0]
-        return F.interpolate(inner, (self.height, self.width), mode="bilinear", align_corners=False)[0]
+        mode = "bicubic" if self.bicubic else "bilinear"
+        size = (self.height, self.width)
+        return F.interpolate(inner, size, mode=mode, antialias=self.bicubic, align_corners=False)[0]
 
     def _pad(self, pixels: Tensor) -> Tensor:
         return F.pad(pixels, (0, self.canvas[1] - self.inner_width, 0, self.canvas[0] - self.inner_height))

@@ -1,7 +1,10 @@
-"""A trained interface on disk: `config.json` and `interface.safetensors`; the frozen foundations stay references."""
+"""A trained interface on disk: `config.json` and `interface.safetensors`; the frozen foundations stay references.
+
+`classes.safetensors`, where there is one, holds embeddings of class names that need not be computed again.
+"""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -11,7 +14,7 @@ from torch import Tensor, nn
 from find.config import FINDConfig
 from find.errors import FindError
 
-CONFIG, WEIGHTS = "config.json", "interface.safetensors"
+CONFIG, WEIGHTS, CLASSES = "config.json", "interface.safetensors", "classes.safetensors"
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "weights"
 """Models that come with the package, by name."""
@@ -25,12 +28,15 @@ class Checkpoint:
     foundations: dict[str, str]  # fingerprints of "vision" and "language", as the interface was trained on
     interface: dict[str, Tensor]
     source: str
+    classes: dict[str, Tensor] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """The weights first, so that a folder with a config is a whole one."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.interface.items()}
         save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        if self.classes:
+            save_file({name: row.detach().cpu().clone() for name, row in self.classes.items()}, folder / CLASSES)
         about = {"format": FORMAT, **self.config.to_dict(), "foundations": self.foundations}
         (folder / CONFIG).write_text(json.dumps(about, indent=2) + "\n")
 
@@ -52,11 +58,9 @@ class Checkpoint:
             raise FindError(f"{config_file} is not of this version's format {FORMAT}; update the package or the model")
         foundations = about.pop("foundations", {})
         config = FINDConfig.from_dict(about, source=str(config_file))
-        try:
-            weights = load_file(weights_file)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise FindError(f"{weights_file} is broken or truncated ({error}); fetch or save the model again") from None
-        return cls(config, foundations, weights, str(weights_file))
+        classes_file = config_file.parent / CLASSES
+        classes = _read(classes_file) if classes_file.is_file() else {}
+        return cls(config, foundations, _read(weights_file), str(weights_file), classes)
 
     def check_foundations(self, **present: str) -> None:
         """Refuses foundations other than those that the interface was trained on."""
@@ -83,3 +87,10 @@ class Checkpoint:
             shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
             raise FindError(f"{self.source} does not fit its config.json: {shown}")
         interface.load_state_dict(self.interface)
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise FindError(f"{file} is broken or truncated ({error}); fetch or save the model again") from None

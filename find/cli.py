@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from find.errors import FindError
+from find.official.command import add_convert
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -71,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_index(commands)
     _add_search(commands)
     _add_data(commands)
+    add_convert(commands)
     return parser
 
 

@@ -2,11 +2,14 @@
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from find.errors import FindError
+
+FOLDER = "{folder}"
 
 
 @dataclass(frozen=True)
@@ -37,26 +40,62 @@ class InterfaceConfig:
 
 
 @dataclass(frozen=True)
+class Conventions:
+    """Where the published FIND checkpoints do otherwise than we do; the defaults are ours.
+
+    Args:
+        memories: learned tokens that carry an answered mask into the next round of strokes (published: 32).
+        image_from_objects: the image's embeddings are a weighted sum of its objects'.
+        corner_aligned_points: regions are read with corners of mask and map aligned, `region_points` of all regions
+            of an image together instead of each.
+        dot_products: strokes and entities are compared with proposals by bare dot products instead of cosines.
+        regions_by_pixel: entities that are regions are compared in the pixel space instead of the semantic one.
+        class_scale_limit: of the temperature of class logits (published: None, no limit).
+        bicubic_masks: mask logits come to a picture's size by antialiased bicubic instead of bilinear resizing.
+        canvas_colour: RGB in 0..255 around a picture that does not fill its canvas; None is black (published: the mean
+            colour, so that it is zero after normalisation).
+    """
+
+    memories: int = 0
+    image_from_objects: bool = False
+    corner_aligned_points: bool = False
+    dot_products: bool = False
+    regions_by_pixel: bool = False
+    class_scale_limit: float | None = 100.0
+    bicubic_masks: bool = False
+    canvas_colour: tuple[float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.canvas_colour is not None:  # JSON has no tuples
+            object.__setattr__(self, "canvas_colour", tuple(self.canvas_colour))
+
+
+@dataclass(frozen=True)
 class FINDConfig:
     """Foundations by their specs, the interface by its sizes.
 
     Args:
-        vision, language: specs as `find.foundations.load_vision` and `load_language` take them.
+        vision, language: specs as `find.foundations.load_vision` and `load_language` take them; "{folder}" in them
+            stands for the folder that the config lies in.
         interface: its sizes.
+        conventions: where it follows the published checkpoints.
         shortest_side, longest_side: of a picture when it enters the vision encoder, in pixels.
         class_prompt: the text that a class name becomes.
         panoptic_score, panoptic_overlap: when a proposal becomes a panoptic segment: its least class probability, and
             the least share of its own mask that it wins from the others.
+        language_dtype: of the language encoder's weights: float32, float16 or bfloat16.
     """
 
     vision: str = "tiny"
     language: str = "tiny"
     interface: InterfaceConfig = field(default_factory=InterfaceConfig)
+    conventions: Conventions = field(default_factory=Conventions)
     shortest_side: int = 640
     longest_side: int = 1024
     class_prompt: str = "{}"
     panoptic_score: float = 0.8
     panoptic_overlap: float = 0.8
+    language_dtype: str = "float32"
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -65,7 +104,13 @@ class FINDConfig:
     def from_dict(cls, values: Mapping[str, Any], *, source: str) -> "FINDConfig":
         """Raises FindError for a key that is not there, naming the nearest one; `source` names the file."""
         interface = _checked(InterfaceConfig, values.get("interface", {}), source)
-        return _checked(cls, {**values, "interface": interface}, source)
+        conventions = _checked(Conventions, values.get("conventions", {}), source)
+        return _checked(cls, {**values, "interface": interface, "conventions": conventions}, source)
+
+    def in_folder(self, folder: str | os.PathLike[str]) -> "FINDConfig":
+        """The config with its folder filled in."""
+        vision, language = (spec.replace(FOLDER, os.path.abspath(folder)) for spec in (self.vision, self.language))
+        return dataclasses.replace(self, vision=vision, language=language)
 
 
 def _checked(kind: type, values: Mapping[str, Any], source: str) -> Any:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,16 @@ from find.errors import FindError
 from find.foundations import LanguageEncoder, VisionEncoder, fingerprint, load_language, load_vision
 from find.images import ImageLike, read_image, read_size
 from find.inputs import Phrases, Sentences, read_texts
-from find.interface import LEVELS, Group, ImageMemory, Interface, PixelDecoder, Prompt, Tokens
+from find.interface import (
+    LEVELS,
+    CornerAlignedSampler,
+    Group,
+    ImageMemory,
+    Interface,
+    PixelDecoder,
+    Prompt,
+    Tokens,
+)
 from find.predictions import (
     EntityMask,
     ImageEmbeddings,
@@ -31,7 +41,7 @@ from find.predictions import (
 )
 from find.query import Query
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
-from find.tasks.prompted import PromptedTask, best_masks
+from find.tasks.prompted import Metric, PromptedTask, Space, SplitTask, best_masks
 
 DEFAULT = "find-tiny"
 Answer = TypeVar("Answer")
@@ -57,28 +67,58 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         self.vision = vision
         self.language = language
         self.interface = interface
-        self.resizing = Resizing(config.shortest_side, config.longest_side, vision.divisor)
+        conventions = config.conventions
+        self.resizing = Resizing(
+            config.shortest_side,
+            config.longest_side,
+            vision.divisor,
+            colour=conventions.canvas_colour,
+            bicubic=conventions.bicubic_masks,
+        )
         self.panoptic_settings = generic.PanopticSettings(config.panoptic_score, config.panoptic_overlap)
+        self.known_classes: dict[str, Float[Tensor, " d"]] = {}  # embeddings of class names, computed before
+        metric = Metric.DOT if conventions.dot_products else Metric.COSINE
+        self.interactive_task = replace(interactive.TASK, metric=metric)
+        self.phrase_task = replace(interleaved.TASK, metric=metric)
+        region_space = Space.PIXEL if conventions.regions_by_pixel else Space.SEMANTIC
+        self.region_task = replace(interleaved.TASK, metric=metric, space=region_space)
 
     # --- building and keeping -------------------------------------------------------------------------------------
 
     @classmethod
     def build(cls, config: FINDConfig) -> "FIND":
         """A model with an untrained interface."""
-        vision, language = load_vision(config.vision), load_language(config.language)
-        sizes = config.interface
-        decoder = PixelDecoder(
+        vision = load_vision(config.vision)
+        language = load_language(config.language, dtype=getattr(torch, config.language_dtype))
+        paired = config.interface.residual and vision.pooled_dim is not None
+        interface = cls.build_interface(
+            config,
             channels=vision.channels,
+            text_width=language.width,
+            pooled_width=vision.pooled_dim if paired and vision.pooled_dim == language.pooled_dim else None,
+        )
+        return cls(config=config, vision=vision, language=language, interface=interface).eval()
+
+    @staticmethod
+    def build_interface(
+        config: FINDConfig, *, channels: Sequence[int], text_width: int, pooled_width: int | None
+    ) -> Interface:
+        """An untrained interface between foundations of these widths."""
+        sizes, conventions = config.interface, config.conventions
+        decoder = PixelDecoder(
+            channels=channels,
             width=sizes.decoder_width,
             mask_width=sizes.mask_width,
             layers=sizes.decoder_layers,
             heads=sizes.heads,
             feedforward=sizes.feedforward,
         )
-        paired = sizes.residual and vision.pooled_dim is not None and vision.pooled_dim == language.pooled_dim
-        interface = Interface(
+        sampler = None
+        if conventions.corner_aligned_points:
+            sampler = CornerAlignedSampler(width=sizes.width, levels=LEVELS, points=sizes.region_points)
+        return Interface(
             pixel_decoder=decoder,
-            text_width=language.width,
+            text_width=text_width,
             width=sizes.width,
             heads=sizes.heads,
             feedforward=sizes.feedforward,
@@ -86,9 +126,12 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
             queries=sizes.queries,
             semantic_width=sizes.semantic_width,
             region_points=sizes.region_points,
-            pooled_width=vision.pooled_dim if paired else None,
+            pooled_width=pooled_width,
+            sampler=sampler,
+            memories=conventions.memories,
+            image_from_objects=conventions.image_from_objects,
+            class_scale_limit=conventions.class_scale_limit,
         )
-        return cls(config=config, vision=vision, language=language, interface=interface).eval()
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path = DEFAULT, **hub: Any) -> "FIND":
@@ -116,15 +159,17 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
                     f"from the hub ({error})"
                 ) from error
         checkpoint = Checkpoint.read(*files)
-        model = cls.build(checkpoint.config)
+        model = cls.build(checkpoint.config.in_folder(files[0].parent))
         checkpoint.check_foundations(vision=fingerprint(model.vision), language=fingerprint(model.language))
         checkpoint.load_into(model.interface)
+        model.known_classes = checkpoint.classes
         return model
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Called by the hub library's mixin."""
         foundations = {"vision": fingerprint(self.vision), "language": fingerprint(self.language)}
-        Checkpoint(self.config, foundations, self.interface.state_dict(), str(save_directory)).write(save_directory)
+        weights = self.interface.state_dict()
+        Checkpoint(self.config, foundations, weights, str(save_directory), self.known_classes).write(save_directory)
 
     @property
     def device(self) -> torch.device:
@@ -169,8 +214,12 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
     @torch.inference_mode()
     def embed_classes(self, names: Sequence[str]) -> Float[Tensor, "k d"]:
         """Class embeddings, to compare with object proposals."""
-        text = read_texts(self.language, [self.config.class_prompt.format(name) for name in names], self.device)
-        return retrieval.embed_texts(self.interface, text.tokens, text.padding)
+        bank = dict(self.known_classes)
+        new = [name for name in dict.fromkeys(names) if name not in bank]
+        if new:
+            text = read_texts(self.language, [self.config.class_prompt.format(name) for name in new], self.device)
+            bank |= zip(new, retrieval.embed_texts(self.interface, text.tokens, text.padding), strict=True)
+        return torch.stack([bank[name].to(self.device) for name in names])
 
     @torch.inference_mode()
     def embed_queries(self, queries: Sequence[Query], *, batch_size: int = 64) -> QueryEmbeddings:
@@ -211,9 +260,11 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         answers = _Answers(self._frames(images))
         for numbers, memory in self._memories(images, answers.frames, batch_size):
             batch = [queries[number] for number in numbers]
-            prompt = self._sentences(batch).prompt(self.interface, interleaved.SEGMENTATION, self._regions(batch))
+            sentences = self._sentences(batch)
+            prompt = sentences.prompt(self.interface, interleaved.SEGMENTATION, self._regions(batch))
+            task = self.entity_task(sentences.is_region)
             counts = [len(query.entities) for query in batch]
-            answers.add(numbers, counts, *self._ask(interleaved.TASK, memory, prompt))
+            answers.add(numbers, counts, *self._ask(task, memory, prompt))
         return answers.masks
 
     @torch.inference_mode()
@@ -265,7 +316,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
                 negative, _ = _stack([negatives[number] for number in numbers], frames, self.device)
             prompt = interactive.prompt(self.interface, memory, positive, padding, negatives=negative)
             counts = [len(strokes[number]) for number in numbers]
-            answers.add(numbers, counts, *self._ask(interactive.TASK, memory, prompt))
+            answers.add(numbers, counts, *self._ask(self.interactive_task, memory, prompt))
         return answers.masks
 
     # --- masks of everything --------------------------------------------------------------------------------------
@@ -381,14 +432,21 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
             )
             rows = torch.tensor([row_of[k] for k in of_picture], device=self.device)
             tokens = self.interface.sampler(memory, masks[:, None].to(self.device), rows[:, None])
-            at = torch.tensor([place[:2] for place in here], device=self.device).unbind(1)
-            padding[at] = tokens[0].padding
+            row, column = torch.tensor([place[:2] for place in here], device=self.device).unbind(1)
+            length = tokens[0].padding.shape[1]  # a sampler may give fewer than its limit
+            padding[row, column, :length] = tokens[0].padding
             for level, sampled in zip(values, tokens, strict=True):
-                level[at] = sampled.values.to(level.dtype)
+                level[row, column, :length] = sampled.values.to(level.dtype)
         index = torch.arange(columns, device=self.device).repeat_interleave(points).expand(len(queries), -1)
         return tuple(Tokens(level.flatten(1, 2), padding.flatten(1), index) for level in values)
 
-    def _ask(self, task: PromptedTask, memory: ImageMemory, prompt: Prompt) -> tuple[Tensor, Tensor]:
+    def entity_task(self, is_region: Bool[Tensor, "b e"]) -> PromptedTask | SplitTask:
+        """How the entities of sentences are compared with entity proposals."""
+        if self.phrase_task == self.region_task:
+            return self.phrase_task
+        return SplitTask(self.phrase_task, self.region_task, is_region)
+
+    def _ask(self, task: PromptedTask | SplitTask, memory: ImageMemory, prompt: Prompt) -> tuple[Tensor, Tensor]:
         """Mask logits [b, t, h, w] and scores [b, t] of each prompt's best proposal."""
         final = self.interface(memory, [prompt]).final
         scores = task.scores(self.interface, final)

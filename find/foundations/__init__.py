@@ -33,19 +33,42 @@ def load_vision(spec: str = "tiny", *, dtype: torch.dtype = torch.float32) -> Vi
 
     "tiny" is the shipped one; "open_clip:NAME/PRETRAINED" any of open_clip's (PRETRAINED is a tag or a file),
     "open_clip:local-dir:FOLDER" one in a folder; "random:" before either gives seeded untrained weights.
-    `dtype` is what it computes in, by autocast, and what its features come in.
+    "focal:FOLDER" is a focal network. `dtype` is what it computes in, by autocast, and what its features come in.
     """
+    library, name, untrained = _parts(spec)
+    if library == "focal" and name:
+        from find.foundations import focal
+
+        return focal.load_focal(name, spec=spec, untrained=untrained, dtype=dtype)
     return _load_pair(spec, dtype)[0]
 
 
 def load_language(spec: str = "tiny", *, dtype: torch.dtype = torch.float32) -> LanguageEncoder:
-    """The frozen language encoder that a spec names, as for `load_vision`."""
+    """The frozen language encoder that a spec names, as for `load_vision`.
+
+    "llama:FOLDER#N" is a LLaMA (a Hugging Face folder, or a name of the hub), read after its Nth block; `dtype` is that
+    of its weights.
+    """
+    library, name, untrained = _parts(spec)
+    if library == "llama" and name:
+        from find.foundations import llama
+
+        folder, _, block = name.partition("#")
+        if block and not block.isdecimal():
+            raise FindError(f"unknown foundation {spec!r}: after # stands the number of a block, as in llama:FOLDER#21")
+        layers = int(block) if block else None
+        return llama.load_llama(folder, layers=layers, spec=spec, untrained=untrained, dtype=dtype)
     return _load_pair(spec, dtype)[1]
 
 
-def _load_pair(spec: str, dtype: torch.dtype) -> tuple[VisionEncoder, LanguageEncoder]:
+def _parts(spec: str) -> tuple[str, str, bool]:
+    """Library, name, and whether untrained weights are asked for."""
     library, _, name = spec.removeprefix("random:").partition(":")
-    untrained = spec.startswith("random:")
+    return library, name, spec.startswith("random:")
+
+
+def _load_pair(spec: str, dtype: torch.dtype) -> tuple[VisionEncoder, LanguageEncoder]:
+    library, name, untrained = _parts(spec)
     if library == "tiny" and not name:
         from find.foundations import tiny
 
@@ -56,5 +79,6 @@ def _load_pair(spec: str, dtype: torch.dtype) -> tuple[VisionEncoder, LanguageEn
         return open_clip.load_pair(name, spec=spec, untrained=untrained, dtype=dtype)
     raise FindError(
         f"unknown foundation {spec!r}: it must be 'tiny', 'open_clip:NAME/PRETRAINED', "
-        "'open_clip:local-dir:FOLDER', or one of these after 'random:'"
+        "'open_clip:local-dir:FOLDER', 'focal:FOLDER' (vision), 'llama:FOLDER#N' (language), "
+        "or one of these after 'random:'"
     )

@@ -1,12 +1,15 @@
 """The interface: the trainable part of FIND."""
 
+from find.interface.corner_sampler import CornerAlignedSampler
 from find.interface.interface import LEVELS, Interface
 from find.interface.pixel_decoder import PixelDecoder
 from find.interface.prototype import Member, Prompt, Prototype, Start
+from find.interface.sampler import VisualSampler
 from find.interface.types import Embeddings, Group, ImageMemory, Outputs, Slots, Tokens
 
 __all__ = [
     "LEVELS",
+    "CornerAlignedSampler",
     "Embeddings",
     "Group",
     "ImageMemory",
@@ -19,4 +22,5 @@ __all__ = [
     "Slots",
     "Start",
     "Tokens",
+    "VisualSampler",
 ]

@@ -45,3 +45,14 @@ class FoundationResidual(nn.Module):
     def forward(self, embedding: Float[Tensor, "b n d"], pooled: Float[Tensor, "b v"]) -> Float[Tensor, "b n d"]:
         own = F.normalize(self.projection(pooled), dim=-1)[:, None]
         return F.normalize(embedding, dim=-1) + self.gain * own
+
+
+def image_from_objects(image: Float[Tensor, "b 1 c"], objects: Float[Tensor, "b n c"]) -> Float[Tensor, "b 1 c"]:
+    """The objects' sum, weighted by a softmax of their cosines with the image; no gradient through the weights.
+
+    The published FIND reads the image's embeddings off this sum instead of the image query's own output.
+    """
+    with torch.no_grad():
+        cosine = F.normalize(image, dim=-1) @ F.normalize(objects, dim=-1).mT
+        weights = cosine.softmax(dim=-1)
+    return weights @ objects

@@ -1,7 +1,7 @@
 """The interface: the trainable transformer that puts frozen vision and language models into one space."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from find.interface.attention import GroupState, InterfaceLayer, Pixels
-from find.interface.heads import FoundationResidual, Heads
+from find.interface.heads import FoundationResidual, Heads, image_from_objects
 from find.interface.pixel_decoder import PixelDecoder
 from find.interface.positions import sine_positions
 from find.interface.prototype import Member, Prompt, Start
@@ -19,6 +19,15 @@ from find.interface.types import Embeddings, Group, ImageMemory, Outputs, Tokens
 
 LEVELS = 3
 """How many of the pixel decoder's maps the layers attend to in turn, coarse to fine."""
+
+
+class Memories(nn.Module):
+    """Learned tokens that carry an answered mask into the next round of interactive segmentation."""
+
+    def __init__(self, *, count: int, width: int) -> None:
+        super().__init__()
+        self.features = nn.Parameter(torch.randn(count, width))
+        self.positions = nn.Parameter(torch.randn(count, width))
 
 
 class Interface(nn.Module):
@@ -36,6 +45,10 @@ class Interface(nn.Module):
         semantic_width, mask_width: of the two output spaces.
         region_points: samples of a region a level.
         pooled_width: of the foundations' own whole-image and whole-sentence embeddings, if they share a space.
+        sampler: how regions are read, if not by a `VisualSampler` of `region_points`.
+        memories: spatial memories, for rounds of interactive segmentation (the published FIND: 32).
+        image_from_objects: read the image's embeddings off a weighted sum of its objects (the published FIND).
+        class_scale_limit: of the temperature of class logits; None: as large as it was learned (the published FIND).
     """
 
     def __init__(
@@ -51,9 +64,15 @@ class Interface(nn.Module):
         semantic_width: int = 512,
         region_points: int = 128,
         pooled_width: int | None = None,
+        sampler: VisualSampler | None = None,
+        memories: int = 0,
+        image_from_objects: bool = False,
+        class_scale_limit: float | None = 100.0,
     ) -> None:
         super().__init__()
         self.width = width
+        self.image_from_objects = image_from_objects
+        self.class_scale_limit = class_scale_limit
         self.pixel_decoder = pixel_decoder
         mask_width = pixel_decoder.mask_features.out_channels
         same_width = pixel_decoder.width == width
@@ -61,9 +80,10 @@ class Interface(nn.Module):
             nn.Identity() if same_width else nn.Linear(pixel_decoder.width, width) for _ in range(LEVELS)
         )
         self.level_embed = nn.Parameter(torch.randn(LEVELS, width))
-        self.sampler = VisualSampler(width=width, levels=LEVELS, points=region_points)
+        self.sampler = sampler or VisualSampler(width=width, levels=LEVELS, points=region_points)
         self.query_features = nn.Parameter(torch.randn(queries, width))
         self.query_positions = nn.Parameter(torch.randn(queries, width))
+        self.memories = Memories(count=memories, width=width) if memories else None
         self.text_projection = nn.Linear(text_width, width, bias=False)
         nn.init.trunc_normal_(self.text_projection.weight, std=text_width**-0.5)
         self.layers = nn.ModuleList(
@@ -83,22 +103,29 @@ class Interface(nn.Module):
     ) -> ImageMemory:
         """The image memory of the vision encoder's maps (fine to coarse)."""
         pixels = self.pixel_decoder(maps)
-        shapes = tuple(tuple(level.shape[-2:]) for level in pixels.levels[:LEVELS])
+        return self.remember_levels(pixels.levels[:LEVELS], pixels.mask_features, pooled)
+
+    def remember_levels(
+        self,
+        maps: Sequence[Float[Tensor, "b _ h w"]],
+        mask_features: Float[Tensor, "b m h w"],
+        pooled: Float[Tensor, "b v"] | None = None,
+    ) -> ImageMemory:
+        """The image memory of the pixel decoder's levels (coarse to fine) and mask features."""
+        shapes = tuple(tuple(level.shape[-2:]) for level in maps)
         levels = tuple(
             projection(level.flatten(2).transpose(1, 2)) + embed
-            for level, projection, embed in zip(
-                pixels.levels[:LEVELS], self.level_projections, self.level_embed, strict=True
-            )
+            for level, projection, embed in zip(maps, self.level_projections, self.level_embed, strict=True)
         )
         positions = tuple(
             sine_positions(h, w, self.width, device=levels[0].device).to(levels[0].dtype) for h, w in shapes
         )
         # Masks are linear in the mask features, so resizing these once equals resizing every proposal's mask.
         attention_features = tuple(
-            F.interpolate(pixels.mask_features.detach(), size=shape, mode="bilinear", align_corners=False).flatten(2)
+            F.interpolate(mask_features.detach(), size=shape, mode="bilinear", align_corners=False).flatten(2)
             for shape in shapes
         )
-        return ImageMemory(levels, positions, shapes, pixels.mask_features, attention_features, pooled)
+        return ImageMemory(levels, positions, shapes, mask_features, attention_features, pooled)
 
     def words(
         self, tokens: Float[Tensor, "b l t"], padding: Bool[Tensor, "b l"], index: Int[Tensor, "b l"] | None = None
@@ -140,9 +167,9 @@ class Interface(nn.Module):
             level = number % LEVELS
             if deep:
                 predictions.append(self._predict(states, predicting))
-            pixels = (
-                self._pixels(states, readers, memory, level, predictions[-1] if deep else None) if readers else None
-            )
+            pixels = None
+            if readers:
+                pixels = self._pixels(states, readers, memory, level, predictions[-1] if deep else None, prompt.masks)
             sampled = {group: _token_state(levels[level]) for group, levels in prompt.samples.items()}
             last = number == len(self.layers) - 1
             states = layer(states | sampled, members, pixels, frozenset(predicting) if last else updated)
@@ -157,13 +184,17 @@ class Interface(nn.Module):
             return embedding
         return self.residual(embedding, pooled)
 
-    def similarity(self, a: Float[Tensor, "b n d"], b: Float[Tensor, "b k d"]) -> Float[Tensor, "b n k"]:
-        """Cosines times the learned temperature, at most 100; in float32 also under autocast.
+    def similarity(
+        self, a: Float[Tensor, "b n d"], b: Float[Tensor, "b k d"], *, limit: float | None = 100.0
+    ) -> Float[Tensor, "b n k"]:
+        """Cosines times the learned temperature, at most `limit`; in float32 also under autocast.
 
         At a temperature of 100 the rounding of bfloat16 would move a logit by a quarter.
         """
         with torch.autocast(a.device.type, enabled=False):
-            scale = self.logit_scale.exp().clamp(max=100)
+            scale = self.logit_scale.exp()
+            if limit is not None:
+                scale = scale.clamp(max=limit)
             return scale * F.normalize(a.float(), dim=-1) @ F.normalize(b.float(), dim=-1).mT
 
     def _start(self, member: Member, prompt: Prompt, memory: ImageMemory | None) -> GroupState:
@@ -172,6 +203,11 @@ class Interface(nn.Module):
         batch = memory.batch if memory is not None else next(iter(prompt.tokens.values())).values.shape[0]
         if member.start is Start.OBJECT_QUERIES:
             return self._learned(slice(0, -1), batch, len(self.query_features) - 1)
+        if member.start is Start.MEMORIES:
+            if self.memories is None:
+                raise ValueError(f"{member.group.value}: this interface was built without memories")
+            features, positions = self.memories.features, self.memories.positions
+            return GroupState(features.expand(batch, -1, -1), positions.expand(batch, -1, -1))
         slots = prompt.slots.get(member.group)
         if slots is None:
             return self._learned(slice(-1, None), batch, 1)
@@ -186,6 +222,10 @@ class Interface(nn.Module):
     def _predict(self, states: dict[Group, GroupState], groups: Sequence[Group]) -> Embeddings:
         sizes = [states[group].values.shape[1] for group in groups]
         x = self.heads.norm(torch.cat([states[group].values for group in groups], dim=1))
+        if self.image_from_objects and Group.IMAGE in groups:
+            pieces = dict(zip(groups, x.split(sizes, dim=1), strict=True))
+            pieces[Group.IMAGE] = image_from_objects(pieces[Group.IMAGE], pieces[Group.OBJECT])
+            x = torch.cat(list(pieces.values()), dim=1)
         semantic = self.heads.semantic(x).split(sizes, dim=1)
         pixel = self.heads.pixel(x).split(sizes, dim=1)
         return Embeddings(dict(zip(groups, semantic, strict=True)), dict(zip(groups, pixel, strict=True)))
@@ -197,13 +237,12 @@ class Interface(nn.Module):
         memory: ImageMemory,
         level: int,
         prediction: Embeddings | None,
+        given: Mapping[Group, Float[Tensor, "b _ h w"]],
     ) -> Pixels:
         """The level to read; a masked row sees the pixels inside its own predicted mask, all of them if it has none."""
-        return Pixels(
-            memory.levels[level],
-            memory.positions[level],
-            self._visible(states, readers, memory.attention_features[level], prediction),
-        )
+        features, shape = memory.attention_features[level], memory.shapes[level]
+        visible = self._visible(states, readers, features, shape, prediction, given)
+        return Pixels(memory.levels[level], memory.positions[level], visible)
 
     @torch.no_grad()
     def _visible(
@@ -211,7 +250,9 @@ class Interface(nn.Module):
         states: dict[Group, GroupState],
         readers: Sequence[Member],
         features: Float[Tensor, "b m p"],
+        shape: tuple[int, int],
         prediction: Embeddings | None,
+        given: Mapping[Group, Float[Tensor, "b _ h w"]],
     ) -> Bool[Tensor, "b n p"]:
         rows = []
         for member in readers:
@@ -219,11 +260,14 @@ class Interface(nn.Module):
                 values = states[member.group].values
                 rows.append(torch.ones((*values.shape[:2], features.shape[2]), dtype=torch.bool, device=values.device))
                 continue
-            if prediction is not None:
-                pixel = prediction.pixel[member.group]
+            if member.group in given:
+                logits = F.interpolate(given[member.group], size=shape, mode="bilinear", align_corners=False)
+                logits = logits.flatten(2).expand(-1, states[member.group].values.shape[1], -1)
+            elif prediction is not None:
+                logits = prediction.pixel[member.group] @ features
             else:
-                pixel = self.heads.pixel(self.heads.norm(states[member.group].values))
-            inside = pixel @ features >= 0
+                logits = self.heads.pixel(self.heads.norm(states[member.group].values)) @ features
+            inside = logits >= 0
             rows.append(inside | ~inside.any(dim=-1, keepdim=True))
         return torch.cat(rows, dim=1)
 

@@ -12,10 +12,12 @@ from find.interface.positions import sine_positions
 
 @dataclass(frozen=True)
 class DecodedPixels:
-    """`levels` coarse to fine (strides 32, 16, 8 for a four-map encoder); `mask_features` at the finest stride."""
+    """`levels` coarse to fine (strides 32, 16, 8 for a four-map encoder); `mask_features` at the finest stride;
+    `encoded` is the coarsest map after its transformer encoder, from which the pyramid starts."""
 
     levels: tuple[Float[Tensor, "b c h w"], ...]
     mask_features: Float[Tensor, "b m h w"]
+    encoded: Float[Tensor, "b c h w"]
 
 
 def _normed_conv(inputs: int, outputs: int, kernel: int, groups: int) -> nn.Sequential:
@@ -89,4 +91,4 @@ class PixelDecoder(nn.Module):
             side = lateral(finer_map)
             above = F.interpolate(pyramid[-1], size=side.shape[-2:], mode="nearest")
             pyramid.append(F.relu(output(side + above)))
-        return DecodedPixels(levels=tuple(pyramid[:-1]), mask_features=self.mask_features(pyramid[-1]))
+        return DecodedPixels(levels=tuple(pyramid[:-1]), mask_features=self.mask_features(pyramid[-1]), encoded=x)

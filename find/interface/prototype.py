@@ -4,6 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from jaxtyping import Float
+from torch import Tensor
+
 from find.interface.types import Group, Slots, Tokens
 
 
@@ -12,6 +15,7 @@ class Start(Enum):
 
     OBJECT_QUERIES = "a copy of the learned object queries"
     IMAGE_QUERY = "the learned image query, repeated"
+    MEMORIES = "a copy of the learned spatial memories"
     TOKENS = "the prompt's tokens, updated from layer to layer"
     SAMPLES = "the prompt's samples of the current level, fresh in every layer: read, never updated"
 
@@ -23,7 +27,8 @@ class Member:
     Args:
         content: what it reads in content attention (PIXELS: the image memory); None: nothing.
         by_index: it reads only tokens of its own index (its text, its region, its entity).
-        masked: it reads only pixels inside its own predicted mask (masked attention of Mask2Former).
+        masked: it reads only pixels inside its own predicted mask (masked attention of Mask2Former), or inside the
+            mask that the prompt gives for its group.
         condition: the groups it sees in condition attention.
         predicts: its embeddings are an output.
     """
@@ -56,6 +61,7 @@ class Prompt:
     tokens: Mapping[Group, Tokens] = field(default_factory=dict)  # of groups that start as TOKENS
     samples: Mapping[Group, tuple[Tokens, ...]] = field(default_factory=dict)  # of SAMPLES, one entry a level
     slots: Mapping[Group, Slots] = field(default_factory=dict)  # of IMAGE_QUERY groups with more than one member
+    masks: Mapping[Group, Float[Tensor, "b _ h w"]] = field(default_factory=dict)  # logits, for all or each
 
     @staticmethod
     def join(prompts: "Iterable[Prompt]") -> "Prompt":
@@ -64,6 +70,7 @@ class Prompt:
         tokens: dict[Group, Tokens] = {}
         samples: dict[Group, tuple[Tokens, ...]] = {}
         slots: dict[Group, Slots] = {}
+        masks: dict[Group, Tensor] = {}
         for prompt in prompts:
             present = {member.group for member in members}
             for member in prompt.prototype.members:
@@ -73,4 +80,5 @@ class Prompt:
             tokens |= prompt.tokens
             samples |= prompt.samples
             slots |= prompt.slots
-        return Prompt(Prototype(tuple(members)), tokens, samples, slots)
+            masks |= prompt.masks
+        return Prompt(Prototype(tuple(members)), tokens, samples, slots, masks)

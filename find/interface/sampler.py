@@ -46,6 +46,18 @@ def sample_bilinear(
     height, width = shape
     x = (points[..., 0] * width - 0.5).clamp(0, width - 1)
     y = (points[..., 1] * height - 0.5).clamp(0, height - 1)
+    return interpolate(features, shape, rows, x, y)
+
+
+def interpolate(
+    features: Float[Tensor, "b p c"],
+    shape: tuple[int, int],
+    rows: Int[Tensor, " n"],
+    x: Float[Tensor, "n l"],
+    y: Float[Tensor, "n l"],
+) -> Float[Tensor, "n l c"]:
+    """Row-major maps at places between pixel centres, (0, 0) the first and (width - 1, height - 1) the last of them."""
+    height, width = shape
     left, top = x.floor().long(), y.floor().long()
     right, bottom = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
     fx, fy = (x - left).unsqueeze(-1).to(features.dtype), (y - top).unsqueeze(-1).to(features.dtype)

@@ -36,6 +36,8 @@ class Group(Enum):
     SPATIAL_TOKENS = "spatial tokens"
     REGION_TOKENS = "region tokens"
     INTERLEAVED_TOKENS = "interleaved tokens"
+    # memories: learned, look into the mask that was answered before
+    MEMORY = "spatial memories"
 
 
 @dataclass(frozen=True)

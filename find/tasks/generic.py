@@ -31,13 +31,29 @@ def class_logits(
 ) -> Float[Tensor, "b n k+1"]:
     """Similarity of each object with each class embedding; the last column is the background."""
     bank = torch.cat([classes, interface.background[None].to(classes.dtype)])
-    return interface.similarity(objects, bank[None].expand(len(objects), -1, -1))
+    return interface.similarity(
+        objects, bank[None].expand(len(objects), -1, -1), limit=interface.class_scale_limit
+    )
 
 
 def class_cost(logits: Float[Tensor, "b n k+1"], labels: Int[Tensor, "b s"]) -> Float[Tensor, "b n s"]:
     """Minus the probability of each target's class (labels of padding may be anything)."""
     wanted = labels.clamp(min=0)[:, None].expand(-1, logits.shape[1], -1)
     return -logits.softmax(dim=-1).gather(2, wanted)
+
+
+def class_cross_entropy(
+    logits: Float[Tensor, "b n k+1"], labels: Int[Tensor, "b s"], assigned: Int[Tensor, "b s"]
+) -> Float[Tensor, ""]:
+    """Over all proposals: assigned ones have their target's class, the others are background, which weighs less."""
+    valid = labels >= 0
+    background = logits.shape[-1] - 1
+    wanted = torch.full(logits.shape[:2], background, device=logits.device)
+    rows = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
+    wanted[rows[valid], assigned[valid]] = labels[valid]
+    weight = logits.new_ones(background + 1)
+    weight[background] = BACKGROUND_WEIGHT
+    return F.cross_entropy(logits.transpose(1, 2), wanted, weight=weight)
 
 
 def losses(
@@ -49,16 +65,10 @@ def losses(
 ) -> SegmentationLosses:
     """Class loss over all proposals, mask losses over matched pairs; label -1 is padding."""
     valid = labels >= 0
-    background = logits.shape[-1] - 1
-    wanted = torch.full(logits.shape[:2], background, device=logits.device)
-    rows = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
-    wanted[rows[valid], assigned[valid]] = labels[valid]
-    weight = logits.new_ones(background + 1)
-    weight[background] = BACKGROUND_WEIGHT
     chosen = gather_rows(masks, assigned)
     count = valid.sum().clamp(min=1)
     return SegmentationLosses(
-        ce=F.cross_entropy(logits.transpose(1, 2), wanted, weight=weight),
+        ce=class_cross_entropy(logits, labels, assigned),
         bce=(binary_cross_entropy(chosen, targets) * valid).sum() / count,
         dice=(dice(chosen, targets) * valid).sum() / count,
     )

@@ -18,6 +18,13 @@ class Space(Enum):
     PIXEL = "pixel"
 
 
+class Metric(Enum):
+    """How they are compared: cosines times the learned temperature, or bare dot products (the published FIND)."""
+
+    COSINE = "cosine"
+    DOT = "dot"
+
+
 @dataclass(frozen=True)
 class PromptedTask:
     """Proposals compared with queries in one space.
@@ -26,17 +33,48 @@ class PromptedTask:
         name: in logs.
         proposals, queries: the two groups.
         space: in which they are compared.
+        metric: how.
     """
 
     name: str
     proposals: Group
     queries: Group
     space: Space
+    metric: Metric = Metric.COSINE
 
     def scores(self, interface: Interface, embeddings: Embeddings) -> Float[Tensor, "b n t"]:
         """Logits over the proposals of each query."""
         space = embeddings.semantic if self.space is Space.SEMANTIC else embeddings.pixel
+        if self.metric is Metric.DOT:
+            return space[self.proposals] @ space[self.queries].mT
         return interface.similarity(space[self.proposals], space[self.queries])
+
+
+@dataclass(frozen=True)
+class SplitTask:
+    """Two ways of comparing the same groups, one for each kind of query.
+
+    Args:
+        words, regions: the two ways.
+        is_region: which queries are regions.
+    """
+
+    words: PromptedTask
+    regions: PromptedTask
+    is_region: Bool[Tensor, "b t"]
+
+    @property
+    def name(self) -> str:
+        return self.words.name
+
+    @property
+    def proposals(self) -> Group:
+        return self.words.proposals
+
+    def scores(self, interface: Interface, embeddings: Embeddings) -> Float[Tensor, "b n t"]:
+        """Logits over the proposals of each query."""
+        words, regions = (task.scores(interface, embeddings) for task in (self.words, self.regions))
+        return torch.where(self.is_region[:, None], regions, words)
 
 
 @dataclass(frozen=True)

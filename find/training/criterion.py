@@ -17,7 +17,7 @@ from find.tasks import generic, grounding, interactive, interleaved, retrieval
 from find.tasks.losses import assignment_cross_entropy, contrastive
 from find.tasks.matching import DivergenceError, hungarian, matching_cost
 from find.tasks.points import EveryPlace, MaskPoints, MaskSampling
-from find.tasks.prompted import PromptedTask, SegmentationLosses, prompted_losses
+from find.tasks.prompted import PromptedTask, SegmentationLosses, SplitTask, prompted_losses
 from find.training.distributed import gather_entities, gather_rows, raised_by_all
 
 NEGATIVE_SHARE = 0.3
@@ -62,7 +62,7 @@ class LossWeights:
 class PromptedTargets:
     """What one prompted task is asked and should answer, as the union of segments for each prompt."""
 
-    task: PromptedTask
+    task: PromptedTask | SplitTask
     masks: Float[Tensor, "b t p"]
     valid: Bool[Tensor, "b t"]
 
@@ -108,7 +108,7 @@ class Criterion:
         layers = [layer.float() for layer in (outputs.layers if self.deep_supervision else [outputs.final])]
         with torch.autocast(model.device.type, enabled=False):  # similarities and losses are worth float32
             points = self.sampling(memory.mask_features.float(), batch.segments, batch.labels.shape[1])
-            targets = self._targets(batch, points)
+            targets = self._targets(model, batch, points, sentences)
             with raised_by_all(DivergenceError, model.device):  # before rows are gathered
                 losses, assigned = self._segmentation(model, layers, batch, points, targets, classes.float())
             return losses | self._retrieval(
@@ -127,13 +127,13 @@ class Criterion:
             sentences.prompt(interface, interleaved.SEGMENTATION + interleaved.RETRIEVAL, regions),
         ]
 
-    def _targets(self, batch: Batch, points: MaskPoints) -> list[PromptedTargets]:
+    def _targets(self, model: FIND, batch: Batch, points: MaskPoints, sentences: Sentences) -> list[PromptedTargets]:
         drawn = F.one_hot(batch.stroke_targets.clamp(min=0), batch.labels.shape[1]).bool()
         drawn &= (batch.stroke_targets >= 0)[..., None]
         meant = (
             (grounding.TASK, batch.phrase_targets),
-            (interactive.TASK, drawn),
-            (interleaved.TASK, batch.entity_targets),
+            (model.interactive_task, drawn),
+            (model.entity_task(sentences.is_region), batch.entity_targets),
         )
         return [
             PromptedTargets(task, (segments.to(points.segments.dtype) @ points.segments).clamp(max=1), segments.any(-1))

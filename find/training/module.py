@@ -33,7 +33,7 @@ class FINDModule(L.LightningModule):
         loss_weights: of the tasks.
         mask_sampling: where masks are compared; default: at every place of the mask features.
         deep_supervision: the segmentation losses also before every layer.
-        weights: start from these trained weights instead of new ones.
+        weights: start from these trained weights instead of new ones; "{folder}" in `config` is their folder.
     """
 
     def __init__(
@@ -50,6 +50,8 @@ class FINDModule(L.LightningModule):
         weights: str | None = None,
     ) -> None:
         super().__init__()
+        if weights is not None:
+            config = config.in_folder(weights)
         self.find = FIND.build(config)
         if weights is not None:
             trained = FIND.from_pretrained(weights)

@@ -1,0 +1,1 @@
+"""The published FIND checkpoints: their names, conventions, losses and recipes."""

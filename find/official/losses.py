@@ -1,0 +1,335 @@
+"""The losses that the published FIND was trained with (reference section 11): all tasks, every layer's prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from find.interface import Embeddings, Group, Interface, Tokens
+from find.tasks import generic, grounding
+from find.tasks.losses import (
+    assignment_cross_entropy,
+    binary_cross_entropy,
+    contrastive,
+    dice,
+)
+from find.tasks.matching import hungarian, matching_cost
+from find.tasks.prompted import PromptedTask, SegmentationLosses, SplitTask
+
+FREE_TEXT, CLASS_NAMES = 2.0, 0.5
+"""Factors of the grounding choice loss for images whose texts are sentences' phrases, and class names."""
+TASKS = ("mask", "spatial", "grounding", "interleave")
+CHOICE = {"mask": 2.0, "spatial": 0.4, "grounding": 0.4, "interleave": 0.4}
+MASKS = {"mask": 5.0, "spatial": 1.0, "grounding": 1.0, "interleave": 1.0}
+SENTENCES, CAPTIONS = 8.0, 8.0
+
+
+@dataclass(frozen=True)
+class MaskTargets:
+    """Masks to be found, on the canvas, with padding."""
+
+    masks: Bool[Tensor, "b t H W"]
+    valid: Bool[Tensor, "b t"]
+
+    @classmethod
+    def stack(cls, masks: Sequence[Bool[Tensor, "_ H W"]]) -> MaskTargets:
+        most = max(len(stack) for stack in masks)
+        counts = torch.tensor([len(stack) for stack in masks], device=masks[0].device)
+        padded = [F.pad(stack.bool(), (0, 0, 0, 0, 0, most - len(stack))) for stack in masks]
+        return cls(torch.stack(padded), torch.arange(most, device=counts.device) < counts[:, None])
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What one batch should give.
+
+    Args:
+        segments, labels: of generic segmentation; label -1 is padding.
+        strokes, phrases, entities: what the prompts of the three prompted tasks mean.
+        text_number: equal numbers for equal texts of an image.
+        is_free_text: of each image, whether its texts are phrases rather than class names.
+        is_region: which entities are regions.
+        class_number: the class of each class prompt.
+        caption_words: the captions' tokens as they enter the stack.
+    """
+
+    segments: MaskTargets
+    labels: Int[Tensor, "b s"]
+    strokes: MaskTargets
+    phrases: MaskTargets
+    text_number: Int[Tensor, "b t"]
+    is_free_text: Bool[Tensor, " b"]
+    entities: MaskTargets
+    is_region: Bool[Tensor, "b e"]
+    class_number: Int[Tensor, " k"]
+    caption_words: Tokens
+
+
+class MaskPlaces(Protocol):
+    """Chooses points, as (x, y) in [0, 1] of the canvas."""
+
+    def matching(self, batch: int, device: torch.device) -> Float[Tensor, "b p 2"]:
+        """Of each image, for the matching of all its masks."""
+        ...
+
+    def losses(self, logits: Float[Tensor, "n h w"]) -> Float[Tensor, "n p 2"]:
+        """Of each matched mask."""
+        ...
+
+
+class UncertainPlaces:
+    """Uniform points for matching; for losses mostly where a mask is least sure (PointRend, Mask2Former).
+
+    Of three times `points` uniform ones the three quarters of `points` with the smallest logits, and fresh ones.
+    """
+
+    def __init__(self, points: int = 12544, generator: torch.Generator | None = None) -> None:
+        self.points = points
+        self.generator = generator
+
+    def matching(self, batch: int, device: torch.device) -> Float[Tensor, "b p 2"]:
+        return torch.rand(batch, self.points, 2, generator=self.generator, device=device)
+
+    def losses(self, logits: Float[Tensor, "n h w"]) -> Float[Tensor, "n p 2"]:
+        count, device = len(logits), logits.device
+        candidates = torch.rand(count, 3 * self.points, 2, generator=self.generator, device=device)
+        sure = sample_maps(logits.detach()[:, None], candidates)[:, 0].abs()
+        kept = sure.topk(self.points * 3 // 4, dim=1, largest=False).indices
+        uncertain = candidates.gather(1, kept[..., None].expand(-1, -1, 2))
+        fresh = torch.rand(count, self.points - kept.shape[1], 2, generator=self.generator, device=device)
+        return torch.cat([uncertain, fresh], dim=1)
+
+
+def sample_maps(maps: Float[Tensor, "n c h w"], xy: Float[Tensor, "n p 2"]) -> Float[Tensor, "n c p"]:
+    """Bilinear samples, zero outside."""
+    return F.grid_sample(maps, (2 * xy - 1)[:, None].to(maps.dtype), align_corners=False)[:, :, 0]
+
+
+@dataclass(frozen=True)
+class LayerLosses:
+    """Of one layer's prediction, unweighted."""
+
+    mask: SegmentationLosses
+    spatial: SegmentationLosses
+    grounding: SegmentationLosses
+    interleave: SegmentationLosses
+    sentences: Float[Tensor, ""]
+    captions: Float[Tensor, ""]
+
+    @property
+    def total(self) -> Float[Tensor, ""]:
+        parts = [SENTENCES * self.sentences, CAPTIONS * self.captions]
+        for task in TASKS:
+            loss: SegmentationLosses = getattr(self, task)
+            parts.append(CHOICE[task] * loss.ce + MASKS[task] * (loss.bce + loss.dice))
+        return torch.stack(parts).sum()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One task at one layer: what proposals are compared by, and their mask embeddings."""
+
+    targets: MaskTargets
+    class_cost: Float[Tensor, "b n t"]
+    scores: Float[Tensor, "b n _"]
+    pixel: Float[Tensor, "b n m"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Losses of each layer in the order of the forward, the final one last, and what was matched in them."""
+
+    layers: list[LayerLosses]
+    assigned: list[dict[str, Int[Tensor, "b _"]]]
+    bank: Float[Tensor, "k+1 d"]  # the class bank after the step
+
+    @property
+    def total(self) -> Float[Tensor, ""]:
+        return torch.stack([layer.total for layer in self.layers]).sum()
+
+
+class OfficialCriterion:
+    """Every task's loss at every prediction; one Hungarian step for them all.
+
+    Args:
+        places: at which masks are compared.
+        interactive: how strokes are compared with proposals.
+        words, regions: how entities are.
+    """
+
+    def __init__(
+        self, *, places: MaskPlaces, interactive: PromptedTask, words: PromptedTask, regions: PromptedTask
+    ) -> None:
+        self.places = places
+        self.interactive = interactive
+        self.words, self.regions = words, regions
+
+    def __call__(
+        self,
+        interface: Interface,
+        layers: Sequence[Embeddings],
+        class_layers: Sequence[Float[Tensor, "k d"]],
+        mask_features: Float[Tensor, "b m h w"],
+        bank: Float[Tensor, "k+1 d"],
+        targets: Targets,
+    ) -> Result:
+        """Losses of a deep forward.
+
+        Args:
+            layers: predictions, the final one last.
+            class_layers: in the same order, the embeddings of the classes whose prompts are in this batch.
+            bank: embeddings of all classes and the background; rows of this batch's classes are replaced by theirs.
+        """
+        banks = [bank.detach().index_put((targets.class_number,), rows) for rows in class_layers]
+        scored = [self._score(interface, layer, classes, targets) for layer, classes in zip(layers, banks, strict=True)]
+        assigned = self._match(scored, mask_features)
+        losses = [
+            self._losses(interface, layer, tasks, matches, mask_features, targets)
+            for layer, tasks, matches in zip(layers, scored, assigned, strict=True)
+        ]
+        return Result(losses, assigned, banks[-1].detach())
+
+    def _score(
+        self, interface: Interface, layer: Embeddings, bank: Float[Tensor, "k+1 d"], targets: Targets
+    ) -> dict[str, Scored]:
+        objects = layer.semantic[Group.OBJECT]
+        logits = interface.similarity(objects, bank.expand(len(objects), -1, -1), limit=interface.class_scale_limit)
+        entity_task = SplitTask(self.words, self.regions, targets.is_region)
+        prompted = {
+            "spatial": (self.interactive, targets.strokes),
+            "grounding": (grounding.TASK, targets.phrases),
+            "interleave": (entity_task, targets.entities),
+        }
+        scored = {
+            "mask": Scored(
+                targets.segments,
+                generic.class_cost(logits.detach(), targets.labels),
+                logits,
+                layer.pixel[Group.OBJECT],
+            )
+        }
+        for name, (task, wanted) in prompted.items():
+            scores = task.scores(interface, layer)
+            cost = -scores.detach().softmax(dim=1)
+            scored[name] = Scored(wanted, cost, scores, layer.pixel[task.proposals])
+        return scored
+
+    @torch.no_grad()
+    def _match(
+        self, layers: Sequence[dict[str, Scored]], mask_features: Float[Tensor, "b m h w"]
+    ) -> list[dict[str, Int[Tensor, "b _"]]]:
+        xy = self.places.matching(len(mask_features), mask_features.device)
+        features = sample_maps(mask_features, xy)
+        at_points = {name: sample_maps(task.targets.masks.float(), xy) for name, task in layers[0].items()}
+        costs = [
+            matching_cost(task.class_cost, task.pixel @ features, at_points[name])
+            for layer in layers
+            for name, task in layer.items()
+        ]
+        valid = [task.targets.valid for layer in layers for task in layer.values()]
+        matches = iter(hungarian(costs, valid))
+        return [{name: next(matches) for name in layer} for layer in layers]
+
+    def _losses(
+        self,
+        interface: Interface,
+        layer: Embeddings,
+        tasks: dict[str, Scored],
+        assigned: dict[str, Int[Tensor, "b _"]],
+        mask_features: Float[Tensor, "b m h w"],
+        targets: Targets,
+    ) -> LayerLosses:
+        segmentation = {}
+        for name, task in tasks.items():
+            wanted, matched = task.targets, assigned[name]
+            counted = wanted.valid
+            if name in ("spatial", "interleave"):
+                counted = counted & wanted.masks.flatten(2).any(-1)  # what lies outside a crop teaches nothing
+            if name == "mask":
+                ce = generic.class_cross_entropy(task.scores, targets.labels, matched)
+            elif name == "grounding":
+                ce = shared_choice(task.scores, matched, wanted.valid, targets.text_number, targets.is_free_text)
+            else:
+                ce = assignment_cross_entropy(task.scores, matched, counted)
+            bce, overlap = self._masks(task, matched, counted, mask_features)
+            if name == "grounding" and not bool(wanted.valid.any(dim=1).all()):
+                ce, bce, overlap = 0 * ce, 0 * bce, 0 * overlap
+            segmentation[name] = SegmentationLosses(ce, bce, overlap)
+        image = layer.semantic[Group.IMAGE]
+        return LayerLosses(
+            **segmentation,
+            sentences=contrastive(_all_pairs(interface, image, layer.semantic[Group.INTERLEAVED])),
+            captions=contrastive(_all_pairs(interface, image, layer.semantic[Group.CAPTION]))
+            + 0.5 * fine_retrieval(interface, layer.semantic[Group.OBJECT], targets.caption_words),
+        )
+
+    def _masks(
+        self,
+        task: Scored,
+        assigned: Int[Tensor, "b t"],
+        counted: Bool[Tensor, "b t"],
+        mask_features: Float[Tensor, "b m h w"],
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Means over the counted pairs of both mask losses, each pair at points of its own."""
+        rows, columns = counted.nonzero(as_tuple=True)
+        if len(rows) == 0:
+            return task.pixel.sum() * 0, task.pixel.sum() * 0
+        pixel = task.pixel[rows, assigned[rows, columns]]
+        logits = torch.cat(
+            [
+                torch.einsum("nm,mhw->nhw", pixel[rows == image], features)
+                for image, features in enumerate(mask_features)
+            ]
+        )
+        xy = self.places.losses(logits)
+        drawn = sample_maps(logits[:, None], xy)[:, 0]
+        wanted = sample_maps(task.targets.masks[rows, columns, None].float(), xy)[:, 0]
+        return binary_cross_entropy(drawn, wanted).mean(), dice(drawn, wanted).mean()
+
+
+def shared_choice(
+    scores: Float[Tensor, "b n t"],
+    assigned: Int[Tensor, "b t"],
+    valid: Bool[Tensor, "b t"],
+    text_number: Int[Tensor, "b t"],
+    is_free_text: Bool[Tensor, " b"],
+) -> Float[Tensor, ""]:
+    """Cross entropy of each text's proposal, where equal texts share the proposals of all of them.
+
+    Mean over the texts of an image, weighted by their kind, then over images.
+    """
+    own = F.one_hot(assigned, scores.shape[1]).to(scores.dtype)
+    same = (text_number[:, :, None] == text_number[:, None]) & valid[:, None] & valid[..., None]
+    wanted = same.to(scores.dtype) @ own / same.sum(-1, keepdim=True).clamp(min=1)
+    losses = -(wanted * scores.log_softmax(dim=1).mT).sum(-1)
+    of_image = (losses * valid).sum(1) / valid.sum(1).clamp(min=1)
+    return (torch.where(is_free_text, FREE_TEXT, CLASS_NAMES) * of_image).mean()
+
+
+def fine_retrieval(interface: Interface, objects: Float[Tensor, "b n d"], words: Tokens) -> Float[Tensor, ""]:
+    """Captions' words against images' objects, both ways: 0.7 of images choosing words, 0.3 of words choosing images.
+
+    A word weighs as much as its place in the caption, counted from 1; images normalise these weights, words do not.
+    """
+    scale = interface.logit_scale.exp().clamp(max=100)
+    real = ~words.padding
+    owner, place = real.nonzero(as_tuple=True)
+    word = F.normalize(words.values[real], dim=-1)
+    weight = word.new_zeros(len(objects), len(word))
+    rank = real.long().cumsum(dim=1)[owner, place].to(word.dtype)
+    weight[owner, torch.arange(len(word), device=word.device)] = rank
+    weight = weight / weight.sum(dim=1, keepdim=True)
+    similarity = scale * F.normalize(objects, dim=-1).mean(dim=1) @ word.mT
+    images = -(weight * similarity.log_softmax(dim=1)).sum(dim=1).mean()
+    texts = -(weight * similarity.log_softmax(dim=0)).sum(dim=0).mean()
+    return 0.7 * images + 0.3 * texts
+
+
+def _all_pairs(interface: Interface, image: Float[Tensor, "b 1 d"], text: Float[Tensor, "b 1 d"]) -> Tensor:
+    return interface.similarity(image.transpose(0, 1), text.transpose(0, 1))[0]
