@@ -96,9 +96,6 @@ class FINDModule(L.LightningModule):
         if self.minutes is not None and self.share_done >= 1:
             self.trainer.should_stop = True
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        return batch.to(device, non_blocking=device.type == "cuda")
-
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The interface only."""
         state = super().state_dict(*args, **kwargs)
