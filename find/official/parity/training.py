@@ -73,7 +73,8 @@ class Step:
         self.interface: Interface = self.model.interface
         fixture.notes.append(
             f"{fixture.name}: which images' grounding texts are phrases, which class names (factors 2 and 0.5), is not "
-            f"recorded; {FREE_TEXT_IMAGES} was chosen because it gives the recorded losses (all free text misses them by half)."
+            f"recorded; {FREE_TEXT_IMAGES} was chosen because it gives the recorded losses "
+            "(all free text misses them by half)."
         )
         self.batch = len([name for name in fixture.names("batch.") if name.endswith(".image")])
 
