@@ -137,10 +137,15 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path = DEFAULT, **hub: Any) -> "FIND":
         """A shipped model ("find-tiny"), a folder written by `save_pretrained`, or a model of the hub."""
         # Not by the hub library's own method: that would fetch and read config.json first, without our checks.
-        shipped = SHIPPED / str(pretrained_model_name_or_path)
-        return cls._from_pretrained(
-            model_id=str(shipped if shipped.is_dir() else pretrained_model_name_or_path), **hub
-        )
+        name = str(pretrained_model_name_or_path)
+        shipped = SHIPPED / name
+        if not shipped.is_dir() and not Path(name).is_dir() and "/" not in name:
+            names = sorted(path.name for path in SHIPPED.glob("*") if path.is_dir())
+            raise FindError(
+                f"no model {name!r}: it is neither shipped ({', '.join(names)}) nor a folder here; a model of the hub "
+                "has a name with a slash, user/model"
+            )
+        return cls._from_pretrained(model_id=str(shipped) if shipped.is_dir() else name, **hub)
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **hub: Any) -> "FIND":

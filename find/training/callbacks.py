@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import lightning as L
+import rich
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -38,6 +39,11 @@ class SaveInterface(L.Callback):
     @rank_zero_only
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         pl_module.find.save_pretrained(Path(trainer.default_root_dir) / self.folder)
+
+    @rank_zero_only
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        folder = Path(trainer.default_root_dir) / self.folder
+        rich.print(f"[bold]the model is in {folder}[/]: findvl test -c CONFIG --weights {folder}")
 
 
 class LossCurves(L.Callback):

@@ -37,7 +37,7 @@ class FINDTrainer(L.Trainer):
         weights: str | None = None,
         out: Path | None = None,
         split: str | None = None,
-        tasks: list[str] | None = None,
+        tasks: str | None = None,
         limit: int | None = None,
         entities: str = AUTO,
         mode: Literal["text", "visual", "mixed"] = "mixed",
@@ -52,8 +52,8 @@ class FINDTrainer(L.Trainer):
                 the shipped model.
             out: JSON file for the figures; a Markdown table of the same name is written beside it.
             split: another split than the validation split.
-            tasks: some of panoptic, grounding, interactive, retrieval, interleaved_segmentation,
-                interleaved_retrieval; all by default.
+            tasks: some of them, with commas between: panoptic, grounding, interactive, retrieval,
+                interleaved_segmentation, interleaved_retrieval; all by default.
             limit: evaluate the first so many images only.
             entities: file of annotations/ with the sentences, for example interleave_val2017; by default that of the
                 split.
@@ -67,7 +67,7 @@ class FINDTrainer(L.Trainer):
             found,
             datamodule.root,
             split=split or datamodule.val_split,
-            tasks=tasks,
+            tasks=tasks.split(",") if tasks else None,
             limit=limit,
             entities=entities,
             interleaving=Interleaving(EntityMode(mode), RegionSource(regions)),
