@@ -1,0 +1,105 @@
+"""Where a foundation's weights come from: a folder, or a repository of the Hugging Face hub at some revision."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from find.errors import FindError
+
+
+@dataclass(frozen=True)
+class Source:
+    """What stands after the library in a spec, `NAME@REVISION`.
+
+    Attributes:
+        name: a folder, or `owner/repository`.
+        revision: branch, tag or commit; None is the newest.
+        spec: the whole spec, for messages.
+    """
+
+    name: str
+    revision: str | None
+    spec: str
+
+    @classmethod
+    def parse(cls, text: str, *, spec: str) -> Source:
+        """Raises `FindError` for what looks like a path but is no folder, and for what no repository is called."""
+        if Path(text).expanduser().is_dir():
+            return cls(str(Path(text).expanduser()), None, spec)
+        name, at, revision = text.partition("@")
+        if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith(".") or (at and not revision):
+            raise FindError(
+                f"{spec}: there is no folder {text!r}, and that is no name on the Hugging Face hub either; give a "
+                "folder with config.json and weights, or owner/name, or owner/name@revision"
+            )
+        return cls(name, revision or None, spec)
+
+    @property
+    def is_folder(self) -> bool:
+        return Path(self.name).is_dir()
+
+    def commit(self) -> str | None:
+        """The commit that the newest use of the hub has fetched; None for a folder."""
+        if self.is_folder:
+            return None
+        file = try_to_load_from_cache(self.name, "config.json", revision=self.revision)
+        return Path(file).parent.name if isinstance(file, str) else self.revision
+
+    def pinned(self) -> str:
+        """`NAME@COMMIT`, which means these weights for ever; a folder stays as it is."""
+        commit = self.commit()
+        return f"{self.name}@{commit}" if commit else self.name
+
+    @contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """Turns what libraries raise while they read into one `FindError` that says what to do; `what` is read."""
+        try:
+            yield
+        except FindError:
+            raise
+        except (OSError, ValueError, RuntimeError, KeyError, HfHubHTTPError, OfflineModeIsEnabled) as error:
+            raise FindError(f"{self.spec}: {what} cannot be read: {self._advice(error)}") from error
+
+    def _advice(self, error: BaseException) -> str:
+        if self.is_folder:
+            return f"{first_line(error)}; the folder {self.name} must hold a whole model, fetch or save it again"
+        causes = [error]
+        while (before := causes[-1].__cause__ or causes[-1].__context__) is not None and before not in causes:
+            causes.append(before)
+        page = f"https://huggingface.co/{self.name}"
+        if any(isinstance(cause, GatedRepoError) for cause in causes):
+            return f"{self.name} is gated: accept its licence at {page}, then `hf auth login` here (or set HF_TOKEN)"
+        if any(isinstance(cause, RevisionNotFoundError) for cause in causes):
+            return f"{self.name} has no revision {self.revision!r}: see {page}/commits/main"
+        # A missing entry of the local cache is one of the hub's when it has been asked.
+        if any(isinstance(c, (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError)) for c in causes) or any(
+            type(cause).__module__.startswith("http") and "Connect" in type(cause).__name__ for cause in causes
+        ):
+            return (
+                f"the hub cannot be reached and {self.name} is not in the local cache: run `hf download {self.name}` "
+                "where there is a network, or give the path of a folder that holds the model"
+            )
+        if any(isinstance(cause, RepositoryNotFoundError) for cause in causes):
+            return f"there is no {page} that you may see: check the name, or `hf auth login` if it is private"
+        if any(isinstance(cause, EntryNotFoundError) for cause in causes):
+            return f"{self.name} has no such file; is it a model of this library? See {page}/tree/main"
+        return first_line(error)
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
