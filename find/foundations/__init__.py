@@ -14,10 +14,12 @@ from find.foundations.base import (
     VisionFeatures,
     fingerprint,
 )
+from find.foundations.tokenization import LongTexts
 
 __all__ = [
     "Frozen",
     "LanguageEncoder",
+    "LongTexts",
     "TextFeatures",
     "TokenizedText",
     "VisionEncoder",
@@ -40,45 +42,70 @@ def load_vision(spec: str = "tiny", *, dtype: torch.dtype = torch.float32) -> Vi
         from find.foundations import focal
 
         return focal.load_focal(name, spec=spec, untrained=untrained, dtype=dtype)
-    return _load_pair(spec, dtype)[0]
+    if library == "tiny" and not name:
+        from find.foundations import tiny
+
+        return tiny.tiny_vision(untrained=untrained, dtype=dtype)
+    if library == "open_clip" and name:
+        from find.foundations import open_clip
+
+        return open_clip.load_open_clip_vision(name, spec=spec, untrained=untrained, dtype=dtype)
+    raise FindError(
+        f"unknown foundation {spec!r}: a vision encoder is 'tiny', 'open_clip:NAME/PRETRAINED', "
+        "'open_clip:local-dir:FOLDER', 'focal:FOLDER', or one of these after 'random:'"
+    )
 
 
-def load_language(spec: str = "tiny", *, dtype: torch.dtype = torch.float32) -> LanguageEncoder:
-    """The frozen language encoder that a spec names, as for `load_vision`.
+def load_language(
+    spec: str = "tiny", *, dtype: torch.dtype = torch.float32, long_texts: str = "refuse"
+) -> LanguageEncoder:
+    """The frozen language encoder that a spec names.
 
-    "llama:FOLDER#N" is a LLaMA (a Hugging Face folder, or a name of the hub), read after its Nth block; `dtype` is that
-    of its weights.
+    "tiny" and "open_clip:..." as for `load_vision`. "transformers:NAME" is a language model (LLaMA, Qwen3, Gemma), a
+    text encoder (BERT, ModernBERT, T5) or the text tower of a CLIP or SigLIP; NAME is a folder, a repository of the
+    hub, or one at a revision, "owner/name@revision". "#N" at the end reads the tokens after the Nth block: of a model
+    that is no tower the blocks behind it are neither built nor loaded. "llama:NAME#N" is a LLaMA as the published
+    FIND reads it. "random:" before any of them gives seeded untrained weights.
+
+    Args:
+        dtype: of the weights, or for open_clip's models what they compute in.
+        long_texts: "refuse" texts that have more tokens than the encoder takes, by a `FindError`, or "cut" them, which
+            is told.
     """
     library, name, untrained = _parts(spec)
+    name, mark, number = name.rpartition("#") if "#" in name else (name, "", "")
+    if mark and not number.isdecimal():
+        raise FindError(f"unknown foundation {spec!r}: after # stands the number of a block, as in llama:FOLDER#21")
+    block = int(number) if mark else None
+    try:
+        long = LongTexts(long_texts)
+    except ValueError:
+        raise FindError(f"long_texts is {long_texts!r}; it must be 'refuse' or 'cut'") from None
+    options = {"spec": spec, "untrained": untrained, "dtype": dtype, "long_texts": long}
+    if library == "tiny" and not name and not mark:
+        from find.foundations import tiny
+
+        return tiny.tiny_language(untrained=untrained, dtype=dtype)
+    if library == "open_clip" and name:
+        from find.foundations import open_clip_text
+
+        return open_clip_text.load_open_clip_text(name, layer=block, **options)
+    if library == "transformers" and name:
+        from find.foundations import transformers_text
+
+        return transformers_text.load_text(name, block=block, **options)
     if library == "llama" and name:
         from find.foundations import llama
 
-        folder, _, block = name.partition("#")
-        if block and not block.isdecimal():
-            raise FindError(f"unknown foundation {spec!r}: after # stands the number of a block, as in llama:FOLDER#21")
-        layers = int(block) if block else None
-        return llama.load_llama(folder, layers=layers, spec=spec, untrained=untrained, dtype=dtype)
-    return _load_pair(spec, dtype)[1]
+        return llama.load_llama(name, block=block, **options)
+    raise FindError(
+        f"unknown foundation {spec!r}: a language encoder is 'tiny', 'open_clip:NAME/PRETRAINED', "
+        "'open_clip:local-dir:FOLDER', 'transformers:NAME', 'transformers:NAME#N', 'llama:FOLDER#N', or one of these "
+        "after 'random:'"
+    )
 
 
 def _parts(spec: str) -> tuple[str, str, bool]:
     """Library, name, and whether untrained weights are asked for."""
     library, _, name = spec.removeprefix("random:").partition(":")
     return library, name, spec.startswith("random:")
-
-
-def _load_pair(spec: str, dtype: torch.dtype) -> tuple[VisionEncoder, LanguageEncoder]:
-    library, name, untrained = _parts(spec)
-    if library == "tiny" and not name:
-        from find.foundations import tiny
-
-        return tiny.untrained_tiny_pair(dtype=dtype) if untrained else tiny.tiny_pair(dtype=dtype)
-    if library == "open_clip" and name:
-        from find.foundations import open_clip
-
-        return open_clip.load_pair(name, spec=spec, untrained=untrained, dtype=dtype)
-    raise FindError(
-        f"unknown foundation {spec!r}: it must be 'tiny', 'open_clip:NAME/PRETRAINED', "
-        "'open_clip:local-dir:FOLDER', 'focal:FOLDER' (vision), 'llama:FOLDER#N' (language), "
-        "or one of these after 'random:'"
-    )

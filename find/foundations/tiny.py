@@ -10,7 +10,8 @@ import torch
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from find.errors import FindError
-from find.foundations.open_clip import OpenClipLanguage, OpenClipVision, load_pair
+from find.foundations.open_clip import OpenClipVision, load_open_clip_vision
+from find.foundations.open_clip_text import OpenClipLanguage, load_open_clip_text
 
 FOLDER = Path(__file__).parent / "weights" / "tiny-pair"  # an open_clip `local-dir`
 WEIGHTS = "open_clip_model.safetensors"
@@ -18,16 +19,20 @@ WEIGHTS = "open_clip_model.safetensors"
 PAD, UNKNOWN, REGION, START, END = "[pad]", "[unk]", "[region]", "[start]", "[end]"
 
 
-def tiny_pair(*, dtype: torch.dtype = torch.float32) -> tuple[OpenClipVision, OpenClipLanguage]:
-    """The shipped pair: an image tower of strides 4 to 32, a text tower that knows the world's words only."""
+def tiny_vision(*, untrained: bool = False, dtype: torch.dtype = torch.float32) -> OpenClipVision:
+    """The shipped image tower, of strides 4 to 32; `untrained`: with seeded random weights."""
+    return load_open_clip_vision(_shipped(), spec="random:" * untrained + "tiny", untrained=untrained, dtype=dtype)
+
+
+def tiny_language(*, untrained: bool = False, dtype: torch.dtype = torch.float32) -> OpenClipLanguage:
+    """The shipped text tower, which knows the world's words only; `untrained`: with seeded random weights."""
+    return load_open_clip_text(_shipped(), spec="random:" * untrained + "tiny", untrained=untrained, dtype=dtype)
+
+
+def _shipped() -> str:
     if not (FOLDER / WEIGHTS).is_file():
         raise FindError(f"the tiny pair's weights are missing: {FOLDER / WEIGHTS}; install the package again")
-    return load_pair(f"local-dir:{FOLDER}", spec="tiny", dtype=dtype)
-
-
-def untrained_tiny_pair(*, dtype: torch.dtype = torch.float32) -> tuple[OpenClipVision, OpenClipLanguage]:
-    """A pair of the same architecture and vocabulary with seeded random weights."""
-    return load_pair(f"local-dir:{FOLDER}", spec="random:tiny", untrained=True, dtype=dtype)
+    return f"local-dir:{FOLDER}"
 
 
 def word_tokenizer(words: Iterable[str]) -> Tokenizer:

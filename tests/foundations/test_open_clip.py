@@ -15,7 +15,8 @@ from find.foundations import (
     fingerprint,
     load_vision,
 )
-from find.foundations.open_clip import OpenClipLanguage, OpenClipVision, attention_pool, fast_tokenizer
+from find.foundations.open_clip import OpenClipVision, attention_pool
+from find.foundations.open_clip_text import OpenClipLanguage, fast_tokenizer
 from find.foundations.tiny import FOLDER
 
 SENTENCES = [
@@ -45,7 +46,7 @@ def vision(model):
 
 @pytest.fixture(scope="module")
 def language(model):
-    return OpenClipLanguage(model, tokenizer=fast_tokenizer(f"local-dir:{FOLDER}"), spec="test")
+    return OpenClipLanguage(model, tokenizer=fast_tokenizer(f"local-dir:{FOLDER}")[0], spec="test")
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +165,8 @@ def test_words_never_seen_are_reported_once_and_as_written(language):
 
 def test_special_tokens_cannot_be_written_but_the_placeholder_can(language):
     ids = language.tokenize(["[region] [end] [pad]"]).ids[0].tolist()
-    largest = language.tokenizer.get_vocab_size() - 1
-    assert ids.count(language.tokenizer.token_to_id("[region]")) == 1
+    largest = language.tokenize.backend.get_vocab_size() - 1
+    assert ids.count(language.tokenize.backend.token_to_id("[region]")) == 1
     assert ids.count(largest) == 1 and ids[-1] == largest and 0 not in ids
 
 
@@ -195,7 +196,7 @@ def test_random_weights_are_the_same_each_time():
 
 def test_clips_own_byte_pairs_get_open_clips_ids_and_true_offsets():
     texts = ["a photo of a dog's  café, 2 ½-pint CUPS!", "naïve ski-jumpers'll   don't 日本"]
-    tokenizer = fast_tokenizer("ViT-B-32")
+    tokenizer, _ = fast_tokenizer("ViT-B-32")
     expected = open_clip.get_tokenizer("ViT-B-32")(texts)
     for text, row in zip(texts, expected, strict=True):
         encoding = tokenizer.encode(text)
@@ -218,12 +219,40 @@ def test_a_small_vision_transformer_gives_one_map_at_its_own_size(tmp_path):
         vision(torch.zeros(1, 3, 128, 128, dtype=torch.uint8))
 
 
-@pytest.mark.parametrize(
-    ("text_cfg", "message"), [({"no_causal_mask": True}, "causal"), ({"embed_cls": True}, "class token")]
-)
-def test_text_towers_whose_tokens_see_the_padding_are_refused(text_cfg, message):
+def test_a_tower_that_sees_its_padding_is_open_clips_at_full_length_in_any_batch(tmp_path):
     config = json.loads((FOLDER / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]
-    config["text_cfg"] |= text_cfg
+    config["text_cfg"] |= {"no_causal_mask": True, "pool_type": "last", "proj_bias": True}
+    torch.manual_seed(0)
+    model = open_clip.model.CustomTextCLIP(**config).eval()
+    backend, _ = fast_tokenizer(f"local-dir:{FOLDER}")
+    language = OpenClipLanguage(model, tokenizer=backend, padding_id=1, spec="siglip")
+    together = language(language.tokenize(SENTENCES))
+    assert isinstance(language, LanguageEncoder)
+    for i, sentence in enumerate(SENTENCES):
+        ids = language.tokenize([sentence]).ids
+        full = torch.nn.functional.pad(ids, (0, language.context_length - ids.shape[1]), value=1)
+        with torch.no_grad():
+            expected = model.encode_text(full)
+        alone = language(language.tokenize([sentence]))
+        torch.testing.assert_close(alone.pooled, expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(together.pooled[i], alone.pooled[0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(together.tokens[i, : ids.shape[1]], alone.tokens[0], rtol=1e-4, atol=1e-5)
+
+
+def test_one_layer_is_a_part_of_all_of_them(model):
+    backend, _ = fast_tokenizer(f"local-dir:{FOLDER}")
+    whole, third = (OpenClipLanguage(model, tokenizer=backend, spec="test", layer=n) for n in (None, 3))
+    text = whole.tokenize(SENTENCES)
+    layers = whole(text).tokens.unflatten(-1, (5, -1))
+    torch.testing.assert_close(third(text).tokens, layers[..., 3, :])
+    assert third.width == layers.shape[-1] and third.pooled_dim == whole.pooled_dim
+    with pytest.raises(FindError, match="has 4 layers, not 5"):
+        OpenClipLanguage(model, tokenizer=backend, spec="test", layer=5)
+
+
+def test_text_towers_with_a_class_token_are_refused():
+    config = json.loads((FOLDER / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]
+    config["text_cfg"] |= {"embed_cls": True}
     tower = open_clip.model.CustomTextCLIP(**config)
-    with pytest.raises(FindError, match=message):
-        OpenClipLanguage(tower, tokenizer=fast_tokenizer(f"local-dir:{FOLDER}"), spec="test")
+    with pytest.raises(FindError, match="class token"):
+        OpenClipLanguage(tower, tokenizer=fast_tokenizer(f"local-dir:{FOLDER}")[0], spec="test")

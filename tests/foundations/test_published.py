@@ -89,7 +89,7 @@ def test_offsets_leave_spaces_out_and_sentencepiece_offsets_keep_them(llama):
     ("load", "spec", "told"),
     [
         (load_vision, "focal:/nowhere", "no focal network in /nowhere"),
-        (load_language, "llama:/nowhere#3", "no LLaMA folder '/nowhere'"),
+        (load_language, "llama:/nowhere#3", "there is no folder '/nowhere"),
         (load_language, "llama:/nowhere#three", "number of a block"),
         (load_vision, "focal:", "unknown foundation"),
     ],
@@ -114,5 +114,5 @@ def test_llama_with_missing_weights_is_told(llama, tmp_path):
     weights = load_file(llama / "model.safetensors")
     del weights["layers.0.self_attn.q_proj.weight"]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(FindError, match=r"lacks 1 weights, such as layers\.0\.self_attn\.q_proj"):
+    with pytest.raises(FindError, match=r"lack 1 weights, such as layers\.0\.self_attn\.q_proj"):
         load_language(f"llama:{tmp_path}#2")

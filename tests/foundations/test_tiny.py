@@ -22,7 +22,7 @@ LIMIT = 10e6  # bytes; all weights of the package together may have 24 MB
 
 @pytest.fixture(scope="module")
 def pair():
-    return tiny.tiny_pair()
+    return tiny.tiny_vision(), tiny.tiny_language()
 
 
 def test_open_clip_itself_loads_the_same_model(pair):
@@ -81,13 +81,13 @@ def test_what_ships_is_small_and_complete():
     }  # fmt: skip
     assert files[WEIGHTS] <= LIMIT
     config = json.loads((FOLDER / "open_clip_config.json").read_text(encoding="utf-8"))
-    assert config["model_cfg"]["text_cfg"]["vocab_size"] == load_language("tiny").tokenizer.get_vocab_size()
+    assert config["model_cfg"]["text_cfg"]["vocab_size"] == load_language("tiny").tokenize.backend.get_vocab_size()
 
 
 def test_missing_weights_are_told_by_file(monkeypatch, tmp_path):
     monkeypatch.setattr(tiny, "FOLDER", Path(tmp_path))
     with pytest.raises(FindError, match=WEIGHTS):
-        tiny.tiny_pair()
+        tiny.tiny_vision()
 
 
 @given(st.lists(st.text(st.characters(categories=["L"]), min_size=1, max_size=8), max_size=20))

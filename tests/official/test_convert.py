@@ -135,7 +135,7 @@ def test_code_in_a_file_is_refused_and_never_runs(tiny, tmp_path, capsys, save):
 def test_missing_files_are_told(tiny, tmp_path, capsys):
     assert "no checkpoint" in _refused(tiny, capsys, tmp_path, tmp_path / "nothing.pt")
     error = _refused(tiny, capsys, tmp_path, tiny / "model_state_dict.pt", llama=tmp_path / "no-llama")
-    assert "no LLaMA folder" in error
+    assert "there is no folder" in error
     assert "no-llama" in error
 
 

@@ -1,0 +1,109 @@
+"""Texts become padded token ids whose character offsets are exact, whatever the tokenizer."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from enum import Enum
+
+import torch
+from tokenizers import Encoding, Tokenizer
+
+from find.errors import FindError
+from find.foundations.base import TokenizedText
+
+REGION = "[region]"
+
+
+class LongTexts(str, Enum):
+    """What becomes of a text that has more tokens than its encoder takes."""
+
+    REFUSE = "refuse"
+    CUT = "cut"
+
+
+class TextTokenizer:
+    """A fast tokenizer with what our encoders promise of it.
+
+    Offsets leave the spaces around a word out, a text has at least one token, and what a user writes is never taken
+    for a special token, except for `REGION` in a vocabulary that has it.
+
+    Args:
+        tokenizer: from then on of this object alone.
+        context_length: most tokens a text may have, special tokens included.
+        padding_id: fills texts shorter than the longest of a batch, and is the one token of a text without any.
+        spec: of the encoder, for messages.
+        unknown_id: the token of words that the model has never seen; None where there is no such token.
+        long_texts: refused by a `FindError`, or cut after their first tokens, told at the first and counted in `cut`.
+
+    Attributes:
+        placeholder: the word that stands for a region.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        context_length: int,
+        padding_id: int,
+        spec: str,
+        unknown_id: int | None = None,
+        long_texts: LongTexts = LongTexts.REFUSE,
+    ) -> None:
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        if long_texts is LongTexts.CUT:
+            tokenizer.enable_truncation(context_length)
+        knows_regions = tokenizer.token_to_id(REGION) is not None
+        tokenizer.encode_special_tokens = not knows_regions
+        self.backend = tokenizer
+        self.context_length = context_length
+        self.padding_id = padding_id
+        self.spec = spec
+        self.unknown_id = unknown_id
+        self.cut = 0
+        # A plain word where there is no token for it: brackets are torn apart, and grow together with a comma.
+        self.placeholder = REGION if knows_regions else REGION.strip("[]")
+
+    def __call__(self, texts: Sequence[str]) -> TokenizedText:
+        """Padded on the right to the longest text. Raises `FindError` for a text that is too long."""
+        encodings = self.backend.encode_batch([*texts])
+        for text, encoding in zip(texts, encodings, strict=True):
+            self._check_length(text, encoding)
+        rows = [encoding.ids or [self.padding_id] for encoding in encodings]
+        longest = max((len(row) for row in rows), default=0)
+        ids = torch.full((len(texts), longest), self.padding_id)
+        padding = torch.ones(len(texts), longest, dtype=torch.bool)
+        offsets = torch.zeros(len(texts), longest, 2, dtype=torch.long)
+        unknown: list[tuple[str, ...]] = []
+        for row, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
+            ids[row, : len(rows[row])] = torch.tensor(rows[row])
+            padding[row, : len(rows[row])] = False
+            words = [_without_spaces(text, *offset) for offset in encoding.offsets]
+            offsets[row, : len(words)] = torch.tensor(words, dtype=torch.long).view(-1, 2)
+            strange = (text[a:b] for i, (a, b) in zip(encoding.ids, words, strict=True) if i == self.unknown_id)
+            unknown.append(tuple(dict.fromkeys(word for word in strange if word)))
+        return TokenizedText(ids=ids, padding=padding, offsets=offsets, unknown=tuple(unknown))
+
+    def _check_length(self, text: str, encoding: Encoding) -> None:
+        if encoding.overflowing:
+            if not self.cut:
+                warnings.warn(
+                    f"{self.spec} reads the first {self.context_length} tokens of a text only; the rest of "
+                    f"{text[:60]!r}... is cut, and so it will be with others",
+                    stacklevel=3,
+                )
+            self.cut += 1
+        elif len(encoding.ids) > self.context_length:
+            raise FindError(
+                f"the text {text[:60]!r}... has {len(encoding.ids)} tokens, more than the {self.context_length} that "
+                f"{self.spec} takes: shorten it, or set long_texts to cut"
+            )
+
+
+def _without_spaces(text: str, start: int, end: int) -> tuple[int, int]:
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    return (start, end) if start < end else (0, 0)
