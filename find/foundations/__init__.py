@@ -50,8 +50,12 @@ def load_vision(spec: str = "tiny", *, dtype: torch.dtype = torch.float32) -> Vi
         from find.foundations import open_clip
 
         return open_clip.load_open_clip_vision(name, spec=spec, untrained=untrained, dtype=dtype)
+    if library == "timm" and name:
+        from find.foundations import timm
+
+        return timm.load_timm(name, spec=spec, untrained=untrained, dtype=dtype)
     raise FindError(
-        f"unknown foundation {spec!r}: a vision encoder is 'tiny', 'open_clip:NAME/PRETRAINED', "
+        f"unknown foundation {spec!r}: a vision encoder is 'tiny', 'timm:NAME.TAG', 'open_clip:NAME/PRETRAINED', "
         "'open_clip:local-dir:FOLDER', 'focal:FOLDER', or one of these after 'random:'"
     )
 

@@ -1,0 +1,134 @@
+"""What all adapters of vision encoders share: pixels are normalised, sizes checked, the tower frozen in its type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from find.errors import FindError
+from find.foundations.base import Frozen, VisionFeatures, check_divisible
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of RGB in 0..1."""
+
+Maps = tuple[Sequence[Float[Tensor, "b c_i h_i w_i"]], Float[Tensor, "b d"] | None]
+"""Maps from fine to coarse, and one vector an image, if the tower makes one in a space shared with words."""
+
+
+class MapEncoder(Frozen):
+    """A tower as a `VisionEncoder`; what a library's towers give is told by a subclass, in `look`.
+
+    Strides and channels are measured on a small image of zeros. Weights are kept in `dtype`, and the tower runs under
+    autocast to it, whatever precision the caller computes in.
+
+    Args:
+        tower: the network.
+        spec: what `load_vision` takes to build the encoder again.
+        mean, std: of RGB in 0..1, as the tower wants its pixels normalised.
+        divisor: sides of images must be multiples of it.
+        image_size: side of the square images that the tower was trained on.
+        fixed: whether it takes no other images than those.
+        dtype: of weights and features.
+    """
+
+    def __init__(
+        self,
+        tower: nn.Module,
+        *,
+        spec: str,
+        mean: Sequence[float],
+        std: Sequence[float],
+        divisor: int,
+        image_size: int | None = None,
+        fixed: bool = False,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.tower = keep_in(tower, dtype).to(memory_format=torch.channels_last)  # on a CPU half again as fast
+        self.dtype = dtype
+        self.image_size = image_size
+        self.fixed = fixed
+        self.divisor: int = image_size if fixed else divisor
+        device = next(tower.parameters()).device
+        self.register_buffer("scale", 1 / (255 * torch.tensor(std, device=device).view(3, 1, 1)), persistent=False)
+        self.register_buffer("shift", -self.scale * 255 * torch.tensor(mean, device=device).view(3, 1, 1), False)
+        self.freeze()
+
+        side = self.divisor if fixed else 2 * self.divisor
+        maps, pooled = self._see(torch.zeros(1, 3, side, side, device=device))
+        self.strides: tuple[float, ...] = tuple(_stride(side, m.shape[-1]) for m in maps)
+        self.channels: tuple[int, ...] = tuple(m.shape[1] for m in maps)
+        self.pooled_dim: int | None = None if pooled is None else pooled.shape[-1]
+
+    def look(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
+        """What the tower gives for normalised pixels."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def forward(self, images: UInt8[Tensor, "b 3 h w"] | Float[Tensor, "b 3 h w"]) -> VisionFeatures:
+        """Features of RGB images in 0..255, in `dtype`. Raises `FindError` for sides that do not fit."""
+        check_divisible(images, self.divisor)
+        height, width = images.shape[-2:]
+        if self.fixed and (height, width) != (self.divisor, self.divisor):
+            raise FindError(
+                f"vision encoder {self.spec} takes images of {self.divisor}x{self.divisor} pixels only, "
+                f"these have {height}x{width} (height x width)"
+            )
+        maps, pooled = self._see(torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale))
+        return VisionFeatures(
+            maps=tuple(m.to(self.dtype) for m in maps),
+            strides=self.strides,
+            pooled=None if pooled is None else pooled.to(self.dtype),
+        )
+
+    @torch.no_grad()
+    def _see(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
+        low = self.dtype != torch.float32
+        pixels = pixels.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(pixels.device.type, dtype=self.dtype if low else None, enabled=low):
+            return self.look(pixels)
+
+
+def keep_in(tower: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The tower with its weights in `dtype`.
+
+    Buffers that a checkpoint does not hold, such as rotary frequencies, stay as they are: rounded ones would turn far
+    positions by whole degrees.
+    """
+    stored = tower.state_dict(keep_vars=True)
+    for tensor in stored.values():
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.to(dtype)
+    return tower
+
+
+def deepest_of_each_stride(strides: Sequence[float], *, finest: float = 4) -> list[int]:
+    """The number of the last map of each stride, fine to coarse; those finer than `finest` are left out if others are
+    there."""
+    deepest = {stride: number for number, stride in enumerate(strides)}
+    chosen = [number for stride, number in sorted(deepest.items()) if stride >= finest]
+    return chosen or list(deepest.values())
+
+
+def square_size(size: int | Sequence[int] | None) -> int | None:
+    """The side of square images; None where they are not square."""
+    if not isinstance(size, Sequence):
+        return size
+    return size[0] if len(set(size)) == 1 else None
+
+
+def seeded(build: Any, *arguments: Any, **options: Any) -> nn.Module:
+    """What `build` builds with its random weights, the same ones each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build(*arguments, **options)
+
+
+def _stride(side: int, cells: int) -> float:
+    stride = side / cells
+    return int(stride) if stride.is_integer() else stride

@@ -1,0 +1,105 @@
+"""The models of timm as vision encoders: those with stages give the deepest map of each stride, plain ViTs their last."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from find.errors import FindError
+from find.foundations.maps import MapEncoder, Maps, deepest_of_each_stride, seeded, square_size
+from find.foundations.source import Source
+
+LOCAL, HUB = "local-dir:", "hf-hub:"
+
+
+class TimmStages(MapEncoder):
+    """A `features_only` model."""
+
+    def look(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
+        maps = self.tower(pixels)
+        channels_last = getattr(self.tower, "output_fmt", None) == "NHWC"
+        return [m.permute(0, 3, 1, 2) if channels_last else m for m in maps], None
+
+
+class TimmPlain(MapEncoder):
+    """A plain ViT: its tokens after the last block and the final norm, as one map."""
+
+    def look(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
+        return self.tower.forward_intermediates(pixels, indices=1, norm=True, intermediates_only=True), None
+
+
+def load_timm(
+    name: str, *, spec: str, untrained: bool = False, dtype: torch.dtype = torch.float32, **options: Any
+) -> MapEncoder:
+    """A model of timm as `NAME.TAG`, `NAME.TAG@REVISION`, or the folder or hub repository of one.
+
+    Args:
+        untrained: seeded random weights instead of trained ones.
+        options: of the model's constructor, over those of its name.
+    """
+    source = Source.parse(name.removeprefix(LOCAL), spec=spec)
+    with source.reading("the timm model"):
+        called = timm_name(source)
+        with torch.device("meta"):  # the architecture only: which maps it has, and what sizes it takes
+            model = timm.create_model(called, **options)
+    config = model.pretrained_cfg
+    stages = getattr(model, "feature_info", None)
+    if not stages:
+        raise FindError(f"{spec}: timm's {type(model).__name__} tells of no feature maps; choose another model")
+    strides = [stage["reduction"] for stage in stages]
+    accepted = inspect.signature(type(model).__init__).parameters
+    any_size = {flag: True for flag in ("dynamic_img_size",) if flag in accepted}
+    plain = len(set(strides)) == 1
+    if not plain:
+        any_size |= {"features_only": True, "out_indices": deepest_of_each_stride(strides)}
+    else:
+        any_size |= {"num_classes": 0}
+
+    def build() -> nn.Module:
+        return timm.create_model(called, pretrained=not untrained, **any_size, **options)
+
+    with source.reading("the timm model"):
+        tower = seeded(build) if untrained else build()
+    kind = TimmPlain if plain else TimmStages
+    return kind(
+        tower,
+        spec=spec,
+        mean=config["mean"],
+        std=config["std"],
+        divisor=math.lcm(*strides),
+        image_size=square_size(config["input_size"][1:]),
+        fixed=bool(config.get("fixed_input_size")) and "dynamic_img_size" not in any_size,
+        dtype=dtype,
+    )
+
+
+def timm_name(source: Source) -> str:
+    """What `timm.create_model` takes: a name that it knows, `local-dir:FOLDER` or `hf-hub:REPOSITORY@REVISION`.
+
+    Raises FindError for a name that it does not know.
+    """
+    if source.is_folder:
+        return LOCAL + str(Path(source.name).resolve())
+    revision = f"@{source.revision}" if source.revision else ""
+    if "/" in source.name:
+        return HUB + source.name + revision
+    model, _, tag = source.name.partition(".")
+    if not timm.is_model(model):
+        near = ", ".join(timm.list_models(f"*{model.split('_')[0]}*")[:5]) or "see timm.list_models()"
+        raise FindError(f"{source.spec}: timm has no model {model!r} ({near})")
+    config = timm.get_pretrained_cfg(source.name, allow_unregistered=False)
+    if tag and config is None or tag and config.tag != tag:
+        tags = ", ".join(timm.list_pretrained(f"{model}.*")) or "none"
+        raise FindError(f"{source.spec}: timm has no weights {tag!r} of {model} (there are: {tags})")
+    if not revision:
+        return source.name
+    if config is None or not config.hf_hub_id:
+        raise FindError(f"{source.spec}: these weights are not on the Hugging Face hub, so they have no revisions")
+    return HUB + config.hf_hub_id + revision
