@@ -23,7 +23,7 @@ class InterfaceConfig:
         mask_width: of the space in which masks are made.
         decoder_width, decoder_layers: of the pixel decoder's pyramid and its transformer encoder.
         region_points: samples of a region at each of the three levels.
-        residual: add the foundations' own image and sentence embeddings, where they share a space.
+        residual: add the foundations' own embeddings of images, places and texts, where they share a space.
     """
 
     width: int = 512
@@ -54,6 +54,7 @@ class Conventions:
         bicubic_masks: mask logits come to a picture's size by antialiased bicubic instead of bilinear resizing.
         canvas_colour: RGB in 0..255 around a picture that does not fill its canvas; None is black (published: the mean
             colour, so that it is zero after normalisation).
+        places_in_values: what proposals read of a pixel tells also where it lies (published: only its key does).
     """
 
     memories: int = 0
@@ -64,6 +65,7 @@ class Conventions:
     class_scale_limit: float | None = 100.0
     bicubic_masks: bool = False
     canvas_colour: tuple[float, float, float] | None = None
+    places_in_values: bool = True
 
     def __post_init__(self) -> None:
         if self.canvas_colour is not None:  # JSON has no tuples

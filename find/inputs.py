@@ -25,6 +25,7 @@ class Phrases:
     tokens: Float[Tensor, "b t l w"]
     token_padding: Bool[Tensor, "b t l"]
     padding: Bool[Tensor, "b t"]
+    pooled: Float[Tensor, "b t v"] | None = None
 
     @classmethod
     def read(cls, language: LanguageEncoder, texts: Sequence[Sequence[str]], device: torch.device) -> "Phrases":
@@ -36,10 +37,11 @@ class Phrases:
         place = torch.tensor([[number[t] for t in row] + [0] * (width - len(row)) for row in texts], device=device)
         counts = torch.tensor([len(row) for row in texts], device=device)
         padding = torch.arange(width, device=device) >= counts[:, None]
-        return cls(features.tokens[place], features.padding[place] | padding[..., None], padding)
+        pooled = None if features.pooled is None else features.pooled[place]
+        return cls(features.tokens[place], features.padding[place] | padding[..., None], padding, pooled)
 
     def prompt(self, interface: Interface) -> Prompt:
-        return grounding.prompt(interface, self.tokens, self.token_padding, self.padding)
+        return grounding.prompt(interface, self.tokens, self.token_padding, self.padding, self.pooled)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Sentences:
     is_region: Bool[Tensor, "q e"]
     padding: Bool[Tensor, "q e"]  # of the entities
     unknown: tuple[tuple[str, ...], ...]
+    phrases: Float[Tensor, "q e v"] | None = None  # pooled, of each phrase by itself; zeros at regions and padding
 
     @classmethod
     def read(cls, language: LanguageEncoder, sentences: Sequence[RenderedQuery], device: torch.device) -> "Sentences":
@@ -66,6 +69,7 @@ class Sentences:
             tokens=features.tokens,
             token_padding=features.padding,
             pooled=features.pooled,
+            phrases=None if features.pooled is None else _pooled_phrases(language, sentences, width, device),
             entity_of_token=interleaved.entity_of_token(
                 features.offsets, torch.tensor(spans, device=device), features.padding
             ),
@@ -74,8 +78,20 @@ class Sentences:
             unknown=tokenized.unknown,
         )
 
-    def prompt(self, interface: Interface, prototype: Prototype, regions: tuple[Tokens, ...] | None) -> Prompt:
-        """`regions`: the sampled tokens of the sentences' regions, indexed by entity; None if there are none."""
+    def prompt(
+        self,
+        interface: Interface,
+        prototype: Prototype,
+        regions: tuple[Tokens, ...] | None,
+        aligned: Float[Tensor, "q e v"] | None = None,
+    ) -> Prompt:
+        """The sentences as the interface takes them.
+
+        Args:
+            regions: the sampled tokens of the sentences' regions, indexed by entity; None if there are none.
+            aligned: the vision encoder's own embeddings of the regions, where it has them; zeros at phrases.
+        """
+        own = self.phrases if self.phrases is None or aligned is None else self.phrases + aligned
         return interleaved.prompt(
             interface,
             prototype,
@@ -85,4 +101,30 @@ class Sentences:
             self.is_region,
             self.padding,
             regions,
+            self.pooled,
+            own,
         )
+
+
+def _pooled_phrases(
+    language: LanguageEncoder, sentences: Sequence[RenderedQuery], width: int, device: torch.device
+) -> Float[Tensor, "q e v"]:
+    """Each distinct phrase is encoded once."""
+    texts = [
+        [s.text[slice(*span)].strip() for span, is_region in zip(s.spans, s.is_region, strict=True) if not is_region]
+        for s in sentences
+    ]
+    distinct = list(dict.fromkeys(text for row in texts for text in row))
+    places = [
+        (row, column)
+        for row, s in enumerate(sentences)
+        for column, is_region in enumerate(s.is_region)
+        if not is_region
+    ]
+    pooled = read_texts(language, distinct or [""], device).pooled
+    phrases = pooled.new_zeros(len(sentences), width, pooled.shape[-1])
+    if places:
+        number = {text: k for k, text in enumerate(distinct)}
+        row, column = torch.tensor(places, device=device).unbind(1)
+        phrases[row, column] = pooled[torch.tensor([number[text] for line in texts for text in line], device=device)]
+    return phrases

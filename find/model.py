@@ -131,6 +131,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
             memories=conventions.memories,
             image_from_objects=conventions.image_from_objects,
             class_scale_limit=conventions.class_scale_limit,
+            places_in_values=conventions.places_in_values,
         )
 
     @classmethod
@@ -195,10 +196,10 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         frames = self._frames(images)
         for numbers, memory in self._memories(images, frames, batch_size):
             final = self.interface(memory, [generic.prompt()]).final
-            image = self.interface.with_foundation(final.semantic[Group.IMAGE], memory.pooled)[:, 0]
+            image = F.normalize(final.semantic[Group.IMAGE][:, 0], dim=-1)
             objects = F.normalize(final.semantic[Group.OBJECT], dim=-1)
             masks = _draw(final.pixel[Group.OBJECT], memory)
-            parts = (F.normalize(image, dim=-1), objects, generic.mask_confidence(masks), masks.half())
+            parts = (image, objects, generic.mask_confidence(masks), masks.half())
             rows.update(zip(numbers, zip(*parts, strict=True), strict=True))
         if not rows:
             raise FindError("no images to embed")
@@ -223,7 +224,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         new = [name for name in dict.fromkeys(names) if name not in bank]
         if new:
             text = read_texts(self.language, [self.config.class_prompt.format(name) for name in new], self.device)
-            bank |= zip(new, retrieval.embed_texts(self.interface, text.tokens, text.padding), strict=True)
+            bank |= zip(new, retrieval.embed_texts(self.interface, text.tokens, text.padding, text.pooled), strict=True)
         return torch.stack([bank[name].to(self.device) for name in names])
 
     @torch.inference_mode()
@@ -234,10 +235,9 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         for start in range(0, len(queries), batch_size):
             batch = queries[start : start + batch_size]
             sentences = self._sentences(batch)
-            prompt = sentences.prompt(self.interface, interleaved.RETRIEVAL, self._regions(batch))
+            prompt = sentences.prompt(self.interface, interleaved.RETRIEVAL, *self._regions(batch))
             final = self.interface(None, [prompt]).final
-            sentence = self.interface.with_foundation(final.semantic[Group.INTERLEAVED], sentences.pooled)[:, 0]
-            whole.append(F.normalize(sentence, dim=-1))
+            whole.append(F.normalize(final.semantic[Group.INTERLEAVED][:, 0], dim=-1))
             entities = F.normalize(final.semantic[Group.INTERLEAVED_ENTITY], dim=-1)[:, :width]
             parts.append(F.pad(entities, (0, 0, 0, width - entities.shape[1])))
             unknown.extend(sentences.unknown)
@@ -266,7 +266,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         for numbers, memory in self._memories(images, answers.frames, batch_size):
             batch = [queries[number] for number in numbers]
             sentences = self._sentences(batch)
-            prompt = sentences.prompt(self.interface, interleaved.SEGMENTATION, self._regions(batch))
+            prompt = sentences.prompt(self.interface, interleaved.SEGMENTATION, *self._regions(batch))
             task = self.entity_task(sentences.is_region)
             counts = [len(query.entities) for query in batch]
             answers.add(numbers, counts, *self._ask(task, memory, prompt))
@@ -403,14 +403,15 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         for numbers in by_canvas(frames, batch_size):
             canvases = torch.stack([frames[number].place(read_image(images[number])) for number in numbers])
             features = self.vision(canvases.to(self.device))
-            yield numbers, self.interface.remember(features.maps, features.pooled)
+            yield numbers, self.interface.remember(features.maps, features.pooled, features.aligned)
 
     def _sentences(self, queries: Sequence[Query]) -> Sentences:
         rendered = [query.render(self.language.placeholder) for query in queries]
         return Sentences.read(self.language, rendered, self.device)
 
-    def _regions(self, queries: Sequence[Query]) -> tuple[Tokens, ...] | None:
-        """The visual tokens of all regions of the queries, indexed by entity; None if there is no region."""
+    def _regions(self, queries: Sequence[Query]) -> tuple[tuple[Tokens, ...] | None, Float[Tensor, "q e v"] | None]:
+        """The visual tokens of all regions of the queries, indexed by entity, and the vision encoder's own embeddings
+        of them; None if there is no region, or no such embedding."""
         places = [
             (row, column, entity)
             for row, query in enumerate(queries)
@@ -418,7 +419,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
             if isinstance(entity, Region)
         ]
         if not places:
-            return None
+            return None, None
         pictures = list({_same_picture(region): region.image for _, _, region in places}.items())
         number = {key: k for k, (key, _) in enumerate(pictures)}
         images = [image for _, image in pictures]
@@ -428,6 +429,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         shape = (len(queries), columns, points)
         padding = torch.ones(shape, dtype=torch.bool, device=self.device)
         values = [torch.zeros(*shape, self.interface.width, device=self.device) for _ in range(LEVELS)]
+        aligned = None
         for numbers, memory in self._memories(images, frames, batch_size=32):
             row_of = {picture: row for row, picture in enumerate(numbers)}
             here = [place for place in places if number[_same_picture(place[2])] in row_of]
@@ -436,14 +438,19 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
                 [frames[k].place_mask(r.bitmap()) for k, (_, _, r) in zip(of_picture, here, strict=True)]
             )
             rows = torch.tensor([row_of[k] for k in of_picture], device=self.device)
-            tokens = self.interface.sampler(memory, masks[:, None].to(self.device), rows[:, None])
+            asked = masks[:, None].to(self.device), rows[:, None]
+            tokens = self.interface.sampler(memory, *asked)
             row, column = torch.tensor([place[:2] for place in here], device=self.device).unbind(1)
+            own = self.interface.aligned_regions(memory, *asked)
+            if own is not None:
+                aligned = own.new_zeros(len(queries), columns, own.shape[-1]) if aligned is None else aligned
+                aligned[row, column] = own[:, 0]
             length = tokens[0].padding.shape[1]  # a sampler may give fewer than its limit
             padding[row, column, :length] = tokens[0].padding
             for level, sampled in zip(values, tokens, strict=True):
                 level[row, column, :length] = sampled.values.to(level.dtype)
         index = torch.arange(columns, device=self.device).repeat_interleave(points).expand(len(queries), -1)
-        return tuple(Tokens(level.flatten(1, 2), padding.flatten(1), index) for level in values)
+        return tuple(Tokens(level.flatten(1, 2), padding.flatten(1), index) for level in values), aligned
 
     def entity_task(self, is_region: Bool[Tensor, "b e"]) -> PromptedTask | SplitTask:
         """How the entities of sentences are compared with entity proposals."""

@@ -43,7 +43,8 @@ from torch import Tensor, nn
 
 from find.data.world.kinds import STUFF, THINGS
 from find.foundations import tiny
-from find.foundations.open_clip import OpenClipLanguage, OpenClipVision, load_open_clip
+from find.foundations.open_clip import OpenClipVision, load_open_clip
+from find.foundations.open_clip_text import OpenClipLanguage
 
 STAGES = [1, 2, 3, 4]  # of a ModifiedResNet: its layers, without the stem
 REGION_PROBABILITY = 0.15  # of a phrase in a sentence to be replaced by [region]
@@ -253,7 +254,7 @@ def build(folder: Path, texts: set[str]) -> Trainee:
     config["model_cfg"]["text_cfg"]["vocab_size"] = tokenizer.get_vocab_size()
     file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     log(f"{tokenizer.get_vocab_size()} words")
-    model = load_open_clip(f"local-dir:{folder}", None, untrained=True).to(memory_format=torch.channels_last)
+    model = load_open_clip(f"local-dir:{folder}", untrained=True).to(memory_format=torch.channels_last)
     channels = sum(OpenClipVision(model.visual, spec="tiny").channels)
     language = OpenClipLanguage(model, tokenizer=tokenizer, spec="tiny")
     model.requires_grad_(True)  # the adapters freeze what they adapt

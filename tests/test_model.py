@@ -241,11 +241,11 @@ def test_embed_images_and_embed_queries_are_halves_of_the_joint_forward(model, i
     frames = [model.resizing.fit(*image.shape[:2]) for image in pictures]
     found, wanted = model.embed_images(pictures), model.embed_queries(asked)
     with torch.inference_mode():
-        regions = model._regions(asked)
+        regions, aligned = model._regions(asked)
         for numbers in by_canvas(frames, 1):
             k = numbers[0]
             features = model.vision(frames[k].place(pictures[k])[None])
-            memory = model.interface.remember(features.maps, features.pooled)
+            memory = model.interface.remember(features.maps, features.pooled, features.aligned)
             own = tuple(replace(t, values=t.values[k : k + 1], padding=t.padding[k : k + 1], index=t.index[k : k + 1])
                         for t in regions)
             sentences = Sentences.read(model.language, [asked[k].render(model.language.placeholder)], model.device)
@@ -255,6 +255,7 @@ def test_embed_images_and_embed_queries_are_halves_of_the_joint_forward(model, i
                 sentences,
                 padding=F.pad(sentences.padding, (0, missing), value=True),
                 is_region=F.pad(sentences.is_region, (0, missing)),
+                phrases=F.pad(sentences.phrases, (0, 0, 0, missing)),
             )
             stroke = torch.zeros(1, 1, *frames[k].canvas, dtype=torch.bool)
             stroke[..., 8:24, 8:24] = True
@@ -262,11 +263,12 @@ def test_embed_images_and_embed_queries_are_halves_of_the_joint_forward(model, i
                 generic.prompt(),
                 Phrases.read(model.language, [["dog", "red"]], model.device).prompt(model.interface),
                 interactive.prompt(model.interface, memory, stroke, torch.zeros(1, 1, dtype=torch.bool)),
-                sentences.prompt(model.interface, interleaved.SEGMENTATION + interleaved.RETRIEVAL, own),
+                sentences.prompt(
+                    model.interface, interleaved.SEGMENTATION + interleaved.RETRIEVAL, own, aligned[k : k + 1]
+                ),
             ]
             final = model.interface(memory, prompts, deep=True).final
-            image = model.interface.with_foundation(final.semantic[Group.IMAGE], memory.pooled)[0, 0]
-            query = model.interface.with_foundation(final.semantic[Group.INTERLEAVED], sentences.pooled)[0, 0]
+            image, query = final.semantic[Group.IMAGE][0, 0], final.semantic[Group.INTERLEAVED][0, 0]
             objects, entities = final.semantic[Group.OBJECT][0], final.semantic[Group.INTERLEAVED_ENTITY][0]
             count = len(asked[k].entities)
             close = {"rtol": 0, "atol": 1e-5}

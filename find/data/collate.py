@@ -92,23 +92,29 @@ class Collate:
         return f"a photo of {', '.join(names)}" if names else "a photo"
 
     def _draw_phrases(self, row: Row, rng: np.random.Generator) -> dict[str, set[int]]:
-        """Text -> columns. Texts that read alike are one text that means all of their segments."""
+        """Text -> columns. Texts that read alike are one text that means all of their segments.
+
+        Referring expressions, which are the hard ones, get up to half of the places.
+        """
         meant: dict[str, tuple[str, set[int]]] = {}
 
         def add(text: str, columns: Sequence[int]) -> None:
             if columns:
                 meant.setdefault(text.casefold(), (text, set()))[1].update(columns)
 
-        for sentence in row.sample.sentences:
-            for phrase in sentence.phrases:
-                add(phrase.text, row.columns_of(phrase))
         for expression in row.sample.expressions:
             if expression.segment_id in row.columns:
                 add(expression.text, [row.columns[expression.segment_id]])
+        expressions = len(meant)
+        for sentence in row.sample.sentences:
+            for phrase in sentence.phrases:
+                add(phrase.text, row.columns_of(phrase))
         for column, segment in enumerate(row.segments):
             add(self.categories[segment.category_id].words, [column])
         candidates = list(meant.values())
-        return dict(candidates[i] for i in rng.permutation(len(candidates))[: self.max_phrases])
+        first = rng.permutation(expressions)[: self.max_phrases // 2]
+        rest = np.setdiff1d(rng.permutation(len(candidates)), first, assume_unique=True)
+        return dict(candidates[i] for i in np.concatenate([first, rest])[: self.max_phrases])
 
     def _draw_strokes(
         self, rows: Sequence[Row], canvas: tuple[int, int], rng: np.random.Generator

@@ -20,16 +20,19 @@ class VisionFeatures:
 
     `maps[i]` has side `h / strides[i]`; maps go from fine to coarse. `pooled` is one vector an image in
     the space shared with the encoder's own language partner (not normalised), or None without such a space.
+    `aligned` is a map of vectors in that same space: their mean inside a mask compares with the text that names what
+    the mask holds; None where the encoder has none.
     """
 
     maps: tuple[Float[Tensor, "b c_i h_i w_i"], ...]
     strides: tuple[int, ...]
     pooled: Float[Tensor, "b d"] | None
+    aligned: Float[Tensor, "b d h w"] | None = None
 
     def to(self, *args: Any, **kwargs: Any) -> VisionFeatures:
         """The same features on another device or in another dtype (arguments of `Tensor.to`)."""
-        pooled = None if self.pooled is None else self.pooled.to(*args, **kwargs)
-        return replace(self, maps=tuple(m.to(*args, **kwargs) for m in self.maps), pooled=pooled)
+        pooled, aligned = (None if x is None else x.to(*args, **kwargs) for x in (self.pooled, self.aligned))
+        return replace(self, maps=tuple(m.to(*args, **kwargs) for m in self.maps), pooled=pooled, aligned=aligned)
 
 
 @dataclass(frozen=True)

@@ -3,35 +3,91 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from safetensors.torch import load_file
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import Tensor, nn
 
 from find.errors import FindError
+from find.foundations.base import VisionFeatures
 from find.foundations.open_clip import OpenClipVision, load_open_clip_vision
 from find.foundations.open_clip_text import OpenClipLanguage, load_open_clip_text
 
 FOLDER = Path(__file__).parent / "weights" / "tiny-pair"  # an open_clip `local-dir`
 WEIGHTS = "open_clip_model.safetensors"
+HEAD_WEIGHTS = "region_head.safetensors"
 
 PAD, UNKNOWN, REGION, START, END = "[pad]", "[unk]", "[region]", "[start]", "[end]"
 
 
-def tiny_vision(*, untrained: bool = False, dtype: torch.dtype = torch.float32) -> OpenClipVision:
+class RegionHead(nn.Module):
+    """Reads features in the pair's text space off the image tower's maps, at every place of the second one.
+
+    Args:
+        channels: of the maps, fine to coarse.
+        width: of the text space.
+    """
+
+    def __init__(self, *, channels: Sequence[int], width: int, hidden: int = 256) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(sum(channels), hidden)
+        self.output = nn.Linear(hidden, width)
+
+    def forward(self, maps: Sequence[Float[Tensor, "b _ h w"]]) -> Float[Tensor, "b d h w"]:
+        size = maps[1].shape[-2:]
+        resized = [
+            F.adaptive_avg_pool2d(m, size) if m.shape[-1] >= size[-1] else F.interpolate(m, size=size, mode="bilinear")
+            for m in maps
+        ]
+        normed = [F.layer_norm(m.permute(0, 2, 3, 1), m.shape[1:2]) for m in resized]
+        return self.output(F.gelu(self.hidden(torch.cat(normed, dim=-1)))).permute(0, 3, 1, 2)
+
+
+class TinyVision(OpenClipVision):
+    """The tiny pair's image tower, with the head that was trained to name regions."""
+
+    def __init__(self, tower: nn.Module, *, spec: str, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__(tower, spec=spec, dtype=dtype)
+        self.region_head = RegionHead(channels=self.channels, width=self.pooled_dim)
+        self.freeze()
+
+    @torch.no_grad()
+    def forward(self, images: UInt8[Tensor, "b 3 h w"] | Float[Tensor, "b 3 h w"]) -> VisionFeatures:
+        """Features of RGB images in 0..255, in `dtype`. Raises `FindError` for sides that do not fit."""
+        features = super().forward(images)
+        with torch.autocast(images.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            aligned = self.region_head(features.maps)
+        return replace(features, aligned=aligned.to(self.dtype))
+
+
+def tiny_vision(*, untrained: bool = False, dtype: torch.dtype = torch.float32) -> TinyVision:
     """The shipped image tower, of strides 4 to 32; `untrained`: with seeded random weights."""
-    return load_open_clip_vision(_shipped(), spec="random:" * untrained + "tiny", untrained=untrained, dtype=dtype)
+    spec = "random:" * untrained + "tiny"
+    tower = load_open_clip_vision(_shipped(WEIGHTS), spec=spec, untrained=untrained, dtype=dtype).tower
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        vision = TinyVision(tower, spec=spec, dtype=dtype)
+    if not untrained:
+        _shipped(HEAD_WEIGHTS)
+        vision.region_head.load_state_dict(load_file(FOLDER / HEAD_WEIGHTS))
+    return vision
 
 
 def tiny_language(*, untrained: bool = False, dtype: torch.dtype = torch.float32) -> OpenClipLanguage:
     """The shipped text tower, which knows the world's words only; `untrained`: with seeded random weights."""
-    return load_open_clip_text(_shipped(), spec="random:" * untrained + "tiny", untrained=untrained, dtype=dtype)
+    spec = "random:" * untrained + "tiny"
+    return load_open_clip_text(_shipped(WEIGHTS), spec=spec, untrained=untrained, dtype=dtype)
 
 
-def _shipped() -> str:
-    if not (FOLDER / WEIGHTS).is_file():
-        raise FindError(f"the tiny pair's weights are missing: {FOLDER / WEIGHTS}; install the package again")
+def _shipped(weights: str) -> str:
+    if not (FOLDER / weights).is_file():
+        raise FindError(f"the tiny pair's weights are missing: {FOLDER / weights}; install the package again")
     return f"local-dir:{FOLDER}"
 
 

@@ -30,8 +30,8 @@ class GroupState:
 class Pixels:
     """The level of the image memory that a layer reads, and which of its pixels each row may see (True = may)."""
 
+    keys: Float[Tensor, "b p c"]
     values: Float[Tensor, "b p c"]
-    positions: Float[Tensor, "p c"]
     visible: Bool[Tensor, "b n p"]
 
 
@@ -141,7 +141,7 @@ class InterfaceLayer(nn.Module):
         values, placed = _concatenate(states, readers)
         out = attend(
             attention.queries(placed),
-            attention.keys(pixels.values + pixels.positions),
+            attention.keys(pixels.keys),
             attention.values(pixels.values),
             pixels.visible,
         )

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from find.interface.types import AlignedMap
+
 
 class MaskMLP(nn.Module):
     """Three linear layers with ReLU between them."""
@@ -30,10 +32,12 @@ class Heads(nn.Module):
 
 
 class FoundationResidual(nn.Module):
-    """Adds the foundations' own embeddings of whole images and whole sentences to the interface's.
+    """Adds the foundations' own embeddings to the interface's.
 
     For foundations that were trained as a pair (CLIP, SigLIP): one projection serves both sides, so their alignment
-    survives it. Both terms enter with unit length; the foundation's gain is learned.
+    survives it. It serves whole images and sentences, and also, where the vision encoder places its features in the
+    space of texts (as in MaskCLIP and FC-CLIP), proposals, regions and phrases: what the pair can name, the interface
+    need not learn, nor forget. Both terms enter with unit length; the foundation's gain is learned.
     """
 
     def __init__(self, *, pooled_width: int, semantic_width: int) -> None:
@@ -42,9 +46,23 @@ class FoundationResidual(nn.Module):
         nn.init.orthogonal_(self.projection.weight)
         self.gain = nn.Parameter(torch.ones(()))
 
-    def forward(self, embedding: Float[Tensor, "b n d"], pooled: Float[Tensor, "b v"]) -> Float[Tensor, "b n d"]:
-        own = F.normalize(self.projection(pooled), dim=-1)[:, None]
-        return F.normalize(embedding, dim=-1) + self.gain * own
+    def forward(self, embedding: Float[Tensor, "b n d"], own: Float[Tensor, "b n v"]) -> Float[Tensor, "b n d"]:
+        """`own`: the foundation's embeddings; zeros add nothing."""
+        projected = self.projection(own.to(self.projection.weight.dtype))
+        return F.normalize(embedding, dim=-1) + self.gain * F.normalize(projected, dim=-1)
+
+
+def mean_inside(pixel: Float[Tensor, "b n m"], aligned: AlignedMap) -> Float[Tensor, "b n v"]:
+    """The mean of the aligned features inside each proposal's mask, weighted by the mask's probability.
+
+    An empty mask's mean is taken over the whole map. No gradient: what a mask holds is no reason to change it.
+    """
+    with torch.no_grad():
+        logits = pixel @ aligned.mask_features
+        inside = logits > 0
+        weights = logits.sigmoid() * (inside | ~inside.any(dim=-1, keepdim=True))
+        weights = weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-6)
+        return weights.to(aligned.values.dtype) @ aligned.values
 
 
 def image_from_objects(image: Float[Tensor, "b 1 c"], objects: Float[Tensor, "b n c"]) -> Float[Tensor, "b 1 c"]:

@@ -10,12 +10,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from find.interface.attention import GroupState, InterfaceLayer, Pixels
-from find.interface.heads import FoundationResidual, Heads, image_from_objects
+from find.interface.heads import FoundationResidual, Heads, image_from_objects, mean_inside
 from find.interface.pixel_decoder import PixelDecoder
 from find.interface.positions import sine_positions
 from find.interface.prototype import Member, Prompt, Start
-from find.interface.sampler import VisualSampler
-from find.interface.types import Embeddings, Group, ImageMemory, Outputs, Tokens
+from find.interface.sampler import VisualSampler, mean_under
+from find.interface.types import AlignedMap, Embeddings, Group, ImageMemory, Outputs, Tokens
 
 LEVELS = 3
 """How many of the pixel decoder's maps the layers attend to in turn, coarse to fine."""
@@ -44,11 +44,12 @@ class Interface(nn.Module):
         queries: learned queries; the last one is the image query, the others are object proposals.
         semantic_width, mask_width: of the two output spaces.
         region_points: samples of a region a level.
-        pooled_width: of the foundations' own whole-image and whole-sentence embeddings, if they share a space.
+        pooled_width: of the foundations' own embeddings of images and texts, if they share a space.
         sampler: how regions are read, if not by a `VisualSampler` of `region_points`.
         memories: spatial memories, for rounds of interactive segmentation (the published FIND: 32).
         image_from_objects: read the image's embeddings off a weighted sum of its objects (the published FIND).
         class_scale_limit: of the temperature of class logits; None: as large as it was learned (the published FIND).
+        places_in_values: what is read of a pixel tells also where it lies; in the published FIND only its key does.
     """
 
     def __init__(
@@ -68,11 +69,13 @@ class Interface(nn.Module):
         memories: int = 0,
         image_from_objects: bool = False,
         class_scale_limit: float | None = 100.0,
+        places_in_values: bool = True,
     ) -> None:
         super().__init__()
         self.width = width
         self.image_from_objects = image_from_objects
         self.class_scale_limit = class_scale_limit
+        self.places_in_values = places_in_values
         self.pixel_decoder = pixel_decoder
         mask_width = pixel_decoder.mask_features.out_channels
         same_width = pixel_decoder.width == width
@@ -99,11 +102,19 @@ class Interface(nn.Module):
     # --- from foundations to tokens -------------------------------------------------------------------------------
 
     def remember(
-        self, maps: Sequence[Float[Tensor, "b _ h w"]], pooled: Float[Tensor, "b v"] | None = None
+        self,
+        maps: Sequence[Float[Tensor, "b _ h w"]],
+        pooled: Float[Tensor, "b v"] | None = None,
+        aligned: Float[Tensor, "b v h w"] | None = None,
     ) -> ImageMemory:
-        """The image memory of the vision encoder's maps (fine to coarse)."""
+        """The image memory of the vision encoder's maps (fine to coarse), and of its features in the text space."""
         pixels = self.pixel_decoder(maps)
-        return self.remember_levels(pixels.levels[:LEVELS], pixels.mask_features, pooled)
+        memory = self.remember_levels(pixels.levels[:LEVELS], pixels.mask_features, pooled)
+        if aligned is None or self.residual is None:
+            return memory
+        shape = tuple(aligned.shape[-2:])
+        mask_features = _resized(pixels.mask_features, shape)
+        return replace(memory, aligned=AlignedMap(aligned.flatten(2).transpose(1, 2), shape, mask_features))
 
     def remember_levels(
         self,
@@ -121,10 +132,7 @@ class Interface(nn.Module):
             sine_positions(h, w, self.width, device=levels[0].device).to(levels[0].dtype) for h, w in shapes
         )
         # Masks are linear in the mask features, so resizing these once equals resizing every proposal's mask.
-        attention_features = tuple(
-            F.interpolate(mask_features.detach(), size=shape, mode="bilinear", align_corners=False).flatten(2)
-            for shape in shapes
-        )
+        attention_features = tuple(_resized(mask_features, shape) for shape in shapes)
         return ImageMemory(levels, positions, shapes, mask_features, attention_features, pooled)
 
     def words(
@@ -166,23 +174,26 @@ class Interface(nn.Module):
         for number, layer in enumerate(self.layers):
             level = number % LEVELS
             if deep:
-                predictions.append(self._predict(states, predicting))
+                predictions.append(self._predict(states, predicting, prompt, memory))
             pixels = None
             if readers:
                 pixels = self._pixels(states, readers, memory, level, predictions[-1] if deep else None, prompt.masks)
             sampled = {group: _token_state(levels[level]) for group, levels in prompt.samples.items()}
             last = number == len(self.layers) - 1
             states = layer(states | sampled, members, pixels, frozenset(predicting) if last else updated)
-        predictions.append(self._predict(states, predicting))
+        predictions.append(self._predict(states, predicting, prompt, memory))
         return Outputs(tuple(predictions))
 
-    def with_foundation(
-        self, embedding: Float[Tensor, "b n d"], pooled: Float[Tensor, "b v"] | None
-    ) -> Float[Tensor, "b n d"]:
-        """A whole image's or sentence's semantic embedding, the foundation's own added where it has one."""
-        if self.residual is None or pooled is None:
-            return embedding
-        return self.residual(embedding, pooled)
+    def aligned_regions(
+        self, memory: ImageMemory, masks: Bool[Tensor, "q r h w"], rows: Int[Tensor, "q r"]
+    ) -> Float[Tensor, "q r v"] | None:
+        """The vision encoder's own embeddings of regions, in the space of texts; None where it has none.
+
+        Takes what the sampler takes.
+        """
+        if memory.aligned is None:
+            return None
+        return mean_under(memory.aligned, masks, rows, points=self.sampler.points)
 
     def similarity(
         self, a: Float[Tensor, "b n d"], b: Float[Tensor, "b k d"], *, limit: float | None = 100.0
@@ -219,7 +230,9 @@ class Interface(nn.Module):
             self.query_features[rows].expand(batch, members, -1), self.query_positions[rows].expand(batch, members, -1)
         )
 
-    def _predict(self, states: dict[Group, GroupState], groups: Sequence[Group]) -> Embeddings:
+    def _predict(
+        self, states: dict[Group, GroupState], groups: Sequence[Group], prompt: Prompt, memory: ImageMemory | None
+    ) -> Embeddings:
         sizes = [states[group].values.shape[1] for group in groups]
         x = self.heads.norm(torch.cat([states[group].values for group in groups], dim=1))
         if self.image_from_objects and Group.IMAGE in groups:
@@ -228,7 +241,24 @@ class Interface(nn.Module):
             x = torch.cat(list(pieces.values()), dim=1)
         semantic = self.heads.semantic(x).split(sizes, dim=1)
         pixel = self.heads.pixel(x).split(sizes, dim=1)
-        return Embeddings(dict(zip(groups, semantic, strict=True)), dict(zip(groups, pixel, strict=True)))
+        embeddings = Embeddings(dict(zip(groups, semantic, strict=True)), dict(zip(groups, pixel, strict=True)))
+        if self.residual is not None:
+            for group, own in self._foundation(embeddings, prompt, memory).items():
+                embeddings.semantic[group] = self.residual(embeddings.semantic[group], own)
+        return embeddings
+
+    def _foundation(
+        self, embeddings: Embeddings, prompt: Prompt, memory: ImageMemory | None
+    ) -> dict[Group, Float[Tensor, "b n v"]]:
+        """The foundations' own embeddings of each group's members, where they have them."""
+        own = {group: given for group, given in prompt.foundation.items() if group in embeddings.semantic}
+        if memory is not None and memory.pooled is not None and Group.IMAGE in embeddings.semantic:
+            own[Group.IMAGE] = memory.pooled[:, None]
+        if memory is not None and memory.aligned is not None:
+            for member in prompt.prototype.members:
+                if member.start is Start.OBJECT_QUERIES and member.content is Group.PIXELS:
+                    own[member.group] = mean_inside(embeddings.pixel[member.group], memory.aligned)
+        return own
 
     def _pixels(
         self,
@@ -242,7 +272,9 @@ class Interface(nn.Module):
         """The level to read; a masked row sees the pixels inside its own predicted mask, all of them if it has none."""
         features, shape = memory.attention_features[level], memory.shapes[level]
         visible = self._visible(states, readers, features, shape, prediction, given)
-        return Pixels(memory.levels[level], memory.positions[level], visible)
+        values = memory.levels[level]
+        placed = values + memory.positions[level]
+        return Pixels(placed, placed if self.places_in_values else values, visible)
 
     @torch.no_grad()
     def _visible(
@@ -270,6 +302,10 @@ class Interface(nn.Module):
             inside = logits >= 0
             rows.append(inside | ~inside.any(dim=-1, keepdim=True))
         return torch.cat(rows, dim=1)
+
+
+def _resized(mask_features: Float[Tensor, "b m h w"], shape: tuple[int, int]) -> Float[Tensor, "b m p"]:
+    return F.interpolate(mask_features.detach(), size=shape, mode="bilinear", align_corners=False).flatten(2)
 
 
 def _token_state(tokens: Tokens) -> GroupState:

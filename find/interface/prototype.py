@@ -62,6 +62,8 @@ class Prompt:
     samples: Mapping[Group, tuple[Tokens, ...]] = field(default_factory=dict)  # of SAMPLES, one entry a level
     slots: Mapping[Group, Slots] = field(default_factory=dict)  # of IMAGE_QUERY groups with more than one member
     masks: Mapping[Group, Float[Tensor, "b _ h w"]] = field(default_factory=dict)  # logits, for all or each
+    foundation: Mapping[Group, Float[Tensor, "b n v"]] = field(default_factory=dict)  # the members' own embeddings by
+    # a foundation with a space for texts and images (CLIP); zeros: it has none of that member
 
     @staticmethod
     def join(prompts: "Iterable[Prompt]") -> "Prompt":
@@ -71,6 +73,7 @@ class Prompt:
         samples: dict[Group, tuple[Tokens, ...]] = {}
         slots: dict[Group, Slots] = {}
         masks: dict[Group, Tensor] = {}
+        foundation: dict[Group, Tensor] = {}
         for prompt in prompts:
             present = {member.group for member in members}
             for member in prompt.prototype.members:
@@ -81,4 +84,5 @@ class Prompt:
             samples |= prompt.samples
             slots |= prompt.slots
             masks |= prompt.masks
-        return Prompt(Prototype(tuple(members)), tokens, samples, slots, masks)
+            foundation |= prompt.foundation
+        return Prompt(Prototype(tuple(members)), tokens, samples, slots, masks, foundation)

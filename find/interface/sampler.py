@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from find.interface.types import ImageMemory, Tokens
+from find.interface.types import AlignedMap, ImageMemory, Tokens
 
 
 def spread_points(masks: Bool[Tensor, "q r h w"], limit: int) -> tuple[Float[Tensor, "q r l 2"], Bool[Tensor, "q r l"]]:
@@ -70,6 +70,17 @@ def interpolate(
     upper = at(top, left) * (1 - fx) + at(top, right) * fx
     lower = at(bottom, left) * (1 - fx) + at(bottom, right) * fx
     return upper * (1 - fy) + lower * fy
+
+
+def mean_under(
+    aligned: AlignedMap, masks: Bool[Tensor, "q r h w"], rows: Int[Tensor, "q r"], *, points: int
+) -> Float[Tensor, "q r v"]:
+    """The mean of the aligned features at `points` places of each region; zeros where there is no region."""
+    places, padding = spread_points(masks, points)
+    seen = ~(padding | (rows < 0)[..., None])
+    sampled = sample_bilinear(aligned.values, aligned.shape, rows.clamp(min=0).flatten(), places.flatten(0, 1))
+    weights = seen.to(sampled.dtype) / seen.sum(dim=-1, keepdim=True).clamp(min=1)
+    return (weights.flatten(0, 1)[:, None] @ sampled)[:, 0].unflatten(0, rows.shape)
 
 
 class VisualSampler(nn.Module):

@@ -78,6 +78,15 @@ class Slots:
 
 
 @dataclass(frozen=True)
+class AlignedMap:
+    """The vision encoder's features in the space of its texts, and the mask features at their size."""
+
+    values: Float[Tensor, "b p v"]
+    shape: tuple[int, int]
+    mask_features: Float[Tensor, "b m p"]
+
+
+@dataclass(frozen=True)
 class ImageMemory:
     """What the interface keeps of an image: three levels to attend to (coarse to fine) and a map to draw masks on."""
 
@@ -87,6 +96,7 @@ class ImageMemory:
     mask_features: Float[Tensor, "b m h w"]
     attention_features: tuple[Float[Tensor, "b m p"], ...]  # mask_features at the size of each level
     pooled: Float[Tensor, "b v"] | None  # the vision encoder's own image embedding, where it has one
+    aligned: AlignedMap | None = None  # its own embeddings of places, where it has them
 
     @property
     def batch(self) -> int:

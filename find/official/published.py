@@ -23,6 +23,7 @@ CONVENTIONS = Conventions(
     class_scale_limit=None,
     bicubic_masks=True,
     canvas_colour=MEAN,
+    places_in_values=False,
 )
 """Of both published models (reference sections 4, 8, 9, 10)."""
 

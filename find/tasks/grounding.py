@@ -39,6 +39,7 @@ def prompt(
     tokens: Float[Tensor, "b t l w"],
     token_padding: Bool[Tensor, "b t l"],
     text_padding: Bool[Tensor, "b t"],
+    pooled: Float[Tensor, "b t v"] | None = None,
 ) -> Prompt:
     """The texts of each image side by side; description query k reads the tokens of text k.
 
@@ -46,10 +47,14 @@ def prompt(
         tokens: the language encoder's features of each image's texts.
         token_padding: padding within a text; all True for a padding text.
         text_padding: which of an image's `t` texts are padding.
+        pooled: the language encoder's own embeddings of the texts, where it has them.
     """
     b, t, length, _ = tokens.shape
     index = torch.arange(t, device=tokens.device).repeat_interleave(length).expand(b, -1)
     words = interface.words(tokens.flatten(1, 2), token_padding.flatten(1), index)
     return Prompt(
-        PROTOTYPE, tokens={Group.DESCRIPTION_TOKENS: words}, slots={Group.DESCRIPTION: Slots.of(text_padding)}
+        PROTOTYPE,
+        tokens={Group.DESCRIPTION_TOKENS: words},
+        slots={Group.DESCRIPTION: Slots.of(text_padding)},
+        foundation={} if pooled is None else {Group.DESCRIPTION: pooled},
     )

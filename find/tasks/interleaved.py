@@ -73,6 +73,8 @@ def prompt(
     is_region: Bool[Tensor, "q e"],
     entity_padding: Bool[Tensor, "q e"],
     regions: tuple[Tokens, ...] | None,
+    sentence: Float[Tensor, "q v"] | None = None,
+    own: Float[Tensor, "q e v"] | None = None,
 ) -> Prompt:
     """One interleaved sentence a row.
 
@@ -82,13 +84,18 @@ def prompt(
         entities: the entity of each token (`entity_of_token`).
         is_region: which entities are regions.
         regions: the sampled tokens of the regions, one entry a level, indexed by entity; None if there are none.
+        sentence, own: the foundations' own embeddings of the sentences and of their entities, where they have them.
     """
     words = interface.words(tokens, padding, entities)
     belongs = (entities >= 0) & is_region.gather(1, entities.clamp(min=0))
+    foundation = {} if sentence is None else {Group.INTERLEAVED: sentence[:, None]}
+    if own is not None:
+        foundation[Group.INTERLEAVED_ENTITY] = own
     members = prototype.members if regions else tuple(m for m in prototype.members if m is not _REGIONS)
     return Prompt(
         Prototype(members),
         tokens={Group.INTERLEAVED_TOKENS: interface.mark_regions(words, belongs)},
         samples={Group.REGION_TOKENS: regions} if regions else {},
         slots={Group.INTERLEAVED_ENTITY: Slots.of(entity_padding)},
+        foundation=foundation,
     )

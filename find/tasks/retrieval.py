@@ -19,7 +19,10 @@ def embed_texts(
     padding: Bool[Tensor, "t l"],
     pooled: Float[Tensor, "t v"] | None = None,
 ) -> Float[Tensor, "t d"]:
-    """One embedding a text; needs no image. `pooled` adds the language encoder's own sentence embedding."""
-    prompt = Prompt(PROTOTYPE, tokens={Group.CAPTION_TOKENS: interface.words(tokens, padding)})
-    embedding = interface(None, [prompt]).final.semantic[Group.CAPTION]
-    return interface.with_foundation(embedding, pooled)[:, 0]
+    """One embedding a text; needs no image. `pooled`: the language encoder's own embeddings, where it has them."""
+    prompt = Prompt(
+        PROTOTYPE,
+        tokens={Group.CAPTION_TOKENS: interface.words(tokens, padding)},
+        foundation={} if pooled is None else {Group.CAPTION: pooled[:, None]},
+    )
+    return interface(None, [prompt]).final.semantic[Group.CAPTION][:, 0]

@@ -49,7 +49,7 @@ class LossWeights:
     """
 
     panoptic: SegmentationWeights = field(default_factory=lambda: SegmentationWeights(2, 5, 5))
-    grounding: SegmentationWeights = field(default_factory=lambda: SegmentationWeights(1, 3, 3))
+    grounding: SegmentationWeights = field(default_factory=lambda: SegmentationWeights(2, 3, 3))
     interactive: SegmentationWeights = field(default_factory=lambda: SegmentationWeights(1, 3, 3))
     interleaved: SegmentationWeights = field(default_factory=lambda: SegmentationWeights(1, 3, 3))
     caption: float = 2.0
@@ -99,10 +99,10 @@ class Criterion:
             sentences = Sentences.read(model.language, batch.queries, model.device)
             names = [model.config.class_prompt.format(name) for name in class_names]
             texts = read_texts(model.language, [*batch.captions, *names], model.device)
-        memory = interface.remember(features.maps, features.pooled)
+        memory = interface.remember(features.maps, features.pooled, features.aligned)
         prompts = self._prompts(model, batch, memory, phrases, sentences)
         outputs = interface(memory, prompts, deep=self.deep_supervision)
-        written = retrieval.embed_texts(interface, texts.tokens, texts.padding)
+        written = retrieval.embed_texts(interface, texts.tokens, texts.padding, texts.pooled)
         captions, classes = written.split([len(batch.captions), len(names)])
 
         layers = [layer.float() for layer in (outputs.layers if self.deep_supervision else [outputs.final])]
@@ -112,7 +112,7 @@ class Criterion:
             with raised_by_all(DivergenceError, model.device):  # before rows are gathered
                 losses, assigned = self._segmentation(model, layers, batch, points, targets, classes.float())
             return losses | self._retrieval(
-                model, layers[-1], batch, assigned, memory, sentences, texts.pooled, captions.float()
+                model, layers[-1], batch, assigned, sentences, captions.float()
             )
 
     def _prompts(
@@ -120,11 +120,12 @@ class Criterion:
     ) -> list[Prompt]:
         interface = model.interface
         regions = interface.sampler(memory, batch.regions, batch.region_rows)
+        aligned = interface.aligned_regions(memory, batch.regions, batch.region_rows)
         return [
             generic.prompt(),
             phrases.prompt(interface),
             interactive.prompt(interface, memory, batch.strokes, batch.stroke_targets < 0, negatives=_negatives(batch)),
-            sentences.prompt(interface, interleaved.SEGMENTATION + interleaved.RETRIEVAL, regions),
+            sentences.prompt(interface, interleaved.SEGMENTATION + interleaved.RETRIEVAL, regions, aligned),
         ]
 
     def _targets(self, model: FIND, batch: Batch, points: MaskPoints, sentences: Sentences) -> list[PromptedTargets]:
@@ -188,17 +189,14 @@ class Criterion:
         final: Embeddings,
         batch: Batch,
         assigned: Int[Tensor, "b s"],
-        memory: ImageMemory,
         sentences: Sentences,
-        pooled_texts: Float[Tensor, "t v"] | None,
         captions: Float[Tensor, "b d"],
     ) -> dict[str, Tensor]:
         interface, weights = model.interface, self.weights
         scale = interface.logit_scale.exp().clamp(max=100)
-        image = _unit(interface.with_foundation(final.semantic[Group.IMAGE], memory.pooled)[:, 0])
-        pooled = None if pooled_texts is None else pooled_texts[: len(captions)]
-        caption = _unit(interface.with_foundation(captions[:, None], pooled)[:, 0])
-        sentence = _unit(interface.with_foundation(final.semantic[Group.INTERLEAVED], sentences.pooled)[:, 0])
+        image = _unit(final.semantic[Group.IMAGE][:, 0])
+        caption = _unit(captions)
+        sentence = _unit(final.semantic[Group.INTERLEAVED][:, 0])
         objects = _unit(final.semantic[Group.OBJECT])
         entities = _unit(final.semantic[Group.INTERLEAVED_ENTITY])
         meant = batch.entity_targets.int().argmax(dim=-1)

@@ -43,18 +43,24 @@ class Inputs:
     """One image, one sentence, one caption, some texts and some strokes a row; all regions lie in their own row."""
 
     maps: tuple[Tensor, ...]
+    pooled_image: Tensor
+    aligned: Tensor
     texts: Tensor
+    pooled_texts: Tensor
     texts_padding: Tensor
     text_slots_padding: Tensor
     strokes: Tensor
     strokes_padding: Tensor
     words: Tensor
+    pooled_sentence: Tensor
+    pooled_phrases: Tensor
     words_padding: Tensor
     entity_of_word: Tensor
     is_region: Tensor
     entities_padding: Tensor
     regions: Tensor
     caption: Tensor
+    pooled_caption: Tensor
     caption_padding: Tensor
 
     @classmethod
@@ -78,6 +84,12 @@ class Inputs:
         strokes, regions = (_boxes(batch, 3, g) & ~last[..., None, None] for _ in range(2))
         return cls(
             maps=maps,
+            pooled_image=torch.randn(batch, POOLED, generator=g),
+            aligned=torch.randn(batch, POOLED, h // 16, w // 16, generator=g),
+            pooled_texts=torch.randn(batch, 3, POOLED, generator=g),
+            pooled_sentence=torch.randn(batch, POOLED, generator=g),
+            pooled_phrases=torch.randn(batch, 3, POOLED, generator=g) * ~(is_region | last)[..., None],
+            pooled_caption=torch.randn(batch, POOLED, generator=g),
             texts=torch.randn(batch, 3, 4, TEXT_WIDTH, generator=g),
             texts_padding=texts_padding,
             text_slots_padding=last,
@@ -99,7 +111,7 @@ class Inputs:
         return Inputs(maps=tuple(change(m) for m in self.maps), **changed)
 
     def memory(self, interface: Interface) -> ImageMemory:
-        return interface.remember(self.maps)
+        return interface.remember(self.maps, self.pooled_image, self.aligned)
 
     def prompts(self, interface: Interface, memory: ImageMemory) -> list[Prompt]:
         """Of all tasks."""
@@ -112,11 +124,15 @@ class Inputs:
         ]
 
     def texts_prompt(self, interface: Interface) -> Prompt:
-        return grounding.prompt(interface, self.texts, self.texts_padding, self.text_slots_padding)
+        return grounding.prompt(interface, self.texts, self.texts_padding, self.text_slots_padding, self.pooled_texts)
 
     def caption_prompt(self, interface: Interface) -> Prompt:
         words = interface.words(self.caption, self.caption_padding)
-        return Prompt(retrieval.PROTOTYPE, tokens={Group.CAPTION_TOKENS: words})
+        return Prompt(
+            retrieval.PROTOTYPE,
+            tokens={Group.CAPTION_TOKENS: words},
+            foundation={Group.CAPTION: self.pooled_caption[:, None]},
+        )
 
     def sentence_prompt(self, interface: Interface, references: ImageMemory) -> Prompt:
         rows = torch.arange(len(self.is_region))[:, None].expand_as(self.is_region)
@@ -130,6 +146,8 @@ class Inputs:
             self.is_region,
             self.entities_padding,
             interface.sampler(references, self.regions, rows),
+            self.pooled_sentence,
+            self.pooled_phrases + interface.aligned_regions(references, self.regions, rows),
         )
 
     def run(self, interface: Interface, *, deep: bool = False) -> Outputs:
@@ -138,7 +156,7 @@ class Inputs:
         return interface(memory, self.prompts(interface, memory), deep=deep)
 
     def with_image_of(self, other: Inputs) -> Inputs:
-        return replace(self, maps=other.maps)
+        return replace(self, maps=other.maps, pooled_image=other.pooled_image, aligned=other.aligned)
 
 
 def _boxes(batch: int, count: int, generator: torch.Generator) -> Tensor:

@@ -37,7 +37,7 @@ def random_pixels(seed: int, rows: int) -> Pixels:
     g = torch.Generator().manual_seed(seed)
     values = torch.randn(BATCH, 11, WIDTH, generator=g, dtype=torch.double)
     positions = torch.randn(11, WIDTH, generator=g, dtype=torch.double)
-    return Pixels(values, positions, torch.rand(BATCH, rows, 11, generator=g) < 0.4)
+    return Pixels(values + positions, values, torch.rand(BATCH, rows, 11, generator=g) < 0.4)
 
 
 def random_layer(seed: int) -> InterfaceLayer:
@@ -101,7 +101,7 @@ def dense_layer(
                 may = may & (states[member.group].index[:, :, None] == states[member.content].index[:, None])
             content[:, own[:, None], there] = may
 
-    keys = torch.cat([x + positions, pixels.values + pixels.positions], dim=1)
+    keys = torch.cat([x + positions, pixels.keys], dim=1)
     read = dense_attention(
         layer.content_attention, x + positions, keys, torch.cat([x, pixels.values], dim=1), content
     )

@@ -10,7 +10,10 @@ from small import Inputs, small_interface
 from torch import Tensor
 
 from find.interface import Embeddings, Group, Outputs, Prompt, Slots
-from find.tasks import generic, interleaved
+from find.interface.heads import mean_inside
+from find.interface.sampler import mean_under
+from find.interface.types import AlignedMap
+from find.tasks import generic, interleaved, retrieval
 
 PROMPTED = {
     Group.DESCRIPTION: "text_slots_padding",
@@ -115,6 +118,7 @@ def test_more_padding_changes_nothing(interface, inputs, joint):
         inputs,
         texts=longer(longer(inputs.texts, 1, 2, None), 2, 3, None),
         texts_padding=longer(longer(inputs.texts_padding, 1, 2, True), 2, 3, True),
+        pooled_texts=longer(inputs.pooled_texts, 1, 2, None),
         text_slots_padding=longer(inputs.text_slots_padding, 1, 2, True),
         strokes=longer(inputs.strokes, 1, 2, True),
         strokes_padding=longer(inputs.strokes_padding, 1, 2, True),
@@ -122,6 +126,7 @@ def test_more_padding_changes_nothing(interface, inputs, joint):
         words_padding=longer(inputs.words_padding, 1, 3, True),
         entity_of_word=longer(inputs.entity_of_word, 1, 3, -1),
         is_region=longer(inputs.is_region, 1, 2, False),
+        pooled_phrases=longer(inputs.pooled_phrases, 1, 2, None),
         entities_padding=longer(inputs.entities_padding, 1, 2, True),
         regions=longer(inputs.regions, 1, 2, True),
         caption=longer(inputs.caption, 1, 3, None),
@@ -144,9 +149,11 @@ def test_permuting_prompts_permutes_answers(interface):
         inputs,
         texts=inputs.texts[:, order],
         texts_padding=inputs.texts_padding[:, order],
+        pooled_texts=inputs.pooled_texts[:, order],
         strokes=inputs.strokes[:, order],
         entity_of_word=numbers,
         is_region=inputs.is_region[:, order],
+        pooled_phrases=inputs.pooled_phrases[:, order],
         regions=inputs.regions[:, order],
     )
     after = changed.run(interface).final
@@ -176,9 +183,11 @@ def test_deep_predictions_end_in_the_final_one_and_start_with_the_initial_querie
     deep = inputs.run(interface, deep=True)
     assert len(deep.layers) == len(interface.layers) + 1 and len(joint.layers) == 1
     assert_same(deep.final, joint.final, joint.final.semantic)
-    initial = interface.heads.semantic(interface.heads.norm(interface.query_features))
-    close(deep.layers[0].semantic[Group.OBJECT], initial[:-1].expand(2, -1, -1))
-    close(deep.layers[0].semantic[Group.INTERLEAVED], initial[-1:].expand(2, -1, -1))
+    normed = interface.heads.norm(interface.query_features)
+    close(deep.layers[0].pixel[Group.OBJECT], interface.heads.pixel(normed[:-1]).expand(2, -1, -1))
+    sentence = interface.heads.semantic(normed[-1:]).expand(2, -1, -1)
+    sentence = interface.residual(sentence, inputs.pooled_sentence[:, None])
+    close(deep.layers[0].semantic[Group.INTERLEAVED], sentence)
 
 
 def test_shallower_stack_is_a_prefix_of_a_deeper_one(inputs):
@@ -271,13 +280,46 @@ def test_similarity_is_the_cosine_times_a_temperature_of_at_most_100(interface):
 
 def test_foundation_residual_keeps_the_foundations_order(interface):
     """Its projection is orthogonal at the start: alone it compares as the foundations' own embeddings do."""
-    pooled = torch.randn(5, 6)
+    pooled = torch.randn(5, 1, 6)
     embedding = torch.randn(5, 1, 20)
-    own = interface.with_foundation(embedding, pooled) - F.normalize(embedding, dim=-1)
+    own = interface.residual(embedding, pooled) - F.normalize(embedding, dim=-1)
     found = F.normalize(own[:, 0], dim=-1)
-    unit = F.normalize(pooled, dim=-1)
+    unit = F.normalize(pooled[:, 0], dim=-1)
     close(found @ found.T, unit @ unit.T)
-    assert interface.with_foundation(embedding, None) is embedding
+    close(interface.residual(embedding, torch.zeros(5, 1, 6)), F.normalize(embedding, dim=-1))
+
+
+def test_a_proposal_gets_the_mean_of_the_aligned_features_inside_its_mask():
+    mask_features = torch.tensor([[[50.0, 50.0, -50.0, -50.0]]])
+    values = torch.tensor([[[1.0, 0.0], [3.0, 0.0], [0.0, 8.0], [0.0, 8.0]]])
+    aligned = AlignedMap(values, (2, 2), mask_features)
+    found = mean_inside(torch.tensor([[[1.0], [-1.0]]]), aligned)
+    close(found, torch.tensor([[[2.0, 0.0], [0.0, 8.0]]]))
+
+
+def test_a_region_gets_the_mean_of_the_aligned_features_under_it():
+    values = torch.tensor([[[1.0], [3.0], [5.0], [7.0]], [[10.0], [30.0], [50.0], [70.0]]])
+    aligned = AlignedMap(values, (2, 2), torch.zeros(2, 1, 4))
+    masks = torch.zeros(1, 3, 2, 2, dtype=torch.bool)
+    masks[0, 0, 0] = masks[0, 1, :, 1] = masks[0, 2] = True
+    rows = torch.tensor([[0, 1, -1]])
+    close(mean_under(aligned, masks, rows, points=4), torch.tensor([[[2.0], [50.0], [0.0]]]))
+
+
+def test_what_the_foundations_say_of_places_reaches_proposals_regions_and_texts(inputs):
+    """With an interface that says nothing of its own, similarities are the foundations'."""
+    interface = small_interface()
+    interface.heads.semantic.weight.data.zero_()
+    interface.residual.gain.data.fill_(1)
+    aligned = torch.randn(2, 6, 4, 4)
+    memory = interface.remember(inputs.maps, None, aligned)
+    final = interface(memory, [generic.prompt()]).final
+    own = mean_inside(final.pixel[Group.OBJECT], memory.aligned)
+    texts, names = torch.randn(3, 6), torch.randn(3, 5, interface.text_projection.in_features)
+    written = retrieval.embed_texts(interface, names, torch.zeros(3, 5, dtype=torch.bool), texts)
+    cosines = F.normalize(own, dim=-1) @ F.normalize(texts, dim=-1).T
+    found = interface.similarity(final.semantic[Group.OBJECT], written.expand(2, -1, -1))
+    close(found, cosines * interface.logit_scale.exp())
 
 
 def test_slots_number_their_queries():
