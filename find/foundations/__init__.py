@@ -54,9 +54,13 @@ def load_vision(spec: str = "tiny", *, dtype: torch.dtype = torch.float32) -> Vi
         from find.foundations import timm
 
         return timm.load_timm(name, spec=spec, untrained=untrained, dtype=dtype)
+    if library == "transformers" and name:
+        from find.foundations import transformers_vision
+
+        return transformers_vision.load_vision_model(name, spec=spec, untrained=untrained, dtype=dtype)
     raise FindError(
-        f"unknown foundation {spec!r}: a vision encoder is 'tiny', 'timm:NAME.TAG', 'open_clip:NAME/PRETRAINED', "
-        "'open_clip:local-dir:FOLDER', 'focal:FOLDER', or one of these after 'random:'"
+        f"unknown foundation {spec!r}: a vision encoder is 'tiny', 'timm:NAME.TAG', 'transformers:NAME', "
+        "'open_clip:NAME/PRETRAINED', 'open_clip:local-dir:FOLDER', 'focal:FOLDER', or one of these after 'random:'"
     )
 
 

@@ -1,4 +1,4 @@
-"""The models of timm as vision encoders: those with stages give the deepest map of each stride, plain ViTs their last."""
+"""The models of timm as vision encoders: of stages the deepest map of each stride, of a plain ViT the last map."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import timm
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from find.errors import FindError
 from find.foundations.maps import MapEncoder, Maps, deepest_of_each_stride, seeded, square_size
@@ -55,19 +55,16 @@ def load_timm(
         raise FindError(f"{spec}: timm's {type(model).__name__} tells of no feature maps; choose another model")
     strides = [stage["reduction"] for stage in stages]
     accepted = inspect.signature(type(model).__init__).parameters
-    any_size = {flag: True for flag in ("dynamic_img_size",) if flag in accepted}
-    plain = len(set(strides)) == 1
-    if not plain:
-        any_size |= {"features_only": True, "out_indices": deepest_of_each_stride(strides)}
+    any_size = "dynamic_img_size" in accepted
+    if any_size:
+        options["dynamic_img_size"] = True
+    if len(set(strides)) == 1:
+        kind, options["num_classes"] = TimmPlain, 0
     else:
-        any_size |= {"num_classes": 0}
-
-    def build() -> nn.Module:
-        return timm.create_model(called, pretrained=not untrained, **any_size, **options)
-
+        kind, options["features_only"] = TimmStages, True
+        options["out_indices"] = deepest_of_each_stride(strides)
     with source.reading("the timm model"):
-        tower = seeded(build) if untrained else build()
-    kind = TimmPlain if plain else TimmStages
+        tower = seeded(timm.create_model, called, pretrained=not untrained, **options)
     return kind(
         tower,
         spec=spec,
@@ -75,7 +72,7 @@ def load_timm(
         std=config["std"],
         divisor=math.lcm(*strides),
         image_size=square_size(config["input_size"][1:]),
-        fixed=bool(config.get("fixed_input_size")) and "dynamic_img_size" not in any_size,
+        fixed=bool(config.get("fixed_input_size")) and not any_size,
         dtype=dtype,
     )
 
@@ -95,7 +92,7 @@ def timm_name(source: Source) -> str:
         near = ", ".join(timm.list_models(f"*{model.split('_')[0]}*")[:5]) or "see timm.list_models()"
         raise FindError(f"{source.spec}: timm has no model {model!r} ({near})")
     config = timm.get_pretrained_cfg(source.name, allow_unregistered=False)
-    if tag and config is None or tag and config.tag != tag:
+    if tag and (config is None or config.tag != tag):
         tags = ", ".join(timm.list_pretrained(f"{model}.*")) or "none"
         raise FindError(f"{source.spec}: timm has no weights {tag!r} of {model} (there are: {tags})")
     if not revision:
