@@ -10,6 +10,7 @@ from typing import Any
 from find.errors import FindError
 
 FOLDER = "{folder}"
+DTYPES = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class FINDConfig:
         class_prompt: the text that a class name becomes.
         panoptic_score, panoptic_overlap: when a proposal becomes a panoptic segment: its least class probability, and
             the least share of its own mask that it wins from the others.
-        language_dtype: of the language encoder's weights: float32, float16 or bfloat16.
+        vision_dtype, language_dtype: of the encoders' weights: float32, float16 or bfloat16, whatever the interface is
+            trained in.
     """
 
     vision: str = "tiny"
@@ -97,7 +99,13 @@ class FINDConfig:
     class_prompt: str = "{}"
     panoptic_score: float = 0.8
     panoptic_overlap: float = 0.8
+    vision_dtype: str = "float32"
     language_dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("vision_dtype", "language_dtype"):
+            if getattr(self, name) not in DTYPES:
+                raise FindError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(DTYPES)}")
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

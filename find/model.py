@@ -23,13 +23,16 @@ from find.images import ImageLike, read_image, read_size
 from find.inputs import Phrases, Sentences, read_texts
 from find.interface import (
     LEVELS,
+    STRIDES,
     CornerAlignedSampler,
+    FeaturePyramid,
     Group,
     ImageMemory,
     Interface,
     PixelDecoder,
     Prompt,
     Tokens,
+    is_pyramid,
 )
 from find.predictions import (
     EntityMask,
@@ -88,12 +91,14 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
     @classmethod
     def build(cls, config: FINDConfig) -> "FIND":
         """A model with an untrained interface."""
-        vision = load_vision(config.vision)
+        vision = load_vision(config.vision, dtype=getattr(torch, config.vision_dtype))
+        _check_sides(config, vision)
         language = load_language(config.language, dtype=getattr(torch, config.language_dtype))
         paired = config.interface.residual and vision.pooled_dim is not None
         interface = cls.build_interface(
             config,
             channels=vision.channels,
+            strides=vision.strides,
             text_width=language.width,
             pooled_width=vision.pooled_dim if paired and vision.pooled_dim == language.pooled_dim else None,
         )
@@ -101,12 +106,22 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
 
     @staticmethod
     def build_interface(
-        config: FINDConfig, *, channels: Sequence[int], text_width: int, pooled_width: int | None
+        config: FINDConfig,
+        *,
+        channels: Sequence[int],
+        strides: Sequence[float] = STRIDES,
+        text_width: int,
+        pooled_width: int | None,
     ) -> Interface:
-        """An untrained interface between foundations of these widths."""
+        """An untrained interface between foundations of these widths.
+
+        Where the vision encoder's maps have other strides than 4, 8, 16 and 32, it begins with a pyramid.
+        """
         sizes, conventions = config.interface, config.conventions
+        pyramid = None if is_pyramid(strides) else FeaturePyramid(channels=channels, strides=strides)
         decoder = PixelDecoder(
-            channels=channels,
+            channels=channels if pyramid is None else pyramid.channels,
+            pyramid=pyramid,
             width=sizes.decoder_width,
             mask_width=sizes.mask_width,
             layers=sizes.decoder_layers,
@@ -499,6 +514,16 @@ def _stack(
 def _same_picture(region: Region) -> str | int:
     """Equal for regions of one picture, so that it is encoded once."""
     return region.image if isinstance(region.image, str) else id(region.image)
+
+
+def _check_sides(config: FINDConfig, vision: VisionEncoder) -> None:
+    """Refuses pictures larger than the only size that an encoder takes."""
+    only = vision.image_size if vision.image_size == vision.divisor else None
+    if only is not None and config.longest_side > only:
+        raise FindError(
+            f"vision encoder {config.vision} takes images of {only}x{only} pixels only, but longest_side is "
+            f"{config.longest_side}; set shortest_side and longest_side to {only}, or choose an encoder of any size"
+        )
 
 
 def _same_length(images: Sequence[object], others: Sequence[object], name: str) -> None:

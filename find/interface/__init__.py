@@ -1,6 +1,7 @@
 """The interface: the trainable part of FIND."""
 
 from find.interface.corner_sampler import CornerAlignedSampler
+from find.interface.feature_pyramid import STRIDES, FeaturePyramid, is_pyramid
 from find.interface.interface import LEVELS, Interface
 from find.interface.pixel_decoder import PixelDecoder
 from find.interface.prototype import Member, Prompt, Prototype, Start
@@ -9,8 +10,10 @@ from find.interface.types import Embeddings, Group, ImageMemory, Outputs, Slots,
 
 __all__ = [
     "LEVELS",
+    "STRIDES",
     "CornerAlignedSampler",
     "Embeddings",
+    "FeaturePyramid",
     "Group",
     "ImageMemory",
     "Interface",
@@ -23,4 +26,5 @@ __all__ = [
     "Start",
     "Tokens",
     "VisualSampler",
+    "is_pyramid",
 ]

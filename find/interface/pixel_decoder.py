@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from find.interface.feature_pyramid import FeaturePyramid
 from find.interface.positions import sine_positions
 
 
@@ -51,6 +52,7 @@ class PixelDecoder(nn.Module):
         mask_width: of the mask features.
         layers, heads, feedforward: of the transformer encoder on the coarsest map.
         groups: of every group norm.
+        pyramid: makes these maps of those that the encoder gives, if it gives others.
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class PixelDecoder(nn.Module):
         heads: int,
         feedforward: int,
         groups: int = 32,
+        pyramid: FeaturePyramid | None = None,
     ) -> None:
         super().__init__()
+        self.pyramid = pyramid
         *finer, coarsest = channels
         self.width = width
         self.input_proj = nn.Conv2d(coarsest, width, 1)
@@ -76,8 +80,9 @@ class PixelDecoder(nn.Module):
         self.mask_features = nn.Conv2d(width, mask_width, 3, padding=1)
 
     def forward(self, maps: Sequence[Float[Tensor, "b _ h w"]]) -> DecodedPixels:
-        """Args: maps, fine to coarse, as the encoder gives them."""
-        *finer, coarsest = maps
+        """Args: maps, fine to coarse, as the encoder gives them, in whatever floating type."""
+        maps = [m.to(self.input_proj.weight.dtype) for m in maps]
+        *finer, coarsest = maps if self.pyramid is None else self.pyramid(maps)
         x = self.input_proj(coarsest)
         _, c, h, w = x.shape
         positions = sine_positions(h, w, c, device=x.device).to(x.dtype)
