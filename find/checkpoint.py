@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from find.config import FINDConfig
 from find.errors import FindError
+from find.files import write_tensors
 
 CONFIG, WEIGHTS, CLASSES = "config.json", "interface.safetensors", "classes.safetensors"
 FORMAT = 1
@@ -33,10 +34,9 @@ class Checkpoint:
     def write(self, folder: Path) -> None:
         """The weights first, so that a folder with a config is a whole one."""
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.interface.items()}
-        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        write_tensors(folder / WEIGHTS, self.interface, {"format": "pt"})
         if self.classes:
-            save_file({name: row.detach().cpu().clone() for name, row in self.classes.items()}, folder / CLASSES)
+            write_tensors(folder / CLASSES, {name: row.clone() for name, row in self.classes.items()})
         about = {"format": FORMAT, **self.config.to_dict(), "foundations": self.foundations}
         (folder / CONFIG).write_text(json.dumps(about, indent=2) + "\n")
 

@@ -95,7 +95,7 @@ class Query:
                     part.pixels()
                     part.bitmap()
                 except FindError as error:
-                    raise FindError(f"part {number} of the query, {part}: {error}") from error
+                    raise FindError(f"part {number} of the query: {error}") from error
 
     def _join(self, word: Callable[[Region], str]) -> RenderedQuery:
         text = ""

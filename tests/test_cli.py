@@ -103,7 +103,7 @@ def test_segment_writes_masks_of_all_entities_at_the_size_of_the_image(capsys, p
         assert coco_mask.decode(entity["segmentation"]).shape == (70, 90)
     assert len(text.splitlines()) == 2
     with Image.open(png) as drawn:
-        assert drawn.width / drawn.height == pytest.approx(90 / 70, abs=0.01)
+        assert drawn.width == 480 and drawn.height > 480 * 70 / 90  # untrained, it is unsure, and says so above
 
 
 def test_json_on_stdout_is_only_json(capsys, photos, weights):
@@ -119,8 +119,12 @@ def test_words_never_seen_are_told(capsys, photos, weights):
         capsys, "segment", photos / "a.png", "--query", "{a blorf dog}", "--weights", weights, "--json", "-"
     )
     assert status == 0
-    assert json.loads(text)["unknown_words"] == ["blorf"]
+    record = json.loads(text)
+    assert record["unknown_words"] == record["entities"][0]["unknown_words"] == ["blorf"]
+    assert record["entities"][0]["doubtful"] is True
     assert "warning" in errors and "blorf" in errors
+    _, text, _ = _run(capsys, "segment", photos / "a.png", "--query", "{a blorf dog}", "--weights", weights)
+    assert 'doubtful: never seen: "blorf"' in text
 
 
 def test_index_then_search(capsys, photos, tmp_path, weights):
@@ -129,6 +133,8 @@ def test_index_then_search(capsys, photos, tmp_path, weights):
     status, text, errors = _run(capsys, "index", photos, album, "--weights", weights)
     assert status == 0
     assert "3 images, 1 skipped" in text and "broken.jpg" in errors
+    (photos / "plain").touch()
+    assert album.stat().st_mode == (photos / "plain").stat().st_mode
 
     out, png = tmp_path / "hits.json", tmp_path / "hits.png"
     status, text, _ = _run(
@@ -142,7 +148,9 @@ def test_index_then_search(capsys, photos, tmp_path, weights):
     assert first["score"] == pytest.approx(first["image_term"] + 0.5 * first["entities"][0]["term"], abs=2e-3)
     with Image.open(first["path"]) as image:
         assert first["entities"][0]["segmentation"]["size"] == [image.height, image.width]
-    assert len(text.splitlines()) == 2
+    lines = text.splitlines()
+    assert len(lines) == 2
+    assert f"{first['score']:.3f} " in lines[0] and f"a dog {first['entities'][0]['term']:.3f}" in lines[0]
     assert png.is_file()
 
 
@@ -158,8 +166,9 @@ def test_search_without_entities_ranks_by_the_sentence(capsys, photos, tmp_path,
 
 
 def test_world_then_check(capsys, tmp_path):
-    status, _, _ = _run(capsys, "data", "world", tmp_path / "world", "--images", 4, "--val-images", 3, "--seed", 5)
+    status, text, _ = _run(capsys, "data", "world", tmp_path / "world", "--images", 4, "--val-images", 3, "--seed", 5)
     assert status == 0
+    assert "4 train and 3 val images of seed 5" in text and "next: findvl fit" in text
     status, text, _ = _run(capsys, "data", "check", tmp_path / "world", "--json")
     assert status == 0
     assert json.loads(text)["errors"] == 0
@@ -179,6 +188,11 @@ BAD_INPUT = {
     "missing album": (["search", "{photos}/x.album", "--query", "{{a dog}}"], "x.album"),
     "missing folder": (["index", "{photos}/nowhere", "{photos}/x.album"], "nowhere"),
     "folder of nothing": (["data", "check", "{photos}"], "photos"),
+    "no picture format": (["segment", "{photos}/a.png", "--query", "{{a dog}}", "--png", "{photos}/x.xyz"], ".webp"),
+    "folder as output": (["search", "{photos}/x.album", "--query", "{{a dog}}", "--json", "{photos}"], "is a folder"),
+    "missing config": (["fit", "-c", "tinny"], "official/find_focall_llama, official/find_focalt_llama, tiny"),
+    "missing data": (["fit", "-c", "tiny", "--data.root", "{photos}/nowhere"], "nowhere"),
+    "no data": (["test", "-c", "configs/tiny.yaml", "--data.root", "{photos}"], "annotations/"),
     "unknown device": (["segment", "{photos}/a.png", "--query", "{{a dog}}", "--device", "abacus"], "abacus"),
 }
 
@@ -188,13 +202,30 @@ def test_bad_input_is_one_line_and_status_2(capsys, photos, weights, case):
     (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff not a photo")
     arguments, named = BAD_INPUT[case]
     arguments = [argument.format(photos=photos) for argument in arguments]
-    if arguments[0] != "data" and "--weights" not in arguments:
+    if arguments[0] in ("segment", "index", "search") and "--weights" not in arguments:
         arguments += ["--weights", weights]
     status, text, errors = _run(capsys, *arguments)
     assert status == 2
     assert text == ""
     assert errors.startswith("error: ") and errors.count("\n") == 1
     assert named in errors
+
+
+MISSPELT = {
+    "--weights": ["segment", "a.png", "--wieghts", "find-tiny"],
+    "segment": ["segmnt", "a.png"],
+    "--val-images": ["data", "world", "out", "--val_images=3"],
+    "'data.root'": ["fit", "-c", "tiny", "--data.rot", "x"],
+}
+
+
+@pytest.mark.parametrize("meant", MISSPELT)
+def test_what_is_misspelt_gets_one_line_with_what_was_meant(capsys, meant):
+    with pytest.raises(SystemExit) as stop:
+        main(MISSPELT[meant])
+    assert stop.value.code == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1 and f"did you mean {meant}?" in errors
 
 
 def test_album_of_other_weights_is_refused(capsys, photos, tmp_path, weights):

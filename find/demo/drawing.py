@@ -39,7 +39,7 @@ class Overlay:
 
     @property
     def caption(self) -> str:
-        return self.label if self.score is None else f"{self.label} {self.score:.2f}"
+        return self.label if self.score is None else f"{self.label} {self.score:.3f}"
 
 
 def entity_color(index: int) -> Color:
@@ -126,6 +126,19 @@ def add_frame(image: Image.Image, color: Color, *, width: int = 8) -> Image.Imag
     framed = Image.new("RGB", (image.width + 2 * width, image.height + 2 * width), color)
     framed.paste(image, (width, width))
     return framed
+
+
+def add_title(image: Image.Image, lines: Sequence[str]) -> Image.Image:
+    """The image below lines of text on amber, each wrapped to the image's width."""
+    font = ImageFont.load_default(size=15)
+    wrapped = [text for line in lines for text in _wrap(line, font, image.width - 16)]
+    height = 20 * len(wrapped) + 10
+    titled = Image.new("RGB", (image.width, image.height + height), (255, 224, 150))
+    draw = ImageDraw.Draw(titled)
+    for number, text in enumerate(wrapped):
+        draw.text((8, 5 + 20 * number), text, fill=(40, 44, 52), font=font)
+    titled.paste(image, (0, height))
+    return titled
 
 
 def tile(

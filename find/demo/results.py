@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from find.demo.drawing import Overlay, draw_overlays
+from find.demo.doubts import DOUBTFUL, UnknownWords, doubt
+from find.demo.drawing import Overlay, add_title, draw_overlays, tile
+from find.images import read_image
 from find.query import Phrase, Query
 
 if TYPE_CHECKING:
@@ -38,47 +40,92 @@ def mask_box(mask: Bool[np.ndarray, "h w"]) -> tuple[int, int, int, int] | None:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def entities_json(query: Query, masks: Sequence[EntityMask]) -> list[dict[str, object]]:
-    """One record an entity: text, score 0..1, box (x0, y0, x1, y1 in pixels, or null), COCO run-length code."""
+def shown(figure: float) -> float:
+    """A score or a term of one, as JSON, terminal and pictures show it: three decimals."""
+    return round(float(figure), 3)
+
+
+def entities_json(query: Query, masks: Sequence[EntityMask], unknown: UnknownWords) -> list[dict[str, object]]:
+    """One record an entity: text, score 0..1, box (x0, y0, x1, y1 in pixels, or null), COCO run-length code.
+
+    An entity is doubtful where words of it are unknown or its score is below `find.demo.doubts.DOUBTFUL`.
+    """
     return [
         {
             "text": name,
-            "score": round(float(found.score), 4),
+            "score": shown(found.score),
+            "doubtful": doubt(found.score, words) is not None,
+            "unknown_words": list(words),
             "box": mask_box(found.mask),
             "segmentation": encode_mask(found.mask),
         }
-        for name, found in zip(entity_names(query), masks, strict=True)
+        for name, found, words in zip(entity_names(query), masks, unknown.entities, strict=True)
     ]
 
 
-def hits_json(query: Query, hits: Sequence[Hit], masks: Sequence[Sequence[EntityMask]]) -> list[dict[str, object]]:
+def hits_json(
+    query: Query, hits: Sequence[Hit], masks: Sequence[Sequence[EntityMask]], unknown: UnknownWords
+) -> list[dict[str, object]]:
     """One record a hit: rank from 1, path, score, image_term, and its entities with their term of the score.
 
     `masks` holds one mask an entity for each hit; for a query without entities, an empty list for each.
     """
     records = []
     for rank, (hit, found) in enumerate(zip(hits, masks, strict=True), start=1):
-        entities = entities_json(query, found)
+        entities = entities_json(query, found, unknown) if found else []
         for entity, term, number in zip(entities, hit.entity_terms, hit.objects, strict=True):
-            entity |= {"term": round(term, 4), "object": number}
+            entity |= {"term": shown(term), "object": number}
         records.append(
             {
                 "rank": rank,
                 "path": str(hit.path),
-                "score": round(hit.score, 4),
-                "image_term": round(hit.image_term, 4),
+                "score": shown(hit.score),
+                "image_term": shown(hit.image_term),
                 "entities": entities,
             }
         )
     return records
 
 
+def hit_line(rank: int, hit: Hit, names: Sequence[str]) -> str:
+    """One line of a terminal: rank, score, what made it, file."""
+    terms = ", ".join(f"{name} {term:.3f}" for name, term in zip(names, hit.entity_terms, strict=True))
+    return f"{rank:3d}. {hit.score:.3f}  {hit.path}  (sentence {hit.image_term:.3f}{', ' + terms if terms else ''})"
+
+
 def draw_entities(
-    image: UInt8[np.ndarray, "h w 3"], query: Query, masks: Sequence[EntityMask], *, min_side: int = 480
+    image: UInt8[np.ndarray, "h w 3"],
+    query: Query,
+    masks: Sequence[EntityMask],
+    unknown: UnknownWords,
+    *,
+    min_side: int = 480,
 ) -> Image.Image:
-    """The image with the mask, name and score of every entity."""
+    """The image with the mask, name and score of every entity; a question mark where it is doubtful."""
     overlays = [
-        Overlay(mask=found.mask, label=name, score=float(found.score))
-        for name, found in zip(entity_names(query), masks, strict=True)
+        Overlay(
+            mask=found.mask, label=name if doubt(found.score, words) is None else f"{name}?", score=float(found.score)
+        )
+        for name, found, words in zip(entity_names(query), masks, unknown.entities, strict=True)
     ]
     return draw_overlays(image, overlays, min_side=min_side)
+
+
+def draw_hits(
+    query: Query, hits: Sequence[Hit], masks: Sequence[Sequence[EntityMask]], unknown: UnknownWords
+) -> Image.Image:
+    """A sheet of the images found, best first, each with its entities where it has masks for them."""
+    pictures = [
+        draw_entities(read_image(hit.path), query, found, unknown) if found else Image.fromarray(read_image(hit.path))
+        for hit, found in zip(hits, masks, strict=True)
+    ]
+    captions = [f"{rank}. {hit.score:.3f} {hit.path.name}" for rank, hit in enumerate(hits, start=1)]
+    return with_doubts(tile(pictures, columns=5, captions=captions), [m for found in masks for m in found], unknown)
+
+
+def with_doubts(picture: Image.Image, masks: Sequence[EntityMask], unknown: UnknownWords) -> Image.Image:
+    """The picture under a line for each reason to doubt what it shows; as it is where there is none."""
+    lines = [unknown.warning] if unknown.warning else []
+    if any(found.score < DOUBTFUL for found in masks):
+        lines.append(f"? with a score below {DOUBTFUL:g}: as likely wrong as right")
+    return add_title(picture, lines) if lines else picture

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from find.data.coco import AUTO, CocoFolder
-from find.errors import FindError
+from find.errors import FindError, UnknownWordsWarning
 from find.evaluation.gallery import embed_gallery
 from find.evaluation.protocols.grounding import grounding, texts_to_ground
 from find.evaluation.protocols.interactive import CLICKED_IMAGES, interactive
@@ -106,7 +107,9 @@ def evaluate(
     for task in chosen:
         begin = time.perf_counter()
         try:
-            results[task.value] = protocols[task]()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UnknownWordsWarning)  # `Evaluation.notes` counts them
+                results[task.value] = protocols[task]()
         except MissingAnnotations as missing:
             if tasks is not None:
                 raise

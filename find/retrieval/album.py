@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from find.errors import FindError
+from find.files import write_tensors
 from find.images import read_image
 from find.query import Query
 from find.retrieval.scoring import late_interaction, match_entities
@@ -162,7 +162,6 @@ class Album:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the album into one file. Images are named relative to it, so both can move together."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         folder = path.resolve().parent
         metadata = {
             "format": FORMAT,
@@ -170,9 +169,7 @@ class Album:
             "paths": json.dumps([os.path.relpath(name.resolve(), folder) for name in self.paths]),
         }
         tensors = {"images": self.images, "objects": self.objects, "scores": self.scores, "sizes": self.sizes}
-        unfinished = path.with_name(path.name + ".part")
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata)
-        unfinished.replace(path)
+        write_tensors(path, tensors, metadata)
 
     def search(self, query: Query, k: int = 10) -> list[Hit]:
         """The `k` images (fewer if the album is smaller) that fit the query best, best first.

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import lightning as L
 import rich
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
 from lightning.pytorch.utilities import rank_zero_only
 
 from find.training.loggers import MetricsFile
@@ -26,6 +27,18 @@ class LastCheckpoint(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
 
 
+class LossBar(RichProgressBar):
+    """Rich's progress bar with every task's loss, by names that are short enough for a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__(theme=RichProgressBarTheme(metrics_format=".2f"))
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, float]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)  # the loggers' count of runs
+        return {name.removeprefix("train/"): value for name, value in metrics.items()}
+
+
 class SaveInterface(L.Callback):
     """Writes the model in the format of `FIND.from_pretrained` after every epoch and at the end.
 
@@ -43,7 +56,8 @@ class SaveInterface(L.Callback):
     @rank_zero_only
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         folder = Path(trainer.default_root_dir) / self.folder
-        rich.print(f"[bold]the model is in {folder}[/]: findvl test -c CONFIG --weights {folder}")
+        line = f"[bold]the model is in {folder}[/]: findvl test -c CONFIG --data.root DATA --weights {folder}"
+        rich.get_console().print(line, soft_wrap=True)
 
 
 class LossCurves(L.Callback):

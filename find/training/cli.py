@@ -3,6 +3,7 @@
 import difflib
 import json
 import re
+import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.markdown import Markdown
 from rich.text import Text
 
 from find.canvas import Resizing
-from find.data.coco import AUTO, CocoFolder
+from find.data.coco import AUTO, CocoFolder, annotations_folder
 from find.data.datamodule import FindDataModule
 from find.errors import FindError
 from find.evaluation.evaluate import evaluate
@@ -24,7 +25,9 @@ from find.evaluation.panoptic_files import write_panoptic
 from find.evaluation.queries import EntityMode, Interleaving, RegionSource
 from find.evaluation.results import comparison_table
 from find.model import DEFAULT, FIND
+from find.training.configs import find_config
 from find.training.module import FINDModule
+from find.training.notices import only_useful_notices
 
 
 class FINDTrainer(L.Trainer):
@@ -105,20 +108,33 @@ class FINDTrainer(L.Trainer):
         rich.print(write_panoptic(found, CocoFolder(datamodule.root, split or datamodule.val_split), Path(out)))
 
 
+class ConfigByName(ActionConfigFile):
+    """A YAML file, or the name of a config that ships with the package."""
+
+    @staticmethod
+    def apply_config(parser: LightningArgumentParser, config: Any, destination: str, value: str) -> None:
+        ActionConfigFile.apply_config(parser, config, destination, str(find_config(value)))
+
+
 class OptionParser(LightningArgumentParser):
-    """Takes no abbreviations, so that a misspelt option cannot pass for another, and names the nearest one."""
+    """Takes no abbreviations, so that a misspelt option cannot pass for another, and names the nearest one.
+
+    What is wrong is one line: the usage has more than a hundred.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **(kwargs | {"allow_abbrev": False}))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        parser = getattr(ex, "subcommand_parser", None) or self
         unknown = re.search(r"does not accept option '([\w.]+)'|unrecognized arguments: --([\w.]+)", message)
         if unknown:
-            parser = getattr(ex, "subcommand_parser", None) or self
             known = [option[2:] for option in parser._option_string_actions if option.startswith("--")]
             near = difflib.get_close_matches(unknown[1] or unknown[2], known, n=1)
             message += f"; did you mean {near[0]!r}?" if near else ""
-        super().error(message, ex)
+        command = parser.prog.replace(" [options]", "")
+        print(f"error: {' '.join(message.split())} ({command} --help lists all options)", file=sys.stderr)
+        self.exit(2)
 
 
 class FINDCLI(LightningCLI):
@@ -126,7 +142,8 @@ class FINDCLI(LightningCLI):
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         parser = OptionParser(**kwargs)
-        parser.add_argument("-c", "--config", action=ActionConfigFile, help="a YAML file; later options override it")
+        text = "a YAML file, or the name of one that ships with FIND, such as tiny; later options override it"
+        parser.add_argument("-c", "--config", action=ConfigByName, help=text)
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -146,13 +163,31 @@ class FINDCLI(LightningCLI):
         }
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Refuses what is bad before anything is built."""
-        super().parse_arguments(parser, args)
+        """Refuses what is bad before anything is built.
+
+        The parent's own would warn whenever the program, too, was called with arguments.
+        """
+        self.config = parser.parse_args(args)
         options = self.config[self.config.subcommand]
+        annotations_folder(Path(options.data.root))
         checkpoint = options.get("ckpt_path")
         if self.config.subcommand == "validate" and checkpoint is None and options.model.weights is None:
             raise FindError("untrained weights are not worth validating: give --ckpt_path or --model.weights")
         _check_checkpoint(checkpoint)
+
+    def before_fit(self) -> None:
+        """Says in a few words what Lightning's own summary takes a page for."""
+        if not self.trainer.is_global_zero:
+            return
+        learned = sum(weight.numel() for weight in self.model.find.interface.parameters())
+        frozen = sum(weight.numel() for weight in self.model.find.parameters()) - learned
+        folder = Path(self.trainer.default_root_dir)
+        print(
+            f"training {learned / 1e6:.1f} M weights on {frozen / 1e6:.1f} M frozen ones: "
+            f"{self.trainer.strategy.root_device}, precision {self.trainer.precision}, into {folder}"
+        )
+        if (folder / "metrics.csv").is_file() and self.config.fit.ckpt_path is None:
+            print(f"what an earlier run left in {folder} is replaced; --trainer.default_root_dir keeps both")
 
 
 def _check_checkpoint(path: str | Path | None) -> None:
@@ -182,12 +217,14 @@ def _proposals(model: FINDModule) -> int:
 
 def main(arguments: Sequence[str]) -> FINDCLI:
     """Runs `findvl fit|validate|test|predict ...` with these arguments (the command first)."""
-    return FINDCLI(
-        FINDModule,
-        FindDataModule,
-        trainer_class=FINDTrainer,
-        seed_everything_default=0,
-        save_config_kwargs={"overwrite": True},
-        parser_kwargs={"prog": "findvl"},
-        args=list(arguments),
-    )
+    with only_useful_notices():
+        return FINDCLI(
+            FINDModule,
+            FindDataModule,
+            trainer_class=FINDTrainer,
+            trainer_defaults={"enable_model_summary": False},
+            seed_everything_default=0,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={"prog": "findvl"},
+            args=list(arguments),
+        )

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from hypothesis import given
@@ -9,13 +10,24 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 
-from find.demo.results import encode_mask, entities_json, entity_names, hits_json, mask_box
+from find.demo.doubts import DOUBTFUL, UnknownWords
+from find.demo.results import (
+    draw_entities,
+    encode_mask,
+    entities_json,
+    entity_names,
+    hit_line,
+    hits_json,
+    mask_box,
+    with_doubts,
+)
 from find.predictions import EntityMask
 from find.query import Phrase, Query, Region
 from find.retrieval.album import Hit
 
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.booleans())
 IMAGE = np.zeros((6, 8, 3), np.uint8)
+KNOWN = UnknownWords((), ((), ()))
 QUERY = Query("the ", Phrase("red dog"), " near ", Region(IMAGE, box=(1, 1, 4, 4), label="cup"))
 
 
@@ -42,7 +54,7 @@ def test_entities_are_named_as_a_reader_of_the_query_would():
 
 def test_records_keep_the_order_of_the_entities():
     masks = [EntityMask(np.zeros((6, 8), bool), 0.25), EntityMask(np.ones((6, 8), bool), 0.75)]
-    first, second = entities_json(QUERY, masks)
+    first, second = entities_json(QUERY, masks, KNOWN)
     assert (first["text"], first["score"], first["box"]) == ("red dog", 0.25, None)
     assert (second["text"], second["score"], second["box"]) == ("[cup]", 0.75, (0, 0, 8, 6))
     assert second["segmentation"]["size"] == [6, 8]
@@ -51,7 +63,8 @@ def test_records_keep_the_order_of_the_entities():
 def test_a_hit_tells_what_made_its_score():
     masks = [EntityMask(np.ones((6, 8), bool), 0.5)] * 2
     hit = Hit(path=Path("a.jpg"), score=1.2, image_term=0.8, entity_terms=(0.9, 0.7), objects=(3, 1))
-    (record,) = hits_json(QUERY, [hit], [masks])
+    assert hit_line(1, hit, entity_names(QUERY)) == "  1. 1.200  a.jpg  (sentence 0.800, red dog 0.900, [cup] 0.700)"
+    (record,) = hits_json(QUERY, [hit], [masks], KNOWN)
     assert (record["rank"], record["path"], record["score"], record["image_term"]) == (1, "a.jpg", 1.2, 0.8)
     assert [(entity["term"], entity["object"]) for entity in record["entities"]] == [(0.9, 3), (0.7, 1)]
     json.dumps(record)
@@ -59,5 +72,39 @@ def test_a_hit_tells_what_made_its_score():
 
 def test_a_hit_of_a_query_without_entities_has_none():
     hit = Hit(path=Path("a.jpg"), score=0.8, image_term=0.8, entity_terms=(), objects=())
-    (record,) = hits_json(Query("only words"), [hit], [[]])
+    (record,) = hits_json(Query("only words"), [hit], [[]], UnknownWords((), ()))
     assert record["entities"] == []
+
+
+class Dictionary:
+    """A language encoder's tokenizer that knows two words; no more of an encoder may be asked for."""
+
+    placeholder = "thing"
+
+    def tokenize(self, texts):
+        unknown = tuple(tuple(word for word in text.split() if word not in ("red", "thing", "near")) for text in texts)
+        return SimpleNamespace(unknown=unknown)
+
+
+def test_unknown_words_are_told_of_the_query_and_of_the_entity_that_holds_them():
+    query = Query(Phrase("red blorf"), " near ", Region(IMAGE, box=(1, 1, 4, 4)), " dax")
+    unknown = UnknownWords.read(Dictionary(), query)
+    assert unknown == UnknownWords(("blorf", "dax"), (("blorf",), ()))
+    assert '"blorf", "dax"' in unknown.warning
+    assert UnknownWords.read(Dictionary(), Query("red thing")).warning is None
+
+
+def test_doubtful_are_unknown_words_and_low_scores():
+    masks = [EntityMask(np.ones((6, 8), bool), 0.99), EntityMask(np.ones((6, 8), bool), DOUBTFUL - 0.01)]
+    unknown = UnknownWords(("blorf",), (("blorf",), ()))
+    assert [record["doubtful"] for record in entities_json(QUERY, masks, unknown)] == [True, True]
+    assert [record["doubtful"] for record in entities_json(QUERY, masks, KNOWN)] == [False, True]
+
+
+def test_a_picture_of_doubtful_things_says_so_above_it():
+    sure, unsure = (EntityMask(np.ones((6, 8), bool), score) for score in (0.99, 0.01))
+    picture = draw_entities(IMAGE, QUERY, [sure, sure], KNOWN, min_side=200)
+    assert with_doubts(picture, [sure, sure], KNOWN) is picture
+    low = with_doubts(picture, [sure, unsure], KNOWN)
+    both = with_doubts(picture, [sure, unsure], UnknownWords(("blorf",), (("blorf",), ())))
+    assert picture.height < low.height < both.height and picture.width == low.width == both.width
