@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,10 +28,12 @@ from find.evaluation.baseline import FrozenPair, evaluate_pair
 from find.evaluation.evaluate import evaluate
 from find.evaluation.protocols.interactive import CLICKED_IMAGES
 from find.evaluation.results import Evaluation
+from find.foundations import fingerprint
 from find.model import FIND
 from find.retrieval.album import Album
+from find.training.configs import find_config
 
-CONFIG = Path("configs/tiny.yaml")
+CONFIG = "tiny"
 SPLIT = "val2017"
 UNTRAINED_CLICKED_IMAGES = 10
 """Images for the untrained model's number of clicks: it needs all clicks on any, which takes the longest of all."""
@@ -94,7 +94,7 @@ class Demo:
         }
         model, trained = shipped, None
         if not settings.skip_training:
-            trained = self._train(world)
+            trained = self._train(world, shipped)
             model = FIND.from_pretrained(trained / "model").to(self.device).eval()
             evaluations["trained"] = self._evaluated("trained", world, model)
         evaluations["shipped"] = self._evaluated("shipped", world, shipped)
@@ -158,21 +158,24 @@ class Demo:
             torch.manual_seed(self.settings.seed)
             return FIND.build(shipped.config).to(self.device).eval()
 
-    def _train(self, world: Path) -> Path:
+    def _train(self, world: Path, shipped: FIND) -> Path:
         """`findvl fit` with the embedded default's config for a few minutes; returns the run's folder."""
         settings = self.settings
         run = settings.out / "fit"
-        key = source_key(world.name, settings.minutes, CONFIG.read_bytes())
+        config = find_config(CONFIG)
+        foundations = [fingerprint(shipped.vision), fingerprint(shipped.language)]
+        key = source_key(world.name, settings.minutes, self.device.type, config.read_bytes(), foundations)
         if self.kept.get("fit", key) and (run / "model").is_dir():
             self.reused.append("training")
             return run
         run.mkdir(parents=True, exist_ok=True)
         overrides = run / "demo.yaml"
-        overrides.write_text(yaml.safe_dump(_training_overrides(world, run, settings.minutes)), encoding="utf-8")
+        changes = _training_overrides(world, run, settings.minutes, self.device)
+        overrides.write_text(yaml.safe_dump(changes), encoding="utf-8")
         from find.training.cli import main as findvl
 
-        with self._part("training"), _quiet_lightning():
-            findvl(["fit", "-c", str(CONFIG), "-c", str(overrides)])
+        with self._part("training"):
+            findvl(["fit", "-c", str(config), "-c", str(overrides)])
         self.kept.keep("fit", key, {"minutes": settings.minutes})
         return run
 
@@ -261,31 +264,19 @@ class Demo:
         self.console.print(f"[dim]{name}: {self.seconds[name]:.0f} s")
 
 
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Lightning's advice to its own users is none for those of the demo; its errors still come through."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        yield
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def _training_overrides(world: Path, run: Path, minutes: float) -> dict[str, Any]:
-    """What differs from the embedded default's config: data, time, and that all files go to the run's folder."""
+def _training_overrides(world: Path, run: Path, minutes: float, device: torch.device) -> dict[str, Any]:
+    """What differs from the embedded default's config: data, time, device, and the one folder for all files."""
     return {
         "data": {"root": str(world), "batch_size": 16},  # in so few minutes, more steps beat larger batches
         "model": {"minutes": minutes},
         "trainer": {
+            "accelerator": device.type,
+            "devices": 1 if device.index is None else [device.index],
             "default_root_dir": str(run),
             "enable_checkpointing": False,
             "limit_val_batches": 4,
             "callbacks": [
-                {"class_path": "lightning.pytorch.callbacks.RichProgressBar"},
+                {"class_path": "find.training.callbacks.LossBar"},
                 {"class_path": "find.training.callbacks.SaveInterface"},
                 {"class_path": "find.training.callbacks.LossCurves"},
             ],

@@ -1,10 +1,12 @@
 """Claims about the main job on a world of a few scenes: what it writes, and what a second run takes over."""
 
 import json
+from pathlib import Path
 
 import pytest
+import torch
 
-from find.demo.pipeline import Demo, DemoSettings
+from find.demo.pipeline import Demo, DemoSettings, _training_overrides
 from find.evaluation.results import METRICS
 
 
@@ -36,6 +38,12 @@ def test_shipped_weights_are_shown_a_second_run_measures_nothing_and_another_wor
 
     elsewhere = _run(tmp_path / "demo", skip_training=True, seed=7)[1]
     assert elsewhere["reused"] == []
+
+
+def test_training_runs_where_the_demo_runs():
+    for device, expected in (("cpu", ("cpu", 1)), ("cuda:1", ("cuda", [1]))):
+        trainer = _training_overrides(Path("world"), Path("run"), 1.0, torch.device(device))["trainer"]
+        assert (trainer["accelerator"], trainer["devices"]) == expected
 
 
 @pytest.mark.slow
