@@ -88,6 +88,7 @@ class FINDConfig:
             the least share of its own mask that it wins from the others.
         vision_dtype, language_dtype: of the encoders' weights: float32, float16 or bfloat16, whatever the interface is
             trained in.
+        long_texts: "refuse" texts that have more tokens than the language encoder takes, or "cut" them, which is told.
     """
 
     vision: str = "tiny"
@@ -101,6 +102,7 @@ class FINDConfig:
     panoptic_overlap: float = 0.8
     vision_dtype: str = "float32"
     language_dtype: str = "float32"
+    long_texts: str = "refuse"
 
     def __post_init__(self) -> None:
         for name in ("vision_dtype", "language_dtype"):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -15,7 +16,27 @@ from find.tasks import grounding, interleaved
 
 def read_texts(language: LanguageEncoder, texts: Sequence[str], device: torch.device) -> TextFeatures:
     """The frozen language encoder's features of texts."""
-    return language(language.tokenize(texts).to(device))
+    return language(language.tokenize(texts)).to(device)
+
+
+def side_by_side(first: TextFeatures, second: TextFeatures) -> TextFeatures:
+    """Texts of two batches as one."""
+    length = max(first.tokens.shape[1], second.tokens.shape[1])
+    a, b = (_lengthened(features, length) for features in (first, second))
+    pooled = None if a.pooled is None else torch.cat([a.pooled, b.pooled])
+    return TextFeatures(
+        torch.cat([a.tokens, b.tokens]), torch.cat([a.padding, b.padding]), torch.cat([a.offsets, b.offsets]), pooled
+    )
+
+
+def _lengthened(features: TextFeatures, length: int) -> TextFeatures:
+    more = length - features.tokens.shape[1]
+    return TextFeatures(
+        F.pad(features.tokens, (0, 0, 0, more)),
+        F.pad(features.padding, (0, more), value=True),
+        F.pad(features.offsets, (0, 0, 0, more)),
+        features.pooled,
+    )
 
 
 @dataclass(frozen=True)
@@ -55,27 +76,29 @@ class Sentences:
     is_region: Bool[Tensor, "q e"]
     padding: Bool[Tensor, "q e"]  # of the entities
     unknown: tuple[tuple[str, ...], ...]
+    unread: tuple[tuple[int, int], ...] = ()  # sentence and entity, of those that no token belongs to; they are padding
     phrases: Float[Tensor, "q e v"] | None = None  # pooled, of each phrase by itself; zeros at regions and padding
 
     @classmethod
     def read(cls, language: LanguageEncoder, sentences: Sequence[RenderedQuery], device: torch.device) -> "Sentences":
-        tokenized = language.tokenize([sentence.text for sentence in sentences]).to(device)
-        features = language(tokenized)
+        tokenized = language.tokenize([sentence.text for sentence in sentences])
+        features = language(tokenized).to(device)
         width = max(max((len(sentence.spans) for sentence in sentences), default=1), 1)
         spans = [list(s.spans) + [(0, 0)] * (width - len(s.spans)) for s in sentences]
         is_region = [list(s.is_region) + [False] * (width - len(s.spans)) for s in sentences]
-        counts = torch.tensor([len(s.spans) for s in sentences], device=device)
+        padding = torch.arange(width) >= torch.tensor([len(s.spans) for s in sentences])[:, None]
+        owner = interleaved.entity_of_token(tokenized.offsets, torch.tensor(spans), tokenized.padding)
+        unread = ~padding & ~(owner[..., None] == torch.arange(width)).any(dim=1)
         return cls(
             tokens=features.tokens,
             token_padding=features.padding,
             pooled=features.pooled,
             phrases=None if features.pooled is None else _pooled_phrases(language, sentences, width, device),
-            entity_of_token=interleaved.entity_of_token(
-                features.offsets, torch.tensor(spans, device=device), features.padding
-            ),
+            entity_of_token=owner.to(device),
             is_region=torch.tensor(is_region, device=device),
-            padding=torch.arange(width, device=device) >= counts[:, None],
+            padding=(padding | unread).to(device),
             unknown=tokenized.unknown,
+            unread=tuple(map(tuple, unread.nonzero().tolist())),
         )
 
     def prompt(

@@ -93,7 +93,7 @@ def load_language(
     if library == "tiny" and not name and not mark:
         from find.foundations import tiny
 
-        return tiny.tiny_language(untrained=untrained, dtype=dtype)
+        return tiny.tiny_language(untrained=untrained, dtype=dtype, long_texts=long)
     if library == "open_clip" and name:
         from find.foundations import open_clip_text
 

@@ -108,6 +108,7 @@ class LanguageEncoder(Protocol):
     pooled_dim: int | None
     context_length: int  # most tokens a text may have, special tokens included
     placeholder: str  # the word that stands for a region in a text
+    dtype: torch.dtype  # what the features are computed in; those that are given may be wider
 
     def tokenize(self, texts: Sequence[str]) -> TokenizedText:
         """Tokens of the texts, padded to the longest of the batch. Raises `FindError` for a text too long."""

@@ -18,6 +18,7 @@ from find.errors import FindError
 from find.foundations.base import VisionFeatures
 from find.foundations.open_clip import OpenClipVision, load_open_clip_vision
 from find.foundations.open_clip_text import OpenClipLanguage, load_open_clip_text
+from find.foundations.tokenization import LongTexts
 
 FOLDER = Path(__file__).parent / "weights" / "tiny-pair"  # an open_clip `local-dir`
 WEIGHTS = "open_clip_model.safetensors"
@@ -79,10 +80,12 @@ def tiny_vision(*, untrained: bool = False, dtype: torch.dtype = torch.float32) 
     return vision
 
 
-def tiny_language(*, untrained: bool = False, dtype: torch.dtype = torch.float32) -> OpenClipLanguage:
+def tiny_language(
+    *, untrained: bool = False, dtype: torch.dtype = torch.float32, long_texts: LongTexts = LongTexts.REFUSE
+) -> OpenClipLanguage:
     """The shipped text tower, which knows the world's words only; `untrained`: with seeded random weights."""
     spec = "random:" * untrained + "tiny"
-    return load_open_clip_text(_shipped(WEIGHTS), spec=spec, untrained=untrained, dtype=dtype)
+    return load_open_clip_text(_shipped(WEIGHTS), spec=spec, untrained=untrained, dtype=dtype, long_texts=long_texts)
 
 
 def _shipped(weights: str) -> str:

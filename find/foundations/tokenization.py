@@ -26,7 +26,8 @@ class TextTokenizer:
     """A fast tokenizer with what our encoders promise of it.
 
     Offsets leave the spaces around a word out, a text has at least one token, and what a user writes is never taken
-    for a special token, except for `REGION` in a vocabulary that has it.
+    for a special token, except for `REGION` in a vocabulary that has it (and in unigram models, which have them as
+    pieces).
 
     Args:
         tokenizer: from then on of this object alone.

@@ -295,6 +295,10 @@ def read_tokenizer(
         spec=source.spec,
         long_texts=long_texts,
     )
+    word = tokenizer.placeholder
+    if set(own.backend_tokenizer.encode(word, add_special_tokens=False).ids) <= {own.unk_token_id}:
+        # transformers makes a tokenizer up where there are no files
+        raise FindError(f"{source.spec}: its tokenizer does not know the word {word!r}; are the tokenizer files there?")
     return tokenizer, own.padding_side
 
 

@@ -1,0 +1,101 @@
+"""`findvl data encode-text`: fills the language cache with all that training on a data folder will ask for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from find.errors import FindError
+
+if TYPE_CHECKING:
+    from find.data.coco import CocoFolder
+
+
+def add_encode_text(data: argparse._SubParsersAction) -> None:
+    """Adds `encode-text` to `findvl data`."""
+    text = "fill the language cache with the texts of a data folder, so that training need not encode them"
+    parser = data.add_parser(
+        "encode-text",
+        help=text,
+        description=f"{text}. Give the cache to training by --model.text_cache. Sentences in which regions stand for "
+        "words are drawn anew in each step and are not among them. A run that was killed goes on where it was.",
+        epilog="examples:\n"
+        "  findvl data encode-text datasets/coco -c configs/coco/dinov3l_qwen3.yaml --out outputs/text-cache\n"
+        "  findvl data encode-text datasets/coco --language transformers:Qwen/Qwen3-0.6B#12 --out cache\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("root", type=Path, help="a folder in COCO's layout")
+    parser.add_argument("-c", "--config", help="a config of `findvl fit`, for the language encoder and class prompt")
+    parser.add_argument("--language", metavar="SPEC", help="a language encoder, instead of the config's")
+    parser.add_argument("--dtype", help="of the encoder, instead of the config's: float32, float16 or bfloat16")
+    parser.add_argument("--out", type=Path, help="the cache's folder (default: the config's model.text_cache)")
+    parser.add_argument("--split", action="append", help="may be given several times (default: train2017, val2017)")
+    parser.add_argument("--batch-size", type=int, default=256, help="texts at a time (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: %(default)s)")
+    parser.set_defaults(run=encode_text)
+
+
+def encode_text(arguments: argparse.Namespace) -> int:
+    settings = _read_settings(arguments.config) if arguments.config else {}
+    values = dict(settings.get("config", {}))
+    if arguments.language:
+        values["language"] = arguments.language
+    if arguments.dtype:
+        values["language_dtype"] = arguments.dtype
+    if "language" not in values:
+        raise FindError("which language encoder? Give -c CONFIG or --language SPEC")
+    out = arguments.out or settings.get("text_cache")
+    if out is None:
+        raise FindError("where to? Give --out FOLDER, and the same folder to training as --model.text_cache")
+
+    import torch
+
+    from find.config import FINDConfig
+    from find.data.coco import CocoFolder
+    from find.device import choose_device
+    from find.foundations import load_language
+    from find.training.text_cache import CachedLanguage
+
+    config = FINDConfig.from_dict(values, source=str(arguments.config or "--language"))
+    splits = arguments.split or ["train2017", "val2017"]
+    folders = [CocoFolder(arguments.root, split) for split in splits]
+    encoder = load_language(
+        config.language, dtype=getattr(torch, config.language_dtype), long_texts=config.long_texts
+    ).to(choose_device(arguments.device))
+    cached = CachedLanguage(encoder, out)
+    texts = {text for folder in folders for text in texts_of(folder, class_prompt=config.class_prompt)}
+    print(cached.fill(texts, batch_size=arguments.batch_size))
+    cut = encoder.tokenize.cut
+    if cut:
+        print(f"{cut} texts have more than {encoder.context_length} tokens and were cut")
+    return 0
+
+
+def texts_of(folder: CocoFolder, *, class_prompt: str = "{}") -> Iterator[str]:
+    """Captions, sentences, their phrases, referring expressions and class names, as training reads them."""
+    for category in folder.categories:
+        yield category.words
+        yield class_prompt.format(category.words)
+    for image_id in folder.image_ids:
+        yield from folder.captions_of(image_id)
+    for sentence in folder.sentences:
+        yield sentence.text
+        yield from (phrase.text.strip() for phrase in sentence.phrases)
+    for expression in folder.expressions:
+        yield expression.text
+
+
+def _read_settings(config: str) -> dict:
+    """The `model` part of a config of `findvl fit`."""
+    import yaml
+
+    from find.training.configs import find_config
+
+    file = find_config(config)
+    settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+    model = settings.get("model") if isinstance(settings, dict) else None
+    if not isinstance(model, dict):
+        raise FindError(f"{file} is no config of `findvl fit`: it has no part `model`")
+    return model.get("init_args", model)
