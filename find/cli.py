@@ -50,7 +50,7 @@ score of an image = sentence + 0.5 x mean of its entities' terms
 
 DOUBT_HELP = """\
 doubtful are entities with words that the language model has never seen, and those whose mask was chosen with a
-probability (score, 0 to 1) below 0.5: they are marked in terminal, picture and JSON
+probability (score, 0 to 1) below 0.4: they are marked in terminal, picture and JSON
 """
 
 

@@ -127,5 +127,5 @@ def with_doubts(picture: Image.Image, masks: Sequence[EntityMask], unknown: Unkn
     """The picture under a line for each reason to doubt what it shows; as it is where there is none."""
     lines = [unknown.warning] if unknown.warning else []
     if any(found.score < DOUBTFUL for found in masks):
-        lines.append(f"? with a score below {DOUBTFUL:g}: as likely wrong as right")
+        lines.append(f"? with a score below {DOUBTFUL:g}: most such masks are wrong")
     return add_title(picture, lines) if lines else picture
