@@ -1,6 +1,7 @@
 """FIND: frozen foundations, the interface and its tasks as one model that takes pictures, strokes and queries."""
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from find.canvas import Frame, Resizing, by_canvas
 from find.checkpoint import CONFIG, SHIPPED, WEIGHTS, Checkpoint
 from find.config import FINDConfig
 from find.entity import Region
-from find.errors import FindError
+from find.errors import FindError, UnknownWordsWarning
 from find.foundations import LanguageEncoder, VisionEncoder, fingerprint, load_language, load_vision
 from find.images import ImageLike, read_image, read_size
 from find.inputs import Phrases, Sentences, read_texts
@@ -80,6 +81,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         )
         self.panoptic_settings = generic.PanopticSettings(config.panoptic_score, config.panoptic_overlap)
         self.known_classes: dict[str, Float[Tensor, " d"]] = {}  # embeddings of class names, computed before
+        self.told_words: set[str] = set()  # unknown words that the user was warned of
         metric = Metric.DOT if conventions.dot_products else Metric.COSINE
         self.interactive_task = replace(interactive.TASK, metric=metric)
         self.phrase_task = replace(interleaved.TASK, metric=metric)
@@ -93,7 +95,9 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         """A model with an untrained interface."""
         vision = load_vision(config.vision, dtype=getattr(torch, config.vision_dtype))
         _check_sides(config, vision)
-        language = load_language(config.language, dtype=getattr(torch, config.language_dtype))
+        dtype = getattr(torch, config.language_dtype)
+        language = load_language(config.language, dtype=dtype, long_texts=config.long_texts)
+        config = replace(config, vision=vision.spec, language=language.spec)  # which name the revisions that they got
         paired = config.interface.residual and vision.pooled_dim is not None
         interface = cls.build_interface(
             config,
@@ -226,6 +230,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         """Unit vectors of captions, to compare with `ImageEmbeddings.image`."""
         if not texts:
             raise FindError("no texts to embed")
+        self._tell_unknown(self.language.tokenize(texts).unknown)
         parts = []
         for start in range(0, len(texts), batch_size):
             text = read_texts(self.language, texts[start : start + batch_size], self.device)
@@ -238,7 +243,9 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         bank = dict(self.known_classes)
         new = [name for name in dict.fromkeys(names) if name not in bank]
         if new:
-            text = read_texts(self.language, [self.config.class_prompt.format(name) for name in new], self.device)
+            prompts = [self.config.class_prompt.format(name) for name in new]
+            self._tell_unknown(self.language.tokenize(prompts).unknown)
+            text = read_texts(self.language, prompts, self.device)
             bank |= zip(new, retrieval.embed_texts(self.interface, text.tokens, text.padding, text.pooled), strict=True)
         return torch.stack([bank[name].to(self.device) for name in names])
 
@@ -293,6 +300,8 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
     ) -> list[list[EntityMask]]:
         """Grounded segmentation: a mask for each of image k's texts."""
         _same_length(images, texts, "lists of texts")
+        if any(texts):
+            self._tell_unknown(self.language.tokenize([text for row in texts for text in row]).unknown)
         answers = _Answers(self._frames(images))
         for numbers, memory in self._memories(images, answers.frames, batch_size):
             batch = [texts[number] for number in numbers]
@@ -422,7 +431,22 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
 
     def _sentences(self, queries: Sequence[Query]) -> Sentences:
         rendered = [query.render(self.language.placeholder) for query in queries]
-        return Sentences.read(self.language, rendered, self.device)
+        sentences = Sentences.read(self.language, rendered, self.device)
+        for row, entity in sentences.unread[:1]:
+            raise FindError(
+                f"the language encoder reads no word of entity {entity + 1}, {queries[row].entities[entity]}, of the "
+                f"query {queries[row].text[:60]!r}...: it takes {self.language.context_length} tokens; shorten it"
+            )
+        self._tell_unknown(sentences.unknown)
+        return sentences
+
+    def _tell_unknown(self, unknown: Sequence[Sequence[str]]) -> None:
+        """Warns of the words that the language encoder has never seen, of each once."""
+        words = {word for words in unknown for word in words} - self.told_words
+        if words:
+            self.told_words |= words
+            message = f"the language encoder has never seen {', '.join(sorted(words))}: what they find is guessed"
+            warnings.warn(message, UnknownWordsWarning, stacklevel=3)
 
     def _regions(self, queries: Sequence[Query]) -> tuple[tuple[Tokens, ...] | None, Float[Tensor, "q e v"] | None]:
         """The visual tokens of all regions of the queries, indexed by entity, and the vision encoder's own embeddings

@@ -1,6 +1,7 @@
 """The model promises answers at the pictures' own sizes, each independent of what else is asked in the same call."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from find.canvas import by_canvas
 from find.config import FINDConfig, InterfaceConfig
-from find.errors import FindError
+from find.errors import FindError, UnknownWordsWarning
 from find.inputs import Phrases, Sentences
 from find.interface import Group
 from find.model import FIND
@@ -376,3 +377,20 @@ def test_unknown_name_says_what_was_tried(tmp_path):
         FIND.from_pretrained("find-tinny", local_files_only=True, cache_dir=tmp_path)
     with pytest.raises(FindError, match="no model 'outputs/no/model': it is not a folder here"):
         FIND.from_pretrained("outputs/no/model", local_files_only=True, cache_dir=tmp_path)
+
+
+def test_words_never_seen_are_warned_of_once_whatever_is_asked(images):
+    calls = (
+        lambda model, word: model.ground(images[:1], [[f"a {word}"]]),
+        lambda model, word: model.embed_texts([f"a {word}"]),
+        lambda model, word: model.panoptic(images[:1], [word], [True]),
+        lambda model, word: model.segment(images[:1], [Query(Phrase(f"a {word}"))]),
+    )
+    model = FIND.build(CONFIG)
+    for number, call in enumerate(calls):
+        word = "blorf" + "xyzw"[number]
+        with pytest.warns(UnknownWordsWarning, match=word):
+            call(model, word)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UnknownWordsWarning)
+            call(model, word)
