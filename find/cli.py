@@ -195,7 +195,7 @@ def search(arguments: argparse.Namespace) -> int:
     wants_masks = bool(query.entities) and bool(arguments.png or arguments.json)
     masks = album.ground(query, hits) if wants_masks else [[] for _ in hits]
 
-    from find.demo.results import draw_hits, entity_names, hit_line, hits_json
+    from find.demo.results import draw_hits, hit_line, hits_json
 
     if arguments.png:
         _save_picture(draw_hits(query, hits, masks, unknown), arguments.png)
@@ -209,7 +209,7 @@ def search(arguments: argparse.Namespace) -> int:
         _write_json(record, arguments.json)
     if not _is_stdout(arguments.json):
         for rank, hit in enumerate(hits, start=1):
-            print(hit_line(rank, hit, entity_names(query)))
+            print(hit_line(rank, hit, query, unknown))
     return 0
 
 

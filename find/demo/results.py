@@ -87,8 +87,9 @@ def hits_json(
     return records
 
 
-def hit_line(rank: int, hit: Hit, names: Sequence[str]) -> str:
-    """One line of a terminal: rank, score, what made it, file."""
+def hit_line(rank: int, hit: Hit, query: Query, unknown: UnknownWords) -> str:
+    """One line of a terminal: rank, score, file, what made the score; a question mark after unknown words."""
+    names = [f"{name}?" if words else name for name, words in zip(entity_names(query), unknown.entities, strict=True)]
     terms = ", ".join(f"{name} {term:.3f}" for name, term in zip(names, hit.entity_terms, strict=True))
     return f"{rank:3d}. {hit.score:.3f}  {hit.path}  (sentence {hit.image_term:.3f}{', ' + terms if terms else ''})"
 

@@ -63,7 +63,10 @@ def test_records_keep_the_order_of_the_entities():
 def test_a_hit_tells_what_made_its_score():
     masks = [EntityMask(np.ones((6, 8), bool), 0.5)] * 2
     hit = Hit(path=Path("a.jpg"), score=1.2, image_term=0.8, entity_terms=(0.9, 0.7), objects=(3, 1))
-    assert hit_line(1, hit, entity_names(QUERY)) == "  1. 1.200  a.jpg  (sentence 0.800, red dog 0.900, [cup] 0.700)"
+    line = "  1. 1.200  a.jpg  (sentence 0.800, red dog 0.900, [cup] 0.700)"
+    assert hit_line(1, hit, QUERY, KNOWN) == line
+    dog_is_unknown = UnknownWords(("dog",), (("dog",), ()))
+    assert hit_line(1, hit, QUERY, dog_is_unknown) == line.replace("red dog", "red dog?")
     (record,) = hits_json(QUERY, [hit], [masks], KNOWN)
     assert (record["rank"], record["path"], record["score"], record["image_term"]) == (1, "a.jpg", 1.2, 0.8)
     assert [(entity["term"], entity["object"]) for entity in record["entities"]] == [(0.9, 3), (0.7, 1)]
