@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from find.config import FINDConfig, InterfaceConfig
     from find.errors import FindError
+    from find.evaluation.evaluate import evaluate
     from find.model import FIND
     from find.query import Phrase, Query, Region
     from find.retrieval.album import Album
 
 __version__ = "0.1.0"
-__all__ = ["FIND", "Album", "FINDConfig", "FindError", "InterfaceConfig", "Phrase", "Query", "Region"]
+__all__ = ["FIND", "Album", "FINDConfig", "FindError", "InterfaceConfig", "Phrase", "Query", "Region", "evaluate"]
 
 _HOME = {
     "FIND": "find.model",
@@ -22,6 +23,7 @@ _HOME = {
     "Phrase": "find.query",
     "Query": "find.query",
     "Region": "find.query",
+    "evaluate": "find.evaluation.evaluate",
 }
 
 

@@ -17,6 +17,7 @@ SMALLER = {
     "--data.root data/world\n": "--data.root data/world --trainer.max_steps 1 --data.batch_size 4 --model.minutes 9\n",
     '"--model.minutes", "6"': '"--trainer.max_steps", "1", "--data.batch_size", "4"',
     "--out outputs/metrics.json": "--out outputs/metrics.json --limit 4",
+    "--limit 50": "--limit 4",
     "limit=50": "limit=4",
 }
 """What the examples take long for, and what is run instead."""
