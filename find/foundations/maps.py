@@ -60,7 +60,7 @@ class MapEncoder(Frozen):
         self.freeze()
 
         side = self.divisor if fixed else 2 * self.divisor
-        maps, pooled = self._see(torch.zeros(1, 3, side, side, device=device))
+        maps, pooled, _ = self._see(torch.zeros(1, 3, side, side, device=device))
         self.strides: tuple[float, ...] = tuple(_stride(side, m.shape[-1]) for m in maps)
         self.channels: tuple[int, ...] = tuple(m.shape[1] for m in maps)
         self.pooled_dim: int | None = None if pooled is None else pooled.shape[-1]
@@ -68,6 +68,10 @@ class MapEncoder(Frozen):
     def look(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
         """What the tower gives for normalised pixels."""
         raise NotImplementedError
+
+    def align(self, maps: Sequence[Float[Tensor, "b _ h w"]]) -> Float[Tensor, "b d h w"] | None:
+        """A map in the space of `pooled`, made of the tower's maps; None if the tower has none."""
+        return None
 
     @torch.no_grad()
     def forward(self, images: UInt8[Tensor, "b 3 h w"] | Float[Tensor, "b 3 h w"]) -> VisionFeatures:
@@ -79,19 +83,21 @@ class MapEncoder(Frozen):
                 f"vision encoder {self.spec} takes images of {self.divisor}x{self.divisor} pixels only, "
                 f"these have {height}x{width} (height x width)"
             )
-        maps, pooled = self._see(torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale))
+        maps, pooled, aligned = self._see(torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale))
         return VisionFeatures(
             maps=tuple(m.to(self.dtype) for m in maps),
             strides=self.strides,
             pooled=None if pooled is None else pooled.to(self.dtype),
+            aligned=None if aligned is None else aligned.to(self.dtype),
         )
 
     @torch.no_grad()
-    def _see(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
+    def _see(self, pixels: Float[Tensor, "b 3 h w"]) -> tuple[Sequence[Tensor], Tensor | None, Tensor | None]:
         low = self.dtype != torch.float32
         pixels = pixels.to(self.dtype).contiguous(memory_format=torch.channels_last)
         with torch.autocast(pixels.device.type, dtype=self.dtype if low else None, enabled=low):
-            return self.look(pixels)
+            maps, pooled = self.look(pixels)
+            return maps, pooled, self.align(maps)
 
 
 def keep_in(tower: nn.Module, dtype: torch.dtype) -> nn.Module:

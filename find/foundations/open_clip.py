@@ -5,78 +5,113 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import open_clip
+import timm
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from huggingface_hub import snapshot_download
+from jaxtyping import Float
 from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX
 from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
 from open_clip.transformer import VisionTransformer
+from timm.models import ConvNeXt
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from find.errors import FindError
-from find.foundations.base import Frozen, VisionFeatures, check_divisible
+from find.foundations.maps import MapEncoder, Maps, deepest_of_each_stride, square_size
+from find.foundations.source import Source
 
 
-class OpenClipVision(Frozen):
-    """The image tower of an open_clip model as a `VisionEncoder`.
+class OpenClipVision(MapEncoder):
+    """The image tower of an open_clip model: the deepest map of each stride, and the image among the texts.
 
-    A ModifiedResNet gives maps of strides 4, 8, 16, 32 and takes any size that is a multiple of 32: at other
-    sizes than its own the attention pool's positions are interpolated. A vision transformer gives one map
-    and takes its own size only.
+    Positions are interpolated at other sizes than the tower's own; a tower of timm that cannot do this (Swin, EVA)
+    takes its own size only. The map of a plain ViT is normalised as what it pools. A ConvNeXt's last map, passed
+    through its head place by place, stands in the text space (Yu et al., 2023, FC-CLIP).
     """
 
     def __init__(self, tower: nn.Module, *, spec: str, dtype: torch.dtype = torch.float32):
-        super().__init__()
         if not hasattr(tower, "forward_intermediates"):
             raise FindError(f"vision encoder {spec}: its open_clip tower gives no intermediate features")
-        self.spec = spec
-        self.tower = tower.to(memory_format=torch.channels_last)  # on a CPU half again as fast
-        self.dtype = dtype
-        size = tower.image_size[0] if isinstance(tower.image_size, Sequence) else tower.image_size
-        self.image_size: int | None = size
-        mean = torch.tensor(tower.preprocess_cfg["mean"]).view(3, 1, 1)
-        std = torch.tensor(tower.preprocess_cfg["std"]).view(3, 1, 1)
-        self.register_buffer("scale", 1 / (255 * std), persistent=False)
-        self.register_buffer("shift", -mean / std, persistent=False)
-        self.freeze()
-
-        maps, pooled = self._intermediates(torch.zeros(1, 3, size, size), indices=None)
-        deepest = {size // m.shape[-1]: i for i, m in enumerate(maps)}  # the deepest map of each stride
-        self.strides: tuple[int, ...] = tuple(sorted(deepest))
-        self.indices: list[int] = [deepest[s] for s in self.strides]
-        self.channels: tuple[int, ...] = tuple(maps[i].shape[1] for i in self.indices)
-        self.pooled_dim: int | None = pooled.shape[-1]
-        self.divisor: int = size if isinstance(tower, VisionTransformer) else max(self.strides)
-
-    @torch.no_grad()
-    def forward(self, images: UInt8[Tensor, "b 3 h w"] | Float[Tensor, "b 3 h w"]) -> VisionFeatures:
-        """Features of RGB images in 0..255, in `dtype`. Raises `FindError` for sides that do not fit."""
-        check_divisible(images, self.divisor)
-        height, width = images.shape[-2:]
-        if isinstance(self.tower, VisionTransformer) and (height, width) != (self.divisor, self.divisor):
-            raise FindError(
-                f"vision encoder {self.spec} takes images of {self.divisor}x{self.divisor} pixels only, "
-                f"these have {height}x{width} (height x width)"
-            )
-        normalised = torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale)
-        normalised = normalised.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(images.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            maps, pooled = self._intermediates(normalised, indices=self.indices)
-        return VisionFeatures(
-            maps=tuple(m.to(self.dtype) for m in maps), strides=self.strides, pooled=pooled.to(self.dtype)
+        size = square_size(tower.image_size)
+        if size is None:
+            raise FindError(f"vision encoder {spec}: its open_clip tower is not of square images")
+        pixels = torch.zeros(1, 3, size, size, device=next(tower.parameters()).device)
+        with torch.no_grad():
+            maps = tower.eval().forward_intermediates(pixels, intermediates_only=True)["image_intermediates"]
+        strides = [size // m.shape[-1] for m in maps]
+        self.indices = deepest_of_each_stride(strides)
+        self.plain = len(self.indices) == 1
+        super().__init__(
+            tower,
+            spec=spec,
+            mean=tower.preprocess_cfg["mean"],
+            std=tower.preprocess_cfg["std"],
+            divisor=max(strides),
+            image_size=size,
+            fixed=not _takes_any_size(tower),
+            dtype=dtype,
         )
 
-    @torch.no_grad()
-    def _intermediates(self, images: Tensor, *, indices: list[int] | None) -> tuple[list[Tensor], Tensor]:
-        if not isinstance(self.tower, ModifiedResNet):
-            output = self.tower.forward_intermediates(images, indices=indices)
-            return output["image_intermediates"], output["image_features"]
-        output = self.tower.forward_intermediates(images, indices=indices, intermediates_only=True)
-        maps = output["image_intermediates"]
-        return maps, attention_pool(self.tower.attnpool, maps[-1])
+    def look(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
+        if isinstance(self.tower, ModifiedResNet):
+            maps = self.tower.forward_intermediates(pixels, indices=self.indices, intermediates_only=True)
+            maps = maps["image_intermediates"]
+            return maps, attention_pool(self.tower.attnpool, maps[-1])
+        tower, positions = _Intermediates(self.tower), {}
+        if isinstance(self.tower, VisionTransformer):
+            grid = tuple(side // patch for side, patch in zip(pixels.shape[-2:], self.tower.patch_size, strict=True))
+            own = self.tower.positional_embedding
+            positions["tower.positional_embedding"] = stretched_positions(own, grid, mode="bicubic")
+        options = {"indices": self.indices, "normalize_intermediates": self.plain}
+        output = functional_call(tower, positions, (pixels,), options)
+        return output["image_intermediates"], output["image_features"]
+
+    def align(self, maps: Sequence[Float[Tensor, "b _ h w"]]) -> Float[Tensor, "b d h w"] | None:
+        trunk = getattr(self.tower, "trunk", None)
+        if not isinstance(trunk, ConvNeXt) or isinstance(self.tower.head, nn.Identity):
+            return None
+        places = trunk.head.norm(maps[-1]).permute(0, 2, 3, 1)
+        return self.tower.head(trunk.head.fc(trunk.head.pre_logits(places))).permute(0, 3, 1, 2)
+
+
+class _Intermediates(nn.Module):
+    """Whose forward is the tower's `forward_intermediates`, so that `functional_call` reaches it."""
+
+    def __init__(self, tower: nn.Module) -> None:
+        super().__init__()
+        self.tower = tower
+
+    def forward(self, pixels: Float[Tensor, "b 3 h w"], **options: Any) -> dict[str, Any]:
+        return self.tower.forward_intermediates(pixels, **options)
+
+
+def _takes_any_size(tower: nn.Module) -> bool:
+    """Whether the tower takes images of other sizes than its own; a plain ViT of timm is told to."""
+    trunk = getattr(tower, "trunk", None)
+    if trunk is None:
+        return True
+    if isinstance(trunk, timm.models.VisionTransformer) and isinstance(trunk.patch_embed, timm.layers.PatchEmbed):
+        # What its constructor does for dynamic_img_size, which open_clip does not hand on.
+        trunk.dynamic_img_size = True
+        trunk.patch_embed.strict_img_size = False
+        trunk.patch_embed.flatten = False
+        trunk.patch_embed.output_fmt = timm.layers.Format.NHWC
+        return True
+    return not trunk.pretrained_cfg.get("fixed_input_size", False)
+
+
+def stretched_positions(own: Float[Tensor, "l c"], grid: tuple[int, int], *, mode: str) -> Float[Tensor, "l2 c"]:
+    """Learned positions of a class token and of a square grid, interpolated to another grid."""
+    side = math.isqrt(len(own) - 1)
+    if grid == (side, side):
+        return own
+    places = own[1:].T.reshape(1, -1, side, side).float()
+    places = F.interpolate(places, size=grid, mode=mode, align_corners=False).to(own.dtype)
+    return torch.cat([own[:1], places.flatten(2)[0].T])
 
 
 def attention_pool(pool: AttentionPool2d, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
@@ -85,14 +120,8 @@ def attention_pool(pool: AttentionPool2d, features: Float[Tensor, "b c h w"]) ->
     At another size than its own, its grid of learned positions is bilinearly interpolated; at its own size
     this is exactly the pool.
     """
-    height, width = features.shape[-2:]
-    own = pool.positional_embedding
-    side = math.isqrt(len(own) - 1)
-    if (height, width) == (side, side):
-        return pool(features)
-    grid = own[1:].T.reshape(1, -1, side, side)
-    grid = F.interpolate(grid, size=(height, width), mode="bilinear", align_corners=False)
-    positions = torch.cat([own[:1], grid.flatten(2)[0].T])
+    grid = tuple(features.shape[-2:])
+    positions = stretched_positions(pool.positional_embedding, grid, mode="bilinear")
     return functional_call(pool, {"positional_embedding": positions}, (features,))
 
 
@@ -107,34 +136,69 @@ def load_open_clip_vision(
 def load_open_clip(name: str, *, untrained: bool) -> nn.Module:
     """A whole open_clip model, or a `FindError` that says what is missing.
 
-    `name` is `NAME/PRETRAINED` (a tag that open_clip knows, or a file), `local-dir:FOLDER` or `hf-hub:REPO`.
-    `untrained` gives seeded random weights instead, the same ones each time.
+    `name` is `NAME/PRETRAINED` (a tag that open_clip knows, or a file), `local-dir:FOLDER` or `hf-hub:REPO`; after a
+    tag or a repository of the hub may stand `@REVISION`. `untrained` gives seeded random weights instead, the same
+    ones each time.
     """
+    asked = f"open_clip:{name}"
     name, pretrained = model_name(name)
+    source = Source(name, None, asked)
     if name.startswith(LOCAL_DIR_PREFIX):
         folder = Path(name.removeprefix(LOCAL_DIR_PREFIX))
         if not (folder / "open_clip_config.json").is_file():
             raise FindError(f"no open_clip model in {folder}: open_clip_config.json is missing")
         if not untrained and not any(folder.glob("*.safetensors")):
             raise FindError(f"the open_clip model in {folder} has no weights: there is no .safetensors file")
-    elif not name.startswith(HF_HUB_PREFIX):
+        source = Source(str(folder), None, asked)
+    elif name.startswith(HF_HUB_PREFIX):
+        source = Source(name.removeprefix(HF_HUB_PREFIX), None, asked)
+    else:
         if open_clip.get_model_config(name) is None:
             raise FindError(f"open_clip knows no model named {name!r}; see open_clip.list_models()")
-        if pretrained is None and not untrained:
-            tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
-            raise FindError(
-                f"open_clip model {name!r}: name its weights as well, 'open_clip:{name}/TAG' (tags: {tags}), "
-                f"or 'random:open_clip:{name}' for untrained ones"
-            )
-    with torch.random.fork_rng(devices=[], enabled=untrained):
+        if not untrained and not Path(pretrained or "").is_file():
+            source = Source(_repository(name, pretrained), None, asked)
+    with torch.random.fork_rng(devices=[], enabled=untrained), source.reading("the open_clip model"):
         if untrained:
             torch.manual_seed(0)
-        return open_clip.create_model(name, pretrained=pretrained, load_weights=not untrained)
+        return open_clip.create_model(
+            name, pretrained=pretrained, load_weights=not untrained, require_pretrained=not untrained
+        )
 
 
 def model_name(name: str) -> tuple[str, str | None]:
-    """Splits `NAME/PRETRAINED`."""
-    if name.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX)):
+    """What open_clip takes as a model's name and as its weights.
+
+    `...@REVISION` is fetched from the hub at that revision, and becomes a folder.
+    """
+    asked = f"open_clip:{name}"
+    if name.startswith(LOCAL_DIR_PREFIX):
         return name, None
-    name, _, pretrained = name.partition("/")
-    return name, pretrained or None
+    if not name.startswith(HF_HUB_PREFIX):
+        model, _, pretrained = name.partition("/")
+        tag, at, revision = pretrained.partition("@")
+        if not at or Path(pretrained).exists():
+            return model, pretrained or None
+        repository = _repository(model, tag)
+    else:
+        repository, _, revision = name.removeprefix(HF_HUB_PREFIX).partition("@")
+        if not revision:
+            return name, None
+    source = Source(repository, revision, asked)
+    with source.reading("the open_clip model"):
+        patterns = ["open_clip*", "*.json", "*.txt"]
+        folder = snapshot_download(repository, revision=revision, allow_patterns=patterns, ignore_patterns=["*.bin"])
+    return LOCAL_DIR_PREFIX + folder, None
+
+
+def _repository(model: str, tag: str | None) -> str:
+    """The hub's repository of a model's weights. Raises FindError for weights that open_clip does not know."""
+    config = open_clip.get_pretrained_cfg(model, tag or "")
+    if not config:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
+        raise FindError(
+            f"open_clip model {model!r}: name its weights as well, 'open_clip:{model}/TAG' (tags: {tags}), "
+            f"or 'random:open_clip:{model}' for untrained ones"
+            if not tag
+            else f"open_clip model {model!r} has no weights {tag!r}, and no such file is here (tags: {tags})"
+        )
+    return config.get("hf_hub", "").strip("/") or model

@@ -93,9 +93,10 @@ def focalnet(tower: nn.Module, pixels: Pixels) -> Maps:
 
 
 def clip(tower: nn.Module, pixels: Pixels) -> Maps:
-    """The last block's patches, and the image in the space of CLIP's texts."""
+    """The last block's patches, normalised as the class token is, and the image in the space of CLIP's texts."""
     output = tower(pixels, interpolate_pos_encoding=True)
-    return [_as_map(output.last_hidden_state[:, 1:], pixels, tower.config.patch_size)], output.image_embeds
+    tokens = tower.vision_model.post_layernorm(output.last_hidden_state[:, 1:])
+    return [_as_map(tokens, pixels, tower.config.patch_size)], output.image_embeds
 
 
 def siglip(tower: nn.Module, pixels: Pixels) -> Maps:
@@ -114,7 +115,7 @@ def siglip2(tower: nn.Module, pixels: Pixels) -> Maps:
     output = tower(
         patches,
         pixel_attention_mask=torch.ones(batch, rows * columns, dtype=torch.long, device=pixels.device),
-        spatial_shapes=torch.tensor([[rows, columns]]).expand(batch, 2),
+        spatial_shapes=torch.tensor([[rows, columns]], device="cpu").expand(batch, 2),  # read in Python
     )
     return [_as_map(output.last_hidden_state, pixels, patch)], output.pooler_output
 

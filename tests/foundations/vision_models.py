@@ -84,7 +84,12 @@ def small_configs() -> dict[str, tuple[PreTrainedConfig, tuple[float, ...], int]
                     "mlp_dim": 48,
                 },
                 prompt_encoder_config={"hidden_size": 16, "image_size": 64, "patch_size": 16},
-                mask_decoder_config={"hidden_size": 16, "mlp_dim": 16, "num_attention_heads": 2, "iou_head_hidden_dim": 8},
+                mask_decoder_config={
+                    "hidden_size": 16,
+                    "mlp_dim": 16,
+                    "num_attention_heads": 2,
+                    "iou_head_hidden_dim": 8,
+                },
             ),
             (16,),
             16,
