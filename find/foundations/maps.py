@@ -95,7 +95,8 @@ class MapEncoder(Frozen):
     def _see(self, pixels: Float[Tensor, "b 3 h w"]) -> tuple[Sequence[Tensor], Tensor | None, Tensor | None]:
         low = self.dtype != torch.float32
         pixels = pixels.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(pixels.device.type, dtype=self.dtype if low else None, enabled=low):
+        device = "cpu" if pixels.is_meta else pixels.device.type  # where nothing is computed, autocast is not known
+        with torch.autocast(device, dtype=self.dtype if low else None, enabled=low):
             maps, pooled = self.look(pixels)
             return maps, pooled, self.align(maps)
 
