@@ -1,7 +1,9 @@
 """All tasks' losses on one batch: one joint forward, one Hungarian step, named and weighted parts."""
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from find.data.batch import Batch
-from find.inputs import Phrases, Sentences, read_texts
+from find.foundations import TextFeatures
+from find.inputs import Phrases, Sentences, read_texts, side_by_side
 from find.interface import Embeddings, Group, ImageMemory, Prompt
 from find.model import FIND
 from find.retrieval.scoring import late_interaction
@@ -86,6 +89,7 @@ class Criterion:
         self.weights = weights or LossWeights()
         self.sampling = sampling or EveryPlace()
         self.deep_supervision = deep_supervision
+        self._classes: tuple[Any, TextFeatures] | None = None  # what the class names are read as, and of what
 
     def __call__(self, model: FIND, batch: Batch, class_names: Sequence[str]) -> dict[str, Float[Tensor, ""]]:
         """The weighted loss of each task, by the task's name; their sum is to be minimised.
@@ -97,13 +101,14 @@ class Criterion:
             features = model.vision(batch.images)
             phrases = Phrases.read(model.language, batch.phrases, model.device)
             sentences = Sentences.read(model.language, batch.queries, model.device)
-            names = [model.config.class_prompt.format(name) for name in class_names]
-            texts = read_texts(model.language, [*batch.captions, *names], model.device)
+            captions = read_texts(model.language, batch.captions, model.device)
+            texts = side_by_side(captions, self._read_classes(model, class_names))
+        batch = self._readable(batch, sentences)
         memory = interface.remember(features.maps, features.pooled, features.aligned)
         prompts = self._prompts(model, batch, memory, phrases, sentences)
         outputs = interface(memory, prompts, deep=self.deep_supervision)
         written = retrieval.embed_texts(interface, texts.tokens, texts.padding, texts.pooled)
-        captions, classes = written.split([len(batch.captions), len(names)])
+        captions, classes = written.split([len(batch.captions), len(class_names)])
 
         layers = [layer.float() for layer in (outputs.layers if self.deep_supervision else [outputs.final])]
         with torch.autocast(model.device.type, enabled=False):  # similarities and losses are worth float32
@@ -114,6 +119,28 @@ class Criterion:
             return losses | self._retrieval(
                 model, layers[-1], batch, assigned, sentences, captions.float()
             )
+
+    def _read_classes(self, model: FIND, class_names: Sequence[str]) -> TextFeatures:
+        """They are the same in each step, so they are read in the first."""
+        prompts = tuple(model.config.class_prompt.format(name) for name in class_names)
+        source = (id(model.language), model.device, prompts)
+        if self._classes is None or self._classes[0] != source:
+            with torch.inference_mode(False), torch.no_grad():  # a validation may come first
+                self._classes = (source, read_texts(model.language, prompts, model.device))
+        return self._classes[1]
+
+    @staticmethod
+    def _readable(batch: Batch, sentences: Sentences) -> Batch:
+        """Without what entities mean that the language encoder reads no word of, because their sentence is cut."""
+        if not sentences.unread:
+            return batch
+        row, entity = sentences.unread[0]
+        warnings.warn(
+            "sentences are longer than the language encoder reads, and entities at their ends are left out, such as "
+            f"entity {entity + 1} of {batch.queries[row].text!r}",
+            stacklevel=2,
+        )
+        return replace(batch, entity_targets=batch.entity_targets & ~sentences.padding[..., None])
 
     def _prompts(
         self, model: FIND, batch: Batch, memory: ImageMemory, phrases: Phrases, sentences: Sentences

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from find.checkpoint import Checkpoint
@@ -20,6 +21,7 @@ from find.tasks.points import MaskSampling
 from find.training.criterion import Criterion, LossWeights
 from find.training.distributed import in_any_process, is_distributed
 from find.training.optimisation import Progress, adamw, warmup_cosine
+from find.training.text_cache import CachedLanguage
 
 
 class FINDModule(L.LightningModule):
@@ -33,6 +35,9 @@ class FINDModule(L.LightningModule):
         loss_weights: of the tasks.
         mask_sampling: where masks are compared; default: at every place of the mask features.
         deep_supervision: the segmentation losses also before every layer.
+        text_cache: folder in which the language encoder's features are kept, so that each distinct text is encoded
+            once; may be filled ahead by `findvl data encode-text`, and shared by runs and processes.
+        text_cache_limit: gigabytes that the cache may take; what comes then is encoded in each step.
         weights: start from these trained weights instead of new ones; "{folder}" in `config` is their folder.
     """
 
@@ -47,6 +52,8 @@ class FINDModule(L.LightningModule):
         loss_weights: LossWeights | None = None,
         mask_sampling: MaskSampling | None = None,
         deep_supervision: bool = False,
+        text_cache: str | None = None,
+        text_cache_limit: float = 100.0,
         weights: str | None = None,
     ) -> None:
         super().__init__()
@@ -55,9 +62,11 @@ class FINDModule(L.LightningModule):
         self.find = FIND.build(config)
         if weights is not None:
             trained = FIND.from_pretrained(weights)
-            if trained.config != config:
+            if trained.config != self.find.config:
                 raise FindError(f"weights {weights!r} were made with another config; give that one, or no weights")
             self.find = trained
+        if text_cache is not None:
+            self.find.language = CachedLanguage(self.find.language, text_cache, limit=text_cache_limit)
         self.criterion = Criterion(weights=loss_weights, sampling=mask_sampling, deep_supervision=deep_supervision)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -81,6 +90,20 @@ class FINDModule(L.LightningModule):
             optimizer, lambda _: max(warmup_cosine(self.share_done, warmup=self.warmup), 1e-4)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @property
+    def text_cache(self) -> CachedLanguage | None:
+        language = self.find.language
+        return language if isinstance(language, CachedLanguage) else None
+
+    def on_train_epoch_end(self) -> None:
+        if self.text_cache is not None:
+            self.text_cache.store.flush()
+
+    def teardown(self, stage: str) -> None:
+        if self.text_cache is not None:
+            self.text_cache.store.flush()
+            rank_zero_info(str(self.text_cache.report()))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return self._loss("train", batch)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from text_models import DECODERS, ENCODERS, FAMILIES, TOWERS, write_text_model
+from text_models import DECODERS, ENCODERS, FAMILIES, TOWERS, write_composite, write_text_model
 from transformers import AutoModel, AutoModelForTextEncoding, AutoTokenizer
 
 from find.errors import FindError
@@ -97,6 +97,16 @@ def test_only_the_blocks_that_are_read_are_built(encoders, folders, family):
     assert sizes[0] < sizes[1] and cut.model.config.num_hidden_layers == 1
     assert cut.spec == f"transformers:{folders[family]}#1"
     assert fingerprint(cut) != fingerprint(whole)
+
+
+def test_of_a_model_of_several_inputs_the_text_part_alone_is_read(tmp_path):
+    folder, whole = write_composite(tmp_path)
+    cut = load_language(f"transformers:{folder}#2")
+    tokenized = cut.tokenize(["a red dog"])
+    with torch.no_grad():
+        wanted = whole(input_ids=tokenized.ids, output_hidden_states=True).hidden_states[2]
+    torch.testing.assert_close(cut(tokenized).tokens, wanted, rtol=1e-4, atol=1e-5)
+    assert not [name for name in cut.state_dict() if "vision" in name]
 
 
 @settings(deadline=None, max_examples=25)

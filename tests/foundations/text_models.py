@@ -12,6 +12,8 @@ from transformers import (
     CLIPConfig,
     CLIPModel,
     CLIPTokenizer,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
     Gemma3TextConfig,
     Gemma3TextModel,
     GemmaTokenizer,
@@ -59,6 +61,18 @@ def write_text_model(family: str, folder: Path) -> Path:
     _model(family, size, tokenizer).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def write_composite(folder: Path) -> tuple[Path, torch.nn.Module]:
+    """Writes a Gemma 3 that reads images too, and gives its language model."""
+    tokenizer = _tokenizer("gemma3")
+    text = SIZES | {"vocab_size": len(tokenizer), "num_key_value_heads": 1, "head_dim": 8, "pad_token_id": 0}
+    tokens = {"image_token_index": 3, "boi_token_index": 3, "eoi_token_index": 3}
+    torch.manual_seed(1)
+    model = Gemma3ForConditionalGeneration(Gemma3Config(text_config=text, vision_config=VISION, **tokens)).eval()
+    model.save_pretrained(folder / "composite")
+    tokenizer.save_pretrained(folder / "composite")
+    return folder / "composite", model.model.language_model
 
 
 def _model(family: str, size: int, tokenizer) -> torch.nn.Module:
