@@ -43,18 +43,20 @@ def draw_pixels(
     Where there are more than `limit`, that many are drawn without replacement, each mask with the same chance.
     `chance` holds an exponential variate for each pixel; None draws new ones for each pixel of each mask.
     """
-    q, _, h, w = masks.shape
+    q, r, h, w = masks.shape
     prompt, place = masks.flatten(1).nonzero().unbind(1)  # place: in the prompt's masks, row-major
-    if len(place) > 0 and int(masks.sum(dim=(1, 2, 3)).max()) > limit:
-        area = masks.sum(dim=(2, 3))
-        weight = 1.0 / area[prompt, torch.div(place, h * w, rounding_mode="floor")]
+    mask = prompt * r + torch.div(place, h * w, rounding_mode="floor")
+    area = mask.bincount(minlength=q * r)  # of the few pixels found: summing the masks would be slower than the rest
+    total = area.view(q, r).sum(dim=1)
+    if len(place) > 0 and int(total.max()) > limit:
+        weight = 1.0 / area[mask]
         # Arrival times with these rates: the first ones to arrive are a weighted draw without replacement.
         variate = (
             torch.empty(len(place), device=masks.device).exponential_() if chance is None else chance[place % (h * w)]
         )
         order = (variate / weight).argsort(stable=True)
         order = order[prompt[order].argsort(stable=True)]
-        first = masks.sum(dim=(1, 2, 3)).cumsum(0) - masks.sum(dim=(1, 2, 3))
+        first = total.cumsum(0) - total
         rank = torch.arange(len(place), device=masks.device) - first[prompt[order]]
         kept = order[rank < limit].sort().values
         prompt, place = prompt[kept], place[kept]

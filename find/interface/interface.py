@@ -125,7 +125,7 @@ class Interface(nn.Module):
         """The image memory of the pixel decoder's levels (coarse to fine) and mask features."""
         shapes = tuple(tuple(level.shape[-2:]) for level in maps)
         levels = tuple(
-            projection(level.flatten(2).transpose(1, 2)) + embed
+            projection(level.flatten(2).transpose(1, 2).contiguous()) + embed
             for level, projection, embed in zip(maps, self.level_projections, self.level_embed, strict=True)
         )
         positions = tuple(
@@ -305,7 +305,14 @@ class Interface(nn.Module):
 
 
 def _resized(mask_features: Float[Tensor, "b m h w"], shape: tuple[int, int]) -> Float[Tensor, "b m p"]:
-    return F.interpolate(mask_features.detach(), size=shape, mode="bilinear", align_corners=False).flatten(2)
+    """Bilinear, half a pixel's shift; of an even shrink that is the mean of the four pixels around each centre."""
+    x = mask_features.detach()
+    step = x.shape[-2] // shape[0]
+    if step % 2 or (step * shape[0], step * shape[1]) != x.shape[-2:]:
+        return F.interpolate(x, size=shape, mode="bilinear", align_corners=False).flatten(2)
+    near, far = step // 2 - 1, step // 2
+    rows = x[..., near::step, :] + x[..., far::step, :]
+    return ((rows[..., near::step] + rows[..., far::step]) / 4).flatten(2)
 
 
 def _token_state(tokens: Tokens) -> GroupState:

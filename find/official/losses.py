@@ -47,7 +47,7 @@ class MaskTargets:
 
 @dataclass(frozen=True)
 class Targets:
-    """What one batch should give.
+    """What one batch should give; a task whose targets are not given is not trained.
 
     Args:
         segments, labels: of generic segmentation; label -1 is padding.
@@ -61,14 +61,14 @@ class Targets:
 
     segments: MaskTargets
     labels: Int[Tensor, "b s"]
-    strokes: MaskTargets
-    phrases: MaskTargets
-    text_number: Int[Tensor, "b t"]
-    is_free_text: Bool[Tensor, " b"]
-    entities: MaskTargets
-    is_region: Bool[Tensor, "b e"]
-    class_number: Int[Tensor, " k"]
-    caption_words: Tokens
+    strokes: MaskTargets | None = None
+    phrases: MaskTargets | None = None
+    text_number: Int[Tensor, "b t"] | None = None
+    is_free_text: Bool[Tensor, " b"] | None = None
+    entities: MaskTargets | None = None
+    is_region: Bool[Tensor, "b e"] | None = None
+    class_number: Int[Tensor, " k"] | None = None
+    caption_words: Tokens | None = None
 
 
 class MaskPlaces(Protocol):
@@ -100,7 +100,7 @@ class UncertainPlaces:
         count, device = len(logits), logits.device
         candidates = torch.rand(count, 3 * self.points, 2, generator=self.generator, device=device)
         sure = sample_maps(logits.detach()[:, None], candidates)[:, 0].abs()
-        kept = sure.topk(self.points * 3 // 4, dim=1, largest=False).indices
+        kept = sure.topk(self.points * 3 // 4, dim=1, largest=False, sorted=False).indices
         uncertain = candidates.gather(1, kept[..., None].expand(-1, -1, 2))
         fresh = torch.rand(count, self.points - kept.shape[1], 2, generator=self.generator, device=device)
         return torch.cat([uncertain, fresh], dim=1)
@@ -113,21 +113,23 @@ def sample_maps(maps: Float[Tensor, "n c h w"], xy: Float[Tensor, "n p 2"]) -> F
 
 @dataclass(frozen=True)
 class LayerLosses:
-    """Of one layer's prediction, unweighted."""
+    """Of one layer's prediction, unweighted; None of a task that is not trained."""
 
     mask: SegmentationLosses
-    spatial: SegmentationLosses
-    grounding: SegmentationLosses
-    interleave: SegmentationLosses
-    sentences: Float[Tensor, ""]
-    captions: Float[Tensor, ""]
+    spatial: SegmentationLosses | None = None
+    grounding: SegmentationLosses | None = None
+    interleave: SegmentationLosses | None = None
+    sentences: Float[Tensor, ""] | None = None
+    captions: Float[Tensor, ""] | None = None
 
     @property
     def total(self) -> Float[Tensor, ""]:
-        parts = [SENTENCES * self.sentences, CAPTIONS * self.captions]
+        contrasts = ((SENTENCES, self.sentences), (CAPTIONS, self.captions))
+        parts = [weight * loss for weight, loss in contrasts if loss is not None]
         for task in TASKS:
-            loss: SegmentationLosses = getattr(self, task)
-            parts.append(CHOICE[task] * loss.ce + MASKS[task] * (loss.bce + loss.dice))
+            loss: SegmentationLosses | None = getattr(self, task)
+            if loss is not None:
+                parts.append(CHOICE[task] * loss.ce + MASKS[task] * (loss.bce + loss.dice))
         return torch.stack(parts).sum()
 
 
@@ -183,15 +185,18 @@ class OfficialCriterion:
 
         Args:
             layers: predictions, the final one last.
-            class_layers: in the same order, the embeddings of the classes whose prompts are in this batch.
+            class_layers: in the same order, the embeddings of the classes whose prompts are in this batch, if any are.
             bank: embeddings of all classes and the background; rows of this batch's classes are replaced by theirs.
         """
-        banks = [bank.detach().index_put((targets.class_number,), rows) for rows in class_layers]
+        banks = [bank.detach()] * len(layers)
+        if targets.class_number is not None:
+            banks = [bank.detach().index_put((targets.class_number,), rows) for rows in class_layers]
         scored = [self._score(interface, layer, classes, targets) for layer, classes in zip(layers, banks, strict=True)]
         assigned = self._match(scored, mask_features)
+        masks = {name: self._masks(name, scored, assigned, mask_features) for name in scored[0]}
         losses = [
-            self._losses(interface, layer, tasks, matches, mask_features, targets)
-            for layer, tasks, matches in zip(layers, scored, assigned, strict=True)
+            self._losses(interface, layer, scored[k], assigned[k], {name: masks[name][k] for name in masks}, targets)
+            for k, layer in enumerate(layers)
         ]
         return Result(losses, assigned, banks[-1].detach())
 
@@ -200,12 +205,13 @@ class OfficialCriterion:
     ) -> dict[str, Scored]:
         objects = layer.semantic[Group.OBJECT]
         logits = interface.similarity(objects, bank.expand(len(objects), -1, -1), limit=interface.class_scale_limit)
-        entity_task = SplitTask(self.words, self.regions, targets.is_region)
-        prompted = {
-            "spatial": (self.interactive, targets.strokes),
-            "grounding": (grounding.TASK, targets.phrases),
-            "interleave": (entity_task, targets.entities),
-        }
+        prompted: dict[str, tuple[PromptedTask | SplitTask, MaskTargets]] = {}
+        if targets.strokes is not None:
+            prompted["spatial"] = (self.interactive, targets.strokes)
+        if targets.phrases is not None:
+            prompted["grounding"] = (grounding.TASK, targets.phrases)
+        if targets.entities is not None:
+            prompted["interleave"] = (SplitTask(self.words, self.regions, targets.is_region), targets.entities)
         scored = {
             "mask": Scored(
                 targets.segments,
@@ -242,55 +248,74 @@ class OfficialCriterion:
         layer: Embeddings,
         tasks: dict[str, Scored],
         assigned: dict[str, Int[Tensor, "b _"]],
-        mask_features: Float[Tensor, "b m h w"],
+        masks: dict[str, tuple[Float[Tensor, ""], Float[Tensor, ""]]],
         targets: Targets,
     ) -> LayerLosses:
         segmentation = {}
         for name, task in tasks.items():
             wanted, matched = task.targets, assigned[name]
-            counted = wanted.valid
-            if name in ("spatial", "interleave"):
-                counted = counted & wanted.masks.flatten(2).any(-1)  # what lies outside a crop teaches nothing
             if name == "mask":
                 ce = generic.class_cross_entropy(task.scores, targets.labels, matched)
             elif name == "grounding":
                 ce = shared_choice(task.scores, matched, wanted.valid, targets.text_number, targets.is_free_text)
             else:
-                ce = assignment_cross_entropy(task.scores, matched, counted)
-            bce, overlap = self._masks(task, matched, counted, mask_features)
+                ce = assignment_cross_entropy(task.scores, matched, _counted(name, wanted))
+            bce, overlap = masks[name]
             if name == "grounding" and not bool(wanted.valid.any(dim=1).all()):
                 ce, bce, overlap = 0 * ce, 0 * bce, 0 * overlap
             segmentation[name] = SegmentationLosses(ce, bce, overlap)
+        sentences = captions = None
         image = layer.semantic[Group.IMAGE]
-        return LayerLosses(
-            **segmentation,
-            sentences=contrastive(_all_pairs(interface, image, layer.semantic[Group.INTERLEAVED])),
-            captions=contrastive(_all_pairs(interface, image, layer.semantic[Group.CAPTION]))
-            + 0.5 * fine_retrieval(interface, layer.semantic[Group.OBJECT], targets.caption_words),
-        )
+        if targets.entities is not None:
+            sentences = contrastive(_all_pairs(interface, image, layer.semantic[Group.INTERLEAVED]))
+        if targets.caption_words is not None:
+            words = fine_retrieval(interface, layer.semantic[Group.OBJECT], targets.caption_words)
+            captions = contrastive(_all_pairs(interface, image, layer.semantic[Group.CAPTION])) + 0.5 * words
+        return LayerLosses(**segmentation, sentences=sentences, captions=captions)
 
     def _masks(
         self,
-        task: Scored,
-        assigned: Int[Tensor, "b t"],
-        counted: Bool[Tensor, "b t"],
+        name: str,
+        layers: Sequence[dict[str, Scored]],
+        assigned: Sequence[dict[str, Int[Tensor, "b t"]]],
         mask_features: Float[Tensor, "b m h w"],
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Means over the counted pairs of both mask losses, each pair at points of its own."""
+    ) -> list[tuple[Float[Tensor, ""], Float[Tensor, ""]]]:
+        """Both mask losses of a task at each layer: means over the counted pairs, each pair at points of its own.
+
+        Only matched proposals are drawn, those of all layers by one matrix product an image; their targets, which all
+        layers share, are never copied.
+        """
+        targets = layers[0][name].targets
+        counted = _counted(name, targets)
         rows, columns = counted.nonzero(as_tuple=True)
         if len(rows) == 0:
-            return task.pixel.sum() * 0, task.pixel.sum() * 0
-        pixel = task.pixel[rows, assigned[rows, columns]]
-        logits = torch.cat(
+            nothing = [layer[name].pixel.sum() * 0 for layer in layers]
+            return list(zip(nothing, nothing, strict=True))
+        chosen = torch.stack(
             [
-                torch.einsum("nm,mhw->nhw", pixel[rows == image], features)
-                for image, features in enumerate(mask_features)
-            ]
+                layer[name].pixel[rows, matches[name][rows, columns]]
+                for layer, matches in zip(layers, assigned, strict=True)
+            ],
+            dim=1,
         )
+        of_image = chosen.split(counted.sum(dim=1).tolist())
+        drawn = [
+            pixel.flatten(0, 1) @ features.flatten(1) for pixel, features in zip(of_image, mask_features, strict=True)
+        ]
+        logits = torch.cat(drawn).unflatten(1, mask_features.shape[-2:])
         xy = self.places.losses(logits)
-        drawn = sample_maps(logits[:, None], xy)[:, 0]
-        wanted = sample_maps(task.targets.masks[rows, columns, None].float(), xy)[:, 0]
-        return binary_cross_entropy(drawn, wanted).mean(), dice(drawn, wanted).mean()
+        at_points = sample_maps(logits[:, None], xy)[:, 0].unflatten(0, chosen.shape[:2])
+        every_layer = xy.reshape(len(rows), -1, 2)
+        wanted = sample_maps(targets.masks[rows, columns, None].float(), every_layer).view_as(at_points)
+        cross_entropy, overlap = binary_cross_entropy(at_points, wanted).mean(0), dice(at_points, wanted).mean(0)
+        return list(zip(cross_entropy.unbind(), overlap.unbind(), strict=True))
+
+
+def _counted(name: str, targets: MaskTargets) -> Bool[Tensor, "b t"]:
+    """Which targets a task's losses average over: strokes and entities that lie outside a crop teach nothing."""
+    if name in ("spatial", "interleave"):
+        return targets.valid & targets.masks.flatten(2).any(-1)
+    return targets.valid
 
 
 def shared_choice(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from find.interface import Embeddings, Group, Outputs, Prompt, Slots
 from find.interface.heads import mean_inside
+from find.interface.interface import _resized
 from find.interface.sampler import mean_under
 from find.interface.types import AlignedMap
 from find.tasks import generic, interleaved, retrieval
@@ -331,3 +332,12 @@ def test_a_group_without_slots_is_one_image_query(interface, inputs):
     final = interface(None, [inputs.caption_prompt(interface)]).final
     assert final.semantic[Group.CAPTION].shape == (2, 1, 20)
     assert Prompt.join([]).prototype.members == ()
+
+
+@pytest.mark.parametrize(
+    ("side", "shape"), [((32, 48), (4, 6)), ((32, 48), (16, 24)), ((30, 45), (10, 15)), ((17, 9), (5, 3))]
+)
+def test_mask_features_shrink_as_bilinear_resizing_does(side, shape):
+    features = torch.randn(2, 3, *side)
+    plain = F.interpolate(features, size=shape, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(_resized(features, shape), plain.flatten(2))
