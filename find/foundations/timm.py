@@ -91,12 +91,14 @@ def timm_name(source: Source) -> str:
     if not timm.is_model(model):
         near = ", ".join(timm.list_models(f"*{model.split('_')[0]}*")[:5]) or "see timm.list_models()"
         raise FindError(f"{source.spec}: timm has no model {model!r} ({near})")
-    config = timm.get_pretrained_cfg(source.name, allow_unregistered=False)
-    if tag and (config is None or config.tag != tag):
-        tags = ", ".join(timm.list_pretrained(f"{model}.*")) or "none"
-        raise FindError(f"{source.spec}: timm has no weights {tag!r} of {model} (there are: {tags})")
+    trained = timm.list_pretrained(f"{model}.*")
+    if tag and source.name not in trained:
+        raise FindError(
+            f"{source.spec}: timm has no weights {tag!r} of {model} (it has {', '.join(trained) or 'none'})"
+        )
     if not revision:
         return source.name
+    config = timm.get_pretrained_cfg(source.name)
     if config is None or not config.hf_hub_id:
         raise FindError(f"{source.spec}: these weights are not on the Hugging Face hub, so they have no revisions")
     return HUB + config.hf_hub_id + revision

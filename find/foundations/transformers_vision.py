@@ -112,11 +112,8 @@ def siglip2(tower: nn.Module, pixels: Pixels) -> Maps:
     rows, columns = height // patch, width // patch
     patches = pixels.unflatten(3, (columns, patch)).unflatten(2, (rows, patch))
     patches = patches.permute(0, 2, 4, 3, 5, 1).reshape(batch, rows * columns, -1)
-    output = tower(
-        patches,
-        pixel_attention_mask=torch.ones(batch, rows * columns, dtype=torch.long, device=pixels.device),
-        spatial_shapes=torch.tensor([[rows, columns]], device="cpu").expand(batch, 2),  # read in Python
-    )
+    shapes = torch.tensor([[rows, columns]], device="cpu").expand(batch, 2)  # they are read in Python
+    output = tower(patches, pixel_attention_mask=None, spatial_shapes=shapes)
     return [_as_map(output.last_hidden_state, pixels, patch)], output.pooler_output
 
 

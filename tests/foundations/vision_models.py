@@ -82,6 +82,7 @@ def small_configs() -> dict[str, tuple[PreTrainedConfig, tuple[float, ...], int]
                     "global_attn_indexes": [1],
                     "output_channels": 16,
                     "mlp_dim": 48,
+                    "initializer_range": 0.02,  # by default too small to tell features apart
                 },
                 prompt_encoder_config={"hidden_size": 16, "image_size": 64, "patch_size": 16},
                 mask_decoder_config={
@@ -95,5 +96,15 @@ def small_configs() -> dict[str, tuple[PreTrainedConfig, tuple[float, ...], int]
             16,
         ),
         "sam2": (Sam2Config(vision_config=sam2), PYRAMID, 32),
-        "sam3": (Sam3Config(vision_config=sam3), (3.5, 7, 14, 28), 28),
+        "sam3": (
+            Sam3Config(
+                vision_config=sam3,
+                text_config=TEXT,
+                detr_encoder_config={"num_layers": 1},
+                detr_decoder_config={"num_layers": 1},
+                geometry_encoder_config={"num_layers": 1},
+            ),
+            (3.5, 7, 14, 28),
+            28,
+        ),
     }
