@@ -17,10 +17,10 @@ import torch
 import yaml
 from torch import Tensor
 
+from find.building import build_interface
 from find.config import FINDConfig
 from find.foundations.focal import Flavour, FocalConfig, FocalNet
 from find.interface import Embeddings, Group, ImageMemory, Interface, Prompt, Tokens
-from find.model import FIND
 from find.official.losses import MaskTargets, OfficialCriterion, Targets, UncertainPlaces
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
 from find.tasks.regions import own_rows
@@ -167,7 +167,7 @@ def _discs(batch: int, count: int, side: int) -> Tensor:
 
 def _interface(size: Size, settings: Settings) -> tuple[Interface, Inputs]:
     with torch.device(settings.device):
-        interface = FIND.build_interface(
+        interface = build_interface(
             size.config, channels=size.channels, text_width=size.config.interface.width, pooled_width=None
         )
         inputs = Inputs.random(size, settings.device)

@@ -14,6 +14,8 @@ from huggingface_hub import ModelHubMixin, hf_hub_download
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from find.answers import Answers, same_length, stack_strokes
+from find.building import build_interface, check_sides
 from find.canvas import Frame, Resizing, by_canvas
 from find.checkpoint import CONFIG, SHIPPED, WEIGHTS, Checkpoint
 from find.config import FINDConfig
@@ -24,16 +26,11 @@ from find.images import ImageLike, read_image, read_size
 from find.inputs import Phrases, Sentences, read_texts
 from find.interface import (
     LEVELS,
-    STRIDES,
-    CornerAlignedSampler,
-    FeaturePyramid,
     Group,
     ImageMemory,
     Interface,
-    PixelDecoder,
     Prompt,
     Tokens,
-    is_pyramid,
 )
 from find.predictions import (
     EntityMask,
@@ -55,7 +52,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
     """One embedding space over a frozen vision and a frozen language encoder.
 
     Pictures are paths, PIL images or uint8 arrays [H, W, 3]; they may differ in size. Masks come back at the pictures'
-    own sizes. Every answer is independent of what else is asked in the same call.
+    own sizes. What is answered of one image does not depend on the other images of the call.
 
     Args:
         config: what the model is made of.
@@ -94,12 +91,12 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
     def build(cls, config: FINDConfig) -> "FIND":
         """A model with an untrained interface."""
         vision = load_vision(config.vision, dtype=getattr(torch, config.vision_dtype))
-        _check_sides(config, vision)
+        check_sides(config, vision)
         dtype = getattr(torch, config.language_dtype)
         language = load_language(config.language, dtype=dtype, long_texts=config.long_texts)
         config = replace(config, vision=vision.spec, language=language.spec)  # which name the revisions that they got
         paired = config.interface.residual and vision.pooled_dim is not None
-        interface = cls.build_interface(
+        interface = build_interface(
             config,
             channels=vision.channels,
             strides=vision.strides,
@@ -107,51 +104,6 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
             pooled_width=vision.pooled_dim if paired and vision.pooled_dim == language.pooled_dim else None,
         )
         return cls(config=config, vision=vision, language=language, interface=interface).eval()
-
-    @staticmethod
-    def build_interface(
-        config: FINDConfig,
-        *,
-        channels: Sequence[int],
-        strides: Sequence[float] = STRIDES,
-        text_width: int,
-        pooled_width: int | None,
-    ) -> Interface:
-        """An untrained interface between foundations of these widths.
-
-        Where the vision encoder's maps have other strides than 4, 8, 16 and 32, it begins with a pyramid.
-        """
-        sizes, conventions = config.interface, config.conventions
-        pyramid = None if is_pyramid(strides) else FeaturePyramid(channels=channels, strides=strides)
-        decoder = PixelDecoder(
-            channels=channels if pyramid is None else pyramid.channels,
-            pyramid=pyramid,
-            width=sizes.decoder_width,
-            mask_width=sizes.mask_width,
-            layers=sizes.decoder_layers,
-            heads=sizes.heads,
-            feedforward=sizes.feedforward,
-        )
-        sampler = None
-        if conventions.corner_aligned_points:
-            sampler = CornerAlignedSampler(width=sizes.width, levels=LEVELS, points=sizes.region_points)
-        return Interface(
-            pixel_decoder=decoder,
-            text_width=text_width,
-            width=sizes.width,
-            heads=sizes.heads,
-            feedforward=sizes.feedforward,
-            layers=sizes.layers,
-            queries=sizes.queries,
-            semantic_width=sizes.semantic_width,
-            region_points=sizes.region_points,
-            pooled_width=pooled_width,
-            sampler=sampler,
-            memories=conventions.memories,
-            image_from_objects=conventions.image_from_objects,
-            class_scale_limit=conventions.class_scale_limit,
-            places_in_values=conventions.places_in_values,
-        )
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path = DEFAULT, **hub: Any) -> "FIND":
@@ -277,14 +229,14 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         self, images: Sequence[ImageLike], queries: Sequence[Query], *, batch_size: int = 16
     ) -> list[list[EntityMask]]:
         """Interleaved segmentation: a mask for each entity of query k in image k."""
-        _same_length(images, queries, "queries")
+        same_length(images, queries, "queries")
         for number, query in enumerate(queries):
             if not query.entities:
                 raise FindError(
                     f"query {number} ({query.text!r}) has no entity, so there is nothing to segment; mark a phrase "
                     "with braces, {a red sofa}, or give a region, [photo.jpg@120,80]"
                 )
-        answers = _Answers(self._frames(images))
+        answers = Answers(self._frames(images))
         for numbers, memory in self._memories(images, answers.frames, batch_size):
             batch = [queries[number] for number in numbers]
             sentences = self._sentences(batch)
@@ -299,10 +251,10 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         self, images: Sequence[ImageLike], texts: Sequence[Sequence[str]], *, batch_size: int = 16
     ) -> list[list[EntityMask]]:
         """Grounded segmentation: a mask for each of image k's texts."""
-        _same_length(images, texts, "lists of texts")
+        same_length(images, texts, "lists of texts")
         if any(texts):
             self._tell_unknown(self.language.tokenize([text for row in texts for text in row]).unknown)
-        answers = _Answers(self._frames(images))
+        answers = Answers(self._frames(images))
         for numbers, memory in self._memories(images, answers.frames, batch_size):
             batch = [texts[number] for number in numbers]
             prompt = Phrases.read(self.language, batch, self.device).prompt(self.interface)
@@ -323,26 +275,26 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         Args:
             negatives: for each stroke, marks of what does not belong to its thing (all False: none).
         """
-        _same_length(images, strokes, "stacks of strokes")
+        same_length(images, strokes, "stacks of strokes")
         for number, stack in enumerate(strokes):
             for k, stroke in enumerate(stack):
                 if not stroke.any():
                     raise FindError(f"stroke {k} of image {number} is empty; draw at least one pixel")
         if negatives is not None:
-            _same_length(images, negatives, "stacks of negative strokes")
+            same_length(images, negatives, "stacks of negative strokes")
             for number, (stack, marks) in enumerate(zip(strokes, negatives, strict=True)):
                 if len(stack) != len(marks):
                     raise FindError(
                         f"image {number} has {len(stack)} strokes but {len(marks)} negative ones; give one for each "
                         "stroke, all False where there is nothing to leave out"
                     )
-        answers = _Answers(self._frames(images))
+        answers = Answers(self._frames(images))
         for numbers, memory in self._memories(images, answers.frames, batch_size):
             frames = [answers.frames[number] for number in numbers]
-            positive, padding = _stack([strokes[number] for number in numbers], frames, self.device)
+            positive, padding = stack_strokes([strokes[number] for number in numbers], frames, self.device)
             negative = None
             if negatives is not None:
-                negative, _ = _stack([negatives[number] for number in numbers], frames, self.device)
+                negative, _ = stack_strokes([negatives[number] for number in numbers], frames, self.device)
             prompt = interactive.prompt(self.interface, memory, positive, padding, negatives=negative)
             counts = [len(strokes[number]) for number in numbers]
             answers.add(numbers, counts, *self._ask(self.interactive_task, memory, prompt))
@@ -504,52 +456,10 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         return best_masks(scores, final.pixel[task.proposals], memory.mask_features)
 
 
-class _Answers:
-    """Collects the masks of each image's prompts, in the order of the images."""
-
-    def __init__(self, frames: list[Frame]) -> None:
-        self.frames = frames
-        self.masks: list[list[EntityMask]] = [[] for _ in frames]
-
-    def add(self, numbers: Sequence[int], counts: Sequence[int], logits: Tensor, scores: Tensor) -> None:
-        for row, (number, count) in enumerate(zip(numbers, counts, strict=True)):
-            masks = (self.frames[number].crop(logits[row, :count]) > 0).cpu().numpy() if count else ()
-            found = zip(masks, scores[row, :count].tolist(), strict=True)
-            self.masks[number] = [EntityMask(mask, score) for mask, score in found]
-
-
 def _draw(pixel: Float[Tensor, "b n m"], memory: ImageMemory) -> Float[Tensor, "b n h w"]:
     return torch.einsum("bnm,bmhw->bnhw", pixel, memory.mask_features)
-
-
-def _stack(
-    masks: Sequence[Bool[np.ndarray, "r H W"]], frames: Sequence[Frame], device: torch.device
-) -> tuple[Bool[Tensor, "b r h w"], Bool[Tensor, "b r"]]:
-    """Strokes on their common canvas, padded to the largest count, and which are padding."""
-    most = max(max(len(stack) for stack in masks), 1)
-    stacked = torch.zeros(len(masks), most, *frames[0].canvas, dtype=torch.bool)
-    for row, (stack, frame) in enumerate(zip(masks, frames, strict=True)):
-        for k, mask in enumerate(stack):
-            stacked[row, k] = frame.place_mask(np.asarray(mask))
-    counts = torch.tensor([len(stack) for stack in masks])
-    return stacked.to(device), (torch.arange(most) >= counts[:, None]).to(device)
 
 
 def _same_picture(region: Region) -> str | int:
     """Equal for regions of one picture, so that it is encoded once."""
     return region.image if isinstance(region.image, str) else id(region.image)
-
-
-def _check_sides(config: FINDConfig, vision: VisionEncoder) -> None:
-    """Refuses pictures larger than the only size that an encoder takes."""
-    only = vision.image_size if vision.image_size == vision.divisor else None
-    if only is not None and config.longest_side > only:
-        raise FindError(
-            f"vision encoder {config.vision} takes images of {only}x{only} pixels only, but longest_side is "
-            f"{config.longest_side}; set shortest_side and longest_side to {only}, or choose an encoder of any size"
-        )
-
-
-def _same_length(images: Sequence[object], others: Sequence[object], name: str) -> None:
-    if len(images) != len(others):
-        raise FindError(f"{len(images)} images but {len(others)} {name}; give one for each image")

@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from find.building import build_interface
 from find.checkpoint import Checkpoint
 from find.config import FOLDER, FINDConfig
 from find.errors import FindError
@@ -161,7 +162,7 @@ def _write_interface(published: Published, config: FINDConfig, class_names: Sequ
     here = config.in_folder(folder)
     vision = load_vision(here.vision)
     language = load_language(here.language, dtype=getattr(torch, here.language_dtype))
-    interface = FIND.build_interface(here, channels=vision.channels, text_width=language.width, pooled_width=None)
+    interface = build_interface(here, channels=vision.channels, text_width=language.width, pooled_width=None)
     published.check(published.interface, interface.state_dict(), computed=frozenset({"background"}))
     state = interface.state_dict() | published.interface
     interface.load_state_dict(state)  # with a background that is computed below

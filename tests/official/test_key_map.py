@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
+from find.building import build_interface
 from find.errors import FindError
 from find.foundations.focal import Flavour, FocalNet
-from find.model import FIND
 from find.official.key_map import Part, destination
 from find.official.published import Published, Unwritten
 
@@ -28,7 +28,7 @@ def _empty_model(published):
     focal = published.focal_config()
     with torch.device("meta"):
         net = FocalNet(focal)
-        interface = FIND.build_interface(config, channels=focal.channels, text_width=LLAMA_WIDTH, pooled_width=None)
+        interface = build_interface(config, channels=focal.channels, text_width=LLAMA_WIDTH, pooled_width=None)
     return focal, config, net, interface
 
 
