@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import torch
-from rich import print
 
 from find.data.batch import Batch
 from find.data.datamodule import FindDataModule
