@@ -161,7 +161,11 @@ def load_open_clip(name: str, *, untrained: bool) -> nn.Module:
         if untrained:
             torch.manual_seed(0)
         return open_clip.create_model(
-            name, pretrained=pretrained, load_weights=not untrained, require_pretrained=not untrained
+            name,
+            pretrained=pretrained,
+            load_weights=not untrained,
+            require_pretrained=not untrained,
+            device=torch.get_default_device(),
         )
 
 
