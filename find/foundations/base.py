@@ -25,7 +25,7 @@ class VisionFeatures:
     """
 
     maps: tuple[Float[Tensor, "b c_i h_i w_i"], ...]
-    strides: tuple[int, ...]
+    strides: tuple[float, ...]
     pooled: Float[Tensor, "b d"] | None
     aligned: Float[Tensor, "b d h w"] | None = None
 
@@ -85,7 +85,7 @@ class VisionEncoder(Protocol):
     """A frozen image encoder. An implementation is an `nn.Module`, best by way of `Frozen`."""
 
     spec: str  # what `load_vision` takes to build this encoder again
-    strides: tuple[int, ...]  # of the maps, fine to coarse
+    strides: tuple[float, ...]  # of the maps, fine to coarse
     channels: tuple[int, ...]  # of the maps
     pooled_dim: int | None
     divisor: int  # height and width of the images must be multiples of it
