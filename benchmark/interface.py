@@ -133,7 +133,7 @@ def report(record: dict) -> str:
         f"{machine['instructions']}, torch {machine['torch']}, {settings['device']}, "
         f"{settings['precision']}, {settings['threads']} thread(s)"
         f"{', compiled' if settings['compile'] else ''}. Peak: above what the process held before its first call, "
-        "gradients of the weights included.",
+        "gradients of the weights included. Where wall time exceeds CPU time, other jobs had the machine.",
         "",
         *(line for line in (workloads.__doc__ or "").splitlines()[2:]),
     ]
