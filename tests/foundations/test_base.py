@@ -50,7 +50,7 @@ def test_images_that_do_not_fit_are_refused(shape):
         check_divisible(torch.zeros(shape), 32)
 
 
-@pytest.mark.parametrize("spec", ["", "tinny", "open_clip:", "timm:resnet18", "tiny:1", "random:"])
+@pytest.mark.parametrize("spec", ["", "tinny", "open_clip:", "tim:resnet18", "tiny:1", "random:"])
 def test_an_unknown_spec_is_refused_with_the_known_ones(spec):
     with pytest.raises(FindError, match="open_clip:NAME/PRETRAINED"):
         load_vision(spec)
