@@ -1,0 +1,1 @@
+"""The commands of `findvl`, a file each; heavy libraries are imported when a command runs."""
