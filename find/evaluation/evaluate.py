@@ -40,10 +40,11 @@ EMBEDDING_TASKS = (Task.RETRIEVAL, Task.INTERLEAVED_RETRIEVAL)
 
 def evaluate(
     model: FindSystem,
-    root: str | Path,
+    root: str | Path | CocoFolder,
     *,
     split: str = "val2017",
     tasks: Sequence[Task | str] | None = None,
+    skip_missing: bool | None = None,
     limit: int | None = None,
     entities: str | None = AUTO,
     interleaving: Interleaving | None = None,
@@ -57,8 +58,9 @@ def evaluate(
 
     Args:
         model: `find.FIND`, or whatever can do the tasks asked for (`find.evaluation.systems`).
-        root: the folder that holds annotations/.
+        root: the folder that holds annotations/; or such a folder already read, whose split and sentences then count.
         tasks: which ones; by default all that the folder has annotations for (`Evaluation.skipped` tells the rest).
+        skip_missing: leave out (and tell) tasks without annotations; by default only where `tasks` is not given.
         limit: use only the first so many images, in every task (then there is no large gallery).
         entities: the sentences, as in `CocoFolder`.
         interleaving: which entities are shown instead of named, and by whose pixels.
@@ -69,15 +71,16 @@ def evaluate(
 
     Raises:
         FindError: unknown task, unusable folder, an empty selection, or answers of the wrong size.
-        MissingAnnotations: the folder has nothing for a task that was asked for by name.
+        MissingAnnotations: the folder has nothing for a task, and `skip_missing` does not leave it out.
     """
     chosen = [_task(task) for task in tasks] if tasks is not None else list(Task)
     if limit is not None and limit < 1:
         raise FindError(f"limit is the number of images to evaluate, at least 1, not {limit}")
-    folder = CocoFolder(root, split, entities=entities)
+    folder = root if isinstance(root, CocoFolder) else CocoFolder(root, split, entities=entities)
+    skips = tasks is None if skip_missing is None else skip_missing
     image_ids = folder.image_ids[:limit]
     if not image_ids:
-        raise FindError(f"{root}: split {split} has no images")
+        raise FindError(f"{folder.root}: split {folder.split} has no images")
     common = {"batch_size": batch_size, "progress": progress}
     seconds: dict[str, float] = {}
     skipped: dict[str, str] = {}
@@ -111,12 +114,12 @@ def evaluate(
                 warnings.simplefilter("ignore", UnknownWordsWarning)  # `Evaluation.notes` counts them
                 results[task.value] = protocols[task]()
         except MissingAnnotations as missing:
-            if tasks is not None:
+            if not skips:
                 raise
             skipped[task.value] = str(missing)
         seconds[task.value] = time.perf_counter() - begin
     return Evaluation(
-        split=split,
+        split=folder.split,
         images=len(image_ids),
         unknown_words=unknown_words(model, list(_texts(folder, chosen, image_ids, gallery))),
         skipped=skipped,
