@@ -31,13 +31,14 @@ class CocoFolder:
     ::
 
         root/{split}/*.jpg                 or root/{split}.zip
-        root/panoptic_{split}/*.png        or root/panoptic_{split}.zip, or either inside annotations/
+        root/panoptic_{split}/*.png        or root/panoptic_{split}.zip, or either inside annotations/,
+                                           or that zip inside root/panoptic_annotations_*.zip
         root/annotations/panoptic_{split}.json
         root/annotations/captions_{split}.json      where there is one
         root/annotations/entity_{split}.json        where there is one (`entities="auto"`)
         root/annotations/referring_{split}.json     where there is one
 
-    Instances may be forked and pickled: no file stays open. Items that cannot be used but do not harm the rest
+    Instances may be forked and pickled (see `ZipSource`). Items that cannot be used but do not harm the rest
     (a phrase whose annotation id is unknown or a crowd region, say) are left out, counted in `skipped` by kind,
     and told in one warning.
 
@@ -218,10 +219,11 @@ def open_images(root: Path, split: str) -> FileSource:
 
 
 def open_maps(root: Path, split: str) -> FileSource:
-    """The panoptic PNGs of a split, as a folder or zip, beside the images or (as COCO ships them) in annotations/."""
+    """The panoptic PNGs of a split: a folder or zip beside the images or in annotations/, or COCO's zip of zips."""
     name = f"panoptic_{split}"
     places = [folder / form for folder in (root, root / "annotations") for form in (name, f"{name}.zip")]
-    return open_source(places, f"the panoptic PNGs of {split}")
+    archives = sorted(root.glob("panoptic_annotations_*.zip"))
+    return open_source(places, f"the panoptic PNGs of {split}", within=archives)
 
 
 def read_captions(path: Path, table: PanopticTable, report: Report) -> dict[int, tuple[str, ...]]:

@@ -1,13 +1,15 @@
-"""The bytes of a split's pictures, from a folder or straight from COCO's zip file."""
+"""The bytes of a split's pictures, from a folder or straight from COCO's zip files, one of which may lie in another."""
 
 from __future__ import annotations
 
+import io
+import os
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Any, BinaryIO, Protocol
 
 from find.errors import FindError
 
@@ -52,26 +54,39 @@ class FolderSource:
 class ZipSource:
     """Files of one zip archive, whatever folder of the archive they lie in.
 
-    The directory is read once; each read opens the archive for itself, so that an instance may be forked, pickled
-    and used by threads without sharing a file position.
+    The directory is read once. The archive is opened once in each process that reads, and every read says where it
+    begins, so that forked processes and threads share no position; what is pickled opens it anew.
+
+    Args:
+        path: the archive.
+        inside: the name of an archive in it whose files are meant, as COCO ships its panoptic PNGs. It must have been
+            packed without compression, so that its bytes stand in `path` as they are.
+
+    Raises:
+        FindError: the file is missing, truncated or no zip archive, holds no `inside`, or holds it compressed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, inside: str | None = None) -> None:
+        self.path = path if inside is None else path / inside  # for messages
+        self._archive = path
+        self._file: BinaryIO | None = None
+        self._begin = 0
         try:
-            with zipfile.ZipFile(path) as archive:
-                members = archive.infolist()
+            with open(path, "rb") as file:
+                part: BinaryIO | io.BufferedReader = file
+                if inside is not None:
+                    self._begin, size = _place(file, inside, path)
+                    part = io.BufferedReader(_Part(file, self._begin, size))
+                with zipfile.ZipFile(part) as archive:
+                    members = archive.infolist()
         except (OSError, zipfile.BadZipFile) as error:
-            raise FindError(f"{path}: not a zip file that can be read ({error}). Download it again.") from error
+            raise FindError(
+                f"{self.path}: not a zip file that can be read, or a truncated one ({error}). Download it again."
+            ) from error
         self._members = {
-            PurePosixPath(member.filename).name: (
-                member.header_offset,
-                member.compress_size,
-                member.compress_type,
-                member.CRC,
-            )
+            name: (member.header_offset, member.compress_size, member.compress_type, member.CRC)
             for member in members
-            if not member.is_dir()
+            if (name := visible_name(member)) is not None
         }
 
     def read(self, name: str) -> bytes:
@@ -82,12 +97,11 @@ class ZipSource:
                 "annotations."
             )
         offset, size, method, checksum = self._members[name]
-        with open(self.path, "rb") as archive:
-            archive.seek(offset)
-            header = archive.read(LOCAL_HEADER.size)
-            if len(header) == LOCAL_HEADER.size:
-                archive.seek(sum(LOCAL_HEADER.unpack(header)), 1)
-            data = archive.read(size)
+        offset += self._begin
+        header = self._bytes(offset, LOCAL_HEADER.size)
+        if len(header) < LOCAL_HEADER.size:
+            raise self._damaged(name)
+        data = self._bytes(offset + LOCAL_HEADER.size + sum(LOCAL_HEADER.unpack(header)), size)
         try:
             if method == zipfile.ZIP_DEFLATED:
                 data = zlib.decompress(data, -zlib.MAX_WBITS)
@@ -105,17 +119,97 @@ class ZipSource:
     def __contains__(self, name: str) -> bool:
         return name in self._members
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_file": None}
+
+    def _bytes(self, offset: int, size: int) -> bytes:
+        """At an absolute place: a file that a fork shares has one position, which nobody here moves."""
+        if self._file is None:
+            try:
+                self._file = open(self._archive, "rb", buffering=0)  # noqa: SIM115 (stays open)
+            except OSError as error:
+                raise FindError(f"{self._archive}: the archive is gone ({error.strerror}). Put it back.") from error
+        return os.pread(self._file.fileno(), size, offset)
+
     def _damaged(self, name: str) -> FindError:
         return FindError(f"{self.path}: the bytes of {name} are damaged. Download the archive again.")
 
 
-def open_source(candidates: Iterable[Path], what: str) -> FileSource:
-    """The first of `candidates` that exists, as a folder or a zip file; FindError naming all places if none does."""
-    candidates = list(candidates)
+class _Part(io.RawIOBase):
+    """The bytes [begin, begin + size) of a file as a file."""
+
+    def __init__(self, file: BinaryIO, begin: int, size: int) -> None:
+        self.file, self.begin, self.size, self.place = file, begin, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self.place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.place, os.SEEK_END: self.size}[whence]
+        return self.place
+
+    def tell(self) -> int:
+        return self.place
+
+    def readinto(self, buffer: bytearray) -> int:
+        data = os.pread(self.file.fileno(), max(0, min(len(buffer), self.size - self.place)), self.begin + self.place)
+        buffer[: len(data)] = data
+        self.place += len(data)
+        return len(data)
+
+
+def visible_name(member: zipfile.ZipInfo) -> str | None:
+    """A member's name without its folders; None for a folder, and for what a Mac adds to an archive unasked."""
+    name = PurePosixPath(member.filename).name
+    return None if member.is_dir() or name.startswith(".") else name
+
+
+def find_inside(path: Path, name: str) -> zipfile.ZipInfo | None:
+    """The member of that name, in whatever folder of the archive; None where there is none, or no archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return next((member for member in archive.infolist() if visible_name(member) == name), None)
+    except (OSError, zipfile.BadZipFile):
+        return None
+
+
+def _place(file: BinaryIO, inside: str, path: Path) -> tuple[int, int]:
+    """Where the bytes of a member begin in the file, and how many they are."""
+    with zipfile.ZipFile(file) as outer:
+        try:
+            member = outer.getinfo(inside)
+        except KeyError:
+            raise FindError(f"{path}: the archive holds no file {inside}. Download it again.") from None
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise FindError(
+            f"{path}: {inside} lies in it compressed. Unpack it beside it: unzip -j {path} {inside} -d {path.parent}"
+        )
+    header = os.pread(file.fileno(), LOCAL_HEADER.size, member.header_offset)
+    if len(header) < LOCAL_HEADER.size:
+        raise zipfile.BadZipFile("a member lies beyond its end")
+    return member.header_offset + LOCAL_HEADER.size + sum(LOCAL_HEADER.unpack(header)), member.file_size
+
+
+def open_source(candidates: Iterable[Path], what: str, *, within: Iterable[Path] = ()) -> FileSource:
+    """The first of `candidates` that exists, as a folder or a zip file.
+
+    Where none does, the first archive of `within` that holds a zip file of a candidate's name. FindError naming all
+    places if there is none.
+    """
+    candidates, within = list(candidates), list(within)
     for path in candidates:
         if path.is_dir():
             return FolderSource(path)
         if path.is_file():
             return ZipSource(path)
-    places = " or ".join(str(path) for path in candidates)
+    names = dict.fromkeys(path.name for path in candidates if path.suffix == ".zip")
+    for path in within:
+        for name in names:
+            member = find_inside(path, name)
+            if member is not None:
+                return ZipSource(path, inside=member.filename)
+    places = " or ".join(str(path) for path in [*candidates, *within])
     raise FindError(f"{places}: {what} not found. Put the folder or COCO's zip file there.")
