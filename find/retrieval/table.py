@@ -1,0 +1,256 @@
+"""The album's table in LanceDB: its columns, the rows that embedded images become, and the stamp of their model.
+
+An album is a folder (or an object storage URI) with one table, `images`: a row for each photograph and for each frame
+of a video. Every change is one commit, so a reader sees all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from find.errors import FindError
+from find.predictions import ImageEmbeddings, QueryEmbeddings
+from find.retrieval.objects import ObjectMasks, Selection
+
+if TYPE_CHECKING:
+    from lancedb.table import Table
+
+    from find.images import ImageLike
+    from find.query import Query
+
+TABLE = "images"
+FORMAT = "find-album-2"
+KEY = ("path", "frame")
+"""Columns that no two rows share."""
+
+_STAMP, _ROOT = b"find", b"find.root"
+
+
+class Embedder(Protocol):
+    """What an album needs of a model; FIND is one."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def embed_images(self, images: Sequence[ImageLike]) -> ImageEmbeddings: ...
+
+    def embed_queries(self, queries: Sequence[Query]) -> QueryEmbeddings: ...
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What made an album's vectors; kept in the table's schema.
+
+    Attributes:
+        fingerprint: of the model's weights; vectors of others are in another space.
+        model: the name under which the weights were loaded, with the revision where there is one; for people.
+        dim: how many values a vector has.
+        objects: how many object vectors an image has at most.
+    """
+
+    fingerprint: str
+    model: str
+    dim: int
+    objects: int
+
+    def check(self, model: Embedder, album: str) -> None:
+        """Raises FindError if the model has other weights."""
+        fingerprint = model.fingerprint
+        if fingerprint != self.fingerprint:
+            raise FindError(
+                f"{album}: this album was made by other weights ({self.model}, {self.fingerprint[:12]}; the model's are "
+                f"{fingerprint[:12]}); open it with those (--weights), or make another album with: findvl index"
+            )
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A file, or a frame of a video, as its row tells of it.
+
+    Attributes:
+        path: of the file below the folder of photos, with forward slashes.
+        bytes, modified, digest: of the file; the time in UTC, 16 bytes of BLAKE2b.
+        time: when it was taken by the camera's clock (EXIF, or a video's own start plus `seconds`), if it tells.
+        frame: number of a video's frame; 0 for a photograph.
+        seconds: since a video's start; None for a photograph.
+    """
+
+    path: str
+    bytes: int
+    modified: datetime
+    digest: bytes
+    time: datetime | None = None
+    frame: int = 0
+    seconds: float | None = None
+
+
+def album_schema(stamp: Stamp, root: str) -> pa.Schema:
+    """The columns of an album. `root` is the folder of photos, relative to the folder that the album lies in."""
+    vector = pa.list_(pa.float16(), stamp.dim)
+    return pa.schema(
+        [
+            pa.field("path", pa.string(), nullable=False, metadata={_ROOT: root.encode()}),
+            pa.field("frame", pa.int32(), nullable=False),
+            pa.field("seconds", pa.float32()),
+            pa.field("time", pa.timestamp("us")),
+            pa.field("width", pa.int32(), nullable=False),
+            pa.field("height", pa.int32(), nullable=False),
+            pa.field("bytes", pa.int64(), nullable=False),
+            pa.field("modified", pa.timestamp("us", tz="UTC"), nullable=False),
+            pa.field("digest", pa.binary(16), nullable=False),
+            pa.field("image", vector, nullable=False),  # unit vector
+            pa.field("objects", pa.list_(vector), nullable=False),  # unit vectors, best first
+            pa.field("scores", pa.list_(pa.float16()), nullable=False),  # objectness in 0..1
+            pa.field("boxes", pa.list_(pa.list_(pa.int32(), 4)), nullable=False),  # x0, y0, x1, y1 in pixels
+            pa.field("masks", pa.binary(), nullable=False),  # ObjectMasks.to_bytes
+        ],
+        metadata={_STAMP: json.dumps({"format": FORMAT, **asdict(stamp)}).encode()},
+    )
+
+
+def to_rows(
+    photos: Sequence[Photo], embeddings: ImageEmbeddings, *, schema: pa.Schema, selection: Selection
+) -> pa.RecordBatch:
+    """The rows of images that were embedded together; photo k is image k of the embeddings.
+
+    Vectors longer than the schema's are cut to it and made unit vectors again (Matryoshka).
+    """
+    dim = schema.field("image").type.list_size
+    vectors, scores, boxes, masks = [], [], [], []
+    for objects, confidence, logits, frame in zip(
+        embeddings.objects, embeddings.scores, embeddings.masks, embeddings.frames, strict=True
+    ):
+        kept = selection.choose(objects, confidence, logits > 0)
+        drawn = ObjectMasks.of(logits[kept], frame)
+        vectors.append(_unit(objects[kept].float().cpu().numpy(), dim))
+        scores.append(confidence[kept].float().cpu().numpy().astype(np.float16))
+        boxes.append(drawn.boxes)
+        masks.append(drawn.to_bytes())
+    counts = [len(rows) for rows in vectors]
+    columns = {
+        "path": [photo.path for photo in photos],
+        "frame": [photo.frame for photo in photos],
+        "seconds": [photo.seconds for photo in photos],
+        "time": [photo.time for photo in photos],
+        "width": [frame.width for frame in embeddings.frames],
+        "height": [frame.height for frame in embeddings.frames],
+        "bytes": [photo.bytes for photo in photos],
+        "modified": [photo.modified for photo in photos],
+        "digest": [photo.digest for photo in photos],
+        "image": fixed_lists(_unit(embeddings.image.float().cpu().numpy(), dim)),
+        "objects": lists(fixed_lists(np.concatenate(vectors)), counts),
+        "scores": lists(pa.array(np.concatenate(scores)), counts),
+        "boxes": lists(fixed_lists(np.concatenate(boxes)), counts),
+        "masks": masks,
+    }
+    arrays = [
+        column if isinstance(column, pa.Array) else pa.array(column, schema.field(name).type)
+        for name, column in columns.items()
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def fixed_lists(values: np.ndarray) -> pa.FixedSizeListArray:
+    """[n, d] -> n lists of d values."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
+
+
+def lists(values: pa.Array, counts: Sequence[int]) -> pa.ListArray:
+    """Consecutive values as lists of these lengths."""
+    return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32()), values)
+
+
+def read_stamp(schema: pa.Schema, album: str) -> Stamp:
+    """The stamp in a table's schema. Raises FindError where there is none, or one of another format."""
+    try:
+        values = json.loads((schema.metadata or {})[_STAMP])
+        if values.pop("format") != FORMAT:
+            raise KeyError("format")
+        return Stamp(**values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FindError(f"{album}: this table is no album of format {FORMAT}; make one with: findvl index") from error
+
+
+def read_root(schema: pa.Schema) -> str:
+    """The folder of photos, relative to the folder that the album lies in."""
+    return (schema.field("path").metadata or {}).get(_ROOT, b"").decode()
+
+
+def write_root(table: Table, root: str) -> None:
+    """Another folder of photos, where they have moved."""
+    table.update_field_metadata({"path": "path", "metadata": {_ROOT.decode(): root}})
+
+
+def is_remote(album: str | os.PathLike[str]) -> bool:
+    """Whether an album lies on object storage: s3://, gs://, az://, ..."""
+    return "://" in str(album)
+
+
+def create_table(
+    album: str | os.PathLike[str], stamp: Stamp, root: str, *, storage: Mapping[str, str] | None = None
+) -> Table:
+    """An empty album, in one commit. `storage` are LanceDB's options of object storage (keys, endpoint, ...)."""
+    import lancedb
+
+    database = lancedb.connect(str(album), storage_options=dict(storage or {}) or None)
+    return database.create_table(TABLE, schema=album_schema(stamp, root))
+
+
+def has_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | None = None) -> bool:
+    """Whether an album is there.
+
+    Raises:
+        FindError: a file is in its place, or a folder that holds other things.
+    """
+    if is_remote(album):
+        import lancedb
+
+        return TABLE in lancedb.connect(str(album), storage_options=dict(storage or {}) or None).list_tables().tables
+    path = Path(album)
+    if path.is_file():
+        raise FindError(
+            f"{path}: an album is a folder, this is a file (albums of an earlier version were files); delete it and "
+            "index the photos again: findvl index PHOTOS ALBUM"
+        )
+    return (path / f"{TABLE}.lance").is_dir() and any((path / f"{TABLE}.lance" / "_versions").glob("*.manifest"))
+
+
+def open_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | None = None) -> tuple[Table, Stamp]:
+    """An album's table and its stamp.
+
+    Raises:
+        FindError: no such album, a file in its place, or one that cannot be read.
+    """
+    import lancedb
+
+    if not has_table(album, storage=storage):
+        raise FindError(f"{album}: no such album; make one with: findvl index PHOTOS {album}")
+    try:
+        table = lancedb.connect(str(album), storage_options=dict(storage or {}) or None).open_table(TABLE)
+        schema = table.schema
+    except Exception as error:  # LanceDB raises ValueError, RuntimeError and OSError for damaged files
+        raise FindError(f"{album}: not an album, or a damaged one ({first_line(error)})") from error
+    return table, read_stamp(schema, str(album))
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says, without the places in its source."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].split(", /")[0][:300]
+
+
+def _unit(vectors: np.ndarray, dim: int) -> np.ndarray:
+    if vectors.shape[1] < dim:
+        raise FindError(f"the model's vectors have {vectors.shape[1]} values, the album's {dim}")
+    if vectors.shape[1] > dim:
+        vectors = vectors[:, :dim] / np.linalg.norm(vectors[:, :dim], axis=1, keepdims=True).clip(1e-12)
+    return vectors.astype(np.float16)
