@@ -35,7 +35,8 @@ def load_vision(spec: str = "tiny", *, dtype: torch.dtype = torch.float32) -> Vi
 
     "tiny" is the shipped one; "open_clip:NAME/PRETRAINED" any of open_clip's (PRETRAINED is a tag or a file),
     "open_clip:local-dir:FOLDER" one in a folder; "random:" before either gives seeded untrained weights.
-    "focal:FOLDER" is a focal network. `dtype` is what it computes in, by autocast, and what its features come in.
+    "focal:FOLDER" is a focal network, "detectron2:CONFIG@WEIGHTS" a backbone of detectron2. `dtype` is what it computes
+    in, by autocast, and what its features come in.
     """
     library, name, untrained = _parts(spec)
     if library == "focal" and name:
@@ -54,13 +55,18 @@ def load_vision(spec: str = "tiny", *, dtype: torch.dtype = torch.float32) -> Vi
         from find.foundations import timm
 
         return timm.load_timm(name, spec=spec, untrained=untrained, dtype=dtype)
+    if library == "detectron2" and name:
+        from find.foundations import detectron2
+
+        return detectron2.load_detectron2(name, spec=spec, untrained=untrained, dtype=dtype)
     if library == "transformers" and name:
         from find.foundations import transformers_vision
 
         return transformers_vision.load_vision_model(name, spec=spec, untrained=untrained, dtype=dtype)
     raise FindError(
         f"unknown foundation {spec!r}: a vision encoder is 'tiny', 'timm:NAME.TAG', 'transformers:NAME', "
-        "'open_clip:NAME/PRETRAINED', 'open_clip:local-dir:FOLDER', 'focal:FOLDER', or one of these after 'random:'"
+        "'open_clip:NAME/PRETRAINED', 'open_clip:local-dir:FOLDER', 'focal:FOLDER', "
+        "'detectron2:CONFIG@WEIGHTS', or one of these after 'random:'"
     )
 
 

@@ -1,0 +1,1 @@
+"""Bridges to libraries that the package itself never needs."""

@@ -1,0 +1,188 @@
+"""Folders in COCO's layout (COCO with FIND-Bench, the synthetic world, one's own) in detectron2's catalogs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from find.data.coco import CocoFolder
+from find.data.source import FileSource
+from find.errors import FindError
+from find.evaluation.mask_ap import instances_from_maps
+from find.foundations.detectron2 import detectron2_module
+from find.integrations.detectron2.classes import in_order, metadata_of
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The names under which a folder stands in `DatasetCatalog` and `MetadataCatalog`.
+
+    Attributes:
+        instance: things with masks, for `COCOEvaluator`.
+        panoptic: things and stuff as panoptic maps, for `COCOPanopticEvaluator`.
+        sentences: a record for each sentence; None where the folder has none.
+    """
+
+    instance: str
+    panoptic: str
+    sentences: str | None
+
+
+def register(folder: CocoFolder, name: str) -> Registered:
+    """Registers a folder as `NAME_instance`, `NAME_panoptic` and, if it has sentences, `NAME_sentences`.
+
+    Records are made when detectron2 asks for them. All have `file_name`, `height`, `width` and `image_id`; then
+
+    - instance: `annotations`, from instances_{split}.json, or, where there is none, from the panoptic maps, which
+      takes decoding them all. `COCOEvaluator` then needs an `output_dir`.
+    - panoptic: `pan_seg_file_name` and `segments_info`; `captions`, and `expressions` (id, text, segment_id).
+    - sentences: as panoptic, with `sentence_id`, `text` and `phrases` (text, start, end, segment_ids, reference): one
+      record for each sentence, so that an image may come many times.
+
+    One numbering of classes serves all: things by id, then stuff by id.
+
+    Raises:
+        FindError: detectron2 is not there, the name is taken, or the files lie in a zip, which detectron2 cannot read.
+    """
+    data = detectron2_module("detectron2.data")
+    roots = {"image_root": _place(folder.images), "panoptic_root": _place(folder.maps)}
+    names = Registered(f"{name}_instance", f"{name}_panoptic", f"{name}_sentences" if folder.sentences else None)
+    instances = folder.annotations / f"instances_{folder.split}.json"
+    truth = str(instances) if instances.exists() else None
+    classes = metadata_of(folder.categories)
+    panoptic = {
+        **classes,
+        **roots,
+        "panoptic_json": str(folder.annotations / f"panoptic_{folder.split}.json"),
+        "json_file": truth,
+        "evaluator_type": "coco_panoptic_seg",
+        "ignore_label": 255,
+        "label_divisor": 1000,
+    }
+    things = {key: value for key, value in classes.items() if key.startswith("thing_")}
+    instance = {**things, "image_root": roots["image_root"], "evaluator_type": "coco"}
+    entries: list[tuple[str | None, Callable[[CocoFolder], list[Record]], Record]] = [
+        (names.instance, instance_records, instance if truth is None else {**instance, "json_file": truth}),
+        (names.panoptic, panoptic_records, panoptic),
+        (names.sentences, sentence_records, {**panoptic, "evaluator_type": "find_sentences"}),
+    ]
+    for key, _, _ in entries:
+        if key in data.DatasetCatalog or key in data.MetadataCatalog:
+            raise FindError(f"detectron2 has a data set {key!r} already; give another name")
+    for key, records, metadata in entries:
+        if key is not None:
+            data.DatasetCatalog.register(key, lambda records=records: records(folder))
+            data.MetadataCatalog.get(key).set(**metadata)
+    return names
+
+
+def instance_records(folder: CocoFolder) -> list[Record]:
+    """Images with the things in them.
+
+    Raises:
+        FindError: an annotation's category is none of the folder's things.
+    """
+    instances = folder.annotations / f"instances_{folder.split}.json"
+    found = _listed_things(instances) if instances.exists() else _painted_things(folder)
+    number_of = {c.id: number for number, c in enumerate(in_order(folder.categories)) if c.is_thing}
+    records = []
+    for row, image_id in enumerate(folder.image_ids):
+        annotations = found.get(image_id, [])
+        for annotation in annotations:
+            category = annotation["category_id"]
+            if category not in number_of:
+                raise FindError(
+                    f"{instances}: image {image_id} has an instance of category {category}, which is no thing in "
+                    f"{folder.table.source}; the two files must number categories alike"
+                )
+            annotation["category_id"] = number_of[category]
+        records.append({**_image(folder, row), "annotations": annotations})
+    return records
+
+
+def panoptic_records(folder: CocoFolder) -> list[Record]:
+    """Images with their panoptic maps, captions and referring expressions."""
+    return [
+        {
+            **_panoptic(folder, row),
+            "captions": list(folder.captions_of(image_id)),
+            "expressions": [
+                {"id": e.id, "text": e.text, "segment_id": e.segment_id} for e in folder.expressions_of(image_id)
+            ],
+        }
+        for row, image_id in enumerate(folder.image_ids)
+    ]
+
+
+def sentence_records(folder: CocoFolder) -> list[Record]:
+    """Sentences with their image and its panoptic map, in the order of the file."""
+    return [
+        {
+            **_panoptic(folder, folder.position(sentence.image_id)),
+            "sentence_id": sentence.id,
+            "text": sentence.text,
+            "phrases": [{**asdict(p), "segment_ids": list(p.segment_ids)} for p in sentence.phrases],
+        }
+        for sentence in folder.sentences
+    ]
+
+
+def _image(folder: CocoFolder, row: int) -> Record:
+    height, width = folder.table.sizes[row].tolist()
+    return {
+        "file_name": str(folder.images.path / folder.table.file_names[row]),
+        "image_id": folder.image_ids[row],
+        "height": height,
+        "width": width,
+    }
+
+
+def _panoptic(folder: CocoFolder, row: int) -> Record:
+    number_of = {category.id: number for number, category in enumerate(in_order(folder.categories))}
+    things = {category.id for category in folder.categories if category.is_thing}
+    return {
+        **_image(folder, row),
+        "pan_seg_file_name": str(folder.maps.path / folder.table.map_names[row]),
+        "segments_info": [
+            {
+                "id": segment.id,
+                "category_id": number_of[segment.category_id],
+                "isthing": segment.category_id in things,
+                "iscrowd": int(segment.is_crowd),
+                "area": segment.area,
+                "bbox": list(segment.bbox),
+            }
+            for segment in folder.table.segments(row)
+        ],
+    }
+
+
+def _listed_things(instances: Path) -> dict[int, list[Record]]:
+    """Image id -> annotations as detectron2 reads them, with the ids of their categories in the data."""
+    datasets = detectron2_module("detectron2.data.datasets")
+    return {record["image_id"]: record["annotations"] for record in datasets.load_coco_json(str(instances), "")}
+
+
+def _painted_things(folder: CocoFolder) -> dict[int, list[Record]]:
+    """The same, made of the panoptic maps."""
+    mode = detectron2_module("detectron2.structures").BoxMode.XYWH_ABS
+    keys = ("bbox", "category_id", "segmentation", "iscrowd")
+    things = {category.id for category in folder.categories if category.is_thing}
+    found = {}
+    for image_id in folder.image_ids:
+        segments = [segment for segment in folder.segments(image_id) if segment.category_id in things]
+        categories = {segment.id: segment.category_id for segment in segments}
+        crowd = {segment.id for segment in segments if segment.is_crowd}
+        made = instances_from_maps([(image_id, folder.segment_map(image_id), categories, crowd)], things)
+        found[image_id] = [{**{key: a[key] for key in keys}, "bbox_mode": mode} for a in made["annotations"]]
+    return found
+
+
+def _place(source: FileSource) -> str:
+    if not Path(source.path).is_dir():
+        raise FindError(f"{source.path}: detectron2 reads files, not archives; unpack it beside where it lies")
+    return str(source.path)
