@@ -21,6 +21,8 @@ class Batch:
     """
 
     image_ids: list[int]
+    seeds: Int64[Tensor, " b"]
+    """Of what a training step draws for each image."""
     images: UInt8[Tensor, "b 3 h w"]
     """RGB, 0 to 255, zero-padded at the bottom and right to a common multiple of the divisor."""
     sizes: Int64[Tensor, "b 2"]

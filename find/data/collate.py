@@ -48,8 +48,8 @@ class Collate:
         self.max_segments = max_segments
         self.interleave = Interleaver(placeholder=placeholder, max_entities=max_entities)
 
-    def __call__(self, samples: Sequence[Sample], rng: np.random.Generator) -> Batch:
-        """A batch of these samples in their order; all that is drawn is drawn from `rng`."""
+    def __call__(self, samples: Sequence[Sample], rngs: Sequence[np.random.Generator]) -> Batch:
+        """A batch of these samples in their order; what is drawn for each is drawn from its own generator."""
         rows = [Row.of(sample, max_segments=self.max_segments) for sample in samples]
         height, width = (_ceil(max(sample.size[axis] for sample in samples), self.divisor) for axis in (0, 1))
         images = np.zeros((len(rows), 3, height, width), np.uint8)
@@ -60,13 +60,15 @@ class Collate:
             images[number, :, :h, :w] = row.sample.image.transpose(2, 0, 1)
             segments[number, :h, :w] = row.index
             labels[number, : len(row.segments)] = [self.categories[one.category_id].index for one in row.segments]
-        captions = [self._caption(row, rng) for row in rows]
-        texts = [self._draw_phrases(row, rng) for row in rows]
-        strokes, stroke_targets = self._draw_strokes(rows, (height, width), rng)
-        queries = self.interleave(rows, captions, rng)
+        seeds = [int(rng.integers(2**63)) for rng in rngs]
+        captions = [self._caption(row, rng) for row, rng in zip(rows, rngs, strict=True)]
+        texts = [self._draw_phrases(row, rng) for row, rng in zip(rows, rngs, strict=True)]
+        strokes, stroke_targets = self._draw_strokes(rows, (height, width), rngs)
+        queries = self.interleave(rows, captions, rngs)
         targets, padding, regions, region_rows = _place_entities(queries, labels.shape[1], (height, width))
         return Batch(
             image_ids=[sample.image_id for sample in samples],
+            seeds=torch.tensor(seeds),
             images=torch.from_numpy(images),
             sizes=torch.tensor([sample.size for sample in samples]),
             segments=torch.from_numpy(segments),
@@ -117,12 +119,12 @@ class Collate:
         return dict(candidates[i] for i in np.concatenate([first, rest])[: self.max_phrases])
 
     def _draw_strokes(
-        self, rows: Sequence[Row], canvas: tuple[int, int], rng: np.random.Generator
+        self, rows: Sequence[Row], canvas: tuple[int, int], rngs: Sequence[np.random.Generator]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         count = max(1, min(self.max_strokes, _longest(row.segments for row in rows)))
         strokes = np.zeros((len(rows), count, *canvas), bool)
         targets = np.full((len(rows), count), -1, np.int64)
-        for number, row in enumerate(rows):
+        for number, (row, rng) in enumerate(zip(rows, rngs, strict=True)):
             h, w = row.sample.size
             for slot, column in enumerate(rng.permutation(len(row.segments))[: self.max_strokes].tolist()):
                 kind = StrokeKind.POINT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import lightning as L
@@ -25,7 +25,8 @@ from find.errors import FindError
 class BatchDataset(Dataset[Batch]):
     """Whole batches: reads the images of a `Draw`, transforms them and collates.
 
-    All randomness comes from the draw's seed, so a batch is the same whichever process makes it.
+    All randomness comes from the draw's seeds, so a batch is the same whichever process makes it, and what happens to
+    an image does not depend on those beside it.
     """
 
     def __init__(
@@ -39,14 +40,40 @@ class BatchDataset(Dataset[Batch]):
         return len(self.folder)
 
     def __getitem__(self, draw: Draw) -> Batch:
-        rng = np.random.default_rng(draw.seed)
+        rngs = [np.random.default_rng(seed) for seed in draw.seeds]
         samples = []
-        for position in draw.positions:
+        for position, rng in zip(draw.positions, rngs, strict=True):
             sample = self.folder[position]
             for transform in self.transforms:
                 sample = transform(sample, rng)
             samples.append(sample)
-        return self.collate(samples, rng)
+        return self.collate(samples, rngs)
+
+
+class BatchLoader(DataLoader[Batch]):
+    """A loader that an interrupted run goes on with behind the batches it has seen.
+
+    Lightning keeps its state in checkpoints, and gives it back before the first batch.
+    """
+
+    taken = 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.taken = self.sampler.seen
+        for batch in super().__iter__():
+            self.taken += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.sampler.epoch, "batches": self.taken, "images": self.sampler.size}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        if state["images"] != self.sampler.size:
+            rank_zero_warn(
+                f"the checkpoint's run took {state['images']} images a step over all processes, this one takes "
+                f"{self.sampler.size}: of the epoch that it is in, some images are seen twice or not at all"
+            )
+        self.sampler.go_on(state["epoch"], state["batches"])
 
 
 class FindDataModule(L.LightningDataModule):
@@ -203,7 +230,7 @@ class FindDataModule(L.LightningDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
         )
-        return DataLoader(
+        return BatchLoader(
             BatchDataset(source, collate, (*resize, *transforms)),
             batch_size=None,  # the data set makes whole batches
             sampler=sampler,

@@ -66,16 +66,16 @@ class Interleaver:
         self.own_region_share = own_region_share
 
     def __call__(
-        self, rows: Sequence[Row], captions: Sequence[str], rng: np.random.Generator
+        self, rows: Sequence[Row], captions: Sequence[str], rngs: Sequence[np.random.Generator]
     ) -> list[InterleavedQuery]:
-        """One query an image; an image without a sentence gets its caption, without entities."""
+        """One query an image, drawn from its generator; one without a sentence gets its caption, without entities."""
         row_of_image = {row.sample.image_id: number for number, row in enumerate(rows)}
         by_category: dict[int, list[tuple[int, int]]] = {}
         for number, row in enumerate(rows):
             for column, segment in enumerate(row.segments):
                 by_category.setdefault(segment.category_id, []).append((number, column))
         queries = []
-        for number, (row, caption) in enumerate(zip(rows, captions, strict=True)):
+        for number, (row, caption, rng) in enumerate(zip(rows, captions, rngs, strict=True)):
             if not row.sample.sentences:
                 queries.append(InterleavedQuery(RenderedQuery(caption, (), ())))
                 continue

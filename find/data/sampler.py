@@ -10,14 +10,15 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from find.data.coco import CocoFolder
+from find.errors import FindError
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One batch to make: positions in the folder, and the seed of all that is drawn for it."""
+    """One batch to make: positions in the folder, and for each of them the seed of all that is drawn for the image."""
 
     positions: tuple[int, ...]
-    seed: int
+    seeds: tuple[int, ...]
 
 
 def reference_links(folder: CocoFolder) -> list[tuple[int, ...]]:
@@ -47,10 +48,12 @@ class ReferenceBatchSampler(Sampler[Draw]):
         batch_size: images a batch and rank.
         linked_share: how often a linked image joins where there is one.
         shuffle: False gives the same batches, in data order as far as links allow, every epoch.
-        drop_last: leave out the images that fill no global batch (never the only one). With False, and several
-            ranks, the last slices may differ in size by one image, and images repeat only where a rank would have
-            none.
+        drop_last: leave out the images that fill no global batch. Fewer images than one are still one, and repeat
+            where they are fewer than ranks. With False every image is dealt exactly once; the slices of the last
+            batches may be smaller, or (with `batch_size` 1 only) larger by one.
         rank, world_size: this process among all.
+
+    Raises FindError for fewer images than ranks where none may repeat.
     """
 
     def __init__(
@@ -69,6 +72,11 @@ class ReferenceBatchSampler(Sampler[Draw]):
             raise ValueError(f"batch_size is at least 1, not {batch_size}")
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} is not one of {world_size}")
+        if not drop_last and len(links) < world_size:
+            raise FindError(
+                f"{len(links)} images cannot be shared by {world_size} processes so that none is seen twice; "
+                "use fewer processes, or leave this split out (limit_val_batches: 0)"
+            )
         self.links = links
         self.batch_size = batch_size
         self.linked_share = linked_share
@@ -78,25 +86,55 @@ class ReferenceBatchSampler(Sampler[Draw]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
+        self._seen = (0, 0)
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch's order; Lightning calls it."""
         self.epoch = epoch
 
+    def go_on(self, epoch: int, batches: int) -> None:
+        """The next iteration of this epoch begins behind so many batches, which an interrupted run has seen."""
+        self.epoch = epoch
+        self._seen = (epoch, batches)
+
+    @property
+    def seen(self) -> int:
+        """How many batches the next iteration passes over."""
+        epoch, batches = self._seen
+        return batches if epoch == self.epoch else 0
+
+    @property
+    def size(self) -> int:
+        """Images that all ranks take together in a step."""
+        return self.batch_size * self.world_size
+
     def __len__(self) -> int:
-        images, size = len(self.links), self.batch_size * self.world_size
-        return max(1, images // size) if self.drop_last else -(-images // size)
+        return len(self._sizes())
 
     def __iter__(self) -> Iterator[Draw]:
         epoch = self.epoch if self.shuffle else 0
         rng = np.random.default_rng((self.seed, epoch))
-        size = self.batch_size * self.world_size
+        seen = self.seen
+        self._seen = (0, 0)
         order = rng.permutation(len(self.links)).tolist() if self.shuffle else list(range(len(self.links)))
         waiting, fresh = set(order), iter(order)
-        for _ in range(len(self)):
+        for number, size in enumerate(self._sizes()):
             batch = self._grow(waiting, fresh, size, rng)
-            seeds = rng.integers(2**63, size=self.world_size)
-            yield Draw(tuple(self._share(batch)), int(seeds[self.rank]))
+            seeds = rng.integers(2**63, size=len(batch)).tolist()
+            if number >= seen:
+                yield Draw(tuple(self._share(batch)), tuple(self._share(seeds)))
+
+    def _sizes(self) -> list[int]:
+        """Of the global batches. None is smaller than the number of ranks, if there are that many images at all."""
+        images, size = len(self.links), self.size
+        full, rest = divmod(images, size)
+        if self.drop_last:
+            return [size] * full or [images]
+        if rest == 0 or rest >= self.world_size:
+            return [size] * full + [rest] * (rest > 0)
+        together = size + rest  # of the last two
+        parts = min(2, together // self.world_size)
+        return [size] * (full - 1) + [together * (k + 1) // parts - together * k // parts for k in range(parts)]
 
     def _grow(self, waiting: set[int], fresh: Iterator[int], size: int, rng: np.random.Generator) -> list[int]:
         """Takes one global batch out of `waiting`; `fresh` gives the epoch's order."""

@@ -31,9 +31,7 @@ def class_logits(
 ) -> Float[Tensor, "b n k+1"]:
     """Similarity of each object with each class embedding; the last column is the background."""
     bank = torch.cat([classes, interface.background[None].to(classes.dtype)])
-    return interface.similarity(
-        objects, bank[None].expand(len(objects), -1, -1), limit=interface.class_scale_limit
-    )
+    return interface.similarity(objects, bank[None].expand(len(objects), -1, -1), limit=interface.class_scale_limit)
 
 
 def class_cost(logits: Float[Tensor, "b n k+1"], labels: Int[Tensor, "b s"]) -> Float[Tensor, "b n s"]:
@@ -54,6 +52,12 @@ def class_cross_entropy(
     weight = logits.new_ones(background + 1)
     weight[background] = BACKGROUND_WEIGHT
     return F.cross_entropy(logits.transpose(1, 2), wanted, weight=weight)
+
+
+def class_weights(labels: Int[Tensor, "b s"], proposals: int) -> Float[Tensor, ""]:
+    """By what `class_cross_entropy` divides: the weights of all proposals together."""
+    assigned = (labels >= 0).sum()
+    return assigned + BACKGROUND_WEIGHT * (len(labels) * proposals - assigned)
 
 
 def losses(

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from find.tasks.chance import MASK_POINTS, uniform
+
 
 @dataclass(frozen=True)
 class MaskPoints:
@@ -22,18 +24,32 @@ class MaskPoints:
 
 
 class MaskSampling(ABC):
-    """Chooses the places. `segments` maps every pixel to its segment's index, -1 for void; `count` is `s`."""
+    """Chooses the places.
+
+    `segments` maps every pixel to its segment's index, -1 for void; `count` is `s`; what is random about an image
+    follows its seed.
+    """
 
     @abstractmethod
     def __call__(
-        self, features: Float[Tensor, "b m h w"], segments: Int[Tensor, "b H W"], count: int
+        self,
+        features: Float[Tensor, "b m h w"],
+        segments: Int[Tensor, "b H W"],
+        count: int,
+        seeds: Int[Tensor, " b"],
     ) -> MaskPoints: ...
 
 
 class EveryPlace(MaskSampling):
     """All places of the mask features; a target is the share of the place's area that the segment covers."""
 
-    def __call__(self, features: Float[Tensor, "b m h w"], segments: Int[Tensor, "b H W"], count: int) -> MaskPoints:
+    def __call__(
+        self,
+        features: Float[Tensor, "b m h w"],
+        segments: Int[Tensor, "b H W"],
+        count: int,
+        seeds: Int[Tensor, " b"],
+    ) -> MaskPoints:
         number = torch.arange(count, device=segments.device, dtype=segments.dtype)
         covered = (segments[:, None] == number[:, None, None]).to(torch.float32)
         targets = F.adaptive_avg_pool2d(covered, features.shape[-2:])
@@ -45,15 +61,19 @@ class RandomPoints(MaskSampling):
 
     Args:
         points: of each image, shared by all of its masks.
-        generator: None draws from torch's global generator.
     """
 
-    def __init__(self, points: int, generator: torch.Generator | None = None) -> None:
+    def __init__(self, points: int) -> None:
         self.points = points
-        self.generator = generator
 
-    def __call__(self, features: Float[Tensor, "b m h w"], segments: Int[Tensor, "b H W"], count: int) -> MaskPoints:
-        xy = torch.rand(len(features), self.points, 2, generator=self.generator, device=features.device)
+    def __call__(
+        self,
+        features: Float[Tensor, "b m h w"],
+        segments: Int[Tensor, "b H W"],
+        count: int,
+        seeds: Int[Tensor, " b"],
+    ) -> MaskPoints:
+        xy = uniform(seeds, MASK_POINTS, self.points, 2)
         with torch.autocast(features.device.type, enabled=False):  # half precision would move the points
             sampled = F.grid_sample(features.float(), 2 * xy[:, None] - 1, align_corners=False)[:, :, 0]
         return MaskPoints(sampled, segments_at(segments, xy, count))

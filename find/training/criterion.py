@@ -17,11 +17,12 @@ from find.interface import Embeddings, Group, ImageMemory, Prompt
 from find.model import FIND
 from find.retrieval.scoring import late_interaction
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
+from find.tasks.chance import NEGATIVE_STROKES, uniform
 from find.tasks.losses import assignment_cross_entropy, contrastive
 from find.tasks.matching import DivergenceError, hungarian, matching_cost
 from find.tasks.points import EveryPlace, MaskPoints, MaskSampling
 from find.tasks.prompted import PromptedTask, SegmentationLosses, SplitTask, prompted_losses
-from find.training.distributed import gather_entities, gather_rows, raised_by_all
+from find.training.distributed import gather_entities, gather_rows, raised_by_all, shares
 
 NEGATIVE_SHARE = 0.3
 """How often a stroke in training comes with a mark of what does not belong to its thing."""
@@ -35,8 +36,8 @@ class SegmentationWeights:
     bce: float
     dice: float
 
-    def total(self, losses: SegmentationLosses) -> Float[Tensor, ""]:
-        return self.ce * losses.ce + self.bce * losses.bce + self.dice * losses.dice
+    def total(self, losses: SegmentationLosses, share: "Share") -> Float[Tensor, ""]:
+        return self.ce * share.ce * losses.ce + share.masks * (self.bce * losses.bce + self.dice * losses.dice)
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,40 @@ class PromptedTargets:
     valid: Bool[Tensor, "b t"]
 
 
+@dataclass(frozen=True)
+class Share:
+    """Of one segmentation task: what the means of this process's batch count in the means of all of them."""
+
+    ce: Float[Tensor, ""]
+    masks: Float[Tensor, ""]
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Of the four segmentation tasks. Means are over targets, of which processes have different numbers."""
+
+    panoptic: Share
+    grounding: Share
+    interactive: Share
+    interleaved: Share
+
+    @classmethod
+    def of(cls, batch: Batch, targets: Sequence[PromptedTargets], proposals: int) -> "Shares":
+        """Asks the other processes, in one message; all of them have to."""
+        counts = [
+            generic.class_weights(batch.labels, proposals),
+            (batch.labels >= 0).sum(),
+            *(target.valid.sum() for target in targets),
+        ]
+        classes, segments, *prompts = shares(torch.stack([count.float() for count in counts]))
+        named = {target.task.name: Share(count, count) for target, count in zip(targets, prompts, strict=True)}
+        return cls(panoptic=Share(classes, segments), **named)
+
+
 class Criterion:
     """Computes every task's loss.
+
+    In several processes the average of their losses, and of their gradients, is that of one process with all batches.
 
     Args:
         weights: of the tasks.
@@ -112,13 +145,12 @@ class Criterion:
 
         layers = [layer.float() for layer in (outputs.layers if self.deep_supervision else [outputs.final])]
         with torch.autocast(model.device.type, enabled=False):  # similarities and losses are worth float32
-            points = self.sampling(memory.mask_features.float(), batch.segments, batch.labels.shape[1])
+            points = self.sampling(memory.mask_features.float(), batch.segments, batch.labels.shape[1], batch.seeds)
             targets = self._targets(model, batch, points, sentences)
+            share = Shares.of(batch, targets, layers[-1].semantic[Group.OBJECT].shape[1])
             with raised_by_all(DivergenceError, model.device):  # before rows are gathered
-                losses, assigned = self._segmentation(model, layers, batch, points, targets, classes.float())
-            return losses | self._retrieval(
-                model, layers[-1], batch, assigned, sentences, captions.float()
-            )
+                losses, assigned = self._segmentation(model, layers, batch, points, targets, share, classes.float())
+            return losses | self._retrieval(model, layers[-1], batch, assigned, sentences, share, captions.float())
 
     def _read_classes(self, model: FIND, class_names: Sequence[str]) -> TextFeatures:
         """They are the same in each step, so they are read in the first."""
@@ -175,6 +207,7 @@ class Criterion:
         batch: Batch,
         points: MaskPoints,
         targets: Sequence[PromptedTargets],
+        share: Shares,
         classes: Float[Tensor, "k d"],
     ) -> tuple[dict[str, Tensor], Int[Tensor, "b s"]]:
         """The four segmentation losses, averaged over layers, and the last layer's object of each segment."""
@@ -206,7 +239,7 @@ class Criterion:
             for target, (scores, drawn) in zip(targets, prompted, strict=True):
                 parts[target.task.name] = prompted_losses(scores, drawn, target.masks, next(assignments), target.valid)
             for name, part in parts.items():
-                weighted = getattr(self.weights, name).total(part) / len(rows)
+                weighted = getattr(self.weights, name).total(part, getattr(share, name)) / len(rows)
                 losses[name] = losses.get(name, 0) + weighted
         return losses, assigned
 
@@ -217,6 +250,7 @@ class Criterion:
         batch: Batch,
         assigned: Int[Tensor, "b s"],
         sentences: Sentences,
+        share: Shares,
         captions: Float[Tensor, "b d"],
     ) -> dict[str, Tensor]:
         interface, weights = model.interface, self.weights
@@ -229,6 +263,7 @@ class Criterion:
         meant = batch.entity_targets.int().argmax(dim=-1)
         own_object = assigned.gather(1, meant)
         choice = assignment_cross_entropy(scale * objects @ entities.mT, own_object, batch.entity_targets.any(-1))
+        choice = share.interleaved.ce * choice
 
         image, caption, sentence, objects = (gather_rows(x) for x in (image, caption, sentence, objects))
         entities, padding = gather_entities(entities, sentences.padding)
@@ -242,11 +277,18 @@ class Criterion:
 
 
 def _negatives(batch: Batch) -> Bool[Tensor, "b r h w"]:
-    """For some strokes, the stroke of another segment of the image as a mark of what does not belong."""
-    neighbour = batch.stroke_targets.roll(1, dims=1)
-    usable = (batch.stroke_targets >= 0) & (neighbour >= 0) & (neighbour != batch.stroke_targets)
-    usable &= torch.rand(usable.shape, device=usable.device) < NEGATIVE_SHARE
-    return batch.strokes.roll(1, dims=1) & usable[..., None, None]
+    """For some strokes, the one before, of another segment of the image, as a mark of what does not belong.
+
+    The first one's is the image's last; how much padding follows depends on the other images.
+    """
+    there = batch.stroke_targets >= 0
+    count = there.sum(dim=1, keepdim=True)
+    place = (torch.arange(there.shape[1], device=there.device) - 1) % count.clamp(min=1)
+    neighbour = batch.stroke_targets.gather(1, place)
+    usable = there & (neighbour != batch.stroke_targets)
+    usable &= uniform(batch.seeds, NEGATIVE_STROKES, there.shape[1]) < NEGATIVE_SHARE
+    rows = torch.arange(len(batch), device=there.device)[:, None]
+    return batch.strokes[rows, place] & usable[..., None, None]
 
 
 def _unit(x: Tensor) -> Tensor:

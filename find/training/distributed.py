@@ -51,6 +51,29 @@ def gather_entities(
     return gather_rows(F.pad(entities, (0, 0, 0, missing))), _all_rows(padding, _row_counts(padding))
 
 
+def shares(counts: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
+    """What this process's means over so many things must be multiplied with.
+
+    The average over processes (which DDP makes of gradients) of the means so weighted is the mean over the things of
+    all processes together, some of which may have none. One process: ones.
+    """
+    if not is_distributed():
+        return torch.ones_like(counts)
+    total = counts.clone()
+    dist.all_reduce(total)
+    return counts * dist.get_world_size() / total.clamp(min=1)
+
+
+def mean_over_processes(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Without a gradient; not a number where it is none in any process."""
+    x = x.detach()
+    if not is_distributed():
+        return x
+    total = x.clone()
+    dist.all_reduce(total)
+    return total / dist.get_world_size()
+
+
 def in_any_process(flag: bool, device: torch.device) -> bool:
     """Whether the flag is set in one of the processes; all of them have to ask."""
     if not is_distributed():

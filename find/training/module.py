@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
@@ -19,7 +20,7 @@ from find.model import FIND
 from find.tasks.matching import DivergenceError
 from find.tasks.points import MaskSampling
 from find.training.criterion import Criterion, LossWeights
-from find.training.distributed import in_any_process, is_distributed
+from find.training.distributed import is_distributed, mean_over_processes
 from find.training.optimisation import Progress, adamw, warmup_cosine
 from find.training.text_cache import CachedLanguage
 
@@ -111,9 +112,17 @@ class FINDModule(L.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._loss("val", batch)
 
+    def on_fit_start(self) -> None:
+        self.seed = torch.initial_seed()
+
     def on_train_batch_start(self, *_: Any) -> None:
-        """The clocks of several processes differ; the first one's counts."""
+        """The clocks of several processes differ: the first one's counts.
+
+        What layers draw follows the step, so that a run that goes on draws what it would have drawn.
+        """
         self.share_done = self.trainer.strategy.broadcast(self.progress.at(self.global_step))
+        place = (self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
     def on_train_batch_end(self, *_: Any) -> None:
         if self.minutes is not None and self.share_done >= 1:
@@ -155,24 +164,25 @@ class FINDModule(L.LightningModule):
         self.seconds_spent = about["seconds"]
 
     def _loss(self, stage: str, batch: Batch) -> Tensor:
-        """The sum of all tasks' losses, all of which are logged."""
+        """The sum of all tasks' losses; logged are each and their sum, of all processes' batches together."""
         losses: dict[str, Tensor] = {}
         try:
             losses = self.criterion(self.find, batch, self.class_names)
         except DivergenceError:  # in all processes
             self._stop_at_nan(batch, losses)
-        loss = torch.stack(list(losses.values())).sum()
-        if in_any_process(not torch.isfinite(loss), self.device):
+        values = torch.stack(list(losses.values()))
+        *joint, images = mean_over_processes(torch.cat([values, values.new_tensor([len(batch)])]))
+        if not torch.stack(joint).isfinite().all():
             self._stop_at_nan(batch, losses)
-        for name, value in (losses | {"loss": loss}).items():
+        for name, value in zip((*losses, "loss"), (*joint, sum(joint)), strict=True):
             self.log(
                 f"{stage}/{name}",
-                value.detach(),
+                value,
                 prog_bar=stage == "train" or name == "loss",
-                batch_size=len(batch),
+                batch_size=images,
                 sync_dist=stage == "val",
             )
-        return loss
+        return values.sum()
 
     def _stop_at_nan(self, batch: Batch, losses: dict[str, Tensor]) -> NoReturn:
         """`losses` is empty where not even the matching could be done."""

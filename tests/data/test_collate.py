@@ -26,7 +26,11 @@ def folder(tiny) -> CocoFolder:
 
 
 def make(folder: CocoFolder, samples: list[Sample], seed: int = 0, **options) -> Batch:
-    return Collate(folder.categories, **options)(samples, np.random.default_rng(seed))
+    return Collate(folder.categories, **options)(samples, rngs(seed, len(samples)))
+
+
+def rngs(seed: int, count: int) -> list[np.random.Generator]:
+    return [np.random.default_rng((seed, number)) for number in range(count)]
 
 
 def samples_of(folder: CocoFolder) -> list[Sample]:
@@ -127,7 +131,7 @@ def test_without_a_reference_another_image_lends_its_segment_of_the_same_categor
     interleave = Interleaver(placeholder="it", max_entities=4, category_share=1.0)
     lenders = set()
     for seed in MANY_SEEDS:
-        query = interleave(rows, ["", "", ""], np.random.default_rng(seed))[1]
+        query = interleave(rows, ["", "", ""], rngs(seed, 3))[1]
         assert query.rendered.text == "it is above it."
         for region in query.regions:
             lenders.add(region.row)
@@ -139,7 +143,7 @@ def test_alone_in_its_batch_an_image_may_lend_its_own_segment(folder):
     shares = []
     for own in (0.0, 1.0):
         interleave = Interleaver(placeholder="it", max_entities=4, own_region_share=own)
-        (query,) = interleave(rows, [""], np.random.default_rng(0))
+        (query,) = interleave(rows, [""], rngs(0, 1))
         shares.append([region and region.row for region in query.regions])
     assert shares == [[None, None], [0, 0]]
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from find.data.coco import CocoFolder
 from find.data.sampler import ReferenceBatchSampler, reference_links
+from find.errors import FindError
 
 
 def ring(images: int) -> list[tuple[int, ...]]:
@@ -35,14 +36,14 @@ def dealt(links, *, world_size=1, epoch=0, **options) -> list[list[tuple[int, ..
     seed=st.integers(0, 9),
 )
 def test_ranks_share_every_image_exactly_once(images, batch_size, world_size, shuffle, seed):
+    images = max(images, world_size)
     links = [((i * 7 + 3) % images, (i * 5 + 1) % images) for i in range(images)]
     ranks = dealt(links, batch_size=batch_size, world_size=world_size, shuffle=shuffle, seed=seed, drop_last=False)
     positions = list(chain.from_iterable(chain.from_iterable(ranks)))
     assert set(positions) == set(range(images))
     assert len({len(batches) for batches in ranks}) == 1
-    assert all(1 <= len(batch) <= batch_size for batch in chain.from_iterable(ranks))
-    last = images % (batch_size * world_size)
-    assert len(positions) == images or (last < world_size and len(positions) == images - last + world_size)
+    assert all(1 <= len(batch) <= max(batch_size, 2) for batch in chain.from_iterable(ranks))
+    assert len(positions) == images
 
 
 @given(images=st.integers(1, 60), batch_size=st.integers(1, 9), world_size=st.integers(1, 4))
@@ -80,12 +81,34 @@ def test_without_links_and_shuffling_the_order_is_the_datas():
     assert dealt([()] * 7, batch_size=3, shuffle=False, drop_last=False) == [[(0, 1, 2), (3, 4, 5), (6,)]]
 
 
-def test_ranks_draw_their_prompts_from_different_seeds():
-    seeds = [
-        [draw.seed for draw in ReferenceBatchSampler(ring(16), batch_size=4, rank=rank, world_size=2)]
-        for rank in (0, 1)
-    ]
-    assert len(set(chain.from_iterable(seeds))) == 4
+def test_each_image_has_its_own_seed_whatever_the_number_of_ranks():
+    def seeds(batch_size: int, world_size: int) -> dict[int, int]:
+        ranks = [
+            ReferenceBatchSampler(ring(16), batch_size=batch_size, rank=rank, world_size=world_size)
+            for rank in range(world_size)
+        ]
+        draws = [draw for rank in ranks for draw in rank]
+        return {place: seed for draw in draws for place, seed in zip(draw.positions, draw.seeds, strict=True)}
+
+    alone = seeds(8, 1)
+    assert len(alone) == len(set(alone.values())) == 16
+    assert alone == seeds(4, 2) == seeds(2, 4)
+
+
+def test_an_interrupted_epoch_goes_on_behind_the_batches_that_were_seen():
+    sampler = ReferenceBatchSampler(ring(20), batch_size=4)
+    whole = list(sampler)
+    sampler.go_on(0, 3)
+    assert list(sampler) == whole[3:]
+    assert list(sampler) == whole
+    sampler.go_on(0, 3)
+    sampler.set_epoch(1)
+    assert len(list(sampler)) == len(whole)
+
+
+def test_fewer_images_than_processes_are_not_shared_without_repeating_one():
+    with pytest.raises(FindError, match="2 images cannot be shared by 3 processes"):
+        ReferenceBatchSampler([(), ()], batch_size=1, world_size=3, drop_last=False)
 
 
 def test_references_link_both_images(tiny):
