@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from find.commands.arguments import add_command, positive, seconds
+from find.commands.prepare import add_prepare
 from find.training.encode_text import add_encode_text
 
 
@@ -40,6 +41,7 @@ def add_data(commands: argparse._SubParsersAction) -> None:
     check.add_argument("--split", help="such as val2017 (default: all that are there)")
     check.add_argument("--json", action="store_true", help="write JSON")
     check.set_defaults(run=data_check)
+    add_prepare(data)
     add_encode_text(data)
 
 

@@ -207,9 +207,15 @@ def annotations_folder(root: Path) -> Path:
     """root/annotations; FindError if `root` is no data set."""
     folder = root / "annotations"
     if not root.is_dir():
-        raise FindError(f"{root}: there is no such folder. Give the folder that holds annotations/ and the images.")
+        raise FindError(
+            f"{root}: there is no such folder. Give the folder that holds annotations/ and the images; `findvl data "
+            "prepare coco FOLDER` tells how to get COCO."
+        )
     if not folder.is_dir():
-        raise FindError(f"{root}: there is no folder annotations/ in it. Give the folder that holds annotations/.")
+        raise FindError(
+            f"{root}: there is no folder annotations/ in it. Give the folder that holds annotations/; for COCO's zip "
+            f"files `findvl data prepare coco {root}` makes it."
+        )
     return folder
 
 
