@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from find.commands.album import add_index, add_search
 from find.commands.arguments import Parser
+from find.commands.bench import add_bench
 from find.commands.convert import add_convert
 from find.commands.data import add_data
 from find.commands.segment import add_segment
@@ -57,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_index(commands)
     add_search(commands)
     add_data(commands)
+    add_bench(commands)
     add_convert(commands)
     return parser
 

@@ -1,0 +1,50 @@
+"""A split whose pictures know their ids, so that whoever answers a protocol can tell which image it was asked about."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from find.data.coco import CocoFolder
+from find.errors import FindError
+
+
+class NamedImage(np.ndarray):
+    """uint8 RGB [H, W, 3] that remembers which image of a data set it is."""
+
+    image_id: int | None
+
+    def __array_finalize__(self, other: object) -> None:
+        self.image_id = getattr(other, "image_id", None)
+
+
+class NamedFolder(CocoFolder):
+    """A split that gives `NamedImage`s."""
+
+    def image_at(self, position: int) -> np.ndarray:
+        return _named(self.pixels_at(position), self.image_ids[position])
+
+    def pixels_at(self, position: int) -> np.ndarray:
+        """uint8 RGB [H, W, 3] of the picture."""
+        return super().image_at(position)
+
+
+class BlankFolder(NamedFolder):
+    """A split whose pictures have their size and no content: enough to score answers that were given elsewhere."""
+
+    def pixels_at(self, position: int) -> np.ndarray:
+        height, width = self.image_size(self.image_ids[position])
+        return np.broadcast_to(np.uint8(0), (height, width, 3))
+
+
+def id_of(image: object) -> int:
+    """The id of a picture that a `NamedFolder` gave. Raises `FindError` for any other."""
+    image_id = getattr(image, "image_id", None)
+    if image_id is None:
+        raise FindError("this picture does not know its id: predictions are kept for images of a NamedFolder only")
+    return image_id
+
+
+def _named(pixels: np.ndarray, image_id: int) -> NamedImage:
+    named = pixels.view(NamedImage)
+    named.image_id = image_id
+    return named
