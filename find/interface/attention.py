@@ -28,11 +28,38 @@ class GroupState:
 
 @dataclass(frozen=True)
 class Pixels:
-    """The level of the image memory that a layer reads, and which of its pixels each row may see (True = may)."""
+    """The level of the image memory that a layer reads.
+
+    keys, values: of its pixels; `shift`, the level's embedding, belongs to all of them. It is kept apart because its
+    gradient is then that of a bias, and pixels that learn nothing need none.
+    visible: which pixels each row may see (True = may); at least one.
+    """
 
     keys: Float[Tensor, "b p c"]
     values: Float[Tensor, "b p c"]
+    shift: Float[Tensor, " c"]
     visible: Bool[Tensor, "b n p"]
+
+
+@dataclass(frozen=True)
+class Projection:
+    """One of an attention's three input projections."""
+
+    weight: Float[Tensor, "c c"]
+    bias: Float[Tensor, " c"]
+    heads: int
+
+    def __call__(self, x: Float[Tensor, "b n c"], shift: Float[Tensor, " c"] | None = None) -> Tensor:
+        """Of `x + shift`, split into heads: (b, heads, n, k)."""
+        bias = self.bias if shift is None else self.bias + (self.weight @ shift).to(self.bias.dtype)
+        return F.linear(x, self.weight, bias).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def by_head(self) -> Float[Tensor, "heads k c"]:
+        return self.weight.unflatten(0, (self.heads, -1))
+
+
+Projections = tuple[Projection, Projection, Projection]
+"""Of queries, keys and values."""
 
 
 class Attention(nn.Module):
@@ -49,30 +76,14 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def _project(self, x: Float[Tensor, "b n c"], part: slice) -> Float[Tensor, "b n k c"]:
-        width = x.shape[-1]
-        rows = slice(part.start * width, part.stop * width)
-        y = F.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows])
-        return y.unflatten(-1, (part.stop - part.start, width))
-
-    def queries(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b heads n k"]:
-        return self._split(self._project(x, slice(0, 1))[:, :, 0])
-
-    def keys(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b heads n k"]:
-        return self._split(self._project(x, slice(1, 2))[:, :, 0])
-
-    def queries_keys(self, x: Float[Tensor, "b n c"]) -> tuple[Tensor, Tensor]:
-        both = self._project(x, slice(0, 2))
-        return self._split(both[:, :, 0]), self._split(both[:, :, 1])
-
-    def values(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b heads n k"]:
-        return self._split(self._project(x, slice(2, 3))[:, :, 0])
+    def projections(self) -> Projections:
+        """Of queries, keys and values. To be asked for once a forward: each split costs a gradient of full size."""
+        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        query, key, value = (Projection(*pair, self.heads) for pair in zip(weights, biases, strict=True))
+        return query, key, value
 
     def merge(self, x: Float[Tensor, "b heads n k"]) -> Float[Tensor, "b n c"]:
         return self.out_proj(x.transpose(1, 2).flatten(2))
-
-    def _split(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b heads n k"]:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 def attend(
@@ -89,13 +100,47 @@ def attend(
     return out.masked_fill(~some[:, None], 0.0)
 
 
-def _dot_product_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+def attend_by_few(
+    queries: Float[Tensor, "b heads n k"],
+    key: Projection,
+    value: Projection,
+    placed: Float[Tensor, "b l c"],
+    values: Float[Tensor, "b l c"],
+    visible: Bool[Tensor, "b n l"] | None,
+) -> Float[Tensor, "b heads n k"]:
+    """`attend` to tokens that are not projected: the few rows that read them are, into and out of the tokens' space.
+
+    The keys' bias moves all scores of a row alike, so it is left out.
+    """
+    rows, heads, width = queries.shape[2], key.heads, queries.shape[3]
+    asked = (queries @ key.by_head().to(queries.dtype)).flatten(1, 2)[:, None]
+    if visible is None:
+        some = mask = None
+    else:
+        some = visible.any(dim=-1, keepdim=True)
+        mask = (visible | ~some)[:, None].expand(-1, heads, -1, -1).flatten(1, 2)[:, None]
+    found = _dot_product_attention(asked, placed[:, None], values[:, None], mask, scale=width**-0.5)
+    out = found[:, 0].unflatten(1, (heads, rows)) @ value.by_head().mT.to(found.dtype)
+    out = out + value.bias.unflatten(0, (heads, 1, width))
+    return out if some is None else out.masked_fill(~some[:, None], 0.0)
+
+
+def _few_read(rows: int, tokens: int, *, heads: int, width: int) -> bool:
+    """Whether `attend_by_few` takes fewer multiplications than projecting the tokens."""
+    return rows * (width + (heads - 1) * tokens) < tokens * width
+
+
+def _dot_product_attention(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float | None = None
+) -> Tensor:
     if queries.device.type != "cpu":
-        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=scale)
     # On a CPU the fused kernel's backward is two to seven times slower in bfloat16 than in float32.
     wide = torch.promote_types(queries.dtype, torch.float32)
     with torch.autocast("cpu", enabled=False):
-        out = F.scaled_dot_product_attention(queries.to(wide), keys.to(wide), values.to(wide), attn_mask=mask)
+        out = F.scaled_dot_product_attention(
+            queries.to(wide), keys.to(wide), values.to(wide), attn_mask=mask, scale=scale
+        )
     return out.to(queries.dtype)
 
 
@@ -127,77 +172,81 @@ class InterfaceLayer(nn.Module):
             pixels: the level to read; None if no member reads pixels.
             updated: the groups whose values anybody reads after this layer; the others are not computed further.
         """
-        states = states | self._read_pixels(states, members, pixels) | self._read_tokens(states, members)
+        content = self.content_attention.projections()
+        states = (
+            states | self._read_pixels(states, members, pixels, content) | self._read_tokens(states, members, content)
+        )
         rows = [member for member in members if member.group in updated]
         return states | self._talk(states, rows)
 
     def _read_pixels(
-        self, states: dict[Group, GroupState], members: Sequence[Member], pixels: Pixels | None
+        self, states: dict[Group, GroupState], members: Sequence[Member], pixels: Pixels | None, content: Projections
     ) -> dict[Group, GroupState]:
         readers = [member.group for member in members if member.content is Group.PIXELS]
         if not readers:
             return {}
-        attention = self.content_attention
+        query, key, value = content
         values, placed = _concatenate(states, readers)
-        out = attend(
-            attention.queries(placed),
-            attention.keys(pixels.keys),
-            attention.values(pixels.values),
-            pixels.visible,
-        )
-        return _replaced(states, readers, self.content_norm(values + attention.merge(out)))
+        keys, contents = key(pixels.keys, pixels.shift), value(pixels.values, pixels.shift)
+        out = _dot_product_attention(query(placed), keys, contents, pixels.visible[:, None])
+        return _replaced(states, readers, self.content_norm(values + self.content_attention.merge(out)))
 
-    def _read_tokens(self, states: dict[Group, GroupState], members: Sequence[Member]) -> dict[Group, GroupState]:
+    def _read_tokens(
+        self, states: dict[Group, GroupState], members: Sequence[Member], content: Projections
+    ) -> dict[Group, GroupState]:
         """Readers of a group that this forward does not have see no key, like rows with nothing to see."""
         readers = [member for member in members if member.content not in (None, Group.PIXELS)]
-        sources = [group for group in dict.fromkeys(member.content for member in readers) if group in states]
         if not readers:
             return {}
-        attention = self.content_attention
-        groups = [member.group for member in readers]
+        attention, groups = self.content_attention, [member.group for member in readers]
         values, placed = _concatenate(states, groups)
-        if not sources:
-            return _replaced(states, groups, self.content_norm(values + attention.out_proj.bias))
-        queries = _pieces(attention.queries(placed), states, groups)
-        source_values, source_placed = _concatenate(states, sources)
-        keys = dict(zip(sources, _pieces(attention.keys(source_placed), states, sources), strict=True))
-        contents = dict(zip(sources, _pieces(attention.values(source_values), states, sources), strict=True))
+        queries = _pieces(content[0](placed), states, groups)
         out = [
-            attend(query, keys[m.content], contents[m.content], _visible(states, m))
-            if m.content in states
-            else torch.zeros_like(query)
+            torch.zeros_like(query) if m.content not in states else _read(query, states, m, content)
             for query, m in zip(queries, readers, strict=True)
         ]
         return _replaced(states, groups, self.content_norm(values + attention.merge(torch.cat(out, dim=2))))
 
     def _talk(self, states: dict[Group, GroupState], rows: Sequence[Member]) -> dict[Group, GroupState]:
         attention = self.condition_attention
+        query, key, value = attention.projections()
         groups = [member.group for member in rows]
-        partners = [g for m in rows for g in m.condition if g in states and g not in groups]
-        only_read = list(dict.fromkeys(partners))
+        only_read = list(dict.fromkeys(g for m in rows for g in m.condition if g in states and g not in groups))
         values, placed = _concatenate(states, groups)
-        queries, row_keys = attention.queries_keys(placed)
-        queries = _pieces(queries, states, groups)
-        keys = dict(zip(groups, _pieces(row_keys, states, groups), strict=True))
-        contents = dict(zip(groups, _pieces(attention.values(values), states, groups), strict=True))
+        queries = _pieces(query(placed), states, groups)
+        keys = dict(zip(groups, _pieces(key(placed), states, groups), strict=True))
+        contents = dict(zip(groups, _pieces(value(values), states, groups), strict=True))
         if only_read:
             read_values, read_placed = _concatenate(states, only_read)
-            keys |= zip(only_read, _pieces(attention.keys(read_placed), states, only_read), strict=True)
-            contents |= zip(only_read, _pieces(attention.values(read_values), states, only_read), strict=True)
+            keys |= zip(only_read, _pieces(key(read_placed), states, only_read), strict=True)
+            contents |= zip(only_read, _pieces(value(read_values), states, only_read), strict=True)
         out = []
-        for query, member in zip(queries, rows, strict=True):
+        for asked, member in zip(queries, rows, strict=True):
             seen = [group for group in member.condition if group in states]
             out.append(
                 attend(
-                    query,
+                    asked,
                     torch.cat([keys[group] for group in seen], dim=2),
                     torch.cat([contents[group] for group in seen], dim=2),
-                    _unpadded([states[group] for group in seen], query.shape[2]),
+                    _unpadded([states[group] for group in seen], asked.shape[2]),
                 )
             )
         x = self.condition_norm(values + attention.merge(torch.cat(out, dim=2)))
         x = self.feedforward_norm(x + self.linear2(F.relu(self.linear1(x))))
         return _replaced(states, groups, x)
+
+
+def _read(
+    queries: Float[Tensor, "b heads n k"], states: dict[Group, GroupState], member: Member, content: Projections
+) -> Float[Tensor, "b heads n k"]:
+    """Content attention of one group to the tokens of another, the cheaper way."""
+    _, key, value = content
+    source, visible = states[member.content], _visible(states, member)
+    placed = source.values + source.positions
+    _, tokens, width = source.values.shape
+    if _few_read(queries.shape[2], tokens, heads=key.heads, width=width):
+        return attend_by_few(queries, key, value, placed, source.values, visible)
+    return attend(queries, key(placed), value(source.values), visible)
 
 
 def _concatenate(states: dict[Group, GroupState], groups: Iterable[Group]) -> tuple[Tensor, Tensor]:

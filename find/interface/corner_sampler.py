@@ -22,15 +22,15 @@ class CornerAlignedSampler(VisualSampler):
         height, width = masks.shape[-2:]
         present = masks & (rows >= 0)[..., None, None]
         tokens = []
-        maps = zip(memory.levels, memory.shapes, self._projections(memory), strict=True)
-        for number, (level, shape, projection) in enumerate(maps):
+        maps = zip(memory.levels, memory.level_embed, memory.shapes, self._projections(memory), strict=True)
+        for number, (level, embed, shape, projection) in enumerate(maps):
             chance = None if self.training else _fixed_chance(number, height * width).to(masks.device)
             region, row, column, padding = draw_pixels(present, self.points, chance)
             x = column / width * (shape[1] - 1)
             y = row / height * (shape[0] - 1)
             of_image = rows.clamp(min=0).gather(1, region)
             sampled = interpolate(level, shape, of_image.flatten(), x.flatten()[:, None], y.flatten()[:, None])
-            values = projection(sampled.view(*region.shape, level.shape[-1])) + sign
+            values = projection(sampled.view(*region.shape, level.shape[-1])) + (projection(embed) + sign)
             tokens.append(Tokens(values, padding, region))
         return tuple(tokens)
 

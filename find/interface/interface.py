@@ -125,15 +125,15 @@ class Interface(nn.Module):
         """The image memory of the pixel decoder's levels (coarse to fine) and mask features."""
         shapes = tuple(tuple(level.shape[-2:]) for level in maps)
         levels = tuple(
-            projection(level.flatten(2).transpose(1, 2).contiguous()) + embed
-            for level, projection, embed in zip(maps, self.level_projections, self.level_embed, strict=True)
+            projection(level.flatten(2).transpose(1, 2).contiguous())
+            for level, projection in zip(maps, self.level_projections, strict=True)
         )
         positions = tuple(
             sine_positions(h, w, self.width, device=levels[0].device).to(levels[0].dtype) for h, w in shapes
         )
         # Masks are linear in the mask features, so resizing these once equals resizing every proposal's mask.
         attention_features = tuple(_resized(mask_features, shape) for shape in shapes)
-        return ImageMemory(levels, positions, shapes, mask_features, attention_features, pooled)
+        return ImageMemory(levels, self.level_embed, positions, shapes, mask_features, attention_features, pooled)
 
     def words(
         self, tokens: Float[Tensor, "b l t"], padding: Bool[Tensor, "b l"], index: Int[Tensor, "b l"] | None = None
@@ -170,6 +170,9 @@ class Interface(nn.Module):
         states = {m.group: self._start(m, prompt, memory) for m in members if m.start is not Start.SAMPLES}
         predicting = [m.group for m in members if m.predicts]
         updated = frozenset(states)
+        placed = (
+            [level + where for level, where in zip(memory.levels, memory.positions, strict=True)] if readers else []
+        )
         predictions: list[Embeddings] = []
         for number, layer in enumerate(self.layers):
             level = number % LEVELS
@@ -177,7 +180,16 @@ class Interface(nn.Module):
                 predictions.append(self._predict(states, predicting, prompt, memory))
             pixels = None
             if readers:
-                pixels = self._pixels(states, readers, memory, level, predictions[-1] if deep else None, prompt.masks)
+                visible = self._visible(
+                    states,
+                    readers,
+                    memory.attention_features[level],
+                    memory.shapes[level],
+                    predictions[-1] if deep else None,
+                    prompt.masks,
+                )
+                values = placed[level] if self.places_in_values else memory.levels[level]
+                pixels = Pixels(placed[level], values, memory.level_embed[level], visible)
             sampled = {group: _token_state(levels[level]) for group, levels in prompt.samples.items()}
             last = number == len(self.layers) - 1
             states = layer(states | sampled, members, pixels, frozenset(predicting) if last else updated)
@@ -260,22 +272,6 @@ class Interface(nn.Module):
                     own[member.group] = mean_inside(embeddings.pixel[member.group], memory.aligned)
         return own
 
-    def _pixels(
-        self,
-        states: dict[Group, GroupState],
-        readers: Sequence[Member],
-        memory: ImageMemory,
-        level: int,
-        prediction: Embeddings | None,
-        given: Mapping[Group, Float[Tensor, "b _ h w"]],
-    ) -> Pixels:
-        """The level to read; a masked row sees the pixels inside its own predicted mask, all of them if it has none."""
-        features, shape = memory.attention_features[level], memory.shapes[level]
-        visible = self._visible(states, readers, features, shape, prediction, given)
-        values = memory.levels[level]
-        placed = values + memory.positions[level]
-        return Pixels(placed, placed if self.places_in_values else values, visible)
-
     @torch.no_grad()
     def _visible(
         self,
@@ -286,6 +282,7 @@ class Interface(nn.Module):
         prediction: Embeddings | None,
         given: Mapping[Group, Float[Tensor, "b _ h w"]],
     ) -> Bool[Tensor, "b n p"]:
+        """A masked row sees the pixels inside its own predicted mask, all of them if it has none."""
         rows = []
         for member in readers:
             if not member.masked:

@@ -130,8 +130,9 @@ class VisualSampler(nn.Module):
         index = torch.arange(r, device=rows.device).repeat_interleave(self.points).expand(q, -1)
         row = rows.clamp(min=0).flatten()
         tokens = []
-        for level, shape, projection in zip(memory.levels, memory.shapes, self._projections(memory), strict=True):
-            sampled = projection(sample_bilinear(level, shape, row, points)) + sign
+        maps = zip(memory.levels, memory.level_embed, memory.shapes, self._projections(memory), strict=True)
+        for level, embed, shape, projection in maps:
+            sampled = projection(sample_bilinear(level, shape, row, points)) + (projection(embed) + sign)
             tokens.append(Tokens(sampled.reshape(q, r * self.points, -1), padding, index))
         return tuple(tokens)
 

@@ -91,6 +91,7 @@ class ImageMemory:
     """What the interface keeps of an image: three levels to attend to (coarse to fine) and a map to draw masks on."""
 
     levels: tuple[Float[Tensor, "b p c"], ...]
+    level_embed: Float[Tensor, "levels c"]  # what is to be added to each level; apart from it for its gradient's sake
     positions: tuple[Float[Tensor, "p c"], ...]
     shapes: tuple[tuple[int, int], ...]
     mask_features: Float[Tensor, "b m h w"]
@@ -101,6 +102,10 @@ class ImageMemory:
     @property
     def batch(self) -> int:
         return self.mask_features.shape[0]
+
+    def placed(self) -> tuple[Float[Tensor, "b p c"], ...]:
+        """The levels with their pixels' positions added."""
+        return tuple(level + positions for level, positions in zip(self.levels, self.positions, strict=True))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from find.interface import Group, Member, Start
-from find.interface.attention import Attention, GroupState, InterfaceLayer, Pixels, attend
+from find.interface.attention import Attention, GroupState, InterfaceLayer, Pixels, attend, attend_by_few
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
 
 WIDTH, HEADS, BATCH = 24, 4, 2
@@ -37,7 +37,10 @@ def random_pixels(seed: int, rows: int) -> Pixels:
     g = torch.Generator().manual_seed(seed)
     values = torch.randn(BATCH, 11, WIDTH, generator=g, dtype=torch.double)
     positions = torch.randn(11, WIDTH, generator=g, dtype=torch.double)
-    return Pixels(values + positions, values, torch.rand(BATCH, rows, 11, generator=g) < 0.4)
+    shift = torch.randn(WIDTH, generator=g, dtype=torch.double)
+    visible = torch.rand(BATCH, rows, 11, generator=g) < 0.4
+    visible[..., 0] = True
+    return Pixels(values + positions, values, shift, visible)
 
 
 def random_layer(seed: int) -> InterfaceLayer:
@@ -101,10 +104,9 @@ def dense_layer(
                 may = may & (states[member.group].index[:, :, None] == states[member.content].index[:, None])
             content[:, own[:, None], there] = may
 
-    keys = torch.cat([x + positions, pixels.keys], dim=1)
-    read = dense_attention(
-        layer.content_attention, x + positions, keys, torch.cat([x, pixels.values], dim=1), content
-    )
+    keys = torch.cat([x + positions, pixels.keys + pixels.shift], dim=1)
+    contents = torch.cat([x, pixels.values + pixels.shift], dim=1)
+    read = dense_attention(layer.content_attention, x + positions, keys, contents, content)
     x = torch.where(reading[:, None], layer.content_norm(x + read), x)
 
     talked = dense_attention(layer.condition_attention, x + positions, x + positions, x, condition)
@@ -162,9 +164,23 @@ def test_row_that_sees_no_key_gives_exactly_the_output_bias():
     nn.init.normal_(attention.out_proj.bias)
     x = torch.randn(1, 3, WIDTH)
     visible = torch.tensor([[[True, False, True], [False, False, False], [False, True, False]]])
-    out = attention.merge(attend(attention.queries(x), attention.keys(x), attention.values(x), visible))
+    out = attention.merge(attend(*(project(x) for project in attention.projections()), visible))
     torch.testing.assert_close(out[0, 1], attention.out_proj.bias, rtol=0, atol=0)
     assert not torch.allclose(out[0, 0], attention.out_proj.bias)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_few_rows_read_unprojected_tokens_as_they_read_projected_ones(masked):
+    torch.manual_seed(0)
+    attention = Attention(WIDTH, HEADS).double()
+    nn.init.normal_(attention.in_proj_bias)
+    rows, tokens, positions = (torch.randn(BATCH, n, WIDTH, dtype=torch.double) for n in (3, 9, 9))
+    visible = torch.rand(BATCH, 3, 9) < 0.3 if masked else None
+    if masked:
+        visible[0, 1] = False  # a row that sees nothing
+    query, key, value = attention.projections()
+    found = attend_by_few(query(rows), key, value, tokens + positions, tokens, visible)
+    torch.testing.assert_close(found, attend(query(rows), key(tokens + positions), value(tokens), visible))
 
 
 def test_row_that_sees_no_key_has_finite_gradients():
@@ -172,7 +188,7 @@ def test_row_that_sees_no_key_has_finite_gradients():
     x = torch.randn(1, 3, WIDTH, requires_grad=True)
     attention = Attention(WIDTH, HEADS)
     blind = torch.zeros(1, 3, 3, dtype=torch.bool)
-    attend(attention.queries(x), attention.keys(x), attention.values(x), blind).sum().backward()
+    attend(*(project(x) for project in attention.projections()), blind).sum().backward()
     torch.testing.assert_close(x.grad, torch.zeros_like(x))
 
 

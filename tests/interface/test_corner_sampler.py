@@ -10,7 +10,8 @@ from find.interface.corner_sampler import draw_pixels
 def _memory(h, w, width=8):
     maps = torch.randn(1, width, h, w, generator=torch.Generator().manual_seed(0))
     level = maps.flatten(2).transpose(1, 2)
-    memory = ImageMemory((level,), (torch.zeros(h * w, width),), ((h, w),), torch.zeros(1, 4, h, w), (), None)
+    embed, positions = torch.zeros(1, width), torch.zeros(h * w, width)
+    memory = ImageMemory((level,), embed, (positions,), ((h, w),), torch.zeros(1, 4, h, w), (), None)
     return maps, memory
 
 

@@ -47,12 +47,12 @@ def test_equals_the_pyramid_written_out(decoder):
 
 
 @torch.no_grad()
-def test_image_memory_is_levels_plus_their_embedding_and_resized_mask_features():
+def test_image_memory_is_projected_levels_and_resized_mask_features():
     interface, inputs = small_interface(), Inputs.random()
     pixels, memory = interface.pixel_decoder(inputs.maps), inputs.memory(interface)
     assert memory.shapes == ((2, 3), (4, 6), (8, 12))
     for k, level in enumerate(pixels.levels):
-        projected = interface.level_projections[k](level.permute(0, 2, 3, 1)).flatten(1, 2) + interface.level_embed[k]
+        projected = interface.level_projections[k](level.permute(0, 2, 3, 1)).flatten(1, 2)
         torch.testing.assert_close(memory.levels[k], projected)
         resized = F.interpolate(pixels.mask_features, memory.shapes[k], mode="bilinear", align_corners=False)
         torch.testing.assert_close(memory.attention_features[k], resized.flatten(2))

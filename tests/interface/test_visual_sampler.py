@@ -119,6 +119,6 @@ def test_samples_depend_on_the_region_not_on_the_canvas_beyond_the_image():
     mask[0, 0, 4, 7] = True  # the centre of cell (1, 2)
     assert CANVAS[0] // coarse[0] == CANVAS[1] // coarse[1] == 32
     token = interface.sampler(memory, mask, torch.tensor([[0]]))[0].values[0, 0]
-    cell = memory.levels[0][0, 1 * coarse[1] + 2]
+    cell = memory.levels[0][0, 1 * coarse[1] + 2] + interface.level_embed[0]
     expected = interface.sampler.projections[0](cell) + interface.sampler.sign[0]
     torch.testing.assert_close(token, expected, rtol=1e-4, atol=1e-5)
