@@ -21,11 +21,15 @@ class Category:
 
     @property
     def words(self) -> str:
-        """The name as one would say it: "sky-other-merged" is "sky"."""
-        name = self.name
-        while name.endswith(CATEGORY_SUFFIXES):
-            name = name.rpartition("-")[0]
-        return name.replace("-", " ").replace("_", " ")
+        """The name as one would say it."""
+        return plain_name(self.name)
+
+
+def plain_name(name: str) -> str:
+    """A class's name as one would say it: "sky-other-merged" is "sky"."""
+    while name.endswith(CATEGORY_SUFFIXES):
+        name = name.rpartition("-")[0]
+    return name.replace("-", " ").replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)
