@@ -11,16 +11,18 @@ from typing import Any
 
 from find.data.coco import AUTO, CocoFolder
 from find.errors import FindError, UnknownWordsWarning
+from find.evaluation.distributed import processes
 from find.evaluation.gallery import embed_gallery
-from find.evaluation.protocols.grounding import grounding, texts_to_ground
+from find.evaluation.protocols.grounding import TextSource, grounding, questions_of
 from find.evaluation.protocols.interactive import CLICKED_IMAGES, interactive
 from find.evaluation.protocols.interleaved_retrieval import GALLERY, LARGE_GALLERY, interleaved_retrieval
 from find.evaluation.protocols.interleaved_segmentation import interleaved_segmentation
 from find.evaluation.protocols.panoptic import panoptic
 from find.evaluation.protocols.retrieval import retrieval
 from find.evaluation.queries import Interleaving
-from find.evaluation.results import Evaluation, MissingAnnotations
+from find.evaluation.results import Evaluation
 from find.evaluation.systems import FindSystem
+from find.evaluation.task_results import MissingAnnotations
 from find.evaluation.vocabulary import unknown_words
 
 
@@ -38,6 +40,7 @@ class Task(str, Enum):
 EMBEDDING_TASKS = (Task.RETRIEVAL, Task.INTERLEAVED_RETRIEVAL)
 
 
+@processes()
 def evaluate(
     model: FindSystem,
     root: str | Path | CocoFolder,
@@ -134,7 +137,7 @@ def _texts(folder: CocoFolder, chosen: Sequence[Task], image_ids: Sequence[int],
         yield from (category.words for category in folder.categories)
     for number, image_id in enumerate(image_ids):
         if Task.GROUNDING in chosen:
-            yield from (text for text, _, _ in texts_to_ground(folder, image_id))
+            yield from (question.text for question in questions_of(folder, image_id, TextSource.AUTO))
         if Task.RETRIEVAL in chosen and number < gallery:
             yield from folder.captions_of(image_id)
         if Task.INTERLEAVED_SEGMENTATION in chosen or (Task.INTERLEAVED_RETRIEVAL in chosen and number < gallery):

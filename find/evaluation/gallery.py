@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from rich.progress import track
 from torch import Tensor
 
 from find.data.coco import CocoFolder
 from find.data.sample import Sentence
+from find.errors import FindError
+from find.evaluation.distributed import rows_in_order
 from find.evaluation.queries import Interleaving
 from find.evaluation.systems import ImageEmbedder, QueryEmbedder, TextEmbedder
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,17 @@ class ImageGallery:
     def first(self, count: int) -> ImageGallery:
         """The gallery of the first `count` images."""
         return ImageGallery(self.image_ids[:count], self.image[:count], self.objects[:count])
+
+    def of(self, image_ids: Sequence[int]) -> ImageGallery:
+        """The gallery of some of its images. Raises `FindError` for one that it does not hold."""
+        if tuple(image_ids) == self.image_ids[: len(image_ids)]:
+            return self.first(len(image_ids))
+        row_of = {image_id: row for row, image_id in enumerate(self.image_ids)}
+        missing = [image_id for image_id in image_ids if image_id not in row_of]
+        if missing:
+            raise FindError(f"{len(missing)} images have no embedding, the first is image {missing[0]}")
+        rows = [row_of[image_id] for image_id in image_ids]
+        return ImageGallery(tuple(image_ids), self.image[rows], self.objects[rows])
 
 
 @dataclass(frozen=True)
@@ -56,12 +64,13 @@ def embed_gallery(
     progress: bool = False,
 ) -> ImageGallery:
     """Embed some images of a folder, in their order."""
-    images, objects = [], []
-    for chunk in batches(image_ids, batch_size, title="embedding images", progress=progress):
+
+    def embed(chunk: Sequence[int]) -> tuple[Tensor, Tensor]:
         embedded = model.embed_images([folder.image(image_id) for image_id in chunk])
-        images.append(embedded.image.float().cpu())
-        objects.append(embedded.objects.float().cpu())
-    return ImageGallery(tuple(image_ids), torch.cat(images), torch.cat(objects))
+        return embedded.image.float().cpu(), embedded.objects.float().cpu()
+
+    image, objects = rows_in_order(image_ids, embed, batch_size=batch_size, title="embedding images", progress=progress)
+    return ImageGallery(tuple(image_ids), image, objects)
 
 
 def embed_queries(
@@ -74,19 +83,23 @@ def embed_queries(
     progress: bool = False,
 ) -> EmbeddedQueries:
     """Embed the queries of some sentences. Their regions' pixels are read a batch at a time and not kept."""
-    rows, owners, is_region = [], [], []
-    for chunk in batches(sentences, batch_size, title="embedding queries", progress=progress):
-        made = [interleaving.query(sentence, folder) for sentence in chunk]
-        owners += [item.owners for item in made]
-        is_region += [item.is_region for item in made]
-        rows.append(model.embed_queries([item.query for item in made]))
-    most = max(row.padding.shape[1] for row in rows)
+    most = max(len(sentence.phrases) for sentence in sentences)
+
+    def embed(chunk: Sequence[Sentence]) -> tuple[Tensor, Tensor, Tensor]:
+        row = model.embed_queries([interleaving.query(sentence, folder).query for sentence in chunk])
+        entities, padding = row.entities.float().cpu(), row.padding.cpu()
+        missing = most - padding.shape[1]
+        return row.query.float().cpu(), F.pad(entities, (0, 0, 0, missing)), F.pad(padding, (0, missing), value=True)
+
+    title = f"embedding queries, {interleaving.name}"
+    query, entities, padding = rows_in_order(sentences, embed, batch_size=batch_size, title=title, progress=progress)
+    places = [interleaving.places(sentence) for sentence in sentences]
     return EmbeddedQueries(
-        query=torch.cat([row.query.float().cpu() for row in rows]),
-        entities=torch.cat([_widen(row.entities.float().cpu(), most) for row in rows]),
-        padding=torch.cat([F.pad(row.padding.cpu(), (0, most - row.padding.shape[1]), value=True) for row in rows]),
-        owners=tuple(owners),
-        is_region=tuple(is_region),
+        query=query,
+        entities=entities,
+        padding=padding,
+        owners=tuple(frozenset(place[0] for place in row if place is not None) for row in places),
+        is_region=tuple(tuple(place is not None for place in row) for row in places),
     )
 
 
@@ -95,18 +108,12 @@ def embed_texts(
 ) -> Float[Tensor, "t d"]:
     """Embed texts in batches; one that repeats is embedded once."""
     unique = list(dict.fromkeys(texts))
-    chunks = batches(unique, batch_size, title="embedding captions", progress=progress)
-    vectors = torch.cat([model.embed_texts(chunk).float().cpu() for chunk in chunks])
+    (vectors,) = rows_in_order(
+        unique,
+        lambda chunk: (model.embed_texts(chunk).float().cpu(),),
+        batch_size=batch_size,
+        title="embedding texts",
+        progress=progress,
+    )
     row = {text: number for number, text in enumerate(unique)}
     return vectors[[row[text] for text in texts]]
-
-
-def batches(items: Sequence[T], size: int, *, title: str, progress: bool) -> Iterator[Sequence[T]]:
-    """Consecutive slices of at most `size` items, under a progress bar if asked for."""
-    starts = range(0, len(items), size)
-    for start in track(starts, description=title, disable=not progress, transient=True):
-        yield items[start : start + size]
-
-
-def _widen(entities: Float[Tensor, "q e d"], width: int) -> Float[Tensor, "q w d"]:
-    return F.pad(entities, (0, 0, 0, width - entities.shape[1]))

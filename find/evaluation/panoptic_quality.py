@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from find.errors import FindError
+from find.evaluation.confidence import SEED, Interval, bootstrap
 
 VOID = 0
 """Segment id of pixels that belong to no segment."""
+
+FALSE_POSITIVES, FALSE_NEGATIVES = 2, 3
+"""Columns of the tallies."""
 
 
 @dataclass(frozen=True)
@@ -35,112 +40,128 @@ class PanopticScores:
     per_class: Mapping[int, Quality]
 
 
-@dataclass
-class _Tally:
-    iou: float = 0.0
-    true_positives: int = 0
-    false_positives: int = 0
-    false_negatives: int = 0
+@dataclass(frozen=True, eq=False)
+class SegmentMatches:
+    """What one image adds: of each class the sum of IoUs, true positives, false positives and false negatives (classes
+    in the order in which they were given); and the IoU of every true segment with its prediction, 0 if missed."""
 
-    def quality(self) -> Quality | None:
-        matched = self.true_positives
-        seen = matched + 0.5 * self.false_positives + 0.5 * self.false_negatives
-        if not seen:
-            return None
-        return Quality(pq=self.iou / seen, sq=self.iou / matched if matched else 0.0, rq=matched / seen, classes=1)
+    tallies: Float[np.ndarray, "k 4"]
+    ious: Mapping[int, float]
 
 
-@dataclass
-class PanopticQuality:
-    """Collects images, then gives the scores. `is_thing` maps each category id to thing (True) or stuff."""
+def match_segments(
+    *,
+    image_id: int,
+    target_map: Int[np.ndarray, "h w"],
+    target_categories: Mapping[int, int],
+    predicted_map: Int[np.ndarray, "h w"],
+    predicted_categories: Mapping[int, int],
+    category_ids: Sequence[int],
+    crowd: Collection[int] = (),
+) -> SegmentMatches:
+    """Match one image's segments; both maps hold segment ids, 0 = void.
 
-    is_thing: Mapping[int, bool]
-    _tallies: dict[int, _Tally] = field(init=False)
+    Args:
+        target_categories: category id of each true segment id.
+        predicted_categories: category id of each predicted segment id.
+        category_ids: all classes.
+        crowd: ids of the true segments that are crowd regions: nothing is missed there, and a prediction that
+            lies mostly in one of its own category is not held against the model.
 
-    def __post_init__(self) -> None:
-        self._tallies = {category: _Tally() for category in self.is_thing}
+    Raises:
+        FindError: sizes differ, an id of a predicted map has no category, or a category is not known.
+    """
+    row_of = {category: row for row, category in enumerate(category_ids)}
+    _check_sizes(image_id, target_map, predicted_map)
+    true_ids, predicted_ids, joint = _intersections(target_map, predicted_map)
+    _check_categories(image_id, predicted_ids, predicted_categories, row_of)
+    true_areas, predicted_areas = joint.sum(axis=1), joint.sum(axis=0)
+    in_void = joint[true_ids == VOID].sum(axis=0)
 
-    def add(
-        self,
-        *,
-        image_id: int,
-        target_map: Int[np.ndarray, "h w"],
-        target_categories: Mapping[int, int],
-        predicted_map: Int[np.ndarray, "h w"],
-        predicted_categories: Mapping[int, int],
-        crowd: Collection[int] = (),
-    ) -> dict[int, float]:
-        """Match one image's segments; both maps hold segment ids, 0 = void.
+    tallies = np.zeros((len(row_of), 4))
+    ious = dict.fromkeys((s for s in target_categories if s not in crowd), 0.0)
+    matched_predictions = set()
+    for row, column in zip(*np.nonzero(joint), strict=True):
+        true, predicted = int(true_ids[row]), int(predicted_ids[column])
+        if true not in ious or predicted == VOID or target_categories[true] != predicted_categories[predicted]:
+            continue
+        shared = joint[row, column]
+        iou = float(shared / (true_areas[row] + predicted_areas[column] - shared - in_void[column]))
+        if iou > 0.5:  # segments do not overlap, so above one half there is one partner at most
+            tallies[row_of[target_categories[true]], :2] += iou, 1
+            ious[true] = iou
+            matched_predictions.add(predicted)
 
-        Args:
-            target_categories: category id of each true segment id.
-            predicted_categories: category id of each predicted segment id.
-            crowd: ids of the true segments that are crowd regions: nothing is missed there, and a prediction that
-                lies mostly in one of its own category is not held against the model.
+    for segment, iou in ious.items():
+        if iou == 0.0:
+            tallies[row_of[target_categories[segment]], FALSE_NEGATIVES] += 1
 
-        Returns:
-            IoU of every true segment that is no crowd with the prediction it is matched to; 0 if it was missed.
+    # COCO's evaluation keeps one crowd region a category, the last one listed.
+    crowd_of = {category: segment for segment, category in target_categories.items() if segment in crowd}
+    for column, predicted in enumerate(predicted_ids.tolist()):
+        if predicted == VOID or predicted in matched_predictions:
+            continue
+        category = predicted_categories[predicted]
+        ignored = in_void[column]
+        if category in crowd_of:
+            ignored = ignored + joint[true_ids == crowd_of[category], column].sum()
+        if ignored / predicted_areas[column] <= 0.5:
+            tallies[row_of[category], FALSE_POSITIVES] += 1
+    return SegmentMatches(tallies, ious)
 
-        Raises:
-            FindError: sizes differ, an id of a predicted map has no category, or a category is not known.
-        """
-        _check_sizes(image_id, target_map, predicted_map)
-        true_ids, predicted_ids, joint = _intersections(target_map, predicted_map)
-        _check_categories(image_id, predicted_ids, predicted_categories, self.is_thing)
-        true_areas, predicted_areas = joint.sum(axis=1), joint.sum(axis=0)
-        void = true_ids == VOID
-        in_void = joint[void].sum(axis=0)
 
-        matches = dict.fromkeys((s for s in target_categories if s not in crowd), 0.0)
-        matched_predictions = set()
-        for row, column in zip(*np.nonzero(joint), strict=True):
-            true, predicted = int(true_ids[row]), int(predicted_ids[column])
-            if true not in matches or predicted == VOID:
-                continue
-            category = target_categories[true]
-            if category != predicted_categories[predicted]:
-                continue
-            shared = joint[row, column]
-            iou = shared / (true_areas[row] + predicted_areas[column] - shared - in_void[column])
-            if iou > 0.5:  # segments do not overlap, so above one half there is one partner at most
-                tally = self._tallies[category]
-                tally.true_positives += 1
-                tally.iou += float(iou)
-                matches[true] = float(iou)
-                matched_predictions.add(predicted)
+def panoptic_quality(matches: Sequence[SegmentMatches], is_thing: Mapping[int, bool]) -> PanopticScores:
+    """Scores of all images; `is_thing` maps each category id to thing (True) or stuff, in the order of the tallies.
 
-        for segment, iou in matches.items():
-            if iou == 0.0:
-                self._tallies[target_categories[segment]].false_negatives += 1
+    IoUs are summed exactly, so the order of the images does not matter.
+    """
+    stacked = np.stack([m.tallies for m in matches]) if matches else np.zeros((0, len(is_thing), 4))
+    counts = stacked[:, :, 1:].sum(axis=0)
+    seen: dict[int, Quality] = {}
+    for row, category in enumerate(is_thing):
+        matched, false_positives, false_negatives = counts[row].tolist()
+        weight = matched + 0.5 * false_positives + 0.5 * false_negatives
+        if weight:
+            iou = math.fsum(stacked[:, row, 0])
+            sq = iou / matched if matched else 0.0
+            seen[category] = Quality(pq=iou / weight, sq=sq, rq=matched / weight, classes=1)
+    return PanopticScores(
+        all=_mean(list(seen.values())),
+        things=_mean([quality for category, quality in seen.items() if is_thing[category]]),
+        stuff=_mean([quality for category, quality in seen.items() if not is_thing[category]]),
+        per_class=seen,
+    )
 
-        # COCO's evaluation keeps one crowd region a category, the last one listed.
-        crowd_of = {category: segment for segment, category in target_categories.items() if segment in crowd}
-        for column, predicted in enumerate(predicted_ids.tolist()):
-            if predicted == VOID or predicted in matched_predictions:
-                continue
-            category = predicted_categories[predicted]
-            ignored = in_void[column]
-            if category in crowd_of:
-                ignored = ignored + joint[true_ids == crowd_of[category], column].sum()
-            if ignored / predicted_areas[column] <= 0.5:
-                self._tallies[category].false_positives += 1
-        return matches
 
-    def scores(self) -> PanopticScores:
-        per_class = {category: tally.quality() for category, tally in self._tallies.items()}
-        seen = {category: quality for category, quality in per_class.items() if quality is not None}
-        return PanopticScores(
-            all=_mean(list(seen.values())),
-            things=_mean([quality for category, quality in seen.items() if self.is_thing[category]]),
-            stuff=_mean([quality for category, quality in seen.items() if not self.is_thing[category]]),
-            per_class=seen,
-        )
+def quality_intervals(
+    matches: Sequence[SegmentMatches], is_thing: Mapping[int, bool], *, seed: int = SEED
+) -> dict[str, Interval | None]:
+    """95 % intervals of PQ over all classes ("all"), over "things" and over "stuff"; 0 to 1.
+
+    A resample's mean is over the classes that occur in it.
+    """
+    if not matches:
+        return {}
+    things = np.array(list(is_thing.values()), bool)
+
+    def figures(sums: Float[np.ndarray, "r k4"]) -> Float[np.ndarray, "r 3"]:
+        iou, matched, false_positives, false_negatives = np.moveaxis(sums.reshape(len(sums), -1, 4), 2, 0)
+        weight = matched + 0.5 * false_positives + 0.5 * false_negatives
+        there = weight > 0
+        quality = np.divide(iou, weight, out=np.zeros_like(iou), where=there)
+        groups = (np.ones_like(things), things, ~things)
+        return np.stack([quality[:, g].sum(axis=1) / there[:, g].sum(axis=1) for g in groups], axis=1)
+
+    statistics = np.stack([m.tallies.reshape(-1) for m in matches])
+    return dict(zip(("all", "things", "stuff"), bootstrap(statistics, figures, seed=seed), strict=True))
 
 
 def _mean(qualities: list[Quality]) -> Quality | None:
     if not qualities:
         return None
-    pq, sq, rq = np.array([(q.pq, q.sq, q.rq) for q in qualities]).mean(axis=0).tolist()
+    pq, sq, rq = (
+        math.fsum(values) / len(qualities) for values in zip(*((q.pq, q.sq, q.rq) for q in qualities), strict=True)
+    )
     return Quality(pq=pq, sq=sq, rq=rq, classes=len(qualities))
 
 
@@ -171,7 +192,7 @@ def _check_sizes(image_id: int, target_map: np.ndarray, predicted_map: np.ndarra
 
 
 def _check_categories(
-    image_id: int, predicted_ids: np.ndarray, predicted_categories: Mapping[int, int], known: Mapping[int, bool]
+    image_id: int, predicted_ids: np.ndarray, predicted_categories: Mapping[int, int], known: Collection[int]
 ) -> None:
     for segment in predicted_ids.tolist():
         if segment != VOID and segment not in predicted_categories:

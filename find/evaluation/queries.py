@@ -24,7 +24,7 @@ class RegionSource(str, Enum):
     """Where the pixels of a visual entity come from."""
 
     REFERENCE = "reference"  # the phrase's reference: a segment of the same kind in another image
-    SAME = "same"  # the very segment that is sought: the variant of the published benchmark
+    SAME = "same"  # the very segment that is sought, so the query holds its own answer
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ class Interleaving:
     source: RegionSource = RegionSource.REFERENCE
     probability: float = 0.5  # of being shown, in mixed mode
     seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """In tables: text, visual (reference) ..."""
+        return self.mode.value if self.mode is EntityMode.TEXT else f"{self.mode.value} ({self.source.value} image)"
 
     def query(self, sentence: Sentence, folder: CocoFolder) -> SentenceQuery:
         """The query of a sentence; without phrases it is the plain sentence."""
@@ -83,3 +88,16 @@ class Interleaving:
         if phrase.reference is None:
             return None
         return phrase.reference.image_id, (phrase.reference.segment_id,)
+
+
+def all_interleavings(*, probability: float = 0.5, seed: int = 0) -> tuple[Interleaving, ...]:
+    """Every variant of the interleaved protocols; words alone have no source."""
+    text = Interleaving(EntityMode.TEXT, probability=probability, seed=seed)
+    return (
+        text,
+        *(
+            Interleaving(mode, source, probability, seed)
+            for mode in (EntityMode.VISUAL, EntityMode.MIXED)
+            for source in RegionSource
+        ),
+    )

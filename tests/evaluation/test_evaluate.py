@@ -13,7 +13,8 @@ from find.errors import FindError
 from find.evaluation.baseline import FrozenPair, evaluate_pair, words_of
 from find.evaluation.evaluate import Task, evaluate
 from find.evaluation.queries import EntityMode, Interleaving, RegionSource
-from find.evaluation.results import METRICS, MissingAnnotations, comparison_table
+from find.evaluation.results import METRICS, comparison_table
+from find.evaluation.task_results import MissingAnnotations
 from find.foundations import load_language, load_vision
 from find.query import Phrase, Query, Region
 

@@ -17,7 +17,7 @@ from find.evaluation.protocols.interleaved_segmentation import interleaved_segme
 from find.evaluation.protocols.panoptic import panoptic
 from find.evaluation.protocols.retrieval import retrieval
 from find.evaluation.queries import EntityMode, Interleaving, RegionSource
-from find.evaluation.results import MissingAnnotations
+from find.evaluation.task_results import MissingAnnotations
 from find.query import Phrase, Region
 
 TEXT, VISUAL, MIXED = (Interleaving(mode=mode) for mode in (EntityMode.TEXT, EntityMode.VISUAL, EntityMode.MIXED))
@@ -139,15 +139,17 @@ def test_one_click_is_enough_for_the_truth(folder: CocoFolder):
     oracle = Oracle(folder)
     result = interactive(oracle, folder, clicked_images=3, batch_size=2)
     assert result.to_json() == {"mIoU@1": 100, "NoC@85": 1, "NoC@90": 1}
-    assert (result.first_click.all.count, result.clicked_objects) == (24, 9)
-    assert sum(oracle.clicks) == 24  # nobody clicks on what is already right, nor on crowd regions
+    assert (result.masks.all.count, len(result.tracks)) == (24, 9)
+    # nobody clicks on what is already right, nor on crowd regions; four more strokes on the first three images
+    assert sum(oracle.clicks) == 24 + 4 * 9
 
 
 def test_a_mask_that_never_improves_costs_all_clicks(folder: CocoFolder):
     oracle = HalfMasks(folder)
-    result = interactive(oracle, folder, clicked_images=2, max_clicks=5, batch_size=2)
+    result = interactive(oracle, folder, clicked_images=2, max_clicks=5, strokes=(), batch_size=2)
     assert result.to_json() == pytest.approx({"mIoU@1": 50, "NoC@85": 5, "NoC@90": 5})
-    assert sum(oracle.clicks) == 24 + 4 * 6  # one round for all 24 segments, four more for the 6 of two images
+    # one round for all 24 segments, four more for the 6 of two images
+    assert sum(oracle.clicks) == 24 + 4 * 6
 
 
 def test_later_clicks_correct_the_larger_error(folder: CocoFolder):

@@ -2,69 +2,143 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
+from jaxtyping import Bool
 
 from find.data.coco import CocoFolder
-from find.evaluation.gallery import batches
+from find.errors import FindError
+from find.evaluation.distributed import in_order
 from find.evaluation.held_out import HeldOut
-from find.evaluation.metrics import Overlaps
-from find.evaluation.results import GroundingResult, MissingAnnotations, divide
+from find.evaluation.metrics import Overlap, Overlaps, compare
 from find.evaluation.systems import Grounder
+from find.evaluation.task_results import GroundingResult, MissingAnnotations
 
-EXPRESSIONS, PHRASES = "expressions", "phrases"
+
+class TextSource(str, Enum):
+    """Where the texts to ground come from."""
+
+    AUTO = "auto"  # expressions where the folder has them, else phrases
+    EXPRESSIONS = "expressions"  # RefCOCO, RefCOCO+, RefCOCOg and the like: referring_{split}.json
+    PHRASES = "phrases"  # the phrases of the entity sentences
+
+
+@dataclass(frozen=True)
+class Question:
+    """A text to find in an image. `item` is the id of its expression or sentence, `entity` its number there; the
+    answer is the union of `segment_ids`."""
+
+    image_id: int
+    item: int
+    entity: int
+    text: str
+    segment_ids: tuple[int, ...]
+    is_marked: bool = False  # the data says that it is held out
+
+
+GroundingAnswers = Callable[[Sequence[Sequence[Question]]], Sequence[Sequence[Bool[np.ndarray, "h w"]]]]
+"""The questions of some images -> a mask for each question, at the image's own size."""
 
 
 def grounding(
     model: Grounder,
     folder: CocoFolder,
     *,
+    source: TextSource = TextSource.AUTO,
     image_ids: Sequence[int] | None = None,
     batch_size: int = 32,
     progress: bool = False,
 ) -> GroundingResult:
-    """Ask each image for all its texts at once: referring expressions where the folder has them, else phrases.
+    """Ask each image for all its texts at once.
 
     A phrase that means several segments is to be answered with their union. An expression is held out if the folder
-    marks it so or if its segment is.
+    marks it so or if its segment is. The published tables' "AP50" is P@0.5, the share of texts whose mask has an IoU
+    of at least one half: no average precision, since nothing is ranked.
+
+    Args:
+        image_ids: the images; all of the split if not given.
 
     Raises:
-        MissingAnnotations: the folder has neither referring expressions nor sentences for these images.
+        MissingAnnotations: the folder has no such texts for these images.
         FindError: a mask has another size than its image.
     """
+
+    def ask(questions: Sequence[Sequence[Question]]) -> list[list[np.ndarray]]:
+        images = [folder.image(group[0].image_id) for group in questions]
+        answers = model.ground(images, [[question.text for question in group] for group in questions])
+        return [[answer.mask for answer in group] for group in answers]
+
+    return score_grounding(ask, folder, source=source, image_ids=image_ids, batch_size=batch_size, progress=progress)
+
+
+def score_grounding(
+    answers: GroundingAnswers,
+    folder: CocoFolder,
+    *,
+    source: TextSource = TextSource.AUTO,
+    image_ids: Sequence[int] | None = None,
+    batch_size: int = 32,
+    progress: bool = False,
+) -> GroundingResult:
+    """The same for answers from anywhere: of a model, or read from a file of predictions."""
+    source = text_source(folder, source)
     image_ids = folder.image_ids if image_ids is None else image_ids
     held_out = HeldOut.read(folder)
-    texts = {image_id: texts_to_ground(folder, image_id) for image_id in image_ids}
-    asked = [image_id for image_id in image_ids if texts[image_id]]
-    if not asked:
+    questions = [group for image_id in image_ids if (group := questions_of(folder, image_id, source))]
+    if not questions:
         raise MissingAnnotations(
-            f"{folder.root}: nothing to ground, for there is neither referring_{folder.split}.json nor a sentence "
-            f"with linked phrases for these images"
+            f"{folder.root}: nothing to ground, for these images have neither expressions of "
+            f"referring_{folder.split}.json nor sentences with linked phrases"
+            if source is TextSource.PHRASES
+            else f"{folder.root}: referring_{folder.split}.json has no expressions of these images"
         )
-    overlaps = Overlaps()
-    for chunk in batches(asked, batch_size, title="grounding", progress=progress):
-        images = [folder.image(image_id) for image_id in chunk]
-        answers = model.ground(images, [[text for text, _, _ in texts[image_id]] for image_id in chunk])
-        for image_id, masks in zip(chunk, answers, strict=True):
-            segment_map = folder.segment_map(image_id)
-            for (_, segment_ids, is_marked), answer in zip(texts[image_id], masks, strict=True):
-                overlaps.add(
-                    answer.mask,
-                    np.isin(segment_map, segment_ids),
-                    image_id=image_id,
-                    held_out=is_marked or held_out.holds(image_id, segment_ids),
-                )
-    return GroundingResult(masks=divide(overlaps), source=_source(folder), images=len(asked))
+
+    def compared(groups: Sequence[Sequence[Question]]) -> list[list[Overlap]]:
+        found = []
+        for group, masks in zip(groups, answers(groups), strict=True):
+            if len(masks) != len(group):
+                raise FindError(f"image {group[0].image_id}: {len(masks)} masks for {len(group)} texts")
+            segment_map = folder.segment_map(group[0].image_id)
+            found.append([_compare(q, mask, segment_map, held_out) for q, mask in zip(group, masks, strict=True)])
+        return found
+
+    overlaps = in_order(questions, compared, batch_size=batch_size, title="grounding", progress=progress)
+    return GroundingResult(
+        overlaps=Overlaps(tuple(overlap for group in overlaps for overlap in group)),
+        source=source.value,
+        images=len(questions),
+    )
 
 
-def texts_to_ground(folder: CocoFolder, image_id: int) -> list[tuple[str, tuple[int, ...], bool]]:
-    """Each text of the image, the segments that it means, and whether the data marks it as held out."""
-    if _source(folder) == EXPRESSIONS:
-        return [(e.text, (e.segment_id,), e.held_out) for e in folder.expressions_of(image_id)]
-    phrases = [phrase for sentence in folder.sentences_of(image_id) for phrase in sentence.phrases]
-    return [(phrase.text, phrase.segment_ids, False) for phrase in phrases]
+def questions_of(folder: CocoFolder, image_id: int, source: TextSource) -> list[Question]:
+    """What an image is asked for."""
+    if text_source(folder, source) is TextSource.EXPRESSIONS:
+        return [
+            Question(image_id, e.id, 0, e.text, (e.segment_id,), e.held_out) for e in folder.expressions_of(image_id)
+        ]
+    return [
+        Question(image_id, sentence.id, number, phrase.text, phrase.segment_ids)
+        for sentence in folder.sentences_of(image_id)
+        for number, phrase in enumerate(sentence.phrases)
+    ]
 
 
-def _source(folder: CocoFolder) -> str:
-    return EXPRESSIONS if folder.expressions else PHRASES
+def text_source(folder: CocoFolder, source: TextSource) -> TextSource:
+    """The source that is meant, for this folder."""
+    if source is not TextSource.AUTO:
+        return source
+    return TextSource.EXPRESSIONS if folder.expressions else TextSource.PHRASES
+
+
+def _compare(question: Question, mask: np.ndarray, segment_map: np.ndarray, held_out: HeldOut) -> Overlap:
+    return compare(
+        mask,
+        np.isin(segment_map, question.segment_ids),
+        image_id=question.image_id,
+        item=question.item,
+        entity=question.entity,
+        held_out=question.is_marked or held_out.holds(question.image_id, question.segment_ids),
+    )

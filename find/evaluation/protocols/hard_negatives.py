@@ -18,8 +18,8 @@ from find.data.records import read_json, whole_number
 from find.data.sample import Sentence
 from find.errors import FindError
 from find.evaluation.gallery import EmbeddedQueries, ImageGallery, embed_queries
+from find.evaluation.interleaved_results import HardNegativeResult
 from find.evaluation.queries import EntityMode, Interleaving
-from find.evaluation.results import HardNegativeResult
 from find.evaluation.systems import QueryEmbedder
 from find.retrieval.scoring import late_interaction
 

@@ -1,24 +1,27 @@
-"""Interactive segmentation: a simulated user clicks on every segment until its mask is good."""
+"""Interactive segmentation: a simulated user points at every segment, and clicks until its mask is good."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool
 
 from find.data.coco import CocoFolder
-from find.data.strokes import next_click
-from find.evaluation.gallery import batches
+from find.data.strokes import StrokeKind, next_click, sample_stroke
+from find.evaluation.clicks import VERY_GOOD
+from find.evaluation.distributed import in_order
 from find.evaluation.held_out import HeldOut
-from find.evaluation.metrics import Overlaps, clicks_needed, overlap
-from find.evaluation.results import InteractiveResult, MissingAnnotations, divide
+from find.evaluation.metrics import Overlap, Overlaps, compare, overlap
 from find.evaluation.systems import InteractiveSegmenter
+from find.evaluation.task_results import ClickTrack, InteractiveResult, MissingAnnotations
 
 MAX_CLICKS = 20
-GOOD, VERY_GOOD = 0.85, 0.90
 CLICKED_IMAGES = 50
+STROKES = (StrokeKind.CIRCLE, StrokeKind.SCRIBBLE, StrokeKind.POLYGON, StrokeKind.BOX)
+"""Drawn once instead of a click; the published tables' other columns beside the point, which is the first click."""
 
 
 def interactive(
@@ -28,19 +31,26 @@ def interactive(
     image_ids: Sequence[int] | None = None,
     clicked_images: int = CLICKED_IMAGES,
     max_clicks: int = MAX_CLICKS,
+    strokes: Sequence[StrokeKind] = STROKES,
+    seed: int = 0,
     batch_size: int = 32,
     progress: bool = False,
 ) -> InteractiveResult:
-    """Segment every segment that is no crowd region from clicks.
+    """Segment every segment that is no crowd region from clicks, and from a stroke of each kind.
 
     The first click is the deepest pixel of the segment, each further one the deepest pixel of the larger error, missing
     or superfluous (`find.data.strokes.next_click`). The model sees all clicks so far. NoC is the mean number of clicks
-    to an IoU; a segment that does not get there within `max_clicks` counts as `max_clicks`.
+    to an IoU; a segment that does not get there within `max_clicks` counts as `max_clicks`. Users stop at an IoU of
+    0.90, so the IoU after k clicks is that of the mask with which each of them stopped or that click k gave.
+
+    There is no predictions file for this protocol, since each click depends on the answer to the one before.
 
     Args:
         image_ids: the images for the first click; all of the split if not given.
-        clicked_images: on the first so many of them users go on clicking, for NoC (a further click costs as much
-            as the first).
+        clicked_images: on the first so many of them users go on clicking, and draw the other strokes (each further
+            click or stroke costs as much as the first click).
+        strokes: kinds to draw, once each.
+        seed: of the strokes; each depends on it, the segment and the kind alone.
 
     Raises:
         MissingAnnotations: the images have no segments.
@@ -48,27 +58,49 @@ def interactive(
     """
     image_ids = folder.image_ids if image_ids is None else image_ids
     held_out = HeldOut.read(folder)
-    first = Overlaps()
-    tracks: list[list[float]] = []
-    parts = ((image_ids[:clicked_images], max_clicks), (image_ids[clicked_images:], 1))
-    for chosen, clicks in parts:
-        title = "interactive, one click" if clicks == 1 else f"interactive, up to {clicks} clicks"
-        for chunk in batches(chosen, batch_size, title=title, progress=progress):
-            sessions = [session for image_id in chunk if (session := _Session.start(folder, image_id)) is not None]
-            for number in range(clicks):
-                _click(model, [session for session in sessions if session.open])
-                if number == 0:
-                    for session in sessions:
-                        session.report(first, held_out)
-            if clicks > 1:
-                tracks += [track for session in sessions for track in session.tracks]
-    if not len(first):
+
+    def clicked(clicks: int, chunk: Sequence[int]) -> list[tuple[list[Overlap], list[ClickTrack]]]:
+        started = [_Session.start(folder, image_id) for image_id in chunk]
+        sessions = [session for session in started if session is not None]
+        first: dict[int, list[Overlap]] = {}
+        for number in range(clicks):
+            _click(model, [session for session in sessions if session.open])
+            if number == 0:
+                first = {session.image_id: session.compared(held_out) for session in sessions}
+        tracks = {session.image_id: session.click_tracks() for session in sessions}
+        return [(first.get(image_id, []), tracks.get(image_id, [])) for image_id in chunk]
+
+    def drawn(kind: StrokeKind, chunk: Sequence[int]) -> list[list[Overlap]]:
+        started = [_Session.start(folder, image_id) for image_id in chunk]
+        sessions = [session for session in started if session is not None]
+        for session in sessions:
+            session.draw(kind, seed)
+        _answer(model, sessions)
+        found = {session.image_id: session.compared(held_out) for session in sessions}
+        return [found.get(image_id, []) for image_id in chunk]
+
+    common = {"batch_size": batch_size, "progress": progress}
+    watched = image_ids[:clicked_images]
+    many = in_order(watched, partial(clicked, max_clicks), title=f"interactive, up to {max_clicks} clicks", **common)
+    once = in_order(image_ids[clicked_images:], partial(clicked, 1), title="interactive, one click", **common)
+    first = tuple(overlap for overlaps, _ in (*many, *once) for overlap in overlaps)
+    if not first:
         raise MissingAnnotations(f"{folder.root}: the images of {folder.split} have no segments to click on")
     return InteractiveResult(
-        first_click=divide(first),
-        noc_85=clicks_needed(tracks, GOOD, max_clicks),
-        noc_90=clicks_needed(tracks, VERY_GOOD, max_clicks),
-        clicked_objects=len(tracks),
+        first_click=Overlaps(first),
+        strokes={
+            kind: Overlaps(
+                tuple(
+                    overlap
+                    for overlaps in in_order(
+                        watched, partial(drawn, kind), title=f"interactive, {kind.value}", **common
+                    )
+                    for overlap in overlaps
+                )
+            )
+            for kind in strokes
+        },
+        tracks=tuple(track for _, tracks in many for track in tracks),
         max_clicks=max_clicks,
         images=len(image_ids),
     )
@@ -86,7 +118,7 @@ class _Session:
     negative: Bool[np.ndarray, "r h w"]
     masks: Bool[np.ndarray, "r h w"]
     open: list[int]
-    tracks: list[list[float]] = field(default_factory=list)
+    tracks: list[list[float]]
 
     @classmethod
     def start(cls, folder: CocoFolder, image_id: int) -> _Session | None:
@@ -126,23 +158,44 @@ class _Session:
             self.tracks[row].append(intersection / union)
         self.open = [row for row in self.open if self.tracks[row][-1] < VERY_GOOD]
 
-    def report(self, overlaps: Overlaps, held_out: HeldOut) -> None:
-        for segment_id, mask, target in zip(self.segment_ids, self.masks, self.targets, strict=True):
-            apart = held_out.holds(self.image_id, [segment_id])
-            overlaps.add(mask, target, image_id=self.image_id, held_out=apart)
+    def draw(self, kind: StrokeKind, seed: int) -> None:
+        """One stroke instead of a click for every row."""
+        for row, (segment_id, target) in enumerate(zip(self.segment_ids, self.targets, strict=True)):
+            generator = np.random.default_rng([seed, abs(self.image_id), segment_id, list(StrokeKind).index(kind)])
+            self.positive[row] = sample_stroke(target, kind, generator)
+
+    def compared(self, held_out: HeldOut) -> list[Overlap]:
+        return [
+            compare(
+                mask,
+                target,
+                image_id=self.image_id,
+                item=segment_id,
+                is_region=True,
+                held_out=held_out.holds(self.image_id, [segment_id]),
+            )
+            for segment_id, mask, target in zip(self.segment_ids, self.masks, self.targets, strict=True)
+        ]
+
+    def click_tracks(self) -> list[ClickTrack]:
+        pairs = zip(self.segment_ids, self.tracks, strict=True)
+        return [ClickTrack(self.image_id, segment_id, tuple(track)) for segment_id, track in pairs]
 
 
 def _click(model: InteractiveSegmenter, sessions: Sequence[_Session]) -> None:
     """One round: a click on every open row of every session, and the model's answers."""
     for session in sessions:
         session.click()
-    asked = [session for session in sessions if session.open]
-    if not asked:
+    _answer(model, [session for session in sessions if session.open])
+
+
+def _answer(model: InteractiveSegmenter, sessions: Sequence[_Session]) -> None:
+    if not sessions:
         return
     answers = model.interact(
-        [session.image for session in asked],
-        [session.positive[session.open] for session in asked],
-        [session.negative[session.open] for session in asked],
+        [session.image for session in sessions],
+        [session.positive[session.open] for session in sessions],
+        [session.negative[session.open] for session in sessions],
     )
-    for session, masks in zip(asked, answers, strict=True):
+    for session, masks in zip(sessions, answers, strict=True):
         session.see([answer.mask for answer in masks])

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Int
 
 from find.data.coco import CocoFolder
 from find.data.sample import Sentence
+from find.evaluation.distributed import in_order
 from find.evaluation.gallery import EmbeddedQueries, ImageGallery, embed_gallery, embed_queries
 from find.evaluation.held_out import HeldOut
-from find.evaluation.metrics import RecallScores, pessimistic_ranks, recall
+from find.evaluation.interleaved_results import GalleryResult, InterleavedRetrievalResult, TermRanks
 from find.evaluation.protocols.hard_negatives import hard_negatives
 from find.evaluation.queries import Interleaving
-from find.evaluation.results import Divided, GalleryResult, InterleavedRetrievalResult, MissingAnnotations
+from find.evaluation.ranking import TIE, Ranks, pessimistic_ranks
 from find.evaluation.systems import QueryEmbedder
+from find.evaluation.task_results import MissingAnnotations
 from find.retrieval.scoring import late_interaction
 
 GALLERY = 500
 LARGE_GALLERY = 2000
 ENTITY_WEIGHT = 0.5
+QUERIES_AT_ONCE = 512
+"""Rows of the score matrix that are there at a time; fixed, so that every product is made the same way in any run."""
 
 
 def interleaved_retrieval(
@@ -37,9 +41,13 @@ def interleaved_retrieval(
 ) -> InterleavedRetrievalResult:
     """IR@k: share of sentences whose image is among the best k of the gallery, one sentence an image (its first).
 
-    Scores are `late_interaction`, with the entity term and without. An image whose pixels a query shows would be found
-    by its own pixels, so it leaves that query's gallery unless it is the target; the figures with these images kept
-    are given too. Equal scores count against the model.
+    Scores are `late_interaction`, with the entity term and without. Equal scores count against the model.
+
+    Traps of the published protocol. It leaves in the gallery the images whose pixels a query shows; such an image is
+    found by its own pixels and takes the target's place. Here they leave that query's gallery (strict), and the
+    figures with them kept are given too (`GalleryResult.kept`). Its coin has no seed; ours has. With
+    `RegionSource.SAME` the target itself owns the region and stays, so the figure tells how well an image is
+    recognised by its own pixels; figures of the two sources must not be compared.
 
     Args:
         gallery: the first so many images of the split.
@@ -56,9 +64,7 @@ def interleaved_retrieval(
         most = large_gallery if large_gallery is not None and large_gallery <= len(folder) else gallery
         image_ids = folder.image_ids[: max(most, gallery)]
         embeddings = embed_gallery(model, folder, image_ids, batch_size=batch_size, progress=progress)
-    sentences = [folder.sentences_of(image_id)[0] for image_id in embeddings.image_ids if folder.sentences_of(image_id)]
-    if not sentences:
-        raise MissingAnnotations(f"{folder.root}: no sentence of {folder.split} is about one of these images")
+    sentences = searching_sentences(folder, embeddings.image_ids)
     queries = embed_queries(model, folder, sentences, interleaving, batch_size=batch_size, progress=progress)
     held_out = HeldOut.read(folder)
     first = embeddings.first(gallery)
@@ -79,6 +85,14 @@ def interleaved_retrieval(
     )
 
 
+def searching_sentences(folder: CocoFolder, image_ids: Sequence[int]) -> list[Sentence]:
+    """The first sentence of each image that has one. Raises `MissingAnnotations` if none has."""
+    found = [folder.sentences_of(image_id)[0] for image_id in image_ids if folder.sentences_of(image_id)]
+    if not found:
+        raise MissingAnnotations(f"{folder.root}: no sentence of {folder.split} is about one of these images")
+    return found
+
+
 def search_gallery(
     gallery: ImageGallery,
     sentences: Sequence[Sentence],
@@ -86,47 +100,53 @@ def search_gallery(
     held_out: HeldOut,
     *,
     entity_weight: float = ENTITY_WEIGHT,
+    progress: bool = False,
 ) -> GalleryResult:
-    """Rank one gallery for those of the sentences whose image is in it."""
+    """Rank one gallery for those of the sentences whose image is in it; embeddings may come from anywhere.
+
+    Args:
+        queries: row k is the query of sentence k.
+    """
     column = {image_id: number for number, image_id in enumerate(gallery.image_ids)}
     asked = [row for row, sentence in enumerate(sentences) if sentence.image_id in column]
-    relevant = np.zeros((len(asked), len(gallery)), bool)
-    allowed = np.ones_like(relevant)
-    for row, number in enumerate(asked):
-        target = sentences[number].image_id
-        relevant[row, column[target]] = True
-        strangers = [owner for owner in queries.owners[number] if owner != target and owner in column]
-        allowed[row, [column[owner] for owner in strangers]] = False
-    apart = np.array(
-        [
-            held_out.holds(sentences[n].image_id, [s for phrase in sentences[n].phrases for s in phrase.segment_ids])
-            for n in asked
-        ]
+    targets = np.array([column[sentences[row].image_id] for row in asked])
+
+    def ranked(starts: Sequence[int]) -> list[Int[np.ndarray, "4 q"]]:
+        return [rank(start) for start in starts]
+
+    def rank(start: int) -> Int[np.ndarray, "4 q"]:
+        rows = asked[start : start + QUERIES_AT_ONCE]
+        relevant = np.zeros((len(rows), len(gallery)), bool)
+        relevant[np.arange(len(rows)), targets[start : start + QUERIES_AT_ONCE]] = True
+        strict = np.ones_like(relevant)
+        for number, row in enumerate(rows):
+            strict[number, [column[owner] for owner in queries.owners[row] if owner in column]] = False
+        strict |= relevant
+        combined = late_interaction(
+            gallery.image,
+            gallery.objects,
+            queries.query[rows],
+            queries.entities[rows],
+            queries.padding[rows],
+            entity_weight=entity_weight,
+        ).numpy()
+        sentence_term = (queries.query[rows] @ gallery.image.T).numpy()
+        return np.stack([
+            pessimistic_ranks(scores, relevant, allowed, tie=TIE)
+            for allowed in (strict, None)
+            for scores in (combined, sentence_term)
+        ])  # fmt: skip
+
+    starts = range(0, len(asked), QUERIES_AT_ONCE)
+    blocks = in_order(starts, ranked, batch_size=1, title="interleaved retrieval", progress=progress)
+    about = [sentences[row] for row in asked]
+    held = [held_out.holds(s.image_id, [id for phrase in s.phrases for id in phrase.segment_ids]) for s in about]
+    image_ids, items = (np.array([getattr(s, name) for s in about], np.int64) for name in ("image_id", "id"))
+    strict, strict_term, kept, kept_term = (
+        Ranks(ranks, image_ids, items, np.array(held, bool)) for ranks in np.concatenate(blocks, axis=1)
     )
-    combined = late_interaction(
-        gallery.image,
-        gallery.objects,
-        queries.query[asked],
-        queries.entities[asked],
-        queries.padding[asked],
-        entity_weight=entity_weight,
-    ).numpy()
-    sentence_term = (queries.query[asked] @ gallery.image.T).numpy()
     return GalleryResult(
         size=len(gallery),
-        combined=_divided_recall(combined, relevant, allowed, apart),
-        sentence_term=_divided_recall(sentence_term, relevant, allowed, apart),
-        owners_kept=recall(pessimistic_ranks(combined, relevant)),
+        strict=TermRanks(combined=strict, sentence_term=strict_term),
+        kept=TermRanks(combined=kept, sentence_term=kept_term),
     )
-
-
-def _divided_recall(
-    scores: Float[np.ndarray, "q i"],
-    relevant: Bool[np.ndarray, "q i"],
-    allowed: Bool[np.ndarray, "q i"],
-    apart: Bool[np.ndarray, " q"],
-) -> Divided[RecallScores]:
-    ranks = pessimistic_ranks(scores, relevant, allowed)
-    if not apart.any():
-        return Divided(all=recall(ranks))
-    return Divided(all=recall(ranks), seen=recall(ranks[~apart]), held_out=recall(ranks[apart]))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from jaxtyping import Bool
 
 from find.data.coco import CocoFolder
-from find.evaluation.gallery import batches
+from find.data.sample import Sentence
+from find.errors import FindError
+from find.evaluation.distributed import in_order
 from find.evaluation.held_out import HeldOut
-from find.evaluation.metrics import Overlaps
+from find.evaluation.interleaved_results import InterleavedSegmentationResult
+from find.evaluation.metrics import Overlap, Overlaps, compare
 from find.evaluation.queries import Interleaving
-from find.evaluation.results import InterleavedSegmentationResult, MissingAnnotations, divide
 from find.evaluation.systems import QuerySegmenter
+from find.evaluation.task_results import MissingAnnotations
+
+EntityAnswers = Callable[[Sequence[Sentence], Interleaving], Sequence[Sequence[Bool[np.ndarray, "h w"]]]]
+"""Some sentences, and which of their entities are shown -> a mask for each entity, at the image's own size."""
 
 
 def interleaved_segmentation(
@@ -26,35 +33,70 @@ def interleaved_segmentation(
 ) -> InterleavedSegmentationResult:
     """Ask for every sentence in its own image; each entity counts once, its target is the union of its segments.
 
-    By default a seeded half of the phrases that have a reference are shown by that segment of another image; the
-    published variant, which shows the sought segment itself, is `Interleaving(source=RegionSource.SAME)`.
+    By default a seeded half of the phrases that have a reference are shown by that segment of another image.
+
+    Two traps of the published protocol. It shows the sought segment itself, so that the prompt is the answer's own
+    mask in the same image, and the figure tells how well a mask is copied rather than whether an entity is found
+    (`RegionSource.SAME`; figures of both kinds must not be compared). And its coin has no seed, so no two runs ask
+    the same questions; ours depends on the seed and the sentence alone. `all_interleavings` gives every variant.
 
     Raises:
         MissingAnnotations: no sentence of these images has a linked phrase.
         FindError: a mask has another size than its image.
     """
+
+    def ask(sentences: Sequence[Sentence], interleaving: Interleaving) -> list[list[np.ndarray]]:
+        images = [folder.image(sentence.image_id) for sentence in sentences]
+        answers = model.segment(images, [interleaving.query(sentence, folder).query for sentence in sentences])
+        return [[answer.mask for answer in masks] for masks in answers]
+
+    return score_interleaved_segmentation(
+        ask, folder, interleaving=interleaving, image_ids=image_ids, batch_size=batch_size, progress=progress
+    )
+
+
+def score_interleaved_segmentation(
+    answers: EntityAnswers,
+    folder: CocoFolder,
+    *,
+    interleaving: Interleaving | None = None,
+    image_ids: Sequence[int] | None = None,
+    batch_size: int = 32,
+    progress: bool = False,
+) -> InterleavedSegmentationResult:
+    """The same for answers from anywhere: of a model, or read from a file of predictions."""
     interleaving = interleaving or Interleaving()
     image_ids = folder.image_ids if image_ids is None else image_ids
     held_out = HeldOut.read(folder)
     sentences = [s for image_id in image_ids for s in folder.sentences_of(image_id) if s.phrases]
     if not sentences:
         raise MissingAnnotations(f"{folder.root}: no sentence of {folder.split} has a linked phrase in these images")
-    everything, phrases, regions = Overlaps(), Overlaps(), Overlaps()
-    for chunk in batches(sentences, batch_size, title="interleaved segmentation", progress=progress):
-        made = [interleaving.query(sentence, folder) for sentence in chunk]
-        images = [folder.image(sentence.image_id) for sentence in chunk]
-        answers = model.segment(images, [item.query for item in made])
-        for sentence, item, masks in zip(chunk, made, answers, strict=True):
+
+    def compared(chunk: Sequence[Sentence]) -> list[list[Overlap]]:
+        found = []
+        for sentence, masks in zip(chunk, answers(chunk, interleaving), strict=True):
+            if len(masks) != len(sentence.phrases):
+                raise FindError(f"sentence {sentence.id}: {len(masks)} masks for {len(sentence.phrases)} entities")
             segment_map = folder.segment_map(sentence.image_id)
-            for phrase, is_region, answer in zip(sentence.phrases, item.is_region, masks, strict=True):
-                target = np.isin(segment_map, phrase.segment_ids)
-                apart = held_out.holds(sentence.image_id, phrase.segment_ids)
-                for overlaps in (everything, regions if is_region else phrases):
-                    overlaps.add(answer.mask, target, image_id=sentence.image_id, held_out=apart)
+            shown = [place is not None for place in interleaving.places(sentence)]
+            found.append([
+                compare(
+                    mask,
+                    np.isin(segment_map, phrase.segment_ids),
+                    image_id=sentence.image_id,
+                    item=sentence.id,
+                    entity=number,
+                    is_region=shown[number],
+                    held_out=held_out.holds(sentence.image_id, phrase.segment_ids),
+                )
+                for number, (phrase, mask) in enumerate(zip(sentence.phrases, masks, strict=True))
+            ])  # fmt: skip
+        return found
+
+    title = f"interleaved segmentation, {interleaving.name}"
+    overlaps = in_order(sentences, compared, batch_size=batch_size, title=title, progress=progress)
     return InterleavedSegmentationResult(
-        masks=divide(everything),
-        phrases=phrases.scores(),
-        regions=regions.scores(),
+        overlaps=Overlaps(tuple(overlap for group in overlaps for overlap in group)),
         interleaving=interleaving,
         sentences=len(sentences),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -12,14 +14,34 @@ from find.data.panoptic import segment_index
 from find.data.records import read_json
 from find.data.sample import Category, Segment
 from find.errors import FindError
-from find.evaluation.gallery import batches
+from find.evaluation.distributed import in_order
 from find.evaluation.held_out import HeldOut
 from find.evaluation.mask_ap import instance_results, instances_from_file, instances_from_maps, mask_ap
-from find.evaluation.metrics import SemanticConfusion
-from find.evaluation.panoptic_quality import PanopticQuality
-from find.evaluation.results import Divided, PanopticResult
+from find.evaluation.panoptic_quality import SegmentMatches, match_segments, panoptic_quality
+from find.evaluation.semantic import SemanticCounts, count_pixels, semantic_miou
 from find.evaluation.systems import GenericSegmenter
+from find.evaluation.task_results import Divided, GenericImage, PanopticResult
 from find.predictions import InstancePrediction, PanopticPrediction
+
+
+@dataclass(frozen=True, eq=False)
+class GenericAnswer:
+    """What a system says of one image; None for a part that it does not do.
+
+    Attributes:
+        segment_map: segment ids, 0 = none; with `categories`, the category id of each.
+        classes: class index (position among the folder's categories) of every pixel, negative = none.
+        instances: COCO's instance results of the image.
+    """
+
+    segment_map: Int[np.ndarray, "h w"] | None = None
+    categories: Mapping[int, int] | None = None
+    classes: Int[np.ndarray, "h w"] | None = None
+    instances: Sequence[Mapping[str, Any]] | None = None
+
+
+GenericAnswers = Callable[[Sequence[int]], Sequence[GenericAnswer]]
+"""Image ids -> what a system says of each image; all of them with the same parts."""
 
 
 def panoptic(
@@ -43,20 +65,11 @@ def panoptic(
     Raises:
         FindError: an answer has another size than its image, or labels that are no class.
     """
-    image_ids = folder.image_ids if image_ids is None else image_ids
     categories = folder.categories
     names = [category.words for category in categories]
     is_thing = [category.is_thing for category in categories]
-    thing_ids = [category.id for category in categories if category.is_thing]
-    index_of = {category.id: category.index for category in categories}
-    held_out = HeldOut.read(folder)
 
-    quality = PanopticQuality({category.id: category.is_thing for category in categories})
-    confusion = SemanticConfusion(len(categories))
-    segment_ious: list[float] = []
-    segment_held_out: list[bool] = []
-    results = []
-    for chunk in batches(image_ids, batch_size, title="panoptic", progress=progress):
+    def ask(chunk: Sequence[int]) -> list[GenericAnswer]:
         images = [folder.image(image_id) for image_id in chunk]
         answers = zip(
             chunk,
@@ -65,30 +78,87 @@ def panoptic(
             model.instances(images, names, is_thing),
             strict=True,
         )
-        for image_id, prediction, semantic, instances in answers:
-            segments, segment_map = folder.segments(image_id), folder.segment_map(image_id)
-            matches = quality.add(
-                image_id=image_id,
-                target_map=segment_map,
-                target_categories={segment.id: segment.category_id for segment in segments},
-                crowd={segment.id for segment in segments if segment.is_crowd},
-                predicted_map=prediction.segment_map,
-                predicted_categories=_predicted_categories(prediction, categories, image_id),
+        return [
+            GenericAnswer(
+                segment_map=prediction.segment_map,
+                categories=_predicted_categories(prediction, categories, image_id),
+                classes=semantic,
+                instances=_instance_results(instances, categories, image_id),
             )
-            segment_ious += matches.values()
-            segment_held_out += [held_out.holds(image_id, [segment]) for segment in matches]
-            confusion.add(_semantic_map(segment_map, segments, index_of), semantic, image_id=image_id)
-            results += _instance_results(instances, categories, image_id)
+            for image_id, prediction, semantic, instances in answers
+        ]
 
-    truth = _true_instances(folder, image_ids, thing_ids)
+    return score_panoptic(ask, folder, image_ids=image_ids, batch_size=batch_size, progress=progress)
+
+
+def score_panoptic(
+    answers: GenericAnswers,
+    folder: CocoFolder,
+    *,
+    image_ids: Sequence[int] | None = None,
+    batch_size: int = 32,
+    progress: bool = False,
+) -> PanopticResult:
+    """The same for answers from anywhere: of a model, or read from COCO's result files."""
+    image_ids = folder.image_ids if image_ids is None else image_ids
+    is_thing = {category.id: category.is_thing for category in folder.categories}
+    index_of = {category.id: category.index for category in folder.categories}
+
+    def compared(chunk: Sequence[int]) -> list[tuple[GenericImage, Sequence[Mapping[str, Any]] | None]]:
+        found = []
+        for image_id, answer in zip(chunk, answers(chunk), strict=True):
+            segments = folder.segments(image_id)
+            segment_map = folder.segment_map(image_id)
+            matches = None if answer.segment_map is None else _match(image_id, answer, segments, segment_map, is_thing)
+            pixels = None if answer.classes is None else _count(image_id, answer, segments, segment_map, index_of)
+            found.append((GenericImage(image_id, matches, pixels), answer.instances))
+        return found
+
+    found = in_order(image_ids, compared, batch_size=batch_size, title="panoptic", progress=progress)
+    images = [image for image, _ in found]
+    matches = [image.matches for image in images if image.matches is not None]
+    instances = [results for _, results in found if results is not None]
+    truth = _true_instances(folder, image_ids, [id for id, thing in is_thing.items() if thing]) if instances else None
     return PanopticResult(
-        quality=quality.scores(),
-        miou=confusion.miou(),
-        instances=mask_ap(truth, results),
-        segment_quality=_divide(segment_ious, segment_held_out),
-        class_names={category.id: category.name for category in categories},
+        quality=panoptic_quality(matches, is_thing) if matches else None,
+        miou=semantic_miou([image.pixels for image in images if image.pixels is not None]),
+        instances=truth and mask_ap(truth, [result for results in instances for result in results]),
+        segment_quality=_segment_quality(images, HeldOut.read(folder)),
+        class_names={category.id: category.name for category in folder.categories},
+        is_thing=is_thing,
         images=len(image_ids),
+        per_image=images,
     )
+
+
+def _match(
+    image_id: int,
+    answer: GenericAnswer,
+    segments: Sequence[Segment],
+    segment_map: Int[np.ndarray, "h w"],
+    is_thing: Mapping[int, bool],
+) -> SegmentMatches:
+    return match_segments(
+        image_id=image_id,
+        target_map=segment_map,
+        target_categories={segment.id: segment.category_id for segment in segments},
+        crowd={segment.id for segment in segments if segment.is_crowd},
+        predicted_map=answer.segment_map,
+        predicted_categories=answer.categories or {},
+        category_ids=list(is_thing),
+    )
+
+
+def _count(
+    image_id: int,
+    answer: GenericAnswer,
+    segments: Sequence[Segment],
+    segment_map: Int[np.ndarray, "h w"],
+    index_of: Mapping[int, int],
+) -> SemanticCounts:
+    classes = np.array([*(index_of[segment.category_id] for segment in segments), -1])  # the last stands for void
+    target = classes[segment_index(segment_map, np.array([segment.id for segment in segments], np.int32))]
+    return count_pixels(target, answer.classes, classes=len(index_of), image_id=image_id)
 
 
 def _predicted_categories(
@@ -100,7 +170,9 @@ def _predicted_categories(
     return {segment.id: categories[segment.label].id for segment in prediction.segments}
 
 
-def _instance_results(prediction: InstancePrediction, categories: Sequence[Category], image_id: int) -> list[dict]:
+def _instance_results(
+    prediction: InstancePrediction, categories: Sequence[Category], image_id: int
+) -> list[dict[str, Any]]:
     return instance_results(
         image_id=image_id,
         masks=prediction.masks,
@@ -109,15 +181,7 @@ def _instance_results(prediction: InstancePrediction, categories: Sequence[Categ
     )
 
 
-def _semantic_map(
-    segment_map: Int[np.ndarray, "h w"], segments: Sequence[Segment], index_of: dict[int, int]
-) -> Int[np.ndarray, "h w"]:
-    """Class index of every pixel, -1 = void."""
-    classes = np.array([*(index_of[segment.category_id] for segment in segments), -1])
-    return classes[segment_index(segment_map, np.array([segment.id for segment in segments], np.int32))]
-
-
-def _true_instances(folder: CocoFolder, image_ids: Sequence[int], thing_ids: Sequence[int]) -> dict:
+def _true_instances(folder: CocoFolder, image_ids: Sequence[int], thing_ids: Sequence[int]) -> dict[str, Any]:
     path = folder.annotations / f"instances_{folder.split}.json"
     if path.exists():
         return instances_from_file(read_json(path, "images", "annotations"), image_ids, thing_ids)
@@ -136,8 +200,14 @@ def _true_instances(folder: CocoFolder, image_ids: Sequence[int], thing_ids: Seq
     return instances_from_maps(maps, thing_ids)
 
 
-def _divide(ious: Sequence[float], held_out: Sequence[bool]) -> Divided[float | None]:
-    values, apart = np.array(ious), np.array(held_out, bool)
+def _segment_quality(images: Sequence[GenericImage], held_out: HeldOut) -> Divided[float | None]:
+    found = [
+        (iou, held_out.holds(image.image_id, [segment]))
+        for image in images
+        if image.matches is not None
+        for segment, iou in image.matches.ious.items()
+    ]
+    values, apart = np.array([iou for iou, _ in found]), np.array([is_apart for _, is_apart in found], bool)
     if not apart.any():
         return Divided(all=_mean(values))
     return Divided(all=_mean(values), seen=_mean(values[~apart]), held_out=_mean(values[apart]))

@@ -1,53 +1,170 @@
-"""Image-text retrieval with captions: the image of each caption, and a caption of each image."""
+"""Image-text retrieval with captions or sentences: the image of each text, and a text of each image."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
 import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from find.data.coco import CocoFolder
+from find.data.records import read_json, whole_number
+from find.errors import FindError
+from find.evaluation.distributed import in_order
 from find.evaluation.gallery import ImageGallery, embed_gallery, embed_texts
-from find.evaluation.metrics import pessimistic_ranks, recall
-from find.evaluation.results import MissingAnnotations, RetrievalResult
+from find.evaluation.ranking import TIE, Ranks, pessimistic_ranks
 from find.evaluation.systems import TextEmbedder
+from find.evaluation.task_results import MissingAnnotations, RetrievalResult
 
 GALLERY = 500
+KARPATHY_CAPTIONS = 5
+QUERIES_AT_ONCE = 512
+"""Rows of a score matrix that are there at a time; fixed, so that every product is made the same way in any run."""
+
+
+class TextKind(str, Enum):
+    """Which texts search and are sought."""
+
+    CAPTIONS = "captions"  # captions_{split}.json
+    SENTENCES = "sentences"  # the entity sentences, as plain text (the published tables' COCO-Entity column)
+
+
+@dataclass(frozen=True)
+class ImageText:
+    """A text about an image: its words, and its number among the image's captions or the sentence's id."""
+
+    image_id: int
+    item: int
+    text: str
 
 
 def retrieval(
     model: TextEmbedder,
     folder: CocoFolder,
     *,
+    kind: TextKind = TextKind.CAPTIONS,
+    image_ids: Sequence[int] | None = None,
     gallery: int = GALLERY,
+    texts_per_image: int | None = None,
     embeddings: ImageGallery | None = None,
     batch_size: int = 32,
     progress: bool = False,
 ) -> RetrievalResult:
-    """Cosine between all captions and all images of the gallery: the first `gallery` images that have captions.
+    """Cosine between all texts and all images of the gallery.
 
-    IR@k: share of captions whose image is among the best k. TR@k: share of images with one of their captions among
-    the best k of all captions. Equal scores count against the model.
+    IR@k: share of texts whose image is among the best k. TR@k: share of images with one of their texts among the best
+    k of all texts. Equal scores count against the model. The published figures on COCO are those of Karpathy's test
+    split of 5,000 images (`read_image_ids`) with the first five captions of each (`KARPATHY_CAPTIONS`).
 
     Args:
-        embeddings: the images' vectors if they are there already; images without captions are left out of it.
+        kind: captions or entity sentences.
+        image_ids: the images of the gallery; by default the first `gallery` ones of the split. Images without
+            texts are left out.
+        texts_per_image: of each image only the first so many; all by default.
+        embeddings: the images' vectors if they are there already.
 
     Raises:
-        MissingAnnotations: no image of the gallery has a caption.
+        MissingAnnotations: no image of the gallery has a text.
         FindError: a score is not a number.
     """
+    if image_ids is None:
+        image_ids = (embeddings.image_ids if embeddings is not None else folder.image_ids)[:gallery]
+    texts = texts_about(folder, image_ids, kind, texts_per_image)
     if embeddings is None:
-        embeddings = embed_gallery(model, folder, folder.image_ids[:gallery], batch_size=batch_size, progress=progress)
-    rows = [row for row, image_id in enumerate(embeddings.image_ids[:gallery]) if folder.captions_of(image_id)]
-    if not rows:
-        raise MissingAnnotations(f"{folder.root}: no captions in captions_{folder.split}.json for these images")
-    captions, owner = [], []
-    for column, row in enumerate(rows):
-        texts = folder.captions_of(embeddings.image_ids[row])
-        captions += texts
-        owner += [column] * len(texts)
-    scores = (embed_texts(model, captions, progress=progress) @ embeddings.image[rows].T).numpy()
-    relevant = np.array(owner)[:, None] == np.arange(len(rows))
+        embeddings = embed_gallery(model, folder, image_ids, batch_size=batch_size, progress=progress)
+    vectors = embed_texts(model, [text.text for text in texts], progress=progress)
+    return score_retrieval(embeddings.of(image_ids), vectors, texts, kind=kind)
+
+
+def score_retrieval(
+    images: ImageGallery, vectors: Float[Tensor, "t d"], texts: Sequence[ImageText], *, kind: TextKind
+) -> RetrievalResult:
+    """The same for vectors from anywhere; `vectors[k]` is of `texts[k]`, all of unit length.
+
+    Raises:
+        FindError: a score is not a number.
+    """
+    of_text = np.array([text.image_id for text in texts])
+    rows = np.flatnonzero(np.isin(images.image_ids, of_text))
+    of_image = np.array(images.image_ids)[rows]
+    pictures = images.image[rows]
     return RetrievalResult(
-        image=recall(pessimistic_ranks(scores, relevant)),
-        text=recall(pessimistic_ranks(scores.T, relevant.T)),
+        image_ranks=_ranks(vectors, pictures, of_text, of_image, np.array([text.item for text in texts])),
+        text_ranks=_ranks(pictures, vectors, of_image, of_text, np.zeros(len(rows), np.int64)),
         gallery=len(rows),
+        texts=kind.value,
     )
+
+
+def texts_about(
+    folder: CocoFolder, image_ids: Sequence[int], kind: TextKind, texts_per_image: int | None = None
+) -> list[ImageText]:
+    """The texts of some images, in the images' order.
+
+    Raises:
+        MissingAnnotations: there is none.
+    """
+    found: list[ImageText] = []
+    for image_id in image_ids:
+        if kind is TextKind.CAPTIONS:
+            numbered = list(enumerate(folder.captions_of(image_id)))
+        else:
+            numbered = [(sentence.id, sentence.text) for sentence in folder.sentences_of(image_id)]
+        found += [ImageText(image_id, item, text) for item, text in numbered[:texts_per_image]]
+    if not found:
+        file = f"captions_{folder.split}.json" if kind is TextKind.CAPTIONS else f"entity_{folder.split}.json"
+        raise MissingAnnotations(f"{folder.root}: no {kind.value} in {file} for these images")
+    return found
+
+
+def read_image_ids(path: str | Path, folder: CocoFolder, *, part: str = "test") -> tuple[int, ...]:
+    """The image ids of a split that a JSON file names: a list of ids, or Karpathy's dataset_coco.json (of which the
+    images of `part` are taken, by their `cocoid`).
+
+    Raises:
+        FindError: the file has another form, or names an image that the folder does not hold.
+    """
+    path = Path(path)
+    content = read_json(path)
+    try:
+        if isinstance(content, list):
+            ids = tuple(whole_number(image_id) for image_id in content)
+        else:
+            ids = tuple(whole_number(image["cocoid"]) for image in content["images"] if image["split"] == part)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FindError(
+            f"{path}: expected a list of image ids, or Karpathy's dataset_coco.json with cocoid and split of each "
+            f"image ({error!r})"
+        ) from error
+    if not ids:
+        raise FindError(f"{path}: it names no images of the part {part!r}")
+    strangers = [image_id for image_id in ids if image_id not in folder.table.rows]
+    if strangers:
+        raise FindError(
+            f"{path}: {len(strangers)} of its {len(ids)} images are not in {folder.split}, the first is "
+            f"{strangers[0]}; Karpathy's split is of val2014, so link those images into one split"
+        )
+    return ids
+
+
+def _ranks(
+    queries: Float[Tensor, "q d"],
+    items: Float[Tensor, "i d"],
+    of_query: Int[np.ndarray, " q"],
+    of_item: Int[np.ndarray, " i"],
+    numbers: Int[np.ndarray, " q"],
+) -> Ranks:
+    def ranked(starts: Sequence[int]) -> list[np.ndarray]:
+        found = []
+        for start in starts:
+            block = slice(start, start + QUERIES_AT_ONCE)
+            scores = (queries[block] @ items.T).numpy()
+            found.append(pessimistic_ranks(scores, of_query[block, None] == of_item, tie=TIE))
+        return found
+
+    blocks = in_order(range(0, len(queries), QUERIES_AT_ONCE), ranked, batch_size=1, title="ranking")
+    return Ranks(np.concatenate(blocks), of_query, numbers, np.zeros(len(of_query), bool))

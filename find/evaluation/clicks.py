@@ -1,0 +1,51 @@
+"""Exact metrics of interactive segmentation: clicks to an IoU, and the IoU after some clicks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from find.errors import FindError
+from find.evaluation.confidence import SEED, Intervals, bootstrap, named_intervals, shares, sums_of_images
+
+GOOD, VERY_GOOD = 0.85, 0.90
+"""IoUs to which clicks are counted (NoC@85, NoC@90)."""
+
+
+def clicks_needed(ious: Sequence[Sequence[float]], threshold: float, limit: int) -> float:
+    """NoC: mean number of clicks until an object's mask has IoU >= `threshold`.
+
+    `ious[i][k]` is the IoU of object i after k + 1 clicks. As is usual, an object that does not get there within
+    `limit` clicks counts as `limit`. Raises `FindError` without objects.
+    """
+    if not len(ious):
+        raise FindError("no object was clicked, so the number of clicks has no mean")
+    return sum(_clicks(track, threshold, limit) for track in ious) / len(ious)
+
+
+def iou_after(ious: Sequence[Sequence[float]], clicks: int) -> float:
+    """Mean IoU (0 to 1) after so many clicks; an object whose user stopped before counts as it was left."""
+    if not len(ious):
+        raise FindError("no object was clicked, so its IoU has no mean")
+    return math.fsum(track[min(clicks, len(track)) - 1] for track in ious) / len(ious)
+
+
+def click_intervals(
+    image_ids: Sequence[int],
+    ious: Sequence[Sequence[float]],
+    thresholds: Mapping[str, float],
+    limit: int,
+    *,
+    seed: int = SEED,
+) -> Intervals:
+    """95 % intervals of NoC at some IoUs, by name; `image_ids[i]` is the image of object i."""
+    counts = [np.array([_clicks(track, threshold, limit) for track in ious]) for threshold in thresholds.values()]
+    statistics = sums_of_images(np.asarray(image_ids, np.int64), [*counts, np.ones(len(ious))])
+    return named_intervals(list(thresholds), bootstrap(statistics, shares, seed=seed), factor=1)
+
+
+def _clicks(track: Sequence[float], threshold: float, limit: int) -> int:
+    reached = (number for number, iou in enumerate(track[:limit], start=1) if iou >= threshold)
+    return next(reached, limit)

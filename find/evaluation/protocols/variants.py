@@ -1,0 +1,59 @@
+"""All variants of the interleaved protocols in one table: which entities are shown, by whose pixels, how it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from find.data.coco import CocoFolder
+from find.evaluation.gallery import ImageGallery, embed_gallery, embed_queries
+from find.evaluation.held_out import HeldOut
+from find.evaluation.interleaved_results import Variant
+from find.evaluation.protocols.interleaved_retrieval import ENTITY_WEIGHT, GALLERY, search_gallery, searching_sentences
+from find.evaluation.protocols.interleaved_segmentation import interleaved_segmentation
+from find.evaluation.queries import Interleaving, all_interleavings
+from find.evaluation.systems import QueryEmbedder, QuerySegmenter
+
+
+def segmentation_variants(
+    model: QuerySegmenter,
+    folder: CocoFolder,
+    *,
+    interleavings: Sequence[Interleaving] | None = None,
+    image_ids: Sequence[int] | None = None,
+    batch_size: int = 32,
+    progress: bool = False,
+) -> list[Variant]:
+    """Interleaved segmentation asked in every way, a row each (`interleaved_segmentation` names the traps)."""
+    options = {"image_ids": image_ids, "batch_size": batch_size, "progress": progress}
+    return [
+        interleaved_segmentation(model, folder, interleaving=interleaving, **options).variant()
+        for interleaving in (all_interleavings() if interleavings is None else interleavings)
+    ]
+
+
+def retrieval_variants(
+    model: QueryEmbedder,
+    folder: CocoFolder,
+    *,
+    interleavings: Sequence[Interleaving] | None = None,
+    gallery: int = GALLERY,
+    entity_weight: float = ENTITY_WEIGHT,
+    embeddings: ImageGallery | None = None,
+    batch_size: int = 32,
+    progress: bool = False,
+) -> list[Variant]:
+    """Interleaved retrieval asked in every way; four rows each: with the entity term and without, strict and with the
+    images kept that own a region (`interleaved_retrieval` names the traps). The images are embedded once.
+    """
+    options = {"batch_size": batch_size, "progress": progress}
+    if embeddings is None:
+        embeddings = embed_gallery(model, folder, folder.image_ids[:gallery], **options)
+    first = embeddings.first(gallery)
+    sentences = searching_sentences(folder, first.image_ids)
+    held_out = HeldOut.read(folder)
+    rows: list[Variant] = []
+    for interleaving in all_interleavings() if interleavings is None else interleavings:
+        queries = embed_queries(model, folder, sentences, interleaving, **options)
+        found = search_gallery(first, sentences, queries, held_out, entity_weight=entity_weight, progress=progress)
+        rows += found.variants(interleaving)
+    return rows

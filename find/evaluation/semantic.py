@@ -1,0 +1,78 @@
+"""Mean IoU of semantic segmentation, from what each image adds to each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from find.errors import FindError
+from find.evaluation.confidence import SEED, Interval, bootstrap
+
+
+@dataclass(frozen=True, eq=False)
+class SemanticCounts:
+    """Pixels of one image by class: true, predicted (where a class is true at all), and both at once."""
+
+    true: Int[np.ndarray, " k"]
+    predicted: Int[np.ndarray, " k"]
+    shared: Int[np.ndarray, " k"]
+
+
+def count_pixels(
+    target: Int[np.ndarray, "h w"], prediction: Int[np.ndarray, "h w"], *, classes: int, image_id: int
+) -> SemanticCounts:
+    """Compare two maps of class indices; negative = void (target) or no class (prediction).
+
+    Pixels whose true class is void are left out.
+
+    Raises:
+        FindError: sizes differ, or the prediction names a class that there is not.
+    """
+    if target.shape != prediction.shape:
+        raise FindError(
+            f"image {image_id}: the predicted semantic map is {'x'.join(map(str, prediction.shape))}, "
+            f"the target {'x'.join(map(str, target.shape))}"
+        )
+    known = target >= 0
+    truth, labels = target[known], prediction[known]
+    if labels.size and labels.max() >= classes:
+        raise FindError(f"image {image_id}: predicted class {labels.max()}, but there are {classes}")
+    return SemanticCounts(
+        true=np.bincount(truth, minlength=classes),
+        predicted=np.bincount(labels[labels >= 0], minlength=classes),
+        shared=np.bincount(truth[truth == labels], minlength=classes),
+    )
+
+
+def semantic_miou(counts: Sequence[SemanticCounts]) -> float | None:
+    """Mean IoU (0 to 1) over the classes that some true pixel has; None if there is none.
+
+    A class that no true pixel has does not count, but predicting it costs the classes that were there.
+    """
+    if not counts:
+        return None
+    value = _miou(_statistics(counts).sum(axis=0, keepdims=True))[0]
+    return None if np.isnan(value) else float(value)
+
+
+def miou_interval(counts: Sequence[SemanticCounts], *, seed: int = SEED) -> Interval | None:
+    """95 % interval of `semantic_miou`; a resample's mean is over the classes that it shows."""
+    if not counts:
+        return None
+    return bootstrap(_statistics(counts), lambda sums: _miou(sums)[:, None], seed=seed)[0]
+
+
+def _statistics(counts: Sequence[SemanticCounts]) -> Float[np.ndarray, "images k3"]:
+    return np.stack([np.concatenate([c.true, c.predicted, c.shared]) for c in counts]).astype(np.float64)
+
+
+def _miou(sums: Float[np.ndarray, "r k3"]) -> Float[np.ndarray, " r"]:
+    true, predicted, shared = np.moveaxis(sums.reshape(len(sums), 3, -1), 1, 0)
+    there = true > 0
+    union = true + predicted - shared
+    ious = np.divide(shared, union, out=np.zeros_like(shared), where=there)
+    classes = there.sum(axis=1)
+    return np.divide(ious.sum(axis=1), classes, out=np.full(len(sums), np.nan), where=classes > 0)
