@@ -49,8 +49,8 @@ class ReferenceBatchSampler(Sampler[Draw]):
         linked_share: how often a linked image joins where there is one.
         shuffle: False gives the same batches, in data order as far as links allow, every epoch.
         drop_last: leave out the images that fill no global batch. Fewer images than one are still one, and repeat
-            where they are fewer than ranks. With False every image is dealt exactly once; the slices of the last
-            batches may be smaller, or (with `batch_size` 1 only) larger by one.
+            where they are fewer than ranks. With False every image is dealt exactly once, in batches as equal as
+            can be; with `batch_size` 1 some slices may have two images.
         rank, world_size: this process among all.
 
     Raises FindError for fewer images than ranks where none may repeat.
@@ -127,14 +127,10 @@ class ReferenceBatchSampler(Sampler[Draw]):
     def _sizes(self) -> list[int]:
         """Of the global batches. None is smaller than the number of ranks, if there are that many images at all."""
         images, size = len(self.links), self.size
-        full, rest = divmod(images, size)
         if self.drop_last:
-            return [size] * full or [images]
-        if rest == 0 or rest >= self.world_size:
-            return [size] * full + [rest] * (rest > 0)
-        together = size + rest  # of the last two
-        parts = min(2, together // self.world_size)
-        return [size] * (full - 1) + [together * (k + 1) // parts - together * k // parts for k in range(parts)]
+            return [size] * (images // size) or [images]
+        parts = min(-(-images // size), images // self.world_size)
+        return [images * (k + 1) // parts - images * k // parts for k in range(parts)]
 
     def _grow(self, waiting: set[int], fresh: Iterator[int], size: int, rng: np.random.Generator) -> list[int]:
         """Takes one global batch out of `waiting`; `fresh` gives the epoch's order."""
