@@ -40,6 +40,11 @@ def place() -> tuple[int, int]:
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
+def is_first() -> bool:
+    """Whether this process is the one that writes and prints; also outside of `processes`."""
+    return place()[0] == 0 if dist.is_initialized() else os.environ.get("RANK", "0") == "0"
+
+
 def in_order(
     items: Sequence[T],
     work: Callable[[Sequence[T]], Sequence[R]],

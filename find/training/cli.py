@@ -20,6 +20,7 @@ from find.canvas import Resizing
 from find.data.coco import AUTO, CocoFolder, annotations_folder
 from find.data.datamodule import FindDataModule
 from find.errors import FindError
+from find.evaluation.distributed import is_first
 from find.evaluation.evaluate import evaluate
 from find.evaluation.panoptic_files import write_panoptic
 from find.evaluation.queries import EntityMode, Interleaving, RegionSource
@@ -75,6 +76,8 @@ class FINDTrainer(L.Trainer):
             entities=entities,
             interleaving=Interleaving(EntityMode(mode), RegionSource(regions)),
         )
+        if not is_first():  # under torchrun all processes have the figures
+            return
         table = comparison_table({weights: result.to_json()})
         if out is not None:
             out = Path(out)
