@@ -75,7 +75,9 @@ class RandomPoints(MaskSampling):
     ) -> MaskPoints:
         xy = uniform(seeds, MASK_POINTS, self.points, 2)
         with torch.autocast(features.device.type, enabled=False):  # half precision would move the points
-            sampled = F.grid_sample(features.float(), 2 * xy[:, None] - 1, align_corners=False)[:, :, 0]
+            # The channels of a place side by side: on a CPU several times faster to look up.
+            features = features.float().contiguous(memory_format=torch.channels_last)
+            sampled = F.grid_sample(features, 2 * xy[:, None] - 1, align_corners=False)[:, :, 0]
         return MaskPoints(sampled, segments_at(segments, xy, count))
 
 
