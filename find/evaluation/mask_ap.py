@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ class InstanceScores:
     small: float | None  # below 32 x 32 pixels
     medium: float | None
     large: float | None  # above 96 x 96 pixels
+    ap_of_class: Mapping[int, float] = field(default_factory=dict)  # by category id, of those that the truth has
 
 
 def mask_ap(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> InstanceScores:
@@ -51,7 +52,16 @@ def mask_ap(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]
     evaluation.accumulate()
     evaluation.summarize()
     ap, ap50, ap75, small, medium, large = (None if v < 0 else float(v) for v in evaluation.stats[:6])
-    return InstanceScores(ap=ap, ap50=ap50, ap75=ap75, small=small, medium=medium, large=large)
+    return InstanceScores(
+        ap=ap, ap50=ap50, ap75=ap75, small=small, medium=medium, large=large, ap_of_class=_of_class(evaluation)
+    )
+
+
+def _of_class(evaluation: COCOeval_faster) -> dict[int, float]:
+    """Each class's AP over all sizes; their mean is the AP."""
+    precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]  # IoU, recall, class; -1: not in the truth
+    classes = evaluation.params.catIds
+    return {int(id): float(precision[:, :, k].mean()) for k, id in enumerate(classes) if precision[0, 0, k] > -1}
 
 
 def instance_results(

@@ -105,6 +105,10 @@ class PanopticResult:
                 self.class_names[category]: percent(found.pq)
                 for category, found in (quality.per_class if quality else {}).items()
             },
+            "AP_of_class": {
+                self.class_names[category]: percent(ap)
+                for category, ap in (self.instances.ap_of_class if self.instances else {}).items()
+            },
         }
 
     def held_out(self) -> Figures | None:

@@ -60,6 +60,9 @@ def test_equals_pycocotools_on_real_annotations_with_crowds(shared: Path):
     ours = (scores.ap, scores.ap50, scores.ap75, scores.small, scores.medium, scores.large)
     assert 0.1 < scores.ap < 0.9
     assert ours == pytest.approx(tuple(evaluation.stats[:6]), abs=1e-9)
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    known = {id: precision[:, :, k].mean() for k, id in enumerate(evaluation.params.catIds) if precision[0, 0, k] > -1}
+    assert scores.ap_of_class == pytest.approx(known, abs=1e-9)
 
 
 def two_objects() -> dict:
