@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -51,10 +52,7 @@ class BatchDataset(Dataset[Batch]):
 
 
 class BatchLoader(DataLoader[Batch]):
-    """A loader that an interrupted run goes on with behind the batches it has seen.
-
-    Lightning keeps its state in checkpoints, and gives it back before the first batch.
-    """
+    """A loader that an interrupted run goes on with behind the batches it has seen."""
 
     taken = 0
 
@@ -135,6 +133,8 @@ class FindDataModule(L.LightningDataModule):
         self.seed = seed
         self.train_folder: CocoFolder | None = None
         self.val_folder: CocoFolder | None = None
+        self.training: BatchLoader | None = None
+        self._interrupted: dict[str, int] | None = None  # where the run was that this one goes on with
 
     def setup(self, stage: str | None = None) -> None:
         """Reads the annotations of the splits that the stage needs.
@@ -160,10 +160,24 @@ class FindDataModule(L.LightningDataModule):
             self.setup("validate")
         return self.val_folder.categories
 
-    def train_dataloader(self) -> DataLoader:
-        return self._loader(self.train_folder, self.transforms, shuffle=True)
+    def train_dataloader(self) -> BatchLoader:
+        self.training = self._loader(self.train_folder, self.transforms, shuffle=True)
+        if self._interrupted is not None:
+            self.training.load_state_dict(self._interrupted)
+            self._interrupted = None
+        return self.training
 
-    def val_dataloader(self) -> DataLoader:
+    def state_dict(self) -> dict[str, Any]:
+        """For checkpoints: where in the epoch the run is.
+
+        Lightning would ask the loader itself, but it gives nothing back to one that was asked for its length before.
+        """
+        return {} if self.training is None else {"training": self.training.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._interrupted = state.get("training")
+
+    def val_dataloader(self) -> BatchLoader:
         return self._loader(self.val_folder, (), shuffle=False)
 
     def _open(self, split: str) -> CocoFolder:
@@ -205,7 +219,7 @@ class FindDataModule(L.LightningDataModule):
                 where = self.root / folder.split / name
                 raise FindError(f"{where}: {error}, or take it out of the annotations") from error
 
-    def _loader(self, folder: CocoFolder, transforms: Sequence[Transform], *, shuffle: bool) -> DataLoader:
+    def _loader(self, folder: CocoFolder, transforms: Sequence[Transform], *, shuffle: bool) -> BatchLoader:
         resize = () if self.resizing is None else (Resize(self.resizing),)
         source: CocoFolder | CachedFolder = folder
         if self.cache_in_memory:
