@@ -19,13 +19,11 @@ from find.building import build_interface, check_sides
 from find.canvas import Frame, Resizing, by_canvas
 from find.checkpoint import CONFIG, SHIPPED, WEIGHTS, Checkpoint
 from find.config import FINDConfig
-from find.entity import Region
 from find.errors import FindError, UnknownWordsWarning
 from find.foundations import LanguageEncoder, VisionEncoder, fingerprint, load_language, load_vision
 from find.images import ImageLike, read_image, read_size
 from find.inputs import Phrases, Sentences, read_texts
 from find.interface import (
-    LEVELS,
     Group,
     ImageMemory,
     Interface,
@@ -41,6 +39,7 @@ from find.predictions import (
     QueryEmbeddings,
 )
 from find.query import Query
+from find.regions import ShownRegions
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
 from find.tasks.prompted import Metric, PromptedTask, Space, SplitTask, best_masks
 
@@ -401,47 +400,12 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
             warnings.warn(message, UnknownWordsWarning, stacklevel=3)
 
     def _regions(self, queries: Sequence[Query]) -> tuple[tuple[Tokens, ...] | None, Float[Tensor, "q e v"] | None]:
-        """The visual tokens of all regions of the queries, indexed by entity, and the vision encoder's own embeddings
-        of them; None if there is no region, or no such embedding."""
-        places = [
-            (row, column, entity)
-            for row, query in enumerate(queries)
-            for column, entity in enumerate(query.entities)
-            if isinstance(entity, Region)
-        ]
-        if not places:
+        """What `Sentences.prompt` takes of the queries' regions."""
+        shown = ShownRegions.of(queries)
+        if not shown.places:
             return None, None
-        pictures = list({_same_picture(region): region.image for _, _, region in places}.items())
-        number = {key: k for k, (key, _) in enumerate(pictures)}
-        images = [image for _, image in pictures]
-        frames = self._frames(images)
-        columns = max(len(query.entities) for query in queries)
-        points = self.interface.sampler.points
-        shape = (len(queries), columns, points)
-        padding = torch.ones(shape, dtype=torch.bool, device=self.device)
-        values = [torch.zeros(*shape, self.interface.width, device=self.device) for _ in range(LEVELS)]
-        aligned = None
-        for numbers, memory in self._memories(images, frames, batch_size=32):
-            row_of = {picture: row for row, picture in enumerate(numbers)}
-            here = [place for place in places if number[_same_picture(place[2])] in row_of]
-            of_picture = [number[_same_picture(region)] for _, _, region in here]
-            masks = torch.stack(
-                [frames[k].place_mask(r.bitmap()) for k, (_, _, r) in zip(of_picture, here, strict=True)]
-            )
-            rows = torch.tensor([row_of[k] for k in of_picture], device=self.device)
-            asked = masks[:, None].to(self.device), rows[:, None]
-            tokens = self.interface.sampler(memory, *asked)
-            row, column = torch.tensor([place[:2] for place in here], device=self.device).unbind(1)
-            own = self.interface.aligned_regions(memory, *asked)
-            if own is not None:
-                aligned = own.new_zeros(len(queries), columns, own.shape[-1]) if aligned is None else aligned
-                aligned[row, column] = own[:, 0]
-            length = tokens[0].padding.shape[1]  # a sampler may give fewer than its limit
-            padding[row, column, :length] = tokens[0].padding
-            for level, sampled in zip(values, tokens, strict=True):
-                level[row, column, :length] = sampled.values.to(level.dtype)
-        index = torch.arange(columns, device=self.device).repeat_interleave(points).expand(len(queries), -1)
-        return tuple(Tokens(level.flatten(1, 2), padding.flatten(1), index) for level in values), aligned
+        frames = self._frames(shown.pictures)
+        return shown.read(self.interface, frames, self._memories(shown.pictures, frames, batch_size=32))
 
     def entity_task(self, is_region: Bool[Tensor, "b e"]) -> PromptedTask | SplitTask:
         """How the entities of sentences are compared with entity proposals."""
@@ -458,8 +422,3 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
 
 def _draw(pixel: Float[Tensor, "b n m"], memory: ImageMemory) -> Float[Tensor, "b n h w"]:
     return torch.einsum("bnm,bmhw->bnhw", pixel, memory.mask_features)
-
-
-def _same_picture(region: Region) -> str | int:
-    """Equal for regions of one picture, so that it is encoded once."""
-    return region.image if isinstance(region.image, str) else id(region.image)

@@ -10,9 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from small_run import CONFIG as SMALL
 
 from find.canvas import by_canvas
-from find.config import FINDConfig, InterfaceConfig
 from find.errors import FindError, UnknownWordsWarning
 from find.inputs import Phrases, Sentences
 from find.interface import Group
@@ -23,24 +23,7 @@ from find.tasks import generic, interactive, interleaved
 
 SIZES = ((60, 90), (90, 60), (64, 64), (30, 100), (90, 60), (200, 150))
 """Heights and widths: landscape, portrait, square, wide, a repeated one, and one that is shrunk."""
-CONFIG = FINDConfig(
-    vision="random:tiny",
-    language="random:tiny",
-    interface=InterfaceConfig(
-        width=32,
-        heads=4,
-        feedforward=48,
-        layers=3,
-        queries=9,
-        semantic_width=24,
-        mask_width=16,
-        decoder_width=32,
-        decoder_layers=1,
-        region_points=8,
-    ),
-    shortest_side=64,
-    longest_side=128,
-)
+CONFIG = replace(SMALL, interface=replace(SMALL.interface, queries=9), shortest_side=64, longest_side=128)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What every run of these tests trains: the untrained tiny pair and a small interface, on 96 pixels."""
+"""A model of few parameters for tests: the untrained tiny pair and a small interface, on 96 pixels."""
 
 from find.config import FINDConfig, InterfaceConfig
 
