@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -130,7 +131,8 @@ class ReferenceBatchSampler(Sampler[Draw]):
         if self.drop_last:
             return [size] * (images // size) or [images]
         parts = min(-(-images // size), images // self.world_size)
-        return [images * (k + 1) // parts - images * k // parts for k in range(parts)]
+        bounds = [-(-images * k // parts) for k in range(parts + 1)]
+        return [end - start for start, end in pairwise(bounds)]
 
     def _grow(self, waiting: set[int], fresh: Iterator[int], size: int, rng: np.random.Generator) -> list[int]:
         """Takes one global batch out of `waiting`; `fresh` gives the epoch's order."""

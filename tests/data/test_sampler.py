@@ -78,7 +78,7 @@ def test_epochs_differ_and_repeat_by_seed():
 
 
 def test_without_links_and_shuffling_the_order_is_the_datas():
-    assert dealt([()] * 7, batch_size=3, shuffle=False, drop_last=False) == [[(0, 1), (2, 3), (4, 5, 6)]]
+    assert dealt([()] * 7, batch_size=3, shuffle=False, drop_last=False) == [[(0, 1, 2), (3, 4), (5, 6)]]
 
 
 def test_each_image_has_its_own_seed_whatever_the_number_of_ranks():

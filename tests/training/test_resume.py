@@ -1,5 +1,6 @@
 """A run that was killed in the middle of an epoch goes on as if it had not been."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import lightning as L
@@ -68,10 +69,8 @@ def fit(world: Path, folder: Path, *, workers: int, kill_before: int | None = No
         max_epochs=EPOCHS,
         callbacks=[watch, LastCheckpoint(every_n_train_steps=1)],
     )
-    try:
+    with suppress(Killed):
         trainer.fit(module, datamodule=data, ckpt_path=folder / "last.ckpt" if go_on else None)
-    except Killed:
-        pass
     return watch.seen
 
 
