@@ -9,8 +9,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 import torch.nn.functional as F
-from conftest import write_folder
 from oracle import Oracle
+from small_folder import write_folder
 
 from find.data.coco import CocoFolder
 from find.errors import FindError
