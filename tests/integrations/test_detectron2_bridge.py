@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from find.foundations.detectron2 import INSTALL
 from find.integrations.detectron2 import Classes, Predictor, Registered, entity_instances, panoptic_seg, register
 from find.model import FIND
 from find.predictions import EntityMask, InstancePrediction, PanopticPrediction, PredictedSegment
+
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -214,6 +217,14 @@ def test_detectron2s_evaluators_agree_with_ours(catalogs, root, tmp_path):
         assert theirs["panoptic_seg"][key] == pytest.approx(100 * own, abs=1e-6), key
     for key, own in {"AP": ours.instances.ap, "AP50": ours.instances.ap50, "APs": ours.instances.small}.items():
         assert theirs["segm"][key] == pytest.approx(100 * own, abs=1e-6), key
+
+
+def test_the_readmes_example_runs(catalogs, root):
+    pytest.importorskip("panopticapi", reason="COCO's panopticapi is not installed")
+    (code,) = re.findall(r"^```py\n(.*?)^```", README.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    names: dict = {}
+    exec(code.replace("data/world", str(root)), names)
+    assert names["result"]["panoptic_seg"]["PQ"] > 50
 
 
 def test_inputs_may_be_rgb_and_answers_of_another_size(catalogs, root):

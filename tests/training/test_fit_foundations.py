@@ -30,11 +30,14 @@ def spec_of(tmp_path):
         "plain ViT": f"random:transformers:{tmp_path / 'dinov3'}",
         "convnext": f"random:open_clip:local-dir:{tmp_path / 'convnext'}",
         "timm": "random:timm:test_resnet",
+        "detectron2": "random:detectron2:COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml",
     }
 
 
-@pytest.mark.parametrize("tower", ["swin", "plain ViT", "convnext", "timm"])
+@pytest.mark.parametrize("tower", ["swin", "plain ViT", "convnext", "timm", "detectron2"])
 def test_two_steps_on_coco(tower, spec_of, write_config, shared, tmp_path):
+    if tower == "detectron2":
+        pytest.importorskip("detectron2", reason="detectron2 is not installed: see find.foundations.detectron2")
     model = replace(CONFIG, vision=spec_of[tower], vision_dtype="bfloat16")
 
     def change(settings: dict[str, dict]) -> None:

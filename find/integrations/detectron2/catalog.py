@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from find.data.source import FileSource
 from find.errors import FindError
 from find.evaluation.mask_ap import instances_from_maps
 from find.foundations.detectron2 import detectron2_module
-from find.integrations.detectron2.classes import in_order, metadata_of
+from find.integrations.detectron2.classes import metadata_of, numbering
 
 Record = dict[str, Any]
 
@@ -63,20 +64,22 @@ def register(folder: CocoFolder, name: str) -> Registered:
         "ignore_label": 255,
         "label_divisor": 1000,
     }
-    things = {key: value for key, value in classes.items() if key.startswith("thing_")}
-    instance = {**things, "image_root": roots["image_root"], "evaluator_type": "coco"}
-    entries: list[tuple[str | None, Callable[[CocoFolder], list[Record]], Record]] = [
-        (names.instance, instance_records, instance if truth is None else {**instance, "json_file": truth}),
+    instance = {key: value for key, value in classes.items() if key.startswith("thing_")}
+    instance |= {"image_root": roots["image_root"], "evaluator_type": "coco"}
+    if truth is not None:
+        instance["json_file"] = truth
+    entries: list[tuple[str, Callable[[CocoFolder], list[Record]], Record]] = [
+        (names.instance, instance_records, instance),
         (names.panoptic, panoptic_records, panoptic),
-        (names.sentences, sentence_records, {**panoptic, "evaluator_type": "find_sentences"}),
     ]
+    if names.sentences is not None:
+        entries.append((names.sentences, sentence_records, {**panoptic, "evaluator_type": "find_sentences"}))
     for key, _, _ in entries:
         if key in data.DatasetCatalog or key in data.MetadataCatalog:
             raise FindError(f"detectron2 has a data set {key!r} already; give another name")
     for key, records, metadata in entries:
-        if key is not None:
-            data.DatasetCatalog.register(key, lambda records=records: records(folder))
-            data.MetadataCatalog.get(key).set(**metadata)
+        data.DatasetCatalog.register(key, partial(records, folder))
+        data.MetadataCatalog.get(key).set(**metadata)
     return names
 
 
@@ -88,7 +91,8 @@ def instance_records(folder: CocoFolder) -> list[Record]:
     """
     instances = folder.annotations / f"instances_{folder.split}.json"
     found = _listed_things(instances) if instances.exists() else _painted_things(folder)
-    number_of = {c.id: number for number, c in enumerate(in_order(folder.categories)) if c.is_thing}
+    things = _things(folder)
+    number_of = {id: number for id, number in numbering(folder.categories).items() if id in things}
     records = []
     for row, image_id in enumerate(folder.image_ids):
         annotations = found.get(image_id, [])
@@ -106,9 +110,10 @@ def instance_records(folder: CocoFolder) -> list[Record]:
 
 def panoptic_records(folder: CocoFolder) -> list[Record]:
     """Images with their panoptic maps, captions and referring expressions."""
+    number_of = numbering(folder.categories)
     return [
         {
-            **_panoptic(folder, row),
+            **_panoptic(folder, row, number_of),
             "captions": list(folder.captions_of(image_id)),
             "expressions": [
                 {"id": e.id, "text": e.text, "segment_id": e.segment_id} for e in folder.expressions_of(image_id)
@@ -120,9 +125,10 @@ def panoptic_records(folder: CocoFolder) -> list[Record]:
 
 def sentence_records(folder: CocoFolder) -> list[Record]:
     """Sentences with their image and its panoptic map, in the order of the file."""
+    number_of = numbering(folder.categories)
     return [
         {
-            **_panoptic(folder, folder.position(sentence.image_id)),
+            **_panoptic(folder, folder.position(sentence.image_id), number_of),
             "sentence_id": sentence.id,
             "text": sentence.text,
             "phrases": [{**asdict(p), "segment_ids": list(p.segment_ids)} for p in sentence.phrases],
@@ -141,9 +147,8 @@ def _image(folder: CocoFolder, row: int) -> Record:
     }
 
 
-def _panoptic(folder: CocoFolder, row: int) -> Record:
-    number_of = {category.id: number for number, category in enumerate(in_order(folder.categories))}
-    things = {category.id for category in folder.categories if category.is_thing}
+def _panoptic(folder: CocoFolder, row: int, number_of: dict[int, int]) -> Record:
+    things = _things(folder)
     return {
         **_image(folder, row),
         "pan_seg_file_name": str(folder.maps.path / folder.table.map_names[row]),
@@ -161,6 +166,10 @@ def _panoptic(folder: CocoFolder, row: int) -> Record:
     }
 
 
+def _things(folder: CocoFolder) -> set[int]:
+    return {category.id for category in folder.categories if category.is_thing}
+
+
 def _listed_things(instances: Path) -> dict[int, list[Record]]:
     """Image id -> annotations as detectron2 reads them, with the ids of their categories in the data."""
     datasets = detectron2_module("detectron2.data.datasets")
@@ -171,7 +180,7 @@ def _painted_things(folder: CocoFolder) -> dict[int, list[Record]]:
     """The same, made of the panoptic maps."""
     mode = detectron2_module("detectron2.structures").BoxMode.XYWH_ABS
     keys = ("bbox", "category_id", "segmentation", "iscrowd")
-    things = {category.id for category in folder.categories if category.is_thing}
+    things = _things(folder)
     found = {}
     for image_id in folder.image_ids:
         segments = [segment for segment in folder.segments(image_id) if segment.category_id in things]

@@ -28,7 +28,7 @@ class Classes:
     @classmethod
     def of_folder(cls, categories: Sequence[Category]) -> Classes:
         """Those of a folder, in its own order, as `register` numbers them."""
-        number_of = {category.id: number for number, category in enumerate(in_order(categories))}
+        number_of = numbering(categories)
         return cls(
             names=tuple(category.words for category in categories),
             is_thing=tuple(category.is_thing for category in categories),
@@ -42,9 +42,12 @@ class Classes:
         Raises:
             FindError: the catalog knows no classes of it.
         """
-        metadata = detectron2_module("detectron2.data").MetadataCatalog.get(name)
-        things = _named(metadata, "thing")
-        stuff = _named(metadata, "stuff", but=set(metadata.get("thing_dataset_id_to_contiguous_id", {})))
+        catalog = detectron2_module("detectron2.data").MetadataCatalog
+        things = stuff = []
+        if name in catalog:  # to ask for a name that is not there would put it there
+            metadata = catalog.get(name)
+            things = _named(metadata, "thing")
+            stuff = _named(metadata, "stuff", but=set(metadata.get("thing_dataset_id_to_contiguous_id", {})))
         if not things and not stuff:
             raise FindError(f"detectron2's MetadataCatalog knows no classes of {name!r}; register the data set first")
         return cls(
@@ -54,6 +57,11 @@ class Classes:
         )
 
 
+def numbering(categories: Sequence[Category]) -> dict[int, int]:
+    """Category id -> detectron2's number."""
+    return {category.id: number for number, category in enumerate(in_order(categories))}
+
+
 def in_order(categories: Sequence[Category]) -> list[Category]:
     """Things by id, then stuff by id: `COCOEvaluator` takes it that the classes of things are sorted so."""
     return sorted(categories, key=lambda category: (not category.is_thing, category.id))
@@ -61,9 +69,8 @@ def in_order(categories: Sequence[Category]) -> list[Category]:
 
 def metadata_of(categories: Sequence[Category]) -> dict[str, Any]:
     """Names, colours and id maps for `MetadataCatalog`; `stuff_classes` holds things too, so that one number serves."""
-    ordered = in_order(categories)
+    ordered, number_of = in_order(categories), numbering(categories)
     things = [category for category in ordered if category.is_thing]
-    number_of = {category.id: number for number, category in enumerate(ordered)}
     return {
         "thing_classes": [category.name for category in things],
         "thing_colors": [list(category.color) for category in things],
@@ -77,11 +84,11 @@ def metadata_of(categories: Sequence[Category]) -> dict[str, Any]:
 def _named(metadata: Any, kind: str, *, but: set[int] = frozenset()) -> list[tuple[int, str]]:
     """Number and name of the things, or of the stuff but for ids that are things; 0 stands for all things in some."""
     classes = metadata.get(f"{kind}_classes", [])
-    numbers = metadata.get(f"{kind}_dataset_id_to_contiguous_id")
-    if numbers is None:
-        numbers = {number: number for number in range(len(classes))} if kind == "thing" else {}
+    number_of = metadata.get(f"{kind}_dataset_id_to_contiguous_id")
+    if number_of is None:
+        number_of = {number: number for number in range(len(classes))} if kind == "thing" else {}
     return sorted(
-        (number, classes[number]) for id, number in numbers.items() if id not in but and classes[number] != "things"
+        (number, classes[number]) for id, number in number_of.items() if id not in but and classes[number] != "things"
     )
 
 
