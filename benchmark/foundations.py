@@ -46,7 +46,7 @@ FOCAL_L = {"embed_dim": 192, "depths": [2, 2, 18, 2], "focal_levels": [4, 4, 4, 
 SO400M = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
 TRANSFORMERS: dict[str, PreTrainedConfig] = {
     "microsoft/swin-tiny-patch4-window7-224": SwinConfig(),
-    "microsoft/swin-large-patch4-window12-384": SwinConfig(**SWIN_L),
+    "microsoft/swin-large-patch4-window12-384-in22k": SwinConfig(**SWIN_L),
     "facebook/convnext-tiny-224": ConvNextConfig(),
     "facebook/convnext-large-384": ConvNextConfig(**CONVNEXT_L),
     "facebook/convnextv2-large-22k-384": ConvNextV2Config(**CONVNEXT_L),
@@ -57,6 +57,7 @@ TRANSFORMERS: dict[str, PreTrainedConfig] = {
     "facebook/dinov3-convnext-large-pretrain-lvd1689m": DINOv3ConvNextConfig(**CONVNEXT_L),
     "openai/clip-vit-large-patch14": CLIPVisionConfig(**LARGE, intermediate_size=4096, patch_size=14),
     "google/siglip2-so400m-patch14-384": SiglipVisionConfig(**SO400M, image_size=384, patch_size=14),
+    "google/siglip2-so400m-patch16-512": SiglipVisionConfig(**SO400M, image_size=512, patch_size=16),
     "google/siglip2-so400m-patch16-naflex": Siglip2VisionConfig(**SO400M, patch_size=16, num_patches=256),
     "facebook/sam-vit-base": SamConfig(),
     "facebook/sam2-hiera-tiny": Sam2Config(),
@@ -138,13 +139,13 @@ def row(entry: Entry, *, millions: float) -> str:
     return f"| `{entry.shown}` | {strides} | {channels} | {count / 1e6:.1f} M | {memory} | {timed} |"
 
 
-def write_into(readme: Path, table: str) -> None:
+def write_into(readme: Path, table: str, begin: str = START, finish: str = END) -> None:
     """Replaces what stands between the markers."""
-    before, start, rest = readme.read_text(encoding="utf-8").partition(START)
-    _, end, after = rest.partition(END)
+    before, start, rest = readme.read_text(encoding="utf-8").partition(begin)
+    _, end, after = rest.partition(finish)
     if not start or not end:
-        raise SystemExit(f"{readme} lacks the lines {START} and {END}")
-    readme.write_text(f"{before}{START}\n\n{table}\n{END}{after}", encoding="utf-8")
+        raise SystemExit(f"{readme} lacks the lines {begin} and {finish}")
+    readme.write_text(f"{before}{begin}\n\n{table}\n{finish}{after}", encoding="utf-8")
 
 
 def main() -> None:
