@@ -110,6 +110,8 @@ class Criterion:
         weights: of the tasks.
         sampling: the places at which masks are compared.
         deep_supervision: the segmentation losses also before every layer (Mask2Former); slower, better in long runs.
+        nested_widths: the retrieval losses also with embeddings cut to their first so many numbers, so that they may be
+            cut when they are searched (Matryoshka representation learning, Kusupati et al. 2022, Eq. 1).
     """
 
     def __init__(
@@ -118,10 +120,12 @@ class Criterion:
         weights: LossWeights | None = None,
         sampling: MaskSampling | None = None,
         deep_supervision: bool = False,
+        nested_widths: Sequence[int] = (),
     ) -> None:
         self.weights = weights or LossWeights()
         self.sampling = sampling or EveryPlace()
         self.deep_supervision = deep_supervision
+        self.nested_widths = tuple(nested_widths)
         self._classes: tuple[Any, TextFeatures] | None = None  # what the class names are read as, and of what
 
     def __call__(self, model: FIND, batch: Batch, class_names: Sequence[str]) -> dict[str, Float[Tensor, ""]]:
@@ -253,27 +257,62 @@ class Criterion:
         share: Shares,
         captions: Float[Tensor, "b d"],
     ) -> dict[str, Tensor]:
-        interface, weights = model.interface, self.weights
-        scale = interface.logit_scale.exp().clamp(max=100)
-        image = _unit(final.semantic[Group.IMAGE][:, 0])
-        caption = _unit(captions)
-        sentence = _unit(final.semantic[Group.INTERLEAVED][:, 0])
-        objects = _unit(final.semantic[Group.OBJECT])
-        entities = _unit(final.semantic[Group.INTERLEAVED_ENTITY])
         meant = batch.entity_targets.int().argmax(dim=-1)
-        own_object = assigned.gather(1, meant)
-        choice = assignment_cross_entropy(scale * objects @ entities.mT, own_object, batch.entity_targets.any(-1))
-        choice = share.interleaved.ce * choice
+        searched = _Searched(
+            image=final.semantic[Group.IMAGE][:, 0],
+            caption=captions,
+            sentence=final.semantic[Group.INTERLEAVED][:, 0],
+            objects=final.semantic[Group.OBJECT],
+            entities=final.semantic[Group.INTERLEAVED_ENTITY],
+            padding=sentences.padding,
+            own_object=assigned.gather(1, meant),
+            means_one=batch.entity_targets.any(-1),
+        )
+        gathered = searched.gathered()
+        scale = model.interface.logit_scale.exp().clamp(max=100)
+        widths = (*self.nested_widths, captions.shape[-1])
+        losses = [self._search_losses(searched.cut(w), gathered.cut(w), scale, share) for w in widths]
+        return {name: torch.stack([loss[name] for loss in losses]).mean() for name in losses[0]}
 
-        image, caption, sentence, objects = (gather_rows(x) for x in (image, caption, sentence, objects))
-        entities, padding = gather_entities(entities, sentences.padding)
-        whole = late_interaction(image, objects, sentence, entities, padding)
+    def _search_losses(
+        self, own: "_Searched", everybody: "_Searched", scale: Float[Tensor, ""], share: Shares
+    ) -> dict[str, Tensor]:
+        """Contrasts are over the images of all processes, an entity's choice is in its own image."""
+        weights, x = self.weights, everybody
+        choice = assignment_cross_entropy(scale * own.objects @ own.entities.mT, own.own_object, own.means_one)
+        whole = late_interaction(x.image, x.objects, x.sentence, x.entities, x.padding)
         return {
-            "caption": weights.caption * contrastive(scale * caption @ image.mT),
-            "sentence": weights.sentence * contrastive(scale * sentence @ image.mT),
+            "caption": weights.caption * contrastive(scale * x.caption @ x.image.mT),
+            "sentence": weights.sentence * contrastive(scale * x.sentence @ x.image.mT),
             "retrieval": weights.retrieval * contrastive(scale * whole),
-            "entity": weights.entity * choice,
+            "entity": weights.entity * share.interleaved.ce * choice,
         }
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """What retrieval compares: the embeddings of a batch, and which object each entity means."""
+
+    image: Float[Tensor, "b d"]
+    caption: Float[Tensor, "b d"]
+    sentence: Float[Tensor, "b d"]
+    objects: Float[Tensor, "b n d"]
+    entities: Float[Tensor, "b e d"]
+    padding: Bool[Tensor, "b e"]
+    own_object: Int[Tensor, "b e"]
+    means_one: Bool[Tensor, "b e"]
+
+    def gathered(self) -> "_Searched":
+        """Of all processes; `own_object` and `means_one` stay this one's."""
+        names = ("image", "caption", "sentence", "objects")
+        entities, padding = gather_entities(self.entities, self.padding)
+        rows = {name: gather_rows(getattr(self, name)) for name in names}
+        return replace(self, **rows, entities=entities, padding=padding)
+
+    def cut(self, width: int) -> "_Searched":
+        """Unit vectors of the first `width` numbers."""
+        names = ("image", "caption", "sentence", "objects", "entities")
+        return replace(self, **{name: F.normalize(getattr(self, name)[..., :width], dim=-1) for name in names})
 
 
 def _negatives(batch: Batch) -> Bool[Tensor, "b r h w"]:
@@ -289,7 +328,3 @@ def _negatives(batch: Batch) -> Bool[Tensor, "b r h w"]:
     usable &= uniform(batch.seeds, NEGATIVE_STROKES, there.shape[1]) < NEGATIVE_SHARE
     rows = torch.arange(len(batch), device=there.device)[:, None]
     return batch.strokes[rows, place] & usable[..., None, None]
-
-
-def _unit(x: Tensor) -> Tensor:
-    return F.normalize(x, dim=-1)

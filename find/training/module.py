@@ -1,6 +1,7 @@
 """The Lightning module: one step over all tasks; checkpoints hold the interface and never the frozen foundations."""
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,6 +37,8 @@ class FINDModule(L.LightningModule):
         loss_weights: of the tasks.
         mask_sampling: where masks are compared; default: at every place of the mask features.
         deep_supervision: the segmentation losses also before every layer.
+        nested_widths: the retrieval losses also with embeddings cut to their first so many numbers, so that searches
+            may do with these (`dim` in `Album.search`).
         text_cache: folder in which the language encoder's features are kept, so that each distinct text is encoded
             once; may be filled ahead by `findvl data encode-text`, and shared by runs and processes.
         text_cache_limit: gigabytes that the cache may take; what comes then is encoded in each step.
@@ -53,6 +56,7 @@ class FINDModule(L.LightningModule):
         loss_weights: LossWeights | None = None,
         mask_sampling: MaskSampling | None = None,
         deep_supervision: bool = False,
+        nested_widths: Sequence[int] = (),
         text_cache: str | None = None,
         text_cache_limit: float = 100.0,
         weights: str | None = None,
@@ -68,7 +72,18 @@ class FINDModule(L.LightningModule):
             self.find = trained
         if text_cache is not None:
             self.find.language = CachedLanguage(self.find.language, text_cache, limit=text_cache_limit)
-        self.criterion = Criterion(weights=loss_weights, sampling=mask_sampling, deep_supervision=deep_supervision)
+        wide = [width for width in nested_widths if not 0 < width < config.interface.semantic_width]
+        if wide:
+            raise FindError(
+                f"nested_widths {wide}: embeddings can be cut to less than semantic_width, "
+                f"{config.interface.semantic_width}, and to 1 at least"
+            )
+        self.criterion = Criterion(
+            weights=loss_weights,
+            sampling=mask_sampling,
+            deep_supervision=deep_supervision,
+            nested_widths=nested_widths,
+        )
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.warmup = warmup

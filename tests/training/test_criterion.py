@@ -73,6 +73,20 @@ def test_deep_supervision_is_the_mean_over_the_layers(model, batch, class_names)
     assert deep["panoptic"] != plain["panoptic"]
 
 
+@torch.no_grad()
+def test_nested_losses_are_those_of_embeddings_that_hold_all_in_their_first_numbers(model, batch, class_names):
+    """A semantic space of which only 8 numbers are used loses nothing when it is cut to 8."""
+    plain, nested = Criterion(), Criterion(nested_widths=(8,))
+    whole, cut = plain(model, batch, class_names), nested(model, batch, class_names)
+    retrieval = ("caption", "sentence", "retrieval", "entity")
+    assert all(abs(cut[name] - whole[name]) > 1e-3 for name in retrieval)
+    model.interface.heads.semantic.weight[8:] = 0
+    model.interface.residual.projection.weight[8:] = 0
+    whole, cut = plain(model, batch, class_names), nested(model, batch, class_names)
+    for name in TASKS:
+        torch.testing.assert_close(cut[name], whole[name], rtol=1e-4, atol=1e-5)
+
+
 def test_random_points_estimate_what_every_place_measures(model, batch, class_names):
     torch.manual_seed(0)
     places = Criterion()(model, batch, class_names)

@@ -72,3 +72,8 @@ def test_run_may_start_from_trained_weights_of_the_same_config_only(tmp_path):
     other = FINDConfig(vision="random:tiny", language="random:tiny", interface=CONFIG.interface, class_prompt="a {}")
     with pytest.raises(FindError, match="were made with another config"):
         FINDModule(other, weights=str(tmp_path))
+
+
+def test_widths_that_cut_nothing_off_are_refused():
+    with pytest.raises(FindError, match=r"nested_widths \[24\]: embeddings can be cut to less than semantic_width, 24"):
+        FINDModule(CONFIG, nested_widths=(8, 24))
