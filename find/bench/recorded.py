@@ -13,13 +13,11 @@ from torch import Tensor
 
 from find.bench.folder import NamedFolder, id_of
 from find.bench.formats.masks import MaskFile
-from find.bench.formats.panoptic import PanopticFile
-from find.bench.formats.results import ResultFile
 from find.bench.formats.vectors import Vectors
 from find.bench.questions import Parts, key_of, parts_of, parts_of_text
 from find.errors import FindError
 from find.images import ImageLike
-from find.predictions import EntityMask, InstancePrediction, PanopticPrediction
+from find.predictions import EntityMask
 from find.query import Query
 
 
@@ -54,58 +52,26 @@ class QueryRows:
 
 @dataclass
 class RecordedSystem:
-    """Answers from files; what is asked for and not there raises `FindError`.
-
-    An absent file of instances or of classes (`semantic`) answers that nothing was found; who scores must not show
-    such figures.
-    """
+    """Answers grounding, interleaved segmentation and both retrieval tasks from files; what is not there raises
+    `FindError`. (`score_panoptic` takes generic segmentation straight from its files.)"""
 
     folder: NamedFolder
-    panoptic_file: PanopticFile | None = None
-    instance_file: ResultFile | None = None
-    semantic_file: ResultFile | None = None
-    grounding_file: MaskFile | None = None
-    segmentation_file: MaskFile | None = None
+    grounding: MaskFile | None = None
+    segmentation: MaskFile | None = None
     vectors: Vectors | None = None
     _times: Counter = field(default_factory=Counter, init=False)
 
-    def panoptic(
-        self, images: Sequence[ImageLike], class_names: Sequence[str], is_thing: Sequence[bool]
-    ) -> list[PanopticPrediction]:
-        if self.panoptic_file is None:
-            return [PanopticPrediction(np.zeros(image.shape[:2], np.int32), ()) for image in images]
-        return [self.panoptic_file.prediction(id_of(image)) for image in images]
-
-    def instances(
-        self, images: Sequence[ImageLike], class_names: Sequence[str], is_thing: Sequence[bool]
-    ) -> list[InstancePrediction]:
-        if self.instance_file is None:
-            nothing = np.zeros(0)
-            return [
-                InstancePrediction(np.zeros((0, *image.shape[:2]), bool), nothing.astype(int), nothing)
-                for image in images
-            ]
-        return [self.instance_file.instances(id_of(image)) for image in images]
-
-    def semantic(self, images: Sequence[ImageLike], class_names: Sequence[str]) -> list[np.ndarray]:
-        if self.semantic_file is None:
-            return [np.full(image.shape[:2], -1) for image in images]
-        return [self.semantic_file.semantic(id_of(image)) for image in images]
-
     def ground(self, images: Sequence[ImageLike], texts: Sequence[Sequence[str]]) -> list[list[EntityMask]]:
         return [
-            [self._masks(self.grounding_file, image, parts_of_text(text))[0] for text in asked]
+            [self._masks(self.grounding, image, parts_of_text(text))[0] for text in asked]
             for image, asked in zip(images, texts, strict=True)
         ]
 
     def segment(self, images: Sequence[ImageLike], queries: Sequence[Query]) -> list[list[EntityMask]]:
         return [
-            self._masks(self.segmentation_file, image, parts_of(query, self.folder))
+            self._masks(self.segmentation, image, parts_of(query, self.folder))
             for image, query in zip(images, queries, strict=True)
         ]
-
-    def interact(self, *_: object) -> list[list[EntityMask]]:
-        raise FindError("clicks depend on the masks before them, so interactive segmentation is not scored from files")
 
     def embed_images(self, images: Sequence[ImageLike]) -> ImageRows:
         rows = [self._vector("image", self._all_vectors().images, id_of(image)) for image in images]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from find.bench.asked import Questionnaire
 from find.bench.folder import BlankFolder
@@ -13,14 +14,14 @@ from find.bench.formats.masks import MaskFile
 from find.bench.formats.panoptic import PanopticFile
 from find.bench.formats.results import ResultFile
 from find.bench.formats.vectors import read_vectors
+from find.bench.questions import entities_in
 from find.bench.recorded import RecordedSystem
 from find.bench.recorder import GROUNDING, INSTANCES, PANOPTIC, SEGMENTATION, SEMANTIC, VECTORS
 from find.bench.run import Settings
 from find.data.anomaly import Anomaly, Report, Severity
 from find.errors import FindError
 from find.evaluation.evaluate import Task, evaluate
-from find.evaluation.mask_ap import InstanceScores
-from find.evaluation.panoptic_quality import PanopticScores
+from find.evaluation.protocols.panoptic import GenericAnswer, score_panoptic
 from find.evaluation.results import Evaluation
 
 
@@ -114,7 +115,7 @@ def validate(files: dict[FileTask, Path], root: Path, settings: Settings) -> Val
 
 
 def score(files: dict[FileTask, Path], root: Path, settings: Settings, *, progress: bool = True) -> Evaluation:
-    """The figures of predictions, by the protocols that `findvl bench run` uses.
+    """The figures of predictions, by the protocols that `findvl bench run` uses; without a file a figure is None.
 
     Raises:
         FindError: the first error that `validate` would list, or nothing to score.
@@ -125,34 +126,63 @@ def score(files: dict[FileTask, Path], root: Path, settings: Settings, *, progre
         if anomaly.severity is Severity.ERROR:
             raise FindError(f"{anomaly} `findvl bench validate` lists all that is wrong.")
 
-    system = RecordedSystem(folder)
-    for task, path in files.items():
-        _read(task, path, folder, settings, refuse)(system)
+    read = {task: _read(task, path, folder, settings, refuse) for task, path in files.items()}
+    image_ids = folder.image_ids[: settings.limit]
+    found = Evaluation(split=folder.split, images=len(image_ids))
+    generic = _GenericFiles(*(read.get(task) for task in (FileTask.PANOPTIC, FileTask.SEMANTIC, FileTask.INSTANCES)))
     tasks = list(dict.fromkeys(task.task for task in files))
-    found = evaluate(system, folder, tasks=tasks, progress=progress, **settings.options())
-    return _without_absent(found, files)
+    if Task.PANOPTIC in tasks:
+        found = replace(found, panoptic=score_panoptic(generic.answers, folder, image_ids=image_ids, progress=progress))
+        tasks.remove(Task.PANOPTIC)
+    if not tasks:
+        return found
+    system = RecordedSystem(
+        folder,
+        grounding=read.get(FileTask.GROUNDING),
+        segmentation=read.get(FileTask.INTERLEAVED_SEGMENTATION),
+        vectors=read.get(FileTask.RETRIEVAL) or read.get(FileTask.INTERLEAVED_RETRIEVAL),
+    )
+    others = evaluate(system, folder, tasks=tasks, progress=progress, **settings.options())
+    return replace(others, panoptic=found.panoptic)
 
 
-def _read(
-    task: FileTask, path: Path, folder: BlankFolder, settings: Settings, report: Report
-) -> Callable[[RecordedSystem], None]:
-    """Reads and checks one file; gives what puts its answers into a system."""
+@dataclass(frozen=True)
+class _GenericFiles:
+    """Generic segmentation from up to three files."""
+
+    panoptic: PanopticFile | None
+    semantic: ResultFile | None
+    instances: ResultFile | None
+
+    def answers(self, image_ids: Sequence[int]) -> list[GenericAnswer]:
+        return [
+            GenericAnswer(
+                segment_map=self.panoptic and self.panoptic.segment_map(image_id),
+                categories=self.panoptic and self.panoptic.categories(image_id),
+                classes=None if self.semantic is None else self.semantic.semantic(image_id),
+                instances=self.instances and self.instances.results(image_id),
+            )
+            for image_id in image_ids
+        ]
+
+
+def _read(task: FileTask, path: Path, folder: BlankFolder, settings: Settings, report: Report) -> Any:
+    """Reads and checks one file: a PanopticFile, a ResultFile, a MaskFile or Vectors."""
     image_ids = folder.image_ids[: settings.limit]
     if task is FileTask.PANOPTIC:
         panoptic = PanopticFile.read(path, folder, report)
         panoptic.check(image_ids, report)
-        return lambda system: setattr(system, "panoptic_file", panoptic)
+        return panoptic
     if task in (FileTask.INSTANCES, FileTask.SEMANTIC):
         is_semantic = task is FileTask.SEMANTIC
         results = ResultFile.read(path, folder, report, scored=not is_semantic)
         results.check(image_ids, report, exclusive=is_semantic)
-        return lambda system: setattr(system, "semantic_file" if is_semantic else "instance_file", results)
+        return results
     asked = Questionnaire.of(folder, task.task, **settings.options())
     if task in (FileTask.GROUNDING, FileTask.INTERLEAVED_SEGMENTATION):
         masks = MaskFile.read(path, folder, report)
         masks.check(asked.masks, report)
-        is_grounding = task is FileTask.GROUNDING
-        return lambda system: setattr(system, "grounding_file" if is_grounding else "segmentation_file", masks)
+        return masks
     vectors = read_vectors(path, report)
     vectors.check(
         path,
@@ -160,22 +190,6 @@ def _read(
         report,
         image_ids=asked.image_ids,
         texts=list(dict.fromkeys(asked.texts)),
-        queries={key: sum(isinstance(part, dict) for part in parts) for key, parts in asked.queries.items()},
+        queries={key: len(entities_in(parts)) for key, parts in asked.queries.items()},
     )
-    return lambda system: setattr(system, "vectors", vectors)
-
-
-def _without_absent(found: Evaluation, files: dict[FileTask, Path]) -> Evaluation:
-    """Figures for which no file was given are left empty, instead of counting as found nothing."""
-    result = found.panoptic
-    if result is None:
-        return found
-    if FileTask.PANOPTIC not in files:
-        nothing = PanopticScores(all=None, things=None, stuff=None, per_class={})
-        result = replace(result, quality=nothing, segment_quality=replace(result.segment_quality, all=None))
-    if FileTask.SEMANTIC not in files:
-        result = replace(result, miou=None)
-    if FileTask.INSTANCES not in files:
-        none = InstanceScores(ap=None, ap50=None, ap75=None, small=None, medium=None, large=None)
-        result = replace(result, instances=none)
-    return replace(found, panoptic=result)
+    return vectors

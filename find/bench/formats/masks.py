@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from find.bench.formats.results import bad_mask, malformed
-from find.bench.formats.rle import decode
+from find.bench.formats.rle import checked_runs, decode
 from find.bench.questions import Parts, entities_in, key_of
 from find.data.anomaly import Anomaly, Report, Severity
 from find.data.coco import CocoFolder
@@ -143,7 +143,7 @@ class MaskFile:
                     report(_no_mask(self.path, query, entity))
                     continue
                 try:
-                    decode(answer["segmentation"], size)
+                    checked_runs(answer["segmentation"], size)
                 except ValueError as problem:
                     report(bad_mask(self.path, answer["item"], problem))
 

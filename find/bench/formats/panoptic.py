@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 from PIL import Image
 
 from find.data.anomaly import Anomaly, Report, Severity
@@ -16,7 +17,7 @@ from find.data.coco import CocoFolder
 from find.data.panoptic import ID_RANGE, decode_segment_map
 from find.data.records import read_json, whole_number
 from find.errors import FindError
-from find.predictions import PanopticPrediction, PredictedSegment
+from find.predictions import PanopticPrediction
 
 error = partial(Anomaly, Severity.ERROR)
 warning = partial(Anomaly, Severity.WARNING)
@@ -96,23 +97,20 @@ class PanopticFile:
                              f"no pixel of {file} has its id (a later segment with overlapping pixels may have "
                              "painted over it)", "Take it out of segments_info"))  # fmt: skip
 
-    def prediction(self, image_id: int) -> PanopticPrediction:
-        """One image's prediction; labels index the folder's categories.
+    def segment_map(self, image_id: int) -> Int[np.ndarray, "h w"]:
+        """One image's segment ids, 0 = none. Raises `FindError` where there is none, or its PNG cannot be read."""
+        return self._map(self._record(image_id)["file_name"])
 
-        Raises:
-            FindError: there is none, or its PNG is missing, broken or of another size.
-        """
+    def categories(self, image_id: int) -> dict[int, int]:
+        """Category id of each segment of an image. Raises `FindError` where there is no record of it."""
+        return self._record(image_id)["segments"] or {}
+
+    def _record(self, image_id: int) -> dict[str, Any]:
         if image_id not in self.records:
             raise _missing(self.path, image_id).error()
-        record = self.records[image_id]
-        index_of = {category.id: category.index for category in self.folder.categories}
-        segments = (record["segments"] or {}).items()
-        return PanopticPrediction(
-            self._map(record["file_name"]),
-            tuple(PredictedSegment(segment, index_of[category], 1.0) for segment, category in segments),
-        )
+        return self.records[image_id]
 
-    def _map(self, name: str) -> np.ndarray:
+    def _map(self, name: str) -> Int[np.ndarray, "h w"]:
         file = self.pictures / name
         where = f"{self.pictures.name}/{name}"
         if Path(name).name != name:

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from find.bench.formats.rle import decode
+from find.bench.formats.rle import checked_runs, decode
 from find.data.anomaly import Anomaly, Report, Severity
 from find.data.coco import CocoFolder
 from find.data.records import whole_number
 from find.errors import FindError
-from find.predictions import InstancePrediction
 
 error = partial(Anomaly, Severity.ERROR)
 warning = partial(Anomaly, Severity.WARNING)
@@ -79,11 +78,12 @@ class ResultFile:
             if not results:
                 report(warning("image without results", self.path.name, f"image {image_id}",
                                "nothing was found in it", "Nothing, if that is what the model says"))  # fmt: skip
-            taken = np.zeros(self.folder.image_size(image_id), bool)
+            size = self.folder.image_size(image_id)
+            taken = np.zeros(size, bool)
             seen: dict[str, str] = {}
             for result in results:
                 try:
-                    mask = decode(result["segmentation"], self.folder.image_size(image_id))
+                    checked_runs(result["segmentation"], size)
                 except ValueError as problem:
                     report(bad_mask(self.path, result["item"], problem))
                     continue
@@ -91,24 +91,21 @@ class ResultFile:
                 if code in seen:
                     report(error("duplicate", self.path.name, result["item"],
                                  f"category and mask are those of {seen[code]}", "Keep one of them"))  # fmt: skip
-                elif exclusive and (taken & mask).any():
-                    report(error("overlapping masks", self.path.name, result["item"],
-                                 f"{int((taken & mask).sum())} pixels have a class already",
-                                 "Give each pixel to one class"))  # fmt: skip
+                elif exclusive:
+                    mask = decode(result["segmentation"], size)
+                    if (taken & mask).any():
+                        report(error("overlapping masks", self.path.name, result["item"],
+                                     f"{int((taken & mask).sum())} pixels have a class already",
+                                     "Give each pixel to one class"))  # fmt: skip
+                    taken |= mask
                 seen.setdefault(code, result["item"])
-                taken |= mask
 
-    def instances(self, image_id: int) -> InstancePrediction:
-        """One image's instances, in the order of the file; none if it has no results. Raises `FindError`."""
-        results = self.records.get(image_id, [])
-        index_of = {category.id: category.index for category in self.folder.categories}
-        size = self.folder.image_size(image_id)
-        masks = [self._mask(result, size) for result in results]
-        return InstancePrediction(
-            np.stack(masks) if masks else np.zeros((0, *size), bool),
-            np.array([index_of[result["category_id"]] for result in results], np.int64),
-            np.array([result["score"] for result in results], np.float64),
-        )
+    def results(self, image_id: int) -> list[dict[str, Any]]:
+        """One image's results in COCO's format, in the order of the file; masks were checked by `check`."""
+        return [
+            {"image_id": image_id, **{name: value for name, value in result.items() if name != "item"}}
+            for result in self.records.get(image_id, [])
+        ]
 
     def semantic(self, image_id: int) -> Int[np.ndarray, "h w"]:
         """One image's class indices, -1 where no mask lies. Raises `FindError`."""
@@ -145,5 +142,5 @@ def malformed(path: Path, item: str, problem: Exception) -> Anomaly:
 
 
 def bad_mask(path: Path, item: str, problem: Exception) -> Anomaly:
-    kind = "wrong size" if " x " in str(problem) else "broken mask"
+    kind = "wrong size" if "'s size is" in str(problem) else "broken mask"
     return error(kind, path.name, item, str(problem), "Encode masks at the image's own size")

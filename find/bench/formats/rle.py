@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from faster_coco_eval.core import mask as codec
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 
 def decode(segmentation: Any, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
@@ -15,25 +14,33 @@ def decode(segmentation: Any, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     Raises:
         ValueError: it is no such code, or one of another size; says what is wrong.
     """
+    runs = checked_runs(segmentation, size)
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size, order="F")
+
+
+def checked_runs(segmentation: Any, size: tuple[int, int]) -> Int[np.ndarray, " n"]:
+    """The lengths of the runs of a code, of zeros and of ones in turn, which fill an image of `size`.
+
+    Raises:
+        ValueError: as `decode`.
+    """
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= set(segmentation):
         raise ValueError('the segmentation must be a run-length code {"size": [height, width], "counts": ...}')
-    if list(segmentation["size"]) != list(size):
-        height, width = segmentation["size"]
-        raise ValueError(f"the mask is {width} x {height}, the image {size[1]} x {size[0]}")
     counts = segmentation["counts"]
-    if isinstance(counts, list):
-        if sum(counts) != size[0] * size[1] or min(counts, default=0) < 0:
-            raise ValueError(f"the runs add up to {sum(counts)} pixels, the image has {size[0] * size[1]}")
-        return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(size, order="F")
-    if not isinstance(counts, str):
-        raise ValueError("counts must be a compressed string or a list of runs")
-    runs = runs_of(counts)
+    if list(segmentation["size"]) != list(size):
+        raise ValueError(f"the mask's size is {segmentation['size']}, the image's [height, width] {list(size)}")
+    if isinstance(counts, str):
+        runs = runs_of(counts)
+    elif isinstance(counts, list) and all(isinstance(run, int) for run in counts):
+        runs = np.array(counts, np.int64)
+    else:
+        raise ValueError("counts must be a compressed string or a list of whole numbers")
     if runs.sum() != size[0] * size[1] or (runs < 0).any():
         raise ValueError(f"the runs add up to {int(runs.sum())} pixels, the image has {size[0] * size[1]}")
-    return codec.decode({"size": list(size), "counts": counts}).astype(bool)
+    return runs
 
 
-def runs_of(counts: str) -> np.ndarray:
+def runs_of(counts: str) -> Int[np.ndarray, " n"]:
     """The lengths of the runs in a compressed code: int64, of zeros and of ones in turn.
 
     COCO writes five bits a character, lowest first; each run from the fourth on is a difference to the one two before.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -105,7 +106,7 @@ def read_vectors(path: Path, report: Report) -> Vectors:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-    except (ValueError, OSError) as problem:
+    except (ValueError, OSError, EOFError, BadZipFile) as problem:
         raise FindError(f"{path}: not an npz file of plain arrays ({problem}). Write it with numpy.savez.") from problem
     return _from_arrays(arrays, path, report)
 
