@@ -13,6 +13,7 @@ from typing import TypeAlias, Union
 import numpy as np
 from PIL import Image
 
+from find.algebra import Joinable
 from find.errors import FindError
 from find.images import ImageLike, image_name, read_image, read_size
 from find.raster import PointXY, paint_box, paint_line, paint_points, paint_polygon, stroke_radius
@@ -26,7 +27,7 @@ SHAPES = ("mask", "box", "points", "scribble", "polygon")
 
 
 @dataclass(frozen=True)
-class Phrase:
+class Phrase(Joinable):
     """Words that stand for something to be found. Spaces around them are not part of the phrase."""
 
     text: str
@@ -43,7 +44,7 @@ class Phrase:
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class Region:
+class Region(Joinable):
     """Pixels of an image that stand for something to be found, in the words of exactly one shape.
 
     All coordinates are pixels of the upright image (as its EXIF orientation turns it), x to the right, y down, from

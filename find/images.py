@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, Union
 
@@ -15,6 +16,10 @@ ImageLike: TypeAlias = Union[str, "os.PathLike[str]", Image.Image, np.ndarray]
 """A path, a PIL image, or a uint8 array [H, W, 3] in RGB order."""
 
 SIXTEEN_BIT_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+LARGEST_IMAGE = 178_956_970
+"""Pixels; a file that claims more is refused before any of it is decoded. Pillow's own limit, twice its warning."""
 
 
 def read_image(image: ImageLike | BinaryIO, *, name: str | None = None) -> np.ndarray:
@@ -51,6 +56,17 @@ def read_size(image: ImageLike, *, name: str | None = None) -> tuple[int, int]:
         return _upright_size(opened, name)
 
 
+def read_time(image: str | os.PathLike[str] | BinaryIO) -> datetime | None:
+    """When a photograph was taken, by its camera's clock (EXIF); None where the file does not tell, or not rightly."""
+    with _open(image, image_name(image)) as opened:
+        try:
+            exif = opened.getexif()
+            told = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
+            return datetime.strptime(str(told or exif.get(ExifTags.Base.DateTime)).strip(), "%Y:%m:%d %H:%M:%S")
+        except Exception:  # PIL's reader of EXIF raises many types; a photograph without a time is still one
+            return None
+
+
 def image_name(image: ImageLike | BinaryIO) -> str:
     """What to call a picture in a message: its path, or the kind of object it is."""
     if isinstance(image, (str, os.PathLike)):
@@ -73,6 +89,11 @@ def _open(image: str | os.PathLike[str] | BinaryIO, name: str) -> Image.Image:
         raise FindError(f"{name}: an image is a path, a PIL image or a uint8 array [H, W, 3]")
     try:
         return Image.open(image)
+    except Image.DecompressionBombError as error:
+        raise FindError(
+            f"{name}: the file claims more than {LARGEST_IMAGE / 1e6:.0f} million pixels, which no photograph has; "
+            "make it smaller if it is one"
+        ) from error
     except Exception as error:  # PIL's decoders raise many types for broken headers
         raise FindError(f"{name}: not an image that can be read ({_reason(error)})") from error
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from find.algebra import Joinable
 from find.entity import Entity, Phrase, Region
 from find.errors import FindError
 from find.syntax import format_part, parse_parts
@@ -28,7 +29,7 @@ class RenderedQuery:
     is_region: tuple[bool, ...]
 
 
-class Query:
+class Query(Joinable):
     """An interleaved sequence: `Query("a ", Region("dog.jpg", points=(120, 80)), " next to ", Phrase("a sofa"))`.
 
     Phrases and regions are its entities, the plain text between them is connection. Neighbouring texts are joined

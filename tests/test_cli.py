@@ -132,8 +132,8 @@ def test_index_then_search(capsys, photos, tmp_path, weights):
     (photos / "broken.jpg").write_bytes(b"no image")
     status, text, errors = _run(capsys, "index", photos, album, "--weights", weights)
     assert status == 0
-    assert "3 images, 1 skipped" in text and "broken.jpg" in errors
-    (photos / "plain").touch()
+    assert "3 images (3 added, 1 skipped)" in text and "broken.jpg" in errors
+    (photos / "plain").mkdir()
     assert album.stat().st_mode == (photos / "plain").stat().st_mode
 
     out, png = tmp_path / "hits.json", tmp_path / "hits.png"

@@ -6,14 +6,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from find.data.coco import CocoFolder
 from find.data.sample import Sentence
 from find.demo.drawing import Overlay, draw_overlays
 from find.demo.report import Answer, Example
 from find.evaluation.queries import Interleaving, SentenceQuery
-from find.images import read_image
 from find.predictions import EntityMask
 from find.query import Query
 from find.retrieval.album import Album, Hit
@@ -73,9 +70,10 @@ def _file_name(folder: CocoFolder, image_id: int) -> str:
 
 
 def _draw(question: Question, rank: int, hit: Hit, masks: Sequence[EntityMask]) -> Answer:
-    pixels: np.ndarray = read_image(hit.path)
     overlays = [Overlay(mask=found.mask, label=str(number)) for number, found in enumerate(masks, start=1)]
-    picture = draw_overlays(pixels, overlays, min_side=PICTURE_SIDE, font_size=round(0.07 * PICTURE_SIDE), opacity=0.22)
+    picture = draw_overlays(
+        hit.pixels(), overlays, min_side=PICTURE_SIDE, font_size=round(0.07 * PICTURE_SIDE), opacity=0.22
+    )
     picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
     return Answer(
         picture=picture,

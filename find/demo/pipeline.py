@@ -201,15 +201,16 @@ class Demo:
         return figures
 
     def _album(self, model: FIND, world: Path) -> Album:
-        path = self.settings.out / "val.album"
-        if path.is_file():
+        path = self.settings.out / "album"
+        if path.is_dir():
             try:
                 album = Album.open(path, model)
-            except FindError:  # of other weights: made anew below
+            except FindError:  # of other weights
                 album = None
-            if album is not None and all(image.parent == (world / SPLIT).resolve() for image in album.paths):
+            if album is not None and album.root == (world / SPLIT).resolve() and len(album) == self.settings.val_images:
                 self.reused.append("album")
                 return album
+            shutil.rmtree(path)
         with self._part("album"):
             return Album.build(model, world / SPLIT, path)
 

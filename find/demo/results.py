@@ -11,7 +11,6 @@ from PIL import Image
 
 from find.demo.doubts import DOUBTFUL, UnknownWords, doubt
 from find.demo.drawing import Overlay, add_title, draw_overlays, tile
-from find.images import read_image
 from find.query import Phrase, Query
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def entities_json(query: Query, masks: Sequence[EntityMask], unknown: UnknownWor
         {
             "text": name,
             "score": shown(found.score),
-            "doubtful": doubt(found.score, words) is not None,
+            "doubtful": doubt(found, words) is not None,
             "unknown_words": list(words),
             "box": mask_box(found.mask),
             "segmentation": encode_mask(found.mask),
@@ -105,7 +104,7 @@ def draw_entities(
     """The image with the mask, name and score of every entity; a question mark where it is doubtful."""
     overlays = [
         Overlay(
-            mask=found.mask, label=name if doubt(found.score, words) is None else f"{name}?", score=float(found.score)
+            mask=found.mask, label=name if doubt(found, words) is None else f"{name}?", score=float(found.score)
         )
         for name, found, words in zip(entity_names(query), masks, unknown.entities, strict=True)
     ]
@@ -117,7 +116,7 @@ def draw_hits(
 ) -> Image.Image:
     """A sheet of the images found, best first, each with its entities where it has masks for them."""
     pictures = [
-        draw_entities(read_image(hit.path), query, found, unknown) if found else Image.fromarray(read_image(hit.path))
+        draw_entities(hit.pixels(), query, found, unknown) if found else Image.fromarray(hit.pixels())
         for hit, found in zip(hits, masks, strict=True)
     ]
     captions = [f"{rank}. {hit.score:.3f} {hit.path.name}" for rank, hit in enumerate(hits, start=1)]

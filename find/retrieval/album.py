@@ -1,283 +1,400 @@
-"""The album: every image of a folder embedded once and kept in one file, to be searched with any query."""
+"""The album: every image of a folder embedded once and kept in a table, to be searched with any query."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import torch
-from jaxtyping import Float, Int64
-from safetensors import SafetensorError, safe_open
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from find.algebra import JoinedQuery
+from find.entity import Region
 from find.errors import FindError
-from find.files import write_tensors
-from find.images import read_image
 from find.query import Query
-from find.retrieval.scoring import late_interaction, match_entities
+from find.retrieval.candidates import Sketch
+from find.retrieval.filters import COLUMNS, filter_sql
+from find.retrieval.hits import Hit, Objects, ScorePart, joined_score
+from find.retrieval.indexing import EXACT_ROWS, IndexReport, Settings, index, resolve_root
+from find.retrieval.objects import ObjectMasks
+from find.retrieval.photos import Skipped
+from find.retrieval.scoring import match_entities
+from find.retrieval.table import Embedder, Stamp, first_line, open_table, read_root
+from find.retrieval.vectors import QueryVectors, Vectors, cut, take_rows
 
 if TYPE_CHECKING:
-    from find.model import FIND
+    import pandas as pd
+    from lancedb.table import Table
+
+    from find.algebra import Askable
     from find.predictions import EntityMask
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-FORMAT = "find-album-1"
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """An image that could not be embedded, and why."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One image that a search found.
-
-    score: image_term + 0.5 * mean(entity_terms); the image_term alone for a query without entities.
-    image_term: cosine of the image's vector with the sentence's.
-    entity_terms: for each entity of the query, cosine with the nearest object of the image.
-    objects: for each entity, the number of that object among the image's proposals.
-    """
-
-    path: Path
-    score: float
-    image_term: float
-    entity_terms: tuple[float, ...]
-    objects: tuple[int, ...]
 
 
 class Album:
     """Embedded images, and the model that embedded them. Made by `Album.build` or `Album.open`.
 
+    It shows the table as it was when it was opened; what is indexed later is seen by opening it again.
+
     Attributes:
-        paths: the images' files, in the order of the vectors.
-        sizes: (height, width) of each image in pixels.
-        images, objects, scores: unit image vectors, unit object vectors (float16) and objectness in 0..1.
-        skipped: images that could not be embedded when the album was built; empty for an opened album.
+        model: what embeds queries; None for an album that is only read.
+        stamp: what made its vectors.
+        root: the folder of photos.
+        report: what `build` did; None for an opened album.
     """
 
     def __init__(
         self,
         *,
-        model: FIND,
-        paths: Sequence[Path],
-        sizes: Int64[Tensor, "i 2"],
-        images: Float[Tensor, "i d"],
-        objects: Float[Tensor, "i n d"],
-        scores: Float[Tensor, "i n"],
-        skipped: Sequence[Skipped] = (),
+        name: str,
+        table: Table,
+        stamp: Stamp,
+        root: Path,
+        model: Embedder | None,
+        exact_rows: int = EXACT_ROWS,
+        storage: Mapping[str, str] | None = None,
+        report: IndexReport | None = None,
     ) -> None:
-        self.model = model
-        self.paths = tuple(paths)
-        self.sizes = sizes
-        self.images = images
-        self.objects = objects
-        self.scores = scores
-        self.skipped = tuple(skipped)
+        self.name, self.table, self.stamp, self.root, self.model = name, table, stamp, root, model
+        self.exact_rows, self.storage = exact_rows, storage
+        self.report = report
+        self._rows = table.count_rows()
+        self._cut = lru_cache(maxsize=2)(self._read)
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return self._rows
+
+    # --- making and opening ---------------------------------------------------------------------------------------
 
     @classmethod
     def build(
         cls,
-        model: FIND,
+        model: Embedder,
         photos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         path: str | os.PathLike[str],
         *,
-        batch_size: int = 32,
+        name: str = "",
+        settings: Settings | None = None,
         progress: bool = True,
     ) -> Album:
-        """Embeds images and writes the album's file.
-
-        Args:
-            photos: a folder, searched with its sub-folders, or the image files themselves.
-            path: the album's file to write; an existing one is replaced when all is done.
-            batch_size: images embedded at a time.
-            progress: show a progress bar on the terminal.
-
-        Files that are no readable image do not stop the work: they are listed in `skipped`.
-
-        Raises:
-            FindError: no such folder, no image in it, or not one that could be read.
-        """
-        files = _image_files(photos)
-        parts: list[_Part] = []
-        skipped: list[Skipped] = []
-        for start in _track(range(0, len(files), batch_size), progress):
-            _embed(model, files[start : start + batch_size], parts, skipped)
-        if not parts:
-            first = skipped[0]
-            raise FindError(f"{first.path}: {first.reason}; none of {len(files)} images can be used")
-        album = cls(
-            model=model,
-            paths=[file for part in parts for file in part.files],
-            sizes=torch.cat([part.sizes for part in parts]),
-            images=torch.cat([part.images for part in parts]),
-            objects=torch.cat([part.objects for part in parts]),
-            scores=torch.cat([part.scores for part in parts]),
-            skipped=skipped,
-        )
-        album.save(path)
+        """Indexes photos (see `find.retrieval.indexing.index`) and opens the album. `report` tells what was done."""
+        settings = settings or Settings()
+        report = index(model, photos, path, name=name, settings=settings, progress=progress)
+        album = cls.open(path, model, storage=settings.storage)
+        album.report = report
         return album
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], model: FIND) -> Album:
-        """Reads an album's file.
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        model: Embedder | None = None,
+        *,
+        photos: str | os.PathLike[str] | None = None,
+        storage: Mapping[str, str] | None = None,
+        exact_rows: int = EXACT_ROWS,
+    ) -> Album:
+        """Opens an album, also one that is being indexed: with what is committed by now.
+
+        Args:
+            path: its folder, or a URI of object storage.
+            model: the weights that made it; None to read it only.
+            photos: the folder of photos, if it is not where it was.
+            storage: LanceDB's options of object storage.
+            exact_rows: albums of more images are searched in two stages.
 
         Raises:
-            FindError: no such file, no album, or one that other weights have made (its vectors would be
+            FindError: no such album, a damaged one, or one that other weights have made (its vectors would be
                 compared with those of another space).
         """
-        path = Path(path)
-        if not path.is_file():
-            raise FindError(f"{path}: no such album; make one with: findvl index PHOTOS {path}")
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise FindError(f"{path}: this file is no album of format {FORMAT}; make it anew: findvl index")
-                fingerprint = model.fingerprint
-                if metadata["fingerprint"] != fingerprint:
-                    raise FindError(
-                        f"{path}: this album was made by other weights ({metadata['fingerprint'][:12]}, "
-                        f"the model's are {fingerprint[:12]}); open it with those (--weights), "
-                        "or make it anew with: findvl index"
-                    )
-                tensors = {name: file.get_tensor(name) for name in ("images", "objects", "scores", "sizes")}
-        except (SafetensorError, OSError) as error:
-            raise FindError(f"{path}: not an album, or a damaged one ({error})") from error
-        folder = path.resolve().parent
-        paths = [Path(os.path.normpath(folder / name)) for name in json.loads(metadata["paths"])]
-        return cls(model=model, paths=paths, **tensors)
+        table, stamp = open_table(path, storage=storage)
+        if model is not None:
+            stamp.check(model, str(path))
+        table.checkout(table.version)  # later commits of others must not change row numbers under us
+        root = Path(photos).resolve() if photos else resolve_root(path, read_root(table.schema))
+        return cls(
+            name=str(path),
+            table=table,
+            stamp=stamp,
+            root=root,
+            model=model,
+            exact_rows=exact_rows,
+            storage=storage,
+        )
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the album into one file. Images are named relative to it, so both can move together."""
-        path = Path(path)
-        folder = path.resolve().parent
-        metadata = {
-            "format": FORMAT,
-            "fingerprint": self.model.fingerprint,
-            "paths": json.dumps([os.path.relpath(name.resolve(), folder) for name in self.paths]),
-        }
-        tensors = {"images": self.images, "objects": self.objects, "scores": self.scores, "sizes": self.sizes}
-        write_tensors(path, tensors, metadata)
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Files that `build` could not embed; none for an opened album."""
+        return tuple(self.report.skipped) if self.report else ()
 
-    def search(self, query: Query, k: int = 10) -> list[Hit]:
-        """The `k` images (fewer if the album is smaller) that fit the query best, best first.
+    # --- searching ------------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        query: Askable,
+        k: int = 10,
+        *,
+        where: str | None = None,
+        values: Mapping[str, object] | None = None,
+        dim: int | None = None,
+    ) -> list[Hit]:
+        """The `k` images (fewer if fewer there are) that fit the query best, best first.
+
+        Args:
+            query: a query, a phrase or a region, or several joined: `A & B`, `A - B`.
+            where, values: which images are asked; see `find.retrieval.filters.filter_sql`.
+            dim: compare the first values of the vectors only; for models trained for that (Matryoshka).
 
         Ties keep the album's order. A query without entities is scored by its sentence alone.
         """
-        return self.search_all([query], k)[0]
+        return self.search_all([query], k, where=where, values=values, dim=dim)[0]
 
-    def search_all(self, queries: Sequence[Query], k: int = 10) -> list[list[Hit]]:
+    def search_all(
+        self,
+        queries: Sequence[Askable],
+        k: int = 10,
+        *,
+        where: str | None = None,
+        values: Mapping[str, object] | None = None,
+        dim: int | None = None,
+    ) -> list[list[Hit]]:
         """`search` for many queries at once."""
-        embedded = self.model.embed_queries(queries)
-        vectors, entities = embedded.query.float().cpu(), embedded.entities.float().cpu()
-        scores = late_interaction(self.images, self.objects, vectors, entities, embedded.padding.cpu())
+        if self.model is None:
+            raise FindError(f"{self.name}: this album was opened without a model; give it to Album.open to search")
+        joined = [JoinedQuery.of(query) for query in queries]
+        if not joined:
+            return []
+        embedded = self.model.embed_queries([query for one in joined for query in one.queries])
+        vectors = QueryVectors.of(embedded, self.stamp.dim)
+        ends = np.cumsum([len(one.queries) for one in joined])
+        pieces = [vectors[end - len(one.queries) : end] for one, end in zip(joined, ends, strict=True)]
+        return self.search_vectors(joined, pieces, k, where=where, values=values, dim=dim)
+
+    def search_vectors(
+        self,
+        queries: Sequence[JoinedQuery],
+        vectors: Sequence[QueryVectors],
+        k: int = 10,
+        *,
+        where: str | None = None,
+        values: Mapping[str, object] | None = None,
+        dim: int | None = None,
+    ) -> list[list[Hit]]:
+        """`search_all` for queries that are embedded already; `vectors[n]` has a row a query of `queries[n]`."""
+        if k < 1:
+            raise FindError(f"k is the number of images to find, not {k}")
+        dim = self._dim(dim)
+        allowed = self._allowed(where, values)
+        asked = [QueryVectors(cut(v.query, dim), cut(v.entities, dim), v.padding) for v in vectors]
         results = []
-        for row, (query, vector) in enumerate(zip(queries, vectors, strict=True)):
-            best = scores[row].sort(descending=True, stable=True).indices[:k]
-            count = len(query.entities)
-            matches = match_entities(self.objects[best].float(), entities[row : row + 1, :count])
-            sentence = self.images[best].float() @ vector
-            results.append(
-                [
-                    Hit(
-                        path=self.paths[image],
-                        score=float(scores[row, image]),
-                        image_term=float(sentence[rank]),
-                        entity_terms=tuple(matches.similarity[0, :, rank].tolist()),
-                        objects=tuple(matches.object_index[0, :, rank].tolist()),
-                    )
-                    for rank, image in enumerate(best.tolist())
-                ]
-            )
+        for query, whole, mine in zip(queries, vectors, asked, strict=True):
+            rows, scores = self._best(query, whole, mine, k, allowed, dim)
+            results.append(self._hits(query, mine, rows, scores, dim))
         return results
 
+    def more_like(
+        self,
+        hit: Hit,
+        thing: int | None = None,
+        k: int = 10,
+        *,
+        entity: int = 0,
+        where: str | None = None,
+        values: Mapping[str, object] | None = None,
+        dim: int | None = None,
+    ) -> list[Hit]:
+        """The images that have the most similar object, without the hit's own; the score is its cosine.
+
+        Args:
+            thing: the number of one of the hit's objects; None for the one that its query's `entity` found.
+        """
+        number = hit._object(entity, 0) if thing is None else thing
+        if not 0 <= number < len(hit.found.vectors):
+            raise FindError(f"{hit.name} has {len(hit.found.vectors)} objects, none is {number}")
+        dim = self._dim(dim)
+        label = f"object {number} of {hit.path.name}"
+        query = Query(Region(hit.path, mask=hit.object_mask(number), label=label)) if hit.seconds is None else None
+        vector = torch.from_numpy(hit.found.vectors[number].astype(np.float32))[None]
+        nothing = torch.zeros_like(vector)
+        whole = QueryVectors(nothing, vector[None], torch.zeros(1, 1, dtype=torch.bool))
+        asked = QueryVectors(cut(nothing, dim), cut(vector, dim)[None], whole.padding)
+        joined = JoinedQuery.of(query or Query(label))
+        rows, scores = self._best(joined, whole, asked, k + 1, self._allowed(where, values), dim)
+        hits = self._hits(joined, asked, rows, 2 * scores, dim)  # the score halves the entities' terms
+        others = [found for found in hits if (found.name, found.frame) != (hit.name, hit.frame)]
+        return [
+            replace(found, parts=(replace(found.parts[0], score=found.score, image_term=None),)) for found in others[:k]
+        ]
+
     def ground(self, query: Query, hits: Sequence[Hit]) -> list[list[EntityMask]]:
-        """A mask of each entity of the query in each image that was found.
+        """A mask of each entity of the query in each image that was found, by the model (`Hit.mask` needs none).
 
         Raises:
             FindError: the query has no entity, or an image has gone since.
         """
-        pictures = [read_image(hit.path) for hit in hits]
+        pictures = [hit.pixels() for hit in hits]
         return self.model.segment(pictures, [query] * len(pictures)) if pictures else []
 
+    # --- reading --------------------------------------------------------------------------------------------------
 
-@dataclass(frozen=True)
-class _Part:
-    """Images that were embedded together."""
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows as an Arrow table; the columns are those of `find.retrieval.table.album_schema`."""
+        known = self.table.schema.names
+        for name in columns or ():
+            if name not in known:
+                raise FindError(f"{self.name}: there is no column {name}; there are {', '.join(known)}")
+        return self.table.search().select(list(columns or known)).to_arrow()
 
-    files: Sequence[Path]
-    sizes: Int64[Tensor, "i 2"]
-    images: Float[Tensor, "i d"]
-    objects: Float[Tensor, "i n d"]
-    scores: Float[Tensor, "i n"]
+    def to_pandas(self, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
+        """The rows as a data frame; by default what files tell, without vectors and masks."""
+        return self.to_arrow(columns).to_pandas()
 
+    @cached_property
+    def paths(self) -> tuple[Path, ...]:
+        """The images' files, in the order of the rows."""
+        return tuple(self._file(name) for name in self.to_arrow(["path"])["path"].to_pylist())
 
-def _image_files(photos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
-    if not isinstance(photos, (str, os.PathLike)):
-        files = [Path(photo) for photo in photos]
-        if not files:
-            raise FindError("an album needs at least one image, the list of files is empty")
-        return files
-    folder = Path(photos)
-    if not folder.exists():
-        raise FindError(f"{folder}: no such folder of photos")
-    if folder.is_file():
-        return [folder]
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
-    if not files:
-        raise FindError(f"{folder}: no image in this folder (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
-    return files
+    # --- inside ---------------------------------------------------------------------------------------------------
 
+    def _dim(self, dim: int | None) -> int:
+        if dim is not None and not 0 < dim <= self.stamp.dim:
+            raise FindError(f"{self.name}: its vectors have {self.stamp.dim} values, {dim} cannot be taken")
+        return dim or self.stamp.dim
 
-def _embed(model: FIND, files: Sequence[Path], parts: list[_Part], skipped: list[Skipped]) -> None:
-    """Embeds files together, or each by itself where the model refuses one; adds to `parts` and `skipped`."""
-    pictures, readable = [], []
-    for file in files:
+    def _read(self, dim: int) -> Vectors:
+        return Vectors.read(self.table, self.stamp.objects).cut(dim)
+
+    def _allowed(self, where: str | None, values: Mapping[str, object] | None) -> Int64[np.ndarray, " r"] | None:
+        """The rows that a filter lets through, sorted; None for all."""
+        if where is None:
+            if values:
+                raise FindError("there are values for a filter, but no filter (where=...)")
+            return None
         try:
-            pictures.append(read_image(file))
-            readable.append(file)
-        except FindError as error:
-            skipped.append(Skipped(file, _reason(file, error)))
-    if not pictures:
-        return
-    try:
-        parts.append(_embed_pictures(model, readable, pictures))
-    except FindError as error:
-        if len(readable) == 1:
-            skipped.append(Skipped(readable[0], _reason(readable[0], error)))
-            return
-        for file in readable:
-            _embed(model, [file], parts, skipped)
+            found = self.table.search().where(filter_sql(where, values)).select(["frame"]).with_row_id(True).to_arrow()
+        except (ValueError, RuntimeError) as error:
+            if isinstance(error, FindError):
+                raise
+            raise FindError(f"filter {where!r}: {first_line(error)}") from error
+        return np.sort(found["_rowid"].to_numpy().astype(np.int64))
+
+    def _best(
+        self,
+        query: JoinedQuery,
+        whole: QueryVectors,
+        asked: QueryVectors,
+        k: int,
+        allowed: Int64[np.ndarray, " r"] | None,
+        dim: int,
+    ) -> tuple[Int64[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+        """Numbers and scores of the best rows."""
+        if len(self) <= self.exact_rows:
+            vectors = self._cut(dim)
+        else:
+            candidates = self._sketch.candidates(query, whole, k, allowed)
+            vectors = Vectors.take(self.table, candidates, self.stamp.objects).cut(dim)
+            allowed = None
+        scores = torch.from_numpy(joined_score(query, vectors.scores(asked).numpy()))
+        if allowed is not None:
+            scores[torch.from_numpy(~_contains(allowed, vectors.rows))] = -torch.inf
+            k = min(k, len(allowed))
+        best = scores.sort(descending=True, stable=True).indices[:k].numpy()
+        return vectors.rows[best], scores.numpy()[best]
+
+    @cached_property
+    def _sketch(self) -> Sketch:
+        return Sketch.read(self.name, self.table, self.stamp.objects, storage=self.storage)
+
+    def _hits(
+        self,
+        query: JoinedQuery,
+        asked: QueryVectors,
+        rows: Int64[np.ndarray, " k"],
+        scores: Float[np.ndarray, " k"],
+        dim: int,
+    ) -> list[Hit]:
+        if not len(rows):
+            return []
+        columns = [
+            "path",
+            "frame",
+            "seconds",
+            "time",
+            "width",
+            "height",
+            "image",
+            "objects",
+            "scores",
+            "boxes",
+            "masks",
+        ]
+        table = take_rows(self.table, rows, columns)
+        vectors = Vectors.of(table, self.stamp.objects).cut(dim)
+        parts = _parts(query, asked, vectors)
+        return [
+            self._hit(record, float(score), part)
+            for record, score, part in zip(table.drop(["image"]).to_pylist(), scores, parts, strict=True)
+        ]
+
+    def _hit(self, record: dict, score: float, parts: tuple[ScorePart, ...]) -> Hit:
+        boxes = np.array(record["boxes"], dtype=np.int32).reshape(-1, 4)
+        return Hit(
+            path=self._file(record["path"]),
+            name=record["path"],
+            score=score,
+            parts=parts,
+            height=record["height"],
+            width=record["width"],
+            found=Objects(
+                np.array(record["objects"], dtype=np.float16),
+                np.array(record["scores"], dtype=np.float32),
+                ObjectMasks.from_bytes(boxes, record["masks"]),
+            ),
+            time=record["time"],
+            frame=record["frame"],
+            seconds=record["seconds"],
+        )
+
+    def _file(self, name: str) -> Path:
+        """The file of a row; an album from elsewhere must not name files outside of its folder of photos."""
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
+            raise FindError(f"{self.name}: the path {name!r} in this album leaves its folder of photos; it is damaged")
+        return self.root / path
 
 
-def _embed_pictures(model: FIND, files: Sequence[Path], pictures: Sequence[np.ndarray]) -> _Part:
-    embedded = model.embed_images(pictures).to("cpu")
-    return _Part(
-        files=files,
-        sizes=torch.tensor([picture.shape[:2] for picture in pictures]),
-        images=embedded.image.float(),
-        objects=embedded.objects.half(),
-        scores=embedded.scores.half(),
-    )
+def _contains(sorted_rows: Int64[np.ndarray, " r"], rows: Int64[np.ndarray, " i"]) -> Bool[np.ndarray, " i"]:
+    if not len(sorted_rows):
+        return np.zeros(len(rows), dtype=bool)
+    place = np.searchsorted(sorted_rows, rows).clip(max=len(sorted_rows) - 1)
+    return sorted_rows[place] == rows
 
 
-def _reason(file: Path, error: FindError) -> str:
-    return str(error).removeprefix(f"{file}: ")
-
-
-def _track(starts: Sequence[int], progress: bool) -> Iterable[int]:
-    from rich.progress import track
-
-    return track(starts, description="Embedding images", disable=not progress)
+def _parts(query: JoinedQuery, asked: QueryVectors, vectors: Vectors) -> list[tuple[ScorePart, ...]]:
+    """For each image, what each query gives to its score."""
+    scores: Float[Tensor, "q i"] = vectors.scores(asked)
+    columns = []
+    for number, one in enumerate(query.queries):
+        count = len(one.entities) or int((~asked.padding[number]).sum())
+        matches = match_entities(vectors.objects.float(), asked.entities[number : number + 1, :count])
+        sentence = vectors.images.float() @ asked.query[number]
+        columns.append(
+            [
+                ScorePart(
+                    query=one,
+                    is_excluded=number >= len(query.include),
+                    score=float(scores[number, image]),
+                    image_term=float(sentence[image]),
+                    entity_terms=tuple(matches.similarity[0, :, image].tolist()),
+                    objects=tuple(matches.object_index[0, :, image].tolist()),
+                )
+                for image in range(len(vectors))
+            ]
+        )
+    return list(zip(*columns, strict=True))

@@ -1,97 +1,223 @@
-"""The first stage of searching a large album: images that may be among the best, found by approximate indexes.
+"""Candidates of a search in a large album: every image scored by a sketch of it, the best ones read and scored exactly.
 
-Image vectors and object vectors have an index each (IVF with RaBitQ codes: one bit a dimension). A query's sentence is
-looked up among the images and each of its entities among the objects; whatever one of these finds is a candidate, to be
-scored exactly. benchmark/search.py measures what this misses.
+The sketch of an image is its vector and, for each object, the number of the nearest of some thousand centroids, two
+bytes (centroid interaction as in PLAID, Santhanam et al. 2022). An entity's cosine with every centroid is computed once
+and looked up for all objects; so candidates are ranked by the sum of all terms, which a separate nearest-neighbour
+search for each term cannot do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float, Int64
+import torch
+from jaxtyping import Float, Int64, UInt16, UInt64
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from find.algebra import JoinedQuery
+from find.retrieval.hits import joined_score
+from find.retrieval.table import TABLE, connect, fixed_lists
+from find.retrieval.vectors import QueryVectors, Vectors, vector_rows
 
 if TYPE_CHECKING:
     from lancedb.table import Table
 
-INDEXED_FROM = 20_000
-"""Images from which on an album has indexes; smaller ones are searched exactly, which is as fast."""
-
-CANDIDATES = 1000
-"""Images that the sentence and each entity propose."""
-
-PROBES = 20
-"""Partitions of an index that a look-up reads."""
-
-_COLUMNS = ("image", "objects")
-_STALE = 0.2  # share of rows that an index may lack: they are searched exactly, so nothing is missed, but slowly
+SKETCH, CODEBOOK = "sketch", "codebook"
+BRANCHES = 128
+"""Of the tree of centroids, at both of its levels."""
+SAMPLE = 16_384
+"""Images whose objects the centroids are learned from."""
+CANDIDATES = 1_000
+GROWTH = 4
+"""An album that has grown so many times over gets new centroids."""
 
 
-def is_indexed(table: Table) -> bool:
-    """Whether `find_candidates` is fast on this table."""
-    columns = {column for index in table.list_indices() for column in index.columns}
-    return columns.issuperset(_COLUMNS)
+@dataclass(frozen=True)
+class Codebook:
+    """A tree of unit vectors: centroids, and below each of them finer ones."""
+
+    coarse: Float[Tensor, "b d"]
+    fine: Float[Tensor, "b b d"]
+
+    @classmethod
+    def learn(cls, vectors: Float[Tensor, "n d"]) -> Codebook:
+        """By k-means with cosines, at both levels."""
+        coarse = _kmeans(vectors, BRANCHES)
+        nearest = (vectors @ coarse.T).argmax(1)
+        fine = [_kmeans(vectors[nearest == k], BRANCHES, fallback=coarse[k]) for k in range(BRANCHES)]
+        return cls(coarse, torch.stack(fine))
+
+    @property
+    def leaves(self) -> Float[Tensor, "l d"]:
+        return self.fine.flatten(0, 1)
+
+    def encode(self, objects: Float[Tensor, "i n d"]) -> UInt16[np.ndarray, "i n"]:
+        """The number of the leaf that each vector falls to."""
+        flat = objects.flatten(0, 1).float()
+        branch = (flat @ self.coarse.T).argmax(1)
+        codes = torch.empty(len(flat), dtype=torch.int64)
+        order = branch.argsort()
+        for mine in order.split(torch.bincount(branch, minlength=BRANCHES).tolist()):
+            if len(mine):
+                at = branch[mine[0]]
+                codes[mine] = at * BRANCHES + (flat[mine] @ self.fine[at].T).argmax(1)
+        return codes.view(objects.shape[:2]).numpy().astype(np.uint16)
 
 
-def update_indexes(table: Table) -> None:
-    """Makes the indexes of an album that has grown large, and takes new rows into those that are there."""
-    rows = table.count_rows()
-    if rows < INDEXED_FROM:
-        return
-    if not is_indexed(table):
-        build_indexes(table)
-        return
-    names = [index.name for index in table.list_indices() if set(index.columns) <= set(_COLUMNS)]
-    lacking = max(table.index_stats(name).num_unindexed_rows for name in names)
-    if lacking > _STALE * rows:
-        table.optimize(cleanup_older_than=timedelta(hours=1))
+@dataclass(frozen=True)
+class Sketch:
+    """All images of an album in little memory: 2 bytes an object, the image vectors in half precision."""
+
+    codebook: Codebook
+    rows: Int64[np.ndarray, " i"]
+    images: Float[Tensor, "i d"]
+    codes: UInt16[np.ndarray, "n i"]  # by object first, so that a look-up runs over all images
+
+    @classmethod
+    def read(cls, album: str, table: Table, objects: int, *, storage: Mapping[str, str] | None = None) -> Sketch:
+        """As it is kept beside the table; rows that are not in it yet are added here, in memory only."""
+        kept = _kept(album, objects, storage)
+        codebook, keys, codes = kept or (
+            learn(table, objects),
+            np.zeros(0, np.uint64),
+            np.zeros((0, objects), np.uint16),
+        )
+        facts = table.search().select(["digest", "frame", "image"]).with_row_id(True).to_arrow()
+        rows = facts["_rowid"].to_numpy().astype(np.int64)
+        mine = row_keys(facts)
+        found = np.zeros((len(rows), objects), np.uint16)
+        place = np.searchsorted(keys, mine).clip(max=max(len(keys) - 1, 0))
+        known = keys[place] == mine if len(keys) else np.zeros(len(rows), bool)
+        found[known] = codes[place[known]]
+        missing = np.flatnonzero(~known)
+        for part in np.array_split(missing, -(-len(missing) // 4096)) if len(missing) else ():
+            found[part] = codebook.encode(Vectors.take(table, rows[part], objects).objects)
+        return cls(codebook, rows, vector_rows(facts["image"]), np.ascontiguousarray(found.T))
+
+    def candidates(
+        self, query: JoinedQuery, vectors: QueryVectors, k: int, allowed: Int64[np.ndarray, " r"] | None = None
+    ) -> Int64[np.ndarray, " c"]:
+        """Rows among which the best `k` are: at least CANDIDATES, twenty for each wanted one.
+
+        Args:
+            allowed: rows that a filter lets through, sorted.
+        """
+        scores = joined_score(query, self.scores(vectors))
+        rows = self.rows
+        if allowed is not None:
+            let = np.isin(rows, allowed, assume_unique=True)
+            scores, rows = scores[let], rows[let]
+        count = max(CANDIDATES, 20 * k)
+        if count >= len(rows):
+            return rows
+        return rows[np.sort(np.argpartition(-scores, count)[:count])]  # in the album's order, which ties keep
+
+    def scores(self, vectors: QueryVectors) -> Float[np.ndarray, "q i"]:
+        """About the score of every image for each query."""
+        kept = (~vectors.padding).float()
+        share = 0.5 * kept / kept.sum(1, keepdim=True).clamp(min=1)
+        tables = (vectors.entities @ self.codebook.leaves.T).numpy()
+        queries = vectors.query.to(self.images.dtype).T
+
+        def part(span: slice) -> np.ndarray:
+            scores = (self.images[span] @ queries).float().T.numpy()
+            for number, entity in (~vectors.padding).nonzero().tolist():
+                scores[number] += float(share[number, entity]) * _best_leaf(tables[number, entity], self.codes[:, span])
+            return scores
+
+        step = 65_536
+        spans = [slice(start, start + step) for start in range(0, len(self.rows), step)]
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            return np.concatenate(list(pool.map(part, spans)), axis=1)
 
 
-def build_indexes(table: Table) -> None:
-    """Trains and writes both indexes, instead of those that are there."""
-    from lancedb.index import IvfRq
-
-    for column in _COLUMNS:
-        # A tenth of the usual training: its float16 kernels are slow, and the recall is the same.
-        config = IvfRq(distance_type="cosine", sample_rate=64, max_iterations=10)
-        table.create_index(column, config=config, replace=True)
+def learn(table: Table, objects: int) -> Codebook:
+    """Centroids from a random sample of an album's images."""
+    rows = table.search().select(["frame"]).with_row_id(True).to_arrow()["_rowid"].to_numpy().astype(np.int64)
+    chosen = np.random.default_rng(0).permutation(rows)[:SAMPLE]
+    vectors = Vectors.take(table, np.sort(chosen), objects).objects.flatten(0, 1).float()
+    return Codebook.learn(vectors)
 
 
-def find_candidates(
-    table: Table,
-    sentence: Float[np.ndarray, " d"] | None,
-    entities: Sequence[Float[np.ndarray, " d"]],
-    *,
-    where: str | None = None,
-    count: int = CANDIDATES,
-    probes: int = PROBES,
-) -> Int64[np.ndarray, " c"]:
-    """Row ids of images that may be among a query's best, for `Table.take_row_ids`; ascending, each once.
+def update_sketch(album: str, table: Table, objects: int, *, storage: Mapping[str, str] | None = None) -> None:
+    """Makes or renews the sketch that is kept beside the table."""
+    kept = _kept(album, objects, storage)
+    count = table.count_rows()
+    database = connect(album, storage)
+    if kept is None or count > GROWTH * len(kept[1]):
+        codebook = learn(table, objects)
+        leaves = torch.cat([codebook.coarse, codebook.leaves]).half().numpy()
+        database.create_table(CODEBOOK, pa.table({"vector": fixed_lists(leaves)}), mode="overwrite")
+        known: set[int] = set()
+    else:
+        codebook, known = kept[0], set(kept[1].tolist())
+    schema = pa.schema({"key": pa.uint64(), "codes": pa.list_(pa.uint16(), objects)})
 
-    Args:
-        sentence: the query's vector, or None for a search by entities alone.
-        entities: one vector each; those that a query excludes have no place here.
-        where: an SQL condition on the table's columns that every candidate fulfils.
-        count: candidates that each vector proposes, so at most `count * (1 + len(entities))` come back.
-        probes: partitions that are read for each vector.
-    """
-    looked_up = [("image", sentence)] if sentence is not None else []
-    # Each entity by itself: LanceDB adds up the matches of several vectors, but one entity's nearest image may lack
-    # the other one.
-    looked_up += [("objects", entity) for entity in entities]
-    found = []
-    for column, vector in looked_up:
-        look_up = table.search(np.asarray(vector, np.float32), vector_column_name=column)
-        look_up = look_up.distance_type("cosine").nprobes(probes).limit(count).with_row_id(True)
-        if where is not None:
-            look_up = look_up.where(where, prefilter=True)
-        found.append(_row_ids(look_up.select(["_distance"]).to_arrow()))
-    return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in table.search().select(["digest", "frame", "image", "objects"]).with_row_id(True).to_batches(4096):
+            rows = pa.Table.from_batches([batch])
+            keys = row_keys(rows)
+            new = np.array([key not in known for key in keys.tolist()], dtype=bool)
+            if new.any():
+                codes = codebook.encode(Vectors.of(rows.filter(pa.array(new)), objects).objects)
+                yield pa.RecordBatch.from_arrays([pa.array(keys[new]), fixed_lists(codes)], schema=schema)
+
+    rows = pa.RecordBatchReader.from_batches(schema, batches())
+    if known:
+        database.open_table(SKETCH).add(rows)
+    else:
+        database.create_table(SKETCH, rows, schema=schema, mode="overwrite")
 
 
-def _row_ids(rows: pa.Table) -> Int64[np.ndarray, " c"]:
-    return rows["_rowid"].to_numpy().astype(np.int64)
+def row_keys(rows: pa.Table) -> UInt64[np.ndarray, " i"]:
+    """A number for the contents of each image, from its file's digest and the number of its frame."""
+    digests = rows["digest"].combine_chunks()
+    words = np.frombuffer(b"".join(digests.to_pylist()), np.uint64)[::2]
+    return words ^ (rows["frame"].to_numpy().astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+
+
+def _kept(
+    album: str, objects: int, storage: Mapping[str, str] | None
+) -> tuple[Codebook, UInt64[np.ndarray, " i"], UInt16[np.ndarray, "i n"]] | None:
+    """Codebook, keys in order and their codes, where there are any."""
+    database = connect(album, storage)
+    if not {SKETCH, CODEBOOK, TABLE} <= set(database.list_tables().tables):
+        return None
+    leaves = vector_rows(database.open_table(CODEBOOK).to_arrow()["vector"]).float()
+    codebook = Codebook(leaves[:BRANCHES], leaves[BRANCHES:].view(BRANCHES, BRANCHES, -1))
+    table = database.open_table(SKETCH).to_arrow()
+    if table.schema.field("codes").type.list_size != objects:
+        return None
+    keys = table["key"].to_numpy()
+    order = keys.argsort()
+    return codebook, keys[order], vector_rows(table["codes"]).numpy()[order]
+
+
+def _best_leaf(cosines: Float[np.ndarray, " l"], codes: UInt16[np.ndarray, "n i"]) -> Float[np.ndarray, " i"]:
+    best = np.take(cosines, codes[0], mode="clip")
+    for row in codes[1:]:
+        np.maximum(best, np.take(cosines, row, mode="clip"), out=best)
+    return best
+
+
+def _kmeans(
+    vectors: Float[Tensor, "n d"], count: int, *, rounds: int = 10, fallback: Tensor | None = None
+) -> Float[Tensor, "k d"]:
+    """Unit centroids; places that have no vector get `fallback`, or one of the vectors."""
+    generator = torch.Generator().manual_seed(0)
+    if len(vectors) == 0:
+        return fallback.expand(count, -1)
+    start = torch.randperm(len(vectors), generator=generator)[:count]
+    centroids = vectors[start.repeat(-(-count // len(start)))[:count]]
+    for _ in range(rounds):
+        nearest = torch.cat([(part @ centroids.T).argmax(1) for part in vectors.split(65_536)])
+        sums = torch.zeros_like(centroids).index_add_(0, nearest, vectors)
+        seen = torch.bincount(nearest, minlength=count) > 0
+        centroids = torch.where(seen[:, None], normalize(sums, dim=-1), centroids)
+    return centroids

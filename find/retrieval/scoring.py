@@ -6,11 +6,21 @@ Training, evaluation and search all score with this one function.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-MAX_ELEMENTS = 1 << 24
-"""Largest intermediate similarity tensor, in elements (64 MB in float32)."""
+CACHE_ELEMENTS = 1 << 20
+"""Similarities of a block on a CPU: 4 MB in float32, which stay in the cache until their maximum is taken."""
+
+GPU_ELEMENTS = 1 << 26
+"""Similarities of a block on a GPU: 256 MB in float32."""
+
+ROWS_AT_ONCE = 1024
+"""Entities of a block, where there are so many."""
+
+ONEDNN_ROWS = 64
+"""Both factors have so many rows before a product is worth handing to oneDNN."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ def late_interaction(
     entity_padding: Bool[Tensor, "q e"],
     *,
     entity_weight: float = 0.5,
-    max_elements: int = MAX_ELEMENTS,
+    max_elements: int | None = None,
 ) -> Float[Tensor, "q i"]:
     """Score of every query with every image (FIND, interleaved retrieval).
 
@@ -44,8 +54,9 @@ def late_interaction(
 
     All vectors have unit length. A query without entities has the sentence term only. `entity_padding` is
     True where a row of `entities` is padding. Works in the precision of `queries`; images may be stored in
-    less. Differentiable. The similarities of entities with objects are made in chunks of at most
-    `max_elements` elements (one query with one image at least).
+    less. Differentiable. The similarities of objects with entities are made in blocks of at most `max_elements`
+    (one image with one entity at least) and reduced at once; by default as many as a processor's cache holds, or as
+    keep a GPU busy.
     """
     sentence = queries @ images.to(queries.dtype).T
     q, e = entity_padding.shape
@@ -53,16 +64,40 @@ def late_interaction(
     if entity_weight == 0 or 0 in (q, e, i, n):
         return sentence
 
-    entities = entities.masked_fill(entity_padding[..., None], 0)
     kept = (~entity_padding).to(queries.dtype)
     share = kept / kept.sum(dim=1, keepdim=True).clamp(min=1)
-    image_chunk = max(1, min(i, max_elements // (e * n)))
-    query_chunk = max(1, min(q, max_elements // (e * n * image_chunk)))
-    rows = []
-    for entity_rows, share_rows in zip(entities.split(query_chunk), share.split(query_chunk), strict=True):
-        row = [
-            torch.einsum("qei,qe->qi", match_entities(chunk, entity_rows).similarity, share_rows)
-            for chunk in objects.split(image_chunk)
-        ]
-        rows.append(torch.cat(row, dim=1))
-    return sentence + entity_weight * torch.cat(rows)
+    rows = entities.masked_fill(entity_padding[..., None], 0).flatten(0, 1)
+    places = None
+    if rows.device.type == "cpu":  # to look for padding on a GPU would cost a pause to spare little
+        places = kept.flatten().nonzero()[:, 0]
+        rows = rows[places]
+    if max_elements is None:
+        max_elements = CACHE_ELEMENTS if rows.device.type == "cpu" else GPU_ELEMENTS
+    row_block = max(1, min(ROWS_AT_ONCE, len(rows), max_elements // n))
+    image_block = max(1, max_elements // (n * row_block))
+    terms = []
+    for chunk in objects.split(image_block):
+        vectors = chunk.to(rows.dtype).flatten(0, 1)
+        best = torch.cat([_best_objects(vectors, block, n) for block in rows.split(row_block)], dim=1)
+        if places is not None:
+            best = best.new_zeros(len(chunk), q * e).index_copy(1, places, best)
+        terms.append((best.view(len(chunk), q, e) * share).sum(dim=2).T)
+    return sentence + entity_weight * torch.cat(terms, dim=1)
+
+
+def _best_objects(objects: Float[Tensor, "m d"], entities: Float[Tensor, "r d"], n: int) -> Float[Tensor, "i r"]:
+    """The largest cosine of each entity with the objects of each image, of which there are `n`, one after another."""
+    if torch.is_grad_enabled() and (objects.requires_grad or entities.requires_grad):
+        similarity = objects @ entities.T
+        return similarity.view(-1, n, len(entities)).max(dim=1).values  # keeps indices for the gradient, no similarity
+    return _products(objects, entities).view(-1, n, len(entities)).amax(dim=1)
+
+
+def _products(left: Float[Tensor, "m d"], right: Float[Tensor, "r d"]) -> Float[Tensor, "m r"]:
+    """left @ right.T. Large float32 products on a CPU go through oneDNN: PyTorch's own choice, MKL, leaves AVX-512
+    unused on AMD's processors, where that takes half the time and both round alike.
+    """
+    large = min(len(left), len(right)) >= ONEDNN_ROWS
+    if large and left.device.type == "cpu" and left.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        return F.linear(left.to_mkldnn(), right.to_mkldnn()).to_dense()
+    return left @ right.T

@@ -22,6 +22,7 @@ from find.predictions import ImageEmbeddings, QueryEmbeddings
 from find.retrieval.objects import ObjectMasks, Selection
 
 if TYPE_CHECKING:
+    from lancedb.db import DBConnection
     from lancedb.table import Table
 
     from find.images import ImageLike
@@ -67,7 +68,7 @@ class Stamp:
         fingerprint = model.fingerprint
         if fingerprint != self.fingerprint:
             raise FindError(
-                f"{album}: this album was made by other weights ({self.model}, {self.fingerprint[:12]}; the model's are "
+                f"{album}: this album was made by other weights ({self.model}, {self.fingerprint[:12]}; yours are "
                 f"{fingerprint[:12]}); open it with those (--weights), or make another album with: findvl index"
             )
 
@@ -195,14 +196,18 @@ def is_remote(album: str | os.PathLike[str]) -> bool:
     return "://" in str(album)
 
 
+def connect(album: str | os.PathLike[str], storage: Mapping[str, str] | None = None) -> DBConnection:
+    """The database that an album is. `storage` are LanceDB's options of object storage (keys, endpoint, ...)."""
+    import lancedb
+
+    return lancedb.connect(str(album), storage_options=dict(storage or {}) or None)
+
+
 def create_table(
     album: str | os.PathLike[str], stamp: Stamp, root: str, *, storage: Mapping[str, str] | None = None
 ) -> Table:
-    """An empty album, in one commit. `storage` are LanceDB's options of object storage (keys, endpoint, ...)."""
-    import lancedb
-
-    database = lancedb.connect(str(album), storage_options=dict(storage or {}) or None)
-    return database.create_table(TABLE, schema=album_schema(stamp, root))
+    """An empty album, in one commit."""
+    return connect(album, storage).create_table(TABLE, schema=album_schema(stamp, root))
 
 
 def has_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | None = None) -> bool:
@@ -212,9 +217,7 @@ def has_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | Non
         FindError: a file is in its place, or a folder that holds other things.
     """
     if is_remote(album):
-        import lancedb
-
-        return TABLE in lancedb.connect(str(album), storage_options=dict(storage or {}) or None).list_tables().tables
+        return TABLE in connect(album, storage).list_tables().tables
     path = Path(album)
     if path.is_file():
         raise FindError(
@@ -230,12 +233,10 @@ def open_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | No
     Raises:
         FindError: no such album, a file in its place, or one that cannot be read.
     """
-    import lancedb
-
     if not has_table(album, storage=storage):
         raise FindError(f"{album}: no such album; make one with: findvl index PHOTOS {album}")
     try:
-        table = lancedb.connect(str(album), storage_options=dict(storage or {}) or None).open_table(TABLE)
+        table = connect(album, storage).open_table(TABLE)
         schema = table.schema
     except Exception as error:  # LanceDB raises ValueError, RuntimeError and OSError for damaged files
         raise FindError(f"{album}: not an album, or a damaged one ({first_line(error)})") from error

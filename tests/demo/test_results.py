@@ -23,7 +23,8 @@ from find.demo.results import (
 )
 from find.predictions import EntityMask
 from find.query import Phrase, Query, Region
-from find.retrieval.album import Hit
+from find.retrieval.hits import Hit, Objects, ScorePart
+from find.retrieval.objects import SIDE, ObjectMasks
 
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.booleans())
 IMAGE = np.zeros((6, 8, 3), np.uint8)
@@ -60,9 +61,15 @@ def test_records_keep_the_order_of_the_entities():
     assert second["segmentation"]["size"] == [6, 8]
 
 
+def _hit(part: ScorePart) -> Hit:
+    masks = ObjectMasks(np.zeros((4, 4), np.int32), np.zeros((4, SIDE, SIDE), bool))
+    found = Objects(np.eye(4, dtype=np.float16), np.ones(4, np.float32), masks)
+    return Hit(path=Path("a.jpg"), name="a.jpg", score=part.score, parts=(part,), height=6, width=8, found=found)
+
+
 def test_a_hit_tells_what_made_its_score():
     masks = [EntityMask(np.ones((6, 8), bool), 0.5)] * 2
-    hit = Hit(path=Path("a.jpg"), score=1.2, image_term=0.8, entity_terms=(0.9, 0.7), objects=(3, 1))
+    hit = _hit(ScorePart(QUERY, False, 1.2, 0.8, entity_terms=(0.9, 0.7), objects=(3, 1)))
     line = "  1. 1.200  a.jpg  (sentence 0.800, red dog 0.900, [cup] 0.700)"
     assert hit_line(1, hit, QUERY, KNOWN) == line
     dog_is_unknown = UnknownWords(("dog",), (("dog",), ()))
@@ -74,8 +81,9 @@ def test_a_hit_tells_what_made_its_score():
 
 
 def test_a_hit_of_a_query_without_entities_has_none():
-    hit = Hit(path=Path("a.jpg"), score=0.8, image_term=0.8, entity_terms=(), objects=())
-    (record,) = hits_json(Query("only words"), [hit], [[]], UnknownWords((), ()))
+    query = Query("only words")
+    hit = _hit(ScorePart(query, False, 0.8, 0.8, entity_terms=(), objects=()))
+    (record,) = hits_json(query, [hit], [[]], UnknownWords((), ()))
     assert record["entities"] == []
 
 

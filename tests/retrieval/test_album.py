@@ -1,93 +1,39 @@
-"""Claims about the album, with a model of colours: every vector is a mean colour, so answers are known."""
+"""Claims about the album, with a model of colours, so that answers are known."""
 
-from dataclasses import dataclass
-from pathlib import Path
+import math
+import shutil
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
-from torch.nn.functional import normalize
+from colors import ColorModel, paint
 
 from find.errors import FindError
 from find.query import Phrase, Query
 from find.retrieval.album import Album
-
-COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "grey": (90, 90, 90)}
-
-
-@dataclass
-class Embedded:
-    image: torch.Tensor = None
-    objects: torch.Tensor = None
-    scores: torch.Tensor = None
-    query: torch.Tensor = None
-    entities: torch.Tensor = None
-    padding: torch.Tensor = None
-
-    def to(self, device):
-        return self
-
-
-class ColorModel:
-    """Image vector: the mean colour. Objects: the mean colours of the left and the right half."""
-
-    def __init__(self, fingerprint="colours-1"):
-        self.fingerprint = fingerprint
-        self.batches = []
-
-    def embed_images(self, images):
-        self.batches.append(len(images))
-        if any(min(image.shape[:2]) < 4 for image in images):
-            raise FindError("an image is smaller than 4 pixels")
-        pixels = [torch.from_numpy(np.array(image)).float() for image in images]
-        halves = [
-            torch.stack([p[:, : p.shape[1] // 2].mean((0, 1)), p[:, p.shape[1] // 2 :].mean((0, 1))]) for p in pixels
-        ]
-        return Embedded(
-            image=normalize(torch.stack([p.mean((0, 1)) for p in pixels]), dim=-1),
-            objects=normalize(torch.stack(halves), dim=-1),
-            scores=torch.ones(len(images), 2),
-        )
-
-    def embed_queries(self, queries):
-        most = max(len(query.entities) for query in queries)
-        entities, padding = torch.zeros(len(queries), most, 3), torch.ones(len(queries), most, dtype=torch.bool)
-        vectors = torch.zeros(len(queries), 3)
-        for row, query in enumerate(queries):
-            for column, entity in enumerate(query.entities):
-                entities[row, column] = torch.tensor(COLORS[entity.text], dtype=torch.float32)
-                padding[row, column] = False
-            words = [word for word in query.text.split() if word in COLORS]
-            vectors[row] = torch.tensor([COLORS[word] for word in words], dtype=torch.float32).sum(0)
-        return Embedded(query=normalize(vectors, dim=-1), entities=normalize(entities, dim=-1), padding=padding)
-
-
-def _paint(path: Path, left: str, right: str, size: tuple[int, int] = (8, 6)) -> Path:
-    image = Image.new("RGB", size, COLORS[left])
-    image.paste(COLORS[right], (size[0] // 2, 0, *size))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
-    return path
+from find.retrieval.indexing import Settings
 
 
 @pytest.fixture
 def photos(tmp_path):
     folder = tmp_path / "photos"
-    _paint(folder / "a.png", "red", "green")
-    _paint(folder / "b.png", "green", "blue", size=(16, 10))
-    _paint(folder / "deep/c.PNG", "red", "blue")
-    _paint(folder / "d.png", "grey", "grey")
+    paint(folder / "a.png", "red", "green")
+    paint(folder / "b.png", "green", "blue", size=(16, 10))
+    paint(folder / "deep/c.PNG", "red", "blue")
+    paint(folder / "d.png", "grey", "grey")
     (folder / "notes.txt").write_text("no image")
     return folder
+
+
+@pytest.fixture
+def album(photos, tmp_path):
+    return Album.build(ColorModel(), photos, tmp_path / "my.album", progress=False)
 
 
 def _names(hits):
     return [hit.path.name for hit in hits]
 
 
-def test_finds_the_image_that_holds_both_entities_and_says_where(photos, tmp_path):
-    album = Album.build(ColorModel(), photos, tmp_path / "my.album", progress=False)
+def test_finds_the_image_that_holds_both_entities_and_says_where(album):
     assert len(album) == 4
     hits = album.search(Query(Phrase("green"), " beside ", Phrase("blue")), k=2)
     assert _names(hits)[0] == "b.png"
@@ -97,84 +43,162 @@ def test_finds_the_image_that_holds_both_entities_and_says_where(photos, tmp_pat
     assert len(hits) == 2 and hits[0].score >= hits[1].score
 
 
-def test_many_queries_at_once_answer_as_each_alone(photos, tmp_path):
-    album = Album.build(ColorModel(), photos, tmp_path / "my.album", progress=False)
+def test_a_hit_shows_its_objects_without_the_model(album):
+    hit = album.search(Query(Phrase("green"), " beside ", Phrase("blue")), k=1)[0]
+    left = np.zeros((10, 16), bool)
+    left[:, :8] = True
+    for entity, mask in enumerate((left, ~left)):  # to a pixel: the model's masks are coarser than the image
+        assert (hit.mask(entity) != mask).sum() <= 10
+    assert hit.box(0) == pytest.approx((0, 0, 8, 10), abs=1) and hit.box(1) == pytest.approx((8, 0, 16, 10), abs=1)
+    text = hit.explain()
+    assert "b.png: score" in text and "green: 1.000 with object 0, at the left, box 0,0," in text
+    assert hit.draw(min_side=64).size == (64, 40)
+    with pytest.raises(FindError, match="has 2 entities, none is 2"):
+        hit.mask(2)
+
+
+def test_many_queries_at_once_answer_as_each_alone(album):
     queries = [Query(Phrase("red")), Query("only green words"), Query(Phrase("blue"), " and ", Phrase("red"))]
     for query, together in zip(queries, album.search_all(queries, k=4), strict=True):
         alone = album.search(query, k=4)
         assert _names(alone) == _names(together)
         assert [hit.entity_terms for hit in alone] == [hit.entity_terms for hit in together]
     assert album.search(queries[1])[0].entity_terms == ()
+    assert album.search_all([]) == []
+
+
+def test_joined_queries_want_both_or_the_one_without_the_other(album):
+    red, blue = Phrase("red"), Phrase("blue")
+    assert _names(album.search(red & blue, k=1)) == ["c.PNG"]
+    assert _names(album.search(red - blue, k=1)) == ["a.png"]
+    assert _names(album.search(Query(blue) - red, k=1)) == ["b.png"]
+    hit = album.search(red & Phrase("green") - blue, k=1)[0]
+    assert [part.is_excluded for part in hit.parts] == [False, False, True]
+    first, second, third = (part.score for part in hit.parts)
+    assert hit.score == pytest.approx((first + second) / 2 - third / 2, abs=1e-5)
+    assert "must not be “blue”" in hit.explain()
+    with pytest.raises(FindError, match="subtracted is one query"):
+        red - (blue & Phrase("green"))
+
+
+def test_more_like_a_thing_of_a_hit_leaves_its_own_image_out(album):
+    hit = album.search(Query(Phrase("green"), " beside ", Phrase("blue")), k=1)[0]
+    blue = album.more_like(hit, 1, k=2)
+    assert _names(blue)[0] == "c.PNG" and "b.png" not in _names(blue)
+    assert blue[0].score == pytest.approx(1, abs=1e-3) and blue[0].objects == (1,)
+    assert album.more_like(hit, entity=1, k=1)[0].name == "deep/c.PNG"
+    with pytest.raises(FindError, match="has 2 objects"):
+        album.more_like(hit, 2)
 
 
 def test_ties_keep_the_order_of_the_album(tmp_path):
-    files = [_paint(tmp_path / f"{name}.png", "red", "green") for name in "cab"]
+    files = [paint(tmp_path / f"{name}.png", "red", "green") for name in "cab"]
     album = Album.build(ColorModel(), files, tmp_path / "my.album", progress=False)
     assert _names(album.search(Query(Phrase("red")))) == ["c.png", "a.png", "b.png"]
 
 
-def test_opened_album_equals_the_built_one_and_moves_with_its_photos(photos, tmp_path):
-    model = ColorModel()
-    built = Album.build(model, photos, photos.parent / "my.album", progress=False)
+def test_opened_album_equals_the_built_one_and_moves_with_its_photos(album, photos, tmp_path):
     moved = tmp_path / "elsewhere"
-    photos.parent.joinpath("my.album").rename(tmp_path / "kept")
     moved.mkdir()
     photos.rename(moved / "photos")
-    (tmp_path / "kept").rename(moved / "my.album")
-    opened = Album.open(moved / "my.album", model)
+    shutil.move(tmp_path / "my.album", moved / "my.album")
+    opened = Album.open(moved / "my.album", ColorModel())
     query = Query(Phrase("red"), Phrase("blue"))
-    assert _names(opened.search(query)) == _names(built.search(query))
-    assert all(hit.path.is_file() for hit in opened.search(query))
-    assert opened.sizes.tolist() == built.sizes.tolist()
-    assert (10, 16) in map(tuple, opened.sizes.tolist())
+    hits = opened.search(query)
+    assert hits[0].name == "deep/c.PNG" and len(hits) == 4
+    assert all(hit.path.is_file() and hit.path.is_relative_to(moved) for hit in hits)
+    assert {(hit.height, hit.width) for hit in hits} == {(6, 8), (10, 16)}
+
+
+def test_photos_may_be_shown_where_they_are_now(album, photos, tmp_path):
+    photos.rename(tmp_path / "there")
+    hits = Album.open(tmp_path / "my.album", ColorModel(), photos=tmp_path / "there").search(Query(Phrase("red")))
+    assert all(hit.path.is_file() for hit in hits)
 
 
 def test_batch_size_changes_nothing(photos, tmp_path):
-    one = Album.build(ColorModel(), photos, tmp_path / "one", batch_size=1, progress=False)
-    all_at_once = Album.build(ColorModel(), photos, tmp_path / "all", batch_size=9, progress=False)
-    assert one.paths == all_at_once.paths
-    torch.testing.assert_close(one.objects, all_at_once.objects)
+    tables = []
+    for size in (1, 3, 9):
+        settings = Settings(batch_size=size)
+        built = Album.build(ColorModel(), photos, tmp_path / f"{size}.album", settings=settings, progress=False)
+        tables.append(built.to_arrow())
+    assert tables[0] == tables[1] == tables[2]
 
 
-def test_images_that_cannot_be_used_are_skipped_and_listed(photos, tmp_path):
-    broken = photos / "broken.jpg"
-    broken.write_bytes(b"\xff\xd8\xff no jpeg")
-    tiny = _paint(photos / "tiny.png", "red", "red", size=(2, 2))
-    album = Album.build(ColorModel(), photos, tmp_path / "my.album", progress=False)
-    assert len(album) == 4
-    assert {skipped.path for skipped in album.skipped} == {broken, tiny}
-    reasons = {skipped.path.name: skipped.reason for skipped in album.skipped}
-    assert reasons["tiny.png"] == "an image is smaller than 4 pixels"
-    assert "not an image" in reasons["broken.jpg"]
+def test_two_stages_find_what_the_exact_search_finds(album, tmp_path):
+    two_stages = Album.open(tmp_path / "my.album", ColorModel(), exact_rows=1)
+    queries = [Query(Phrase("red")), Phrase("blue") - Phrase("green"), Query("green"), Phrase("red") & Phrase("grey")]
+    for query in queries:
+        exact, found = album.search(query, k=4), two_stages.search(query, k=4)
+        assert [(hit.name, hit.parts) for hit in exact] == [(hit.name, hit.parts) for hit in found]
+        filtered = two_stages.search(query, k=4, where="width > 8")
+        assert _names(filtered) == ["b.png"]
 
 
-@pytest.mark.parametrize("content", ["nothing", "empty", "only broken"])
-def test_nothing_to_index_is_an_error_and_leaves_no_file(tmp_path, content):
-    folder = tmp_path / "photos"
-    if content != "nothing":
-        folder.mkdir()
-    if content == "only broken":
-        (folder / "x.jpg").write_bytes(b"broken")
-    with pytest.raises(FindError, match="photos"):
-        Album.build(ColorModel(), folder, tmp_path / "my.album", progress=False)
-    assert not (tmp_path / "my.album").exists()
+def test_fewer_values_of_each_vector_rank_by_those(album):
+    hits = album.search(Query(Phrase("green")), k=4, dim=2)  # red and green are left
+    assert hits[0].score == pytest.approx(1.5, abs=1e-3)
+    grey = next(hit for hit in hits if hit.name == "d.png")
+    assert grey.image_term == pytest.approx(math.sqrt(0.5), abs=1e-2)
+    for wrong in (0, 4):
+        with pytest.raises(FindError, match="3 values"):
+            album.search(Query(Phrase("green")), dim=wrong)
 
 
-def test_album_of_other_weights_is_refused(photos, tmp_path):
-    Album.build(ColorModel("colours-1"), photos, tmp_path / "my.album", progress=False)
-    with pytest.raises(FindError, match=r"my\.album.*other weights"):
-        Album.open(tmp_path / "my.album", ColorModel("colours-2"))
+def test_an_album_of_fewer_values_takes_queries_of_more(photos, tmp_path):
+    settings = Settings(dim=2, objects=1)
+    album = Album.build(ColorModel(), photos, tmp_path / "short.album", settings=settings, progress=False)
+    assert album.to_arrow()["image"].type.list_size == 2
+    assert album.search(Query(Phrase("green")), k=1)[0].name in ("a.png", "b.png")
+    with pytest.raises(FindError, match="keeps objects=1, not 2"):
+        Album.build(ColorModel(), photos, tmp_path / "short.album", settings=Settings(objects=2), progress=False)
 
 
-@pytest.mark.parametrize("keep", [0, 40, 300])
-def test_damaged_album_is_refused(photos, tmp_path, keep):
-    path = tmp_path / "my.album"
-    Album.build(ColorModel(), photos, path, progress=False)
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(FindError, match=r"my\.album"):
-        Album.open(path, ColorModel())
+def test_rows_come_out_as_arrow_and_pandas(album):
+    pandas = pytest.importorskip("pandas")
+    table = album.to_arrow()
+    assert table.num_rows == 4 and table["objects"].type.value_type.list_size == 3
+    frame = album.to_pandas()
+    assert isinstance(frame, pandas.DataFrame)
+    assert sorted(frame.path) == ["a.png", "b.png", "d.png", "deep/c.PNG"]
+    assert album.to_arrow(["width"]).column_names == ["width"]
+    with pytest.raises(FindError, match="no column nope; there are path"):
+        album.to_arrow(["nope"])
 
 
-def test_missing_album_says_how_to_make_one(tmp_path):
+def test_an_album_without_a_model_can_be_read_but_not_asked(album, tmp_path):
+    opened = Album.open(tmp_path / "my.album")
+    assert len(opened.to_arrow()) == 4
+    with pytest.raises(FindError, match="without a model"):
+        opened.search(Query("red"))
+
+
+def test_album_of_other_weights_is_refused_by_search_and_index(album, photos, tmp_path):
+    for call in (
+        lambda model: Album.open(tmp_path / "my.album", model),
+        lambda model: Album.build(model, photos, tmp_path / "my.album", progress=False),
+    ):
+        with pytest.raises(FindError, match=r"my\.album.*other weights"):
+            call(ColorModel("colours-2"))
+    assert len(Album.open(tmp_path / "my.album", ColorModel())) == 4
+
+
+def test_missing_album_says_how_to_make_one_and_leaves_no_folder(tmp_path):
     with pytest.raises(FindError, match="findvl index"):
         Album.open(tmp_path / "none", ColorModel())
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_file_of_an_earlier_version_says_to_index_again(tmp_path):
+    (tmp_path / "old.album").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
+    for call in (Album.open, lambda path, model: Album.build(model, tmp_path, path)):
+        with pytest.raises(FindError, match="index the photos again"):
+            call(tmp_path / "old.album", ColorModel())
+
+
+def test_an_album_that_names_files_outside_its_photos_is_refused(album, tmp_path):
+    table = album.table
+    table.checkout_latest()
+    table.update(where="path = 'a.png'", values={"path": "../../etc/passwd"})
+    with pytest.raises(FindError, match="leaves its folder of photos"):
+        Album.open(tmp_path / "my.album", ColorModel()).search(Query(Phrase("red")), k=4)

@@ -1,0 +1,59 @@
+"""Queries joined: `A & B` finds what fits both, `A - B` what fits A and not B."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from find.errors import FindError
+
+if TYPE_CHECKING:
+    from find.entity import Phrase, Region
+    from find.query import Query
+
+    Askable: TypeAlias = "Phrase | Region | Query | JoinedQuery"
+
+
+class Joinable:
+    """Gives phrases, regions and queries the operators `&` and `-`."""
+
+    def __and__(self, other: Askable) -> JoinedQuery:
+        if not isinstance(other, Joinable):
+            return NotImplemented
+        mine, others = JoinedQuery.of(self), JoinedQuery.of(other)
+        return JoinedQuery(mine.include + others.include, mine.exclude + others.exclude)
+
+    def __sub__(self, other: Askable) -> JoinedQuery:
+        if not isinstance(other, Joinable):
+            return NotImplemented
+        mine, others = JoinedQuery.of(self), JoinedQuery.of(other)
+        if len(others.include) > 1 or others.exclude:
+            raise FindError("what is subtracted is one query: write A - B - C for what fits neither B nor C")
+        return JoinedQuery(mine.include, mine.exclude + others.include)
+
+
+@dataclass(frozen=True)
+class JoinedQuery(Joinable):
+    """Queries that an image must fit, and such that it must not.
+
+    The score of an image is the mean of its scores for `include`, less half of the greatest of those for `exclude`:
+    linear in cosines as the score of one query is, with less weight on what must not be, since an image without a
+    thing still has some cosine with it.
+    """
+
+    include: tuple[Query, ...]
+    exclude: tuple[Query, ...] = ()
+
+    @classmethod
+    def of(cls, query: Askable) -> JoinedQuery:
+        """A query, or a phrase or region by itself, as a joined one."""
+        from find.query import Query
+
+        if isinstance(query, JoinedQuery):
+            return query
+        return cls((query if isinstance(query, Query) else Query(query),))
+
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        """All of them, what is included first."""
+        return self.include + self.exclude

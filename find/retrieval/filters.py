@@ -1,0 +1,136 @@
+"""Filters of a search: SQL conditions on an album's columns, with values that are passed apart from the text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime
+from numbers import Integral, Real
+
+import numpy as np
+
+from find.errors import FindError
+
+COLUMNS = ("path", "frame", "seconds", "time", "width", "height", "bytes", "modified")
+"""What a filter may speak of."""
+
+_TOKEN = re.compile(
+    r"""(?P<text>'(?:[^']|'')*')  |  (?P<quoted>"[^"]*"|`[^`]*`)  |  (?P<value>:[A-Za-z_]\w*)
+    |  (?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)  |  (?P<word>[A-Za-z_]\w*)  |  (?P<space>\s+)
+    |  (?P<sign><=|>=|<>|!=|\|\||::|[-+*/%=<>(),])  |  (?P<other>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_WORDS = re.compile(
+    "and|or|not|in|like|ilike|escape|between|is|null|true|false|case|when|then|else|end|cast|as"
+    "|int|bigint|double|string|boolean|timestamp|date|interval"
+)
+_FUNCTIONS = re.compile(
+    "lower|upper|length|starts_with|ends_with|contains|regexp_match|regexp_like"
+    "|date_part|date_trunc|to_timestamp|to_date|abs|round|floor|ceil|coalesce"
+)
+
+
+def filter_sql(where: str, values: Mapping[str, object] | None = None) -> str:
+    """The condition as LanceDB reads it.
+
+    `where` is an SQL condition on COLUMNS: `width > 640 AND path LIKE :folder`. Each `:name` stands for
+    `values["name"]` (text, number, bool, date, time, None, or a list of them for IN), which can say nothing but its
+    value, whatever characters it has.
+
+    Raises:
+        FindError: another column or function, a statement or comment, a value that is missing or of no use, or a
+            path that is not below the album's folder of photos.
+    """
+    if not isinstance(where, str) or not where.strip():
+        raise FindError("the filter is empty; give a condition such as: width > 640 AND path LIKE 'holiday/%'")
+    if "\0" in where:
+        raise FindError("the filter holds a NUL character")
+    values = dict(values or {})
+    unused = set(values)
+    parts, about_path, depth = [], False, 0
+    for token in _TOKEN.finditer(where):
+        kind, text = str(token.lastgroup), token.group()
+        if kind == "other" or text == "--" or (text == "-" and where[token.end() : token.end() + 1] == "-"):
+            raise FindError(f"filter {where!r}: {text!r} at {token.start()} cannot stand in a condition")
+        if text == "/" and where[token.end() : token.end() + 1] == "*":
+            raise FindError(f"filter {where!r}: a comment cannot stand in a condition")
+        if kind == "word":
+            _check_word(where, token)
+            about_path |= text.lower() == "path"
+        elif kind == "quoted" and text[1:-1] not in COLUMNS:
+            raise FindError(_no_column(where, text[1:-1]))
+        elif kind == "quoted":
+            about_path |= text[1:-1] == "path"
+        elif kind == "value":
+            name = text[1:]
+            if name not in values:
+                raise FindError(f"filter {where!r}: no value for {text}; give it in `values`")
+            unused.discard(name)
+            text = _literal(values[name], name)
+        depth += {"(": 1, ")": -1}.get(text, 0)
+        if depth < 0:
+            break
+        parts.append(text)
+    if depth:
+        raise FindError(f"filter {where!r}: its brackets do not match")
+    if unused:
+        raise FindError(f"filter {where!r}: nothing in it is called :{sorted(unused)[0]}")
+    sql = "".join(parts)
+    if about_path:
+        _check_paths(where, sql)
+    return sql
+
+
+def quoted(text: str) -> str:
+    """A text as an SQL literal."""
+    if "\0" in text:
+        raise FindError(f"the text {text!r} holds a NUL character")
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _check_word(where: str, token: re.Match[str]) -> None:
+    word = token.group().lower()
+    is_call = where[token.end() :].lstrip().startswith("(")
+    if word in COLUMNS or _WORDS.fullmatch(word) or (is_call and _FUNCTIONS.fullmatch(word)):
+        return
+    if is_call:
+        known = _FUNCTIONS.pattern.replace("|", ", ")
+        raise FindError(f"filter {where!r}: there is no function {token.group()}; there are {known}")
+    raise FindError(_no_column(where, token.group()))
+
+
+def _no_column(where: str, name: str) -> str:
+    return f"filter {where!r}: there is no column {name}; there are {', '.join(COLUMNS)} (text stands in single quotes)"
+
+
+def _literal(value: object, name: str) -> str:
+    if isinstance(value, (list, tuple, set, frozenset)):
+        if not value:
+            raise FindError(f"the list :{name} of the filter is empty")
+        return f"({', '.join(_literal(item, name) for item in value)})"
+    if value is None:
+        return "NULL"
+    if isinstance(value, (bool, np.bool_)):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, Integral):
+        return str(int(value))
+    if isinstance(value, Real) and np.isfinite(float(value)):
+        return repr(float(value))
+    if isinstance(value, datetime):
+        return f"TIMESTAMP '{value.isoformat(sep=' ')}'"
+    if isinstance(value, date):
+        return f"DATE '{value.isoformat()}'"
+    raise FindError(f"the value :{name} of the filter is {value!r}; give text, a number, a date or a time, or a list")
+
+
+def _check_paths(where: str, sql: str) -> None:
+    """A path that climbs out of the folder of photos names nothing in the album: more likely a trick than a wish."""
+    for text in re.findall(r"'((?:[^']|'')*)'", sql):
+        parts = text.replace("\\", "/").split("/")
+        if ".." in parts or text.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", text) or "://" in text:
+            raise FindError(
+                f"filter {where!r}: paths of an album are below its folder of photos, as 'holiday/beach.jpg'; "
+                f"{text!r} is none"
+            )

@@ -1,0 +1,204 @@
+"""What a search finds: an image, the parts of its score, and the objects behind them, in words and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from find.algebra import JoinedQuery
+from find.entity import Phrase
+from find.errors import FindError
+from find.query import Query
+from find.retrieval.objects import ObjectMasks
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from supervision import Detections
+
+
+@dataclass(frozen=True)
+class ScorePart:
+    """What one query gives to the score of an image.
+
+    Attributes:
+        query: the query.
+        is_excluded: it counts against the image (`A - query`).
+        score: image_term + 0.5 * mean(entity_terms); the image_term alone for a query without entities.
+        image_term: cosine of the image's vector with the sentence's; None where only objects were compared.
+        entity_terms: for each entity of the query, cosine with the nearest object of the image.
+        objects: for each entity, the number of that object among those that the album keeps of the image.
+    """
+
+    query: Query
+    is_excluded: bool
+    score: float
+    image_term: float | None
+    entity_terms: tuple[float, ...]
+    objects: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects that an album keeps of an image, best first: unit vectors, objectness in 0..1, and masks."""
+
+    vectors: Float[np.ndarray, "k d"]
+    scores: Float[np.ndarray, " k"]
+    masks: ObjectMasks
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One image that a search found.
+
+    Attributes:
+        path: its file. For a frame of a video, the video's; then `seconds` says where in it.
+        name: the path below the album's folder of photos.
+        score: of a query, its part's; of a joined one, see `JoinedQuery`.
+        parts: what each query gives to it.
+        height, width: of the image, in pixels.
+        found: the image's objects.
+        time: when it was taken, if the file tells.
+        frame, seconds: number and time of a video's frame; 0 and None for a photograph.
+    """
+
+    path: Path
+    name: str
+    score: float
+    parts: tuple[ScorePart, ...]
+    height: int
+    width: int
+    found: Objects
+    time: datetime | None = None
+    frame: int = 0
+    seconds: float | None = None
+
+    @property
+    def image_term(self) -> float | None:
+        """Of the first query."""
+        return self.parts[0].image_term
+
+    @property
+    def entity_terms(self) -> tuple[float, ...]:
+        """Of the first query."""
+        return self.parts[0].entity_terms
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Of the first query's entities."""
+        return self.parts[0].objects
+
+    def mask(self, entity: int = 0, *, part: int = 0) -> Bool[np.ndarray, "H W"]:
+        """The mask of the object that an entity of a query found, from the album, at the image's own size."""
+        return self.object_mask(self._object(entity, part))
+
+    def box(self, entity: int = 0, *, part: int = 0) -> tuple[int, int, int, int]:
+        """Its box: x0, y0, x1, y1 in pixels, x1 and y1 just outside."""
+        return tuple(int(side) for side in self.found.masks.boxes[self._object(entity, part)])
+
+    def object_mask(self, number: int) -> Bool[np.ndarray, "H W"]:
+        """The mask of one of the image's objects."""
+        return self.found.masks.draw(number, self.height, self.width)
+
+    def explain(self) -> str:
+        """In words: what made the score, and where each entity was found."""
+        place = self.name if self.seconds is None else f"{self.name} at {self.seconds:.1f} s"
+        lines = [f"{place}: score {self.score:.3f}" + (" = " + _formula(self.parts) if len(self.parts) > 1 else "")]
+        for part in self.parts:
+            word = "must not be" if part.is_excluded else "query"
+            lines.append(f"  {word} “{part.query.text}”: {part.score:.3f} = {_terms(part)}")
+            for number, entity in enumerate(part.query.entities):
+                name = entity.text if isinstance(entity, Phrase) else f"[{entity.name}]"
+                term, thing = part.entity_terms[number], part.objects[number]
+                x0, y0, x1, y1 = (int(side) for side in self.found.masks.boxes[thing])
+                where = _place((x0 + x1) / 2 / self.width, (y0 + y1) / 2 / self.height)
+                share = (x1 - x0) * (y1 - y0) / (self.width * self.height)
+                lines.append(
+                    f"    {name}: {term:.3f} with object {thing}, {where}, box {x0},{y0},{x1},{y1} "
+                    f"({share:.0%} of the image)"
+                )
+        return "\n".join(lines)
+
+    def pixels(self) -> UInt8[np.ndarray, "H W 3"]:
+        """The image. Raises FindError where it is gone, or has another size than when it was indexed."""
+        if self.seconds is None:
+            from find.images import read_image
+
+            pixels = read_image(self.path)
+        else:
+            from find.retrieval.video import read_frame
+
+            pixels = read_frame(self.path, self.frame)
+        if pixels.shape[:2] != (self.height, self.width):
+            raise FindError(f"{self.path}: this image has changed since it was indexed; run findvl index again")
+        return pixels
+
+    def draw(self, *, min_side: int = 480) -> Image.Image:
+        """The image with the mask, name and cosine of what each entity found."""
+        from find.demo.drawing import Overlay, draw_overlays
+
+        overlays = []
+        for number, part in enumerate(self.parts):
+            if part.is_excluded:
+                continue
+            for entity, thing in enumerate(part.query.entities):
+                name = thing.text if isinstance(thing, Phrase) else f"[{thing.name}]"
+                overlays.append(Overlay(self.mask(entity, part=number), name, part.entity_terms[entity]))
+        return draw_overlays(self.pixels(), overlays, min_side=min_side)
+
+    def to_supervision(self) -> Detections:
+        """What the entities found, as supervision's Detections (`pip install 'findvl[supervision]'`)."""
+        from find.supervision import detections
+
+        found = [
+            (entity, self.mask(number, part=k), part.entity_terms[number], self.box(number, part=k))
+            for k, part in enumerate(self.parts)
+            if not part.is_excluded
+            for number, entity in enumerate(part.query.entities)
+        ]
+        names = [entity.text if isinstance(entity, Phrase) else f"[{entity.name}]" for entity, *_ in found]
+        masks = np.array([mask for _, mask, _, _ in found]).reshape(-1, self.height, self.width)
+        return detections(masks, [term for _, _, term, _ in found], names, boxes=[box for *_, box in found])
+
+    def _object(self, entity: int, part: int) -> int:
+        objects = self.parts[part].objects
+        if not 0 <= entity < len(objects):
+            raise FindError(f"the query “{self.parts[part].query.text}” has {len(objects)} entities, none is {entity}")
+        return objects[entity]
+
+
+def joined_score(query: JoinedQuery, scores: Sequence[float] | np.ndarray) -> np.ndarray:
+    """The scores of a joined query from those of its queries [queries, ...]."""
+    scores = np.asarray(scores)
+    count = len(query.include)
+    total = scores[:count].mean(axis=0)
+    return total - 0.5 * scores[count:].max(axis=0) if query.exclude else total
+
+
+def _terms(part: ScorePart) -> str:
+    if part.image_term is None:
+        return "the nearest object"
+    return f"sentence {part.image_term:.3f}" + (f" + 0.5 x {np.mean(part.entity_terms):.3f}" if part.objects else "")
+
+
+def _formula(parts: Sequence[ScorePart]) -> str:
+    include = [f"{part.score:.3f}" for part in parts if not part.is_excluded]
+    exclude = [f"{part.score:.3f}" for part in parts if part.is_excluded]
+    text = include[0] if len(include) == 1 else f"mean({', '.join(include)})"
+    if not exclude:
+        return text
+    return f"{text} - 0.5 x {exclude[0] if len(exclude) == 1 else 'max(' + ', '.join(exclude) + ')'}"
+
+
+def _place(x: float, y: float) -> str:
+    """'at the top left', for a centre in 0..1."""
+    down = ("top", "middle", "bottom")[min(2, int(3 * y))]
+    across = ("left", "", "right")[min(2, int(3 * x))]
+    if down == "middle":
+        return f"at the {across}" if across else "in the middle"
+    return f"at the {down} {across}".rstrip()

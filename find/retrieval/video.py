@@ -1,0 +1,75 @@
+"""Frames of a video file as pictures with a time, by PyAV (`pip install 'findvl[video]'`)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from find.errors import FindError
+from find.images import LARGEST_IMAGE
+from find.retrieval.photos import PhotoFile, Picture
+from find.retrieval.table import Photo
+
+
+def read_video(file: PhotoFile, *, every: float) -> Iterator[Picture]:
+    """The first frame of each `every` seconds, upright, decoded one at a time.
+
+    Raises:
+        FindError: PyAV is not installed, or the file is broken or no video.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise FindError(f"{file.file}: a video needs PyAV; install it with: pip install 'findvl[video]'") from error
+    try:
+        digest = _digest(file.file)
+        with av.open(str(file.file)) as container:
+            if not container.streams.video:
+                raise FindError(f"{file.file}: this file has no pictures, only sound")
+            video = container.streams.video[0]
+            if video.width * video.height > LARGEST_IMAGE:
+                raise FindError(f"{file.file}: frames of {video.width}x{video.height} pixels are too large")
+            video.thread_type = "AUTO"
+            began = _start(container.metadata | video.metadata)
+            following, first = 0.0, None
+            for number, frame in enumerate(container.decode(video)):
+                seconds = float(frame.time if frame.time is not None else number / (video.average_rate or Fraction(25)))
+                first = seconds if first is None else first
+                seconds -= first
+                if seconds + 1e-6 < following:
+                    continue
+                following = (seconds // every + 1) * every
+                turns = round(getattr(frame, "rotation", 0) / 90) % 4
+                photo = Photo(
+                    path=file.path,
+                    bytes=file.bytes,
+                    modified=file.modified,
+                    digest=digest,
+                    time=began and began + timedelta(seconds=seconds),
+                    frame=number,
+                    seconds=seconds,
+                )
+                yield Picture(photo, np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns)))
+    except (av.FFmpegError, OSError) as error:
+        raise FindError(f"{file.file}: not a video that can be read ({' '.join(str(error).split())})") from error
+
+
+def _digest(file: Path) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.digest()
+
+
+def _start(metadata: dict[str, str]) -> datetime | None:
+    """When the recording began, as the file tells it (UTC by its standard, without zone)."""
+    try:
+        return datetime.fromisoformat(metadata["creation_time"].replace("Z", "+00:00")).replace(tzinfo=None)
+    except (KeyError, ValueError):
+        return None
