@@ -95,7 +95,7 @@ def _best_objects(objects: Float[Tensor, "m d"], entities: Float[Tensor, "r d"],
 
 def _products(left: Float[Tensor, "m d"], right: Float[Tensor, "r d"]) -> Float[Tensor, "m r"]:
     """left @ right.T. Large float32 products on a CPU go through oneDNN: PyTorch's own choice, MKL, leaves AVX-512
-    unused on AMD's processors, where that takes half the time and both round alike.
+    unused on AMD's processors, where that takes half the time. Both work in full float32.
     """
     large = min(len(left), len(right)) >= ONEDNN_ROWS
     if large and left.device.type == "cpu" and left.dtype == torch.float32 and torch.backends.mkldnn.is_available():
