@@ -120,7 +120,16 @@ class FINDConfig:
         return _checked(cls, {**values, "interface": interface, "conventions": conventions}, source)
 
     def in_folder(self, folder: str | os.PathLike[str]) -> "FINDConfig":
-        """The config with its folder filled in."""
+        """The config with its folder filled in.
+
+        Raises FindError where it would run a program of that folder: what is downloaded is read, never run.
+        """
+        for spec in (self.vision, self.language):
+            if FOLDER in spec and ".py" in spec:
+                raise FindError(
+                    f"{folder}: this model's foundation is a program of its own folder ({spec}), which is not run; "
+                    "read it, keep a copy elsewhere, and name that in config.json"
+                )
         vision, language = (spec.replace(FOLDER, os.path.abspath(folder)) for spec in (self.vision, self.language))
         return dataclasses.replace(self, vision=vision, language=language)
 

@@ -119,3 +119,9 @@ def test_many_problems_are_counted_not_listed(folder):
     save_file(load_file(file) | {f"extra{k}": torch.zeros(1) for k in range(9)}, file)
     with pytest.raises(FindError, match=r"and 4 more$"):
         read(folder).load_into(Small())
+
+
+def test_a_program_in_a_models_own_folder_is_not_run(folder):
+    change_config(folder, vision="detectron2:{folder}/backbone.py")
+    with pytest.raises(FindError, match=r"a program of its own folder \(detectron2:\{folder\}/backbone\.py\)"):
+        FIND.from_pretrained(folder)

@@ -33,8 +33,8 @@ a query:
 """
 
 DOUBT_HELP = """\
-doubtful are entities with words that the language model has never seen, and those whose mask was chosen with a
-probability (score, 0 to 1) below 0.4: they are marked in terminal, picture and JSON
+doubtful are entities with words that the language model has never seen, with an empty mask, or with one that was chosen
+with a probability (score, 0 to 1) below 0.4: they are marked in terminal, picture and JSON
 """
 
 

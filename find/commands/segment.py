@@ -71,7 +71,7 @@ def segment(arguments: argparse.Namespace) -> int:
         write_json(record, arguments.json)
     if not is_stdout(arguments.json):
         for entity, found, words in zip(entities, masks, unknown.entities, strict=True):
-            why = doubt(found.score, words)
+            why = doubt(found, words)
             share = 100 * found.mask.mean()
             print(
                 f"{entity['text']}: score {entity['score']:.3f}, {share:.1f} % of the image, box {entity['box']}"

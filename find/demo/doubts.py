@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from find.foundations import LanguageEncoder
+    from find.predictions import EntityMask
     from find.query import Query
 
 DOUBTFUL = 0.4
@@ -41,8 +42,10 @@ def listed(words: tuple[str, ...]) -> str:
     return ", ".join(f'"{word}"' for word in words)
 
 
-def doubt(score: float, unknown: tuple[str, ...] = ()) -> str | None:
+def doubt(found: EntityMask, unknown: tuple[str, ...] = ()) -> str | None:
     """Why an entity's mask is doubtful; None if nothing speaks against it."""
     if unknown:
         return f"never seen: {listed(unknown)}"
-    return "low score" if score < DOUBTFUL else None
+    if not found.mask.any():
+        return "nothing found"
+    return "low score" if found.score < DOUBTFUL else None

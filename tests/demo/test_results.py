@@ -105,11 +105,13 @@ def test_unknown_words_are_told_of_the_query_and_of_the_entity_that_holds_them()
     assert UnknownWords.read(Dictionary(), Query("red thing")).warning is None
 
 
-def test_doubtful_are_unknown_words_and_low_scores():
+def test_doubtful_are_unknown_words_empty_masks_and_low_scores():
     masks = [EntityMask(np.ones((6, 8), bool), 0.99), EntityMask(np.ones((6, 8), bool), DOUBTFUL - 0.01)]
     unknown = UnknownWords(("blorf",), (("blorf",), ()))
     assert [record["doubtful"] for record in entities_json(QUERY, masks, unknown)] == [True, True]
     assert [record["doubtful"] for record in entities_json(QUERY, masks, KNOWN)] == [False, True]
+    empty = [EntityMask(np.zeros((6, 8), bool), 0.99), masks[0]]
+    assert [record["doubtful"] for record in entities_json(QUERY, empty, KNOWN)] == [True, False]
 
 
 def test_a_picture_of_doubtful_things_says_so_above_it():
