@@ -85,6 +85,8 @@ class Frame:
 
     def crop(self, logits: Float[Tensor, "n h w"]) -> Float[Tensor, "n H W"]:
         """Mask logits of the canvas (at any stride), at the picture's own size."""
+        if len(logits) == 0:
+            return logits.new_zeros(0, self.height, self.width, dtype=torch.float)
         full = F.interpolate(logits[None].float(), self.canvas, mode="bilinear", align_corners=False)
         inner = full[..., : self.inner_height, : self.inner_width]
         if (self.inner_height, self.inner_width) == (self.height, self.width):

@@ -307,8 +307,9 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         """Panoptic segmentation into the named classes."""
         things = self._things(class_names, is_thing)
 
-        def answer(logits: Tensor, masks: Tensor) -> PanopticPrediction:
-            found = generic.panoptic(logits, masks, things, self.panoptic_settings)
+        def answer(logits: Tensor, masks: Tensor, frame: Frame) -> PanopticPrediction:
+            kept = generic.candidates(logits, self.panoptic_settings)  # the others are not worth a picture's pixels
+            found = generic.panoptic(logits[kept], frame.crop(masks[kept]), things, self.panoptic_settings)
             segments = enumerate(zip(found.labels, found.scores, strict=True), start=1)
             return PanopticPrediction(
                 found.segment_map.cpu().numpy(), tuple(PredictedSegment(k, *segment) for k, segment in segments)
@@ -322,8 +323,8 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         """Instance segmentation of the named things."""
         things = self._things(class_names, is_thing)
 
-        def answer(logits: Tensor, masks: Tensor) -> InstancePrediction:
-            found = generic.instances(logits, masks, things)
+        def answer(logits: Tensor, masks: Tensor, frame: Frame) -> InstancePrediction:
+            found = generic.instances(logits, frame.crop(masks), things)
             return InstancePrediction(*(x.cpu().numpy() for x in (found.masks, found.labels, found.scores)))
 
         return self._each(images, class_names, answer, batch_size)
@@ -333,8 +334,8 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
     ) -> list[Int[np.ndarray, "H W"]]:
         """Semantic segmentation: the index of the best class name at each pixel."""
 
-        def answer(logits: Tensor, masks: Tensor) -> np.ndarray:
-            return generic.semantic(logits, masks).argmax(dim=0).cpu().numpy()
+        def answer(logits: Tensor, masks: Tensor, frame: Frame) -> np.ndarray:
+            return generic.semantic(logits, frame.crop(masks)).argmax(dim=0).cpu().numpy()
 
         return self._each(images, class_names, answer, batch_size)
 
@@ -343,10 +344,10 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         self,
         images: Sequence[ImageLike],
         class_names: Sequence[str],
-        answer: Callable[[Tensor, Tensor], Answer],
+        answer: Callable[[Tensor, Tensor, Frame], Answer],
         batch_size: int,
     ) -> list[Answer]:
-        """`answer` gets each image's class logits [n, k+1] and mask logits [n, H, W]."""
+        """`answer` gets each image's class logits [n, k+1] and its mask logits [n, h, w] on the canvas's frame."""
         classes = self.embed_classes(class_names)
         frames = self._frames(images)
         answers: dict[int, Answer] = {}
@@ -355,7 +356,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
             logits = generic.class_logits(self.interface, final.semantic[Group.OBJECT], classes)
             masks = _draw(final.pixel[Group.OBJECT], memory)
             for number, row, mask in zip(numbers, logits, masks, strict=True):
-                answers[number] = answer(row, frames[number].crop(mask))
+                answers[number] = answer(row, mask, frames[number])
         return [answers[number] for number in range(len(frames))]
 
     # --- from what users give to tensors --------------------------------------------------------------------------

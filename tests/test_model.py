@@ -127,6 +127,12 @@ def test_negative_strokes_are_read(model, images):
 # --- everything ---------------------------------------------------------------------------------------------------
 
 
+def test_a_picture_in_which_nothing_is_sure_has_an_empty_map(model, images, monkeypatch):
+    monkeypatch.setattr(model, "panoptic_settings", generic.PanopticSettings(score=1.0, overlap=0.0))
+    found = model.panoptic(images[:1], ["dog", "red"], [True, False])[0]
+    assert found.segments == () and found.segment_map.shape == images[0].shape[:2] and not found.segment_map.any()
+
+
 def test_panoptic_segments_are_those_of_the_map(model, images):
     settings = model.panoptic_settings
     model.panoptic_settings = generic.PanopticSettings(score=0.0, overlap=0.0)

@@ -97,6 +97,12 @@ class PanopticSettings:
     overlap: float = 0.8
 
 
+def candidates(logits: Float[Tensor, "n k+1"], settings: PanopticSettings) -> Bool[Tensor, " n"]:
+    """Which proposals may become segments: sure enough of a class that is not the background."""
+    score, label = logits.softmax(dim=-1).max(dim=-1)
+    return (label < logits.shape[-1] - 1) & (score > settings.score)
+
+
 @dataclass(frozen=True)
 class PanopticSegments:
     """A panoptic answer: the segment of each pixel (0: none, k: segment k - 1), and each segment's label and score."""
@@ -117,14 +123,14 @@ def panoptic(
     Each pixel goes to the kept proposal with the largest score x mask probability; a proposal that keeps too little of
     its own mask is dropped; stuff of one class becomes one segment.
     """
-    score, label = logits.softmax(dim=-1).max(dim=-1)
-    keep = (label < logits.shape[-1] - 1) & (score > settings.score)
+    keep = candidates(logits, settings)
     segment_map = torch.zeros(masks.shape[-2:], dtype=torch.int32, device=masks.device)
     labels: list[int] = []
     scores: list[float] = []
     if not keep.any():
         return PanopticSegments(segment_map, labels, scores)
-    score, label, probability = score[keep], label[keep], masks[keep].sigmoid()
+    score, label = logits[keep].softmax(dim=-1).max(dim=-1)
+    probability = masks[keep].sigmoid()
     number = torch.arange(len(score), device=masks.device)[:, None, None]
     own = probability >= 0.5
     won = (score[:, None, None] * probability).argmax(dim=0) == number
