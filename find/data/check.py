@@ -18,7 +18,7 @@ from rich.text import Text
 from find.data.anomaly import Anomaly, Report, Severity
 from find.data.coco import annotations_folder, open_images, open_maps, read_captions
 from find.data.find_bench import read_expressions, read_sentences
-from find.data.panoptic import PanopticTable, decode_segment_map, measure, unlisted_ids
+from find.data.panoptic import PanopticTable, decode_segment_map, locate, unlisted_ids
 from find.data.records import malformed, read_json, whole_number
 from find.data.sample import Segment
 from find.data.source import FileSource
@@ -202,7 +202,8 @@ class _SplitCheck:
                       f"{int((segment_map == id).sum())} pixels have an id that the JSON does not list",
                       "Take PNG and JSON from the same release, or write both again", stops=True)
             )  # fmt: skip
-        measured = zip(*measure(segment_map, table.segment_ids[span]), strict=True)
+        found = locate(segment_map, table.segment_ids[span])
+        measured = zip(found.areas, found.boxes, strict=True)
         for segment, (area, box) in zip(table.segments(row), measured, strict=True):
             self._segment(segment, area, box, name, f"{item}, segment {segment.id}")
 

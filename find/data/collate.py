@@ -11,7 +11,7 @@ from find.data.batch import Batch
 from find.data.interleave import InterleavedQuery, Interleaver
 from find.data.row import Row
 from find.data.sample import Category, Sample
-from find.data.strokes import StrokeKind, sample_stroke
+from find.data.strokes import StrokeKind
 
 STROKE_KINDS = tuple(StrokeKind)
 POINT_SHARE = 0.4  # a click is what users (and the benchmark) begin with; the other kinds share the rest
@@ -125,12 +125,11 @@ class Collate:
         strokes = np.zeros((len(rows), count, *canvas), bool)
         targets = np.full((len(rows), count), -1, np.int64)
         for number, (row, rng) in enumerate(zip(rows, rngs, strict=True)):
-            h, w = row.sample.size
             for slot, column in enumerate(rng.permutation(len(row.segments))[: self.max_strokes].tolist()):
                 kind = StrokeKind.POINT
                 if rng.random() >= POINT_SHARE:
                     kind = STROKE_KINDS[rng.integers(len(STROKE_KINDS))]
-                strokes[number, slot, :h, :w] = sample_stroke(row.mask(column), kind, rng)
+                row.draw(column, kind, rng).paint(strokes[number, slot])
                 targets[number, slot] = column
         return torch.from_numpy(strokes), torch.from_numpy(targets)
 
@@ -157,8 +156,7 @@ def _place_entities(
         for slot, (columns, region) in enumerate(zip(query.targets, query.regions, strict=True)):
             targets[number, slot, list(columns)] = True
             if region is not None:
-                h, w = region.stroke.shape
-                regions[number, slot, :h, :w] = region.stroke
+                region.stroke.paint(regions[number, slot])
                 region_rows[number, slot] = region.row
     return tuple(torch.from_numpy(array) for array in (targets, padding, regions, region_rows))
 

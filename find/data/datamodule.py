@@ -19,7 +19,7 @@ from find.data.coco import CocoFolder
 from find.data.collate import Collate
 from find.data.sample import Category
 from find.data.sampler import Draw, ReferenceBatchSampler, reference_links
-from find.data.transforms import Resize, Transform
+from find.data.transforms import Resize, Scaling, Transform
 from find.errors import FindError
 
 
@@ -85,7 +85,7 @@ class FindDataModule(L.LightningDataModule):
         batch_size: images a batch and rank.
         num_workers: loader processes; 0 loads in the training process.
         resizing: how large images become before augmentation, as a model resizes what it is given
-            (`FIND.resizing`); None leaves them as they are.
+            (`FIND.resizing`); None leaves them as they are, and so do `transforms` that scale.
         divisor: coarsest stride of the vision encoder; images are padded to a multiple of it.
         placeholder: the word that stands for a visual entity in a sentence (the language encoder's `placeholder`).
         max_phrases, max_strokes, max_entities: prompts an image, at most (see `Collate`).
@@ -220,7 +220,8 @@ class FindDataModule(L.LightningDataModule):
                 raise FindError(f"{where}: {error}, or take it out of the annotations") from error
 
     def _loader(self, folder: CocoFolder, transforms: Sequence[Transform], *, shuffle: bool) -> BatchLoader:
-        resize = () if self.resizing is None else (Resize(self.resizing),)
+        sized = any(isinstance(transform, Scaling) for transform in transforms)
+        resize = () if self.resizing is None or sized else (Resize(self.resizing),)
         source: CocoFolder | CachedFolder = folder
         if self.cache_in_memory:
             source = CachedFolder(folder)

@@ -9,7 +9,7 @@ import numpy as np
 
 from find.data.row import Row
 from find.data.sample import PhraseSpan, Sentence
-from find.data.strokes import StrokeKind, sample_stroke
+from find.data.strokes import Stroke, StrokeKind
 from find.query import RenderedQuery
 
 FULL_MASK_SHARE = 0.7
@@ -18,10 +18,10 @@ OTHER_KINDS = tuple(kind for kind in StrokeKind if kind is not StrokeKind.MASK)
 
 @dataclass(frozen=True)
 class VisualEntity:
-    """A region that stands for words: the batch row of its image, and its stroke (bool [H, W] of that image)."""
+    """A region that stands for words: the batch row of its image, and its stroke there."""
 
     row: int
-    stroke: np.ndarray
+    stroke: Stroke
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _referred(phrase: PhraseSpan, rows: Sequence[Row], row_of_image: dict[int, i
 
 def _draw_region(rows: Sequence[Row], place: tuple[int, int], rng: np.random.Generator) -> VisualEntity:
     number, column = place
-    mask = rows[number].mask(column)
-    if rng.random() < FULL_MASK_SHARE:
-        return VisualEntity(number, mask)
-    return VisualEntity(number, sample_stroke(mask, OTHER_KINDS[rng.integers(len(OTHER_KINDS))], rng))
+    kind = StrokeKind.MASK
+    if rng.random() >= FULL_MASK_SHARE:
+        kind = OTHER_KINDS[rng.integers(len(OTHER_KINDS))]
+    return VisualEntity(number, rows[number].draw(column, kind, rng))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from find.data.anomaly import Anomaly, Report, Severity
 from find.data.records import malformed, read_json, whole_number
@@ -17,6 +16,8 @@ from find.data.sample import Category, Segment
 from find.errors import FindError
 
 ID_RANGE = 1 << 24
+Box = tuple[int, int, int, int]
+"""x, y, width, height in pixels; all zero for what has no pixel."""
 
 doubtful = partial(Anomaly, Severity.WARNING, mend='Let "images" and "annotations" list the same images, each once')
 
@@ -199,52 +200,72 @@ def decode_segment_map(data: bytes, name: str) -> np.ndarray:
     """Segment ids int32 [H, W] of a panoptic PNG: R + 256 G + 65536 B; FindError where it cannot be decoded."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            colors = np.asarray(image.convert("RGB"))
+            rgb = image if image.mode == "RGB" else image.convert("RGB")
+            ids = np.frombuffer(rgb.tobytes("raw", "RGBX"), "<i4")  # four bytes, little-endian; the last one is filler
+            return (ids & (ID_RANGE - 1)).astype(np.int32, copy=False).reshape(image.height, image.width)
     except Exception as error:  # PIL's decoders raise many types for broken files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise FindError(f"{name}: the PNG is broken or truncated ({reason}). Write or download it again.") from error
-    padded = np.zeros((*colors.shape[:2], 4), np.uint8)  # four bytes, little-endian, are the id as an int32
-    padded[..., :3] = colors
-    return padded.view("<i4")[..., 0].astype(np.int32, copy=False)
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where the segments of a map are."""
+
+    index: np.ndarray  # int16 [H, W]: position in the list of segments, -1 for ids that are not in it
+    areas: list[int]
+    boxes: list[Box]
+
+
+def locate(segment_map: np.ndarray, segment_ids: np.ndarray) -> Located:
+    """Looks up runs of equal pixels, not pixels: some thousands instead of hundreds of thousands in a photograph."""
+    height, width = segment_map.shape
+    starts, lengths = _runs(segment_map, width)
+    found = _positions(segment_map.ravel()[starts], segment_ids)
+    index = np.repeat(found, lengths).reshape(height, width)
+    areas, boxes = [0] * len(segment_ids), [(0, 0, 0, 0)] * len(segment_ids)
+    order = np.argsort(found, kind="stable")  # reading order within each segment
+    order = order[found[order] >= 0]
+    if len(order):
+        numbers, firsts = np.unique(found[order], return_index=True)
+        rows, left = np.divmod(starts[order], width)
+        x0 = np.minimum.reduceat(left, firsts).tolist()
+        x1 = np.maximum.reduceat(left + lengths[order], firsts).tolist()
+        y0 = rows[firsts].tolist()
+        y1 = rows[np.append(firsts[1:], len(order)) - 1].tolist()
+        pixels = np.add.reduceat(lengths[order], firsts).tolist()
+        for place, number in enumerate(numbers.tolist()):
+            areas[number] = pixels[place]
+            boxes[number] = (x0[place], y0[place], x1[place] - x0[place], y1[place] + 1 - y0[place])
+    return Located(index, areas, boxes)
 
 
 def segment_index(segment_map: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
-    """Position of each pixel's id in `segment_ids`: int16 [H, W], -1 for ids that are not in it.
-
-    Looks up runs of equal pixels, not pixels: some hundreds instead of ten thousands in a usual picture.
-    """
-    values, lengths = _runs(segment_map)
-    order = np.argsort(segment_ids)
-    ordered = np.append(segment_ids[order], np.int32(ID_RANGE))
-    place = np.searchsorted(ordered, values)
-    positions = np.append(order, -1)[place]
-    found = np.where(ordered[place] == values, positions, -1).astype(np.int16)
+    """Position of each pixel's id in `segment_ids`: int16 [H, W], -1 for ids that are not in it."""
+    starts, lengths = _runs(segment_map)
+    found = _positions(segment_map.ravel()[starts], segment_ids)
     return np.repeat(found, lengths).reshape(segment_map.shape)
 
 
 def unlisted_ids(segment_map: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
     """The ids in a segment map (void apart) that are not among `segment_ids`, sorted."""
-    values, _ = _runs(segment_map)
-    return np.unique(values[(values != 0) & ~np.isin(values, segment_ids)])
+    values = segment_map.ravel()[_runs(segment_map)[0]]
+    return np.unique(values[(values != 0) & (_positions(values, segment_ids) < 0)])
 
 
-def measure(segment_map: np.ndarray, segment_ids: np.ndarray) -> tuple[list[int], list[tuple[int, int, int, int]]]:
-    """Area in pixels and box (x, y, width, height) of each of the segments; zeros for one that has no pixel."""
-    index = segment_index(segment_map, segment_ids) + np.int16(1)
-    areas = np.bincount(index.ravel(), minlength=len(segment_ids) + 1)[1:].tolist()
-    places = ndimage.find_objects(index, max_label=len(segment_ids)) if len(segment_ids) else []
-    return areas, [_box(place) for place in places]
+def _positions(values: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
+    """Of each value in `segment_ids`: int16, -1 where it is not there."""
+    order = np.argsort(segment_ids)
+    ordered = np.append(segment_ids[order], np.int32(ID_RANGE))
+    place = np.searchsorted(ordered, values)
+    return np.where(ordered[place] == values, np.append(order, -1)[place], -1).astype(np.int16)
 
 
-def _box(place: tuple[slice, slice] | None) -> tuple[int, int, int, int]:
-    if place is None:
-        return 0, 0, 0, 0
-    rows, columns = place
-    return columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
-
-
-def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The value and the length of each run of equal numbers in reading order."""
+def _runs(values: np.ndarray, width: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Where runs of equal numbers begin in reading order, and their lengths; they end after each `width`, if given."""
     flat = values.ravel()
-    starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
-    return flat[starts], np.diff(starts, append=flat.size)
+    changes = flat[1:] != flat[:-1]
+    if width is not None:
+        changes[width - 1 :: width] = True
+    starts = np.append(0, np.flatnonzero(changes) + 1)
+    return starts, np.diff(starts, append=flat.size)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from find.data.panoptic import segment_index
+from find.data.panoptic import Box, locate
 from find.data.sample import PhraseSpan, Sample, Segment
+from find.data.strokes import Stroke, StrokeKind, draw_stroke
 
 
 @dataclass(frozen=True)
@@ -18,27 +19,28 @@ class Row:
     segments: tuple[Segment, ...]
     columns: dict[int, int]  # segment id -> position in `segments`
     index: np.ndarray  # int16 [H, W]: position in `segments`, -1 = void, crowd or left out
+    boxes: tuple[Box, ...]  # of the segments' pixels
 
     @classmethod
     def of(cls, sample: Sample, *, max_segments: int | None = None) -> Row:
         """The row of a sample, with its `max_segments` largest segments; None keeps all."""
         segments = tuple(segment for segment in sample.segments if not segment.is_crowd)
-        index = segment_index(sample.segment_map, np.array([segment.id for segment in segments], np.int32))
-        pixels = np.bincount((index + np.int16(1)).ravel(), minlength=len(segments) + 1)[1:]
-        largest = np.argsort(-pixels, kind="stable")[:max_segments]
-        kept = np.sort(largest[pixels[largest] > 0])
+        found = locate(sample.segment_map, np.array([segment.id for segment in segments], np.int32))
+        areas, index, boxes = np.array(found.areas, int), found.index, found.boxes
+        largest = np.argsort(-areas, kind="stable")[:max_segments]
+        kept = np.sort(largest[areas[largest] > 0])
         if len(kept) < len(segments):
-            segments = tuple(segments[number] for number in kept)
-            index = segment_index(sample.segment_map, np.array([segment.id for segment in segments], np.int32))
+            column = np.full(len(segments) + 1, -1, np.int16)  # the last one is that of -1
+            column[kept] = np.arange(len(kept))
+            index = column[index]
+            segments, boxes = (tuple(all_of[number] for number in kept) for all_of in (segments, boxes))
         columns = {segment.id: column for column, segment in enumerate(segments)}
-        return cls(sample, segments, columns, index)
+        return cls(sample, segments, columns, index, tuple(boxes))
 
     def columns_of(self, phrase: PhraseSpan) -> tuple[int, ...]:
         """The columns of a phrase's segments that are there."""
         return tuple(self.columns[id] for id in phrase.segment_ids if id in self.columns)
 
-    def mask(self, *columns: int) -> np.ndarray:
-        """bool [H, W]: the pixels of these segments."""
-        if len(columns) == 1:
-            return self.index == columns[0]
-        return np.isin(self.index, columns)
+    def draw(self, column: int, kind: StrokeKind, rng: np.random.Generator) -> Stroke:
+        """A random stroke that means a segment."""
+        return draw_stroke(self.index, column, self.boxes[column], kind, rng)

@@ -19,6 +19,9 @@ from find.raster import (
     stroke_radius,
 )
 
+GRID = 48
+"""Rows and columns of a large mask that training looks at."""
+
 
 class StrokeKind(str, Enum):
     """How a user shows a thing: the first three stay inside it, the others are drawn around it and filled."""
@@ -38,7 +41,43 @@ class Click(NamedTuple):
     is_positive: bool
 
 
-def sample_stroke(mask: np.ndarray, kind: StrokeKind, rng: np.random.Generator) -> np.ndarray:
+class Stroke(NamedTuple):
+    """A stroke on part of an image; elsewhere there is nothing."""
+
+    top: int
+    left: int
+    bitmap: np.ndarray  # bool [h, w]
+
+    def paint(self, canvas: np.ndarray) -> None:
+        """Sets its part of a bool [H, W]."""
+        height, width = self.bitmap.shape
+        canvas[self.top : self.top + height, self.left : self.left + width] = self.bitmap
+
+
+def draw_stroke(
+    index: np.ndarray, number: int, box: tuple[int, int, int, int], kind: StrokeKind, rng: np.random.Generator
+) -> Stroke:
+    """A random stroke for the pixels of `index` [H, W] that hold `number`, all in `box` (x, y, width, height).
+
+    It is `sample_stroke`, but works on the surroundings of the box only, and looks at large masks on a grid.
+    """
+    height, width = index.shape
+    x, y, w, h = box
+    radius = stroke_radius(height, width)
+    reach = (w + h) // 4 + radius + 2  # no kind of stroke is drawn farther outside
+    top, left = max(0, y - reach), max(0, x - reach)
+    mask = index[top : y + h + reach, left : x + w + reach] == number
+    return Stroke(top, left, sample_stroke(mask, kind, rng, radius=radius, grid=GRID))
+
+
+def sample_stroke(
+    mask: np.ndarray,
+    kind: StrokeKind,
+    rng: np.random.Generator,
+    *,
+    radius: int | None = None,
+    grid: int | None = None,
+) -> np.ndarray:
     """A random stroke that a user could draw to mean the mask: bool [H, W], never empty.
 
     Points and scribbles have the width that `find.query.Region` paints, and prefer the depth of the mask over its
@@ -48,6 +87,9 @@ def sample_stroke(mask: np.ndarray, kind: StrokeKind, rng: np.random.Generator) 
         mask: bool [H, W].
         kind: what to draw.
         rng: the only source of randomness.
+        radius: of points and scribbles; by default that for an image of the mask's size.
+        grid: depths and outlines are taken from about so many rows and columns of the mask, which is faster; None:
+            from every pixel.
 
     Raises:
         FindError: the mask is empty.
@@ -57,12 +99,13 @@ def sample_stroke(mask: np.ndarray, kind: StrokeKind, rng: np.random.Generator) 
     if kind is StrokeKind.MASK:
         return mask.astype(bool)
     height, width = mask.shape
+    radius = stroke_radius(height, width) if radius is None else radius
     if kind is StrokeKind.POINT:
-        return mask & paint_points(height, width, _deep_pixels(mask, 1, rng), stroke_radius(height, width))
+        return mask & paint_points(height, width, _deep_pixels(mask, 1, grid, rng), radius)
     if kind is StrokeKind.SCRIBBLE:
-        return mask & paint_line(height, width, _curve(_deep_pixels(mask, 3, rng)), stroke_radius(height, width))
+        return mask & paint_line(height, width, _curve(_deep_pixels(mask, 3, grid, rng)), radius)
     if kind is StrokeKind.POLYGON:
-        return paint_polygon(height, width, _lasso(mask, rng))
+        return paint_polygon(height, width, _lasso(mask, grid, rng))
     x0, y0, x1, y1 = _bounds(mask)
     if kind is StrokeKind.BOX:
         reach = 0.1 * np.array([x1 - x0, y1 - y0, x1 - x0, y1 - y0])
@@ -113,12 +156,34 @@ def _bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _deep_pixels(mask: np.ndarray, count: int, rng: np.random.Generator) -> list[PointXY]:
-    """Pixels of the mask, drawn with their depth as weight; computed in the bounding box, where all of them lie."""
+class _Grid(NamedTuple):
+    """Every so many-th pixel of a mask's bounding box; `mask[row, column]` is pixel (x0 + step column, ...)."""
+
+    mask: np.ndarray
+    x0: int
+    y0: int
+    step: int
+
+
+def _thinned(mask: np.ndarray, grid: int | None, rng: np.random.Generator) -> _Grid:
+    """About `grid` rows and columns of a mask, or all of them; the grid lies anywhere, so any pixel may be on it."""
     x0, y0, x1, y1 = _bounds(mask)
-    weights = np.cumsum(_depth(mask[y0:y1, x0:x1]))
+    step = 1 if grid is None else max(1, max(x1 - x0, y1 - y0) // grid)
+    if step > 1:
+        dx, dy = rng.integers(step, size=2).tolist()
+        thinned = mask[y0 + dy : y1 : step, x0 + dx : x1 : step]
+        if thinned.any():  # a thin one may lie between
+            return _Grid(thinned, x0 + dx, y0 + dy, step)
+    return _Grid(mask[y0:y1, x0:x1], x0, y0, 1)
+
+
+def _deep_pixels(mask: np.ndarray, count: int, grid: int | None, rng: np.random.Generator) -> list[PointXY]:
+    """Pixels of the mask, drawn with their depth as weight."""
+    part, x0, y0, step = _thinned(mask, grid, rng)
+    weights = np.cumsum(_depth(part))
     chosen = np.searchsorted(weights, rng.uniform(0, weights[-1], size=count), side="right")
-    return [(x0 + int(index) % (x1 - x0), y0 + int(index) // (x1 - x0)) for index in chosen]
+    rows, columns = np.divmod(chosen, part.shape[1])
+    return list(zip((x0 + step * columns).tolist(), (y0 + step * rows).tolist(), strict=True))
 
 
 def _curve(points: list[PointXY]) -> list[PointXY]:
@@ -129,9 +194,11 @@ def _curve(points: list[PointXY]) -> list[PointXY]:
     return [(float(x), float(y)) for x, y in curve]
 
 
-def _lasso(mask: np.ndarray, rng: np.random.Generator) -> list[PointXY]:
+def _lasso(mask: np.ndarray, grid: int | None, rng: np.random.Generator) -> list[PointXY]:
     """A rough outline: the farthest pixel of the mask in each of about a dozen directions from its centre."""
-    rows, columns = np.nonzero(mask)
+    part, x0, y0, step = _thinned(mask, grid, rng)
+    rows, columns = np.nonzero(part)
+    rows, columns = y0 + step * rows, x0 + step * columns
     x, y = columns.mean(), rows.mean()
     corners = int(rng.integers(8, 17))
     offset = rng.uniform(0, 2 * np.pi)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from PIL import Image, ImageEnhance
 
 from find.canvas import Resizing
-from find.data.panoptic import measure
+from find.data.panoptic import locate
 from find.data.sample import Expression, PhraseSpan, Sample, Sentence
 
 SIDES = re.compile(r"\b(left|right)(?=(?:most|wards?)?\b)", re.IGNORECASE)
@@ -24,7 +27,14 @@ class Transform(Protocol):
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
 
 
-class Resize:
+class Scaling(ABC):
+    """A transform that says how large images become: it stands for the model's own `Resize`, in training."""
+
+    @abstractmethod
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
+
+
+class Resize(Scaling):
     """Scales as a model does with what users give it; an image that has that size already stays as it is.
 
     Raises FindError for one that is too narrow to leave a pixel.
@@ -38,7 +48,7 @@ class Resize:
         return resize(sample, frame.inner_height, frame.inner_width)
 
 
-class ResizeLongest:
+class ResizeLongest(Scaling):
     """Scales so that the longer side has `size` pixels; the shape is kept."""
 
     def __init__(self, size: int) -> None:
@@ -48,7 +58,7 @@ class ResizeLongest:
         return resize(sample, *_fit(sample.size, self.size))
 
 
-class FixedSize:
+class FixedSize(Scaling):
     """Scales to exactly `height` x `width` pixels, whatever the shape was."""
 
     def __init__(self, height: int, width: int) -> None:
@@ -59,10 +69,11 @@ class FixedSize:
         return resize(sample, self.height, self.width)
 
 
-class LargeScaleJitter:
-    """Scales the longer side to `size` times a random factor, then crops to `size` (Ghiasi et al. 2021).
+class LargeScaleJitter(Scaling):
+    """Scales the longer side to `size` times a random factor, and crops to `size` (Ghiasi et al. 2021).
 
-    Smaller results are not padded here; that is the batch's business.
+    The part is cut out first, at whole pixels, so that only what stays is scaled. Smaller results are not padded
+    here; that is the batch's business.
     """
 
     def __init__(self, size: int, *, min_scale: float = 0.5, max_scale: float = 2.0) -> None:
@@ -72,10 +83,11 @@ class LargeScaleJitter:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         scale = rng.uniform(self.min_scale, self.max_scale)
-        sample = resize(sample, *_fit(sample.size, round(self.size * scale)))
-        height, width = sample.size
-        top, left = rng.integers(max(0, height - self.size) + 1), rng.integers(max(0, width - self.size) + 1)
-        return crop(sample, int(top), int(left), min(height, self.size), min(width, self.size))
+        scaled = _fit(sample.size, round(self.size * scale))
+        size = tuple(min(side, self.size) for side in scaled)
+        part = tuple(round(old * kept / new) for old, kept, new in zip(sample.size, size, scaled, strict=True))
+        top, left = (int(rng.integers(old - kept + 1)) for old, kept in zip(sample.size, part, strict=True))
+        return zoom(sample, (top, left, *part), size)
 
 
 class HorizontalFlip:
@@ -105,18 +117,12 @@ class ColorJitter:
         image = Image.fromarray(sample.image)
         for enhancer, strength in self.strengths:
             image = enhancer(image).enhance(rng.uniform(1 - strength, 1 + strength))
-        return replace(sample, image=np.asarray(image))
+        return replace(sample, image=np.array(image))
 
 
 def resize(sample: Sample, height: int, width: int) -> Sample:
     """The sample at `height` x `width` pixels: image antialiased, each segment pixel taken from the nearest place."""
-    if sample.size == (height, width):
-        return sample
-    image = np.asarray(Image.fromarray(sample.image).resize((width, height), Image.Resampling.BILINEAR))
-    old_height, old_width = sample.size
-    rows = (np.arange(height) + 0.5) * old_height / height
-    columns = (np.arange(width) + 0.5) * old_width / width
-    return _moved(sample, image, sample.segment_map[rows.astype(int)[:, None], columns.astype(int)])
+    return zoom(sample, (0, 0, *sample.size), (height, width))
 
 
 def crop(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
@@ -125,20 +131,49 @@ def crop(sample: Sample, top: int, left: int, height: int, width: int) -> Sample
     Segments that lie outside are gone, and with them the expressions that mean them and the sentences that speak of
     them.
     """
-    if (top, left) == (0, 0) and sample.size == (height, width):
+    return zoom(sample, (top, left, height, width), (height, width))
+
+
+def zoom(sample: Sample, part: tuple[int, int, int, int], size: tuple[int, int]) -> Sample:
+    """A part of the sample (top, left, height, width in pixels) at another size (height, width).
+
+    The image is antialiased, each segment pixel taken from the nearest place; what lies outside is gone, as in `crop`.
+    """
+    if part == (0, 0, *size) and sample.size == size:
         return sample
+    top, left, height, width = part
     window = np.s_[top : top + height, left : left + width]
-    return _moved(sample, sample.image[window], sample.segment_map[window])
+    image, segment_map = sample.image[window], sample.segment_map[window]
+    if (height, width) != size:
+        pixels = torch.from_numpy(np.require(image, requirements="W"))
+        scaled = F.interpolate(pixels.permute(2, 0, 1)[None], size=size, mode="bilinear", antialias=True)
+        image = scaled[0].permute(1, 2, 0).numpy()
+        rows, columns = (
+            ((np.arange(new) + 0.5) * old / new).astype(int) for old, new in zip((height, width), size, strict=True)
+        )
+        segment_map = segment_map.take(rows, axis=0).take(columns, axis=1)
+    return _moved(sample, image, segment_map)
 
 
 def flip(sample: Sample) -> Sample:
     """The sample mirrored, its texts with left and right swapped."""
-    moved = _moved(sample, sample.image[:, ::-1], sample.segment_map[:, ::-1])
+    image, segment_map = (
+        torch.from_numpy(np.require(pixels, requirements="W")).flip(1).numpy()
+        for pixels in (sample.image, sample.segment_map)
+    )
+    width = segment_map.shape[1]
+    segments = []
+    for segment in sample.segments:
+        x, y, w, h = segment.bbox
+        segments.append(replace(segment, bbox=(width - x - w, y, w, h)))
     return replace(
-        moved,
-        captions=tuple(swap_sides(caption)[0] for caption in moved.captions),
-        sentences=tuple(_swap_sentence(sentence) for sentence in moved.sentences),
-        expressions=tuple(_swap_expression(expression) for expression in moved.expressions),
+        sample,
+        image=image,
+        segment_map=segment_map,
+        segments=tuple(segments),
+        captions=tuple(swap_sides(caption)[0] for caption in sample.captions),
+        sentences=tuple(_swap_sentence(sentence) for sentence in sample.sentences),
+        expressions=tuple(_swap_expression(expression) for expression in sample.expressions),
     )
 
 
@@ -178,10 +213,10 @@ def _fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
 
 def _moved(sample: Sample, image: np.ndarray, segment_map: np.ndarray) -> Sample:
     """The sample with new pixels: areas and boxes measured anew, what is no longer there taken out everywhere."""
-    areas, boxes = measure(segment_map, np.array([segment.id for segment in sample.segments], np.int32))
+    found = locate(segment_map, np.array([segment.id for segment in sample.segments], np.int32))
     segments = tuple(
         replace(segment, area=area, bbox=box)
-        for segment, area, box in zip(sample.segments, areas, boxes, strict=True)
+        for segment, area, box in zip(sample.segments, found.areas, found.boxes, strict=True)
         if area
     )
     left = {segment.id for segment in segments}
