@@ -1,0 +1,62 @@
+"""benchmark/results/search.md from search.json."""
+
+from __future__ import annotations
+
+from search_peers import ABOUT
+
+
+def to_markdown(record: dict[str, object]) -> str:
+    machine = record["machine"]
+    lines = [
+        "# Search of albums",
+        "",
+        "Written by `python benchmark/search.py`; do not edit. Synthetic albums with 16 object vectors of 128 values "
+        f"an image, float16 (`benchmark/synthetic_album.py`). {machine['processor']}, {machine['threads']} threads, torch "
+        f"{machine['torch']}. Where wall time exceeds CPU time, other work had the machine. Recall is the share of the 10 best "
+        "images by exact scores that is among the 10 found; queries have one to three entities.",
+        "",
+        "| images | bytes an image | written, images/s | and CPU s | then, CPU s |",
+        "| ---: | ---: | ---: | ---: | ---: |",
+    ]
+    albums = [record["albums"][size] for size in sorted(record["albums"], key=int)]
+    for album in albums:
+        lines.append(
+            f"| {album['images']:,} | {album['bytes_per_image']:,.0f} | {album['insert_per_second']:,.0f} | "
+            f"{album['insert_cpu']:.1f} | {album['index_cpu']:.1f} |"
+        )
+    lines += [
+        "",
+        "| images | search | wall p50 ms | p95 | CPU p50 ms | p95 | recall@10 |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for album in albums:
+        for name, latency in (album["searches"] | album["peers"]).items():
+            figures = " | ".join(f"{latency[key]:.0f}" for key in ("wall_p50", "wall_p95", "cpu_p50", "cpu_p95"))
+            label = f"**{name}**" if name in album["searches"] else name
+            lines.append(f"| {album['images']:,} | {label} | {figures} | {latency['recall']:.3f} |")
+    lines += ["", ABOUT]
+    for album in albums:
+        built = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in album["peer_index_cpu"].items())
+        if built:
+            lines.append(f"CPU time of peers' indexes at {album['images']:,} images: {built}.")
+    if "world" in record:
+        world = record["world"]
+        lines += [
+            "",
+            "## A world's photographs, find-tiny",
+            "",
+            f"{world['images']} photographs: {world['index_per_second']:.1f} indexed a second "
+            f"({world['index_per_cpu_second']:.0f} a CPU second), {world['bytes_per_image']:,.0f} bytes an image with "
+            f"{world['objects_per_image']:.1f} objects on average. A query from words and regions to ten hits: "
+            f"{world['query_ms_with_model']:.0f} ms ({world['query_cpu_ms_with_model']:.0f} ms CPU), of which the search "
+            f"{world['search']['wall_p50']:.0f} ms; recall@10 {world['search']['recall']:.3f}.",
+            "",
+            "Cosines (10 %, 50 %, 90 % quantiles), which the synthetic albums were made to resemble:",
+            "",
+            "| | world | synthetic |",
+            "| --- | ---: | ---: |",
+        ]
+        for name, real in record["statistics"]["real"].items():
+            columns = (real, record["statistics"]["synthetic"][name])
+            lines.append(f"| {name} | " + " | ".join(" ".join(f"{x:.2f}" for x in column) for column in columns) + " |")
+    return "\n".join(lines) + "\n"
