@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from find.algebra import Askable
     from find.predictions import EntityMask
 
+_HIT_COLUMNS = ("path", "frame", "seconds", "time", "width", "height", "objects", "scores", "boxes", "masks")
+
 
 class Album:
     """Embedded images, and the model that embedded them. Made by `Album.build` or `Album.open`.
@@ -232,6 +234,13 @@ class Album:
             replace(found, parts=(replace(found.parts[0], score=found.score, image_term=None),)) for found in others[:k]
         ]
 
+    def image(self, name: str, frame: int = 0) -> Hit:
+        """One image by its path below the folder of photos: a hit of no query. Raises FindError if it is not there."""
+        rows = self._allowed("path = :name AND frame = :frame", {"name": name, "frame": frame})
+        if not len(rows):
+            raise FindError(f"{self.name}: there is no image {name!r}" + (f" with a frame {frame}" if frame else ""))
+        return self._hit(take_rows(self.table, rows, _HIT_COLUMNS).to_pylist()[0], 0.0, ())
+
     def ground(self, query: Query, hits: Sequence[Hit]) -> list[list[EntityMask]]:
         """A mask of each entity of the query in each image that was found, by the model (`Hit.mask` needs none).
 
@@ -321,20 +330,7 @@ class Album:
     ) -> list[Hit]:
         if not len(rows):
             return []
-        columns = [
-            "path",
-            "frame",
-            "seconds",
-            "time",
-            "width",
-            "height",
-            "image",
-            "objects",
-            "scores",
-            "boxes",
-            "masks",
-        ]
-        table = take_rows(self.table, rows, columns)
+        table = take_rows(self.table, rows, ["image", *_HIT_COLUMNS])
         vectors = Vectors.of(table, self.stamp.objects).cut(dim)
         parts = _parts(query, asked, vectors)
         return [
