@@ -1,0 +1,1 @@
+"""The service: an album's search, segmentation and embedding over HTTP."""

@@ -1,0 +1,214 @@
+"""The service over HTTP: routes, errors in one line, bounds of a request's body, health and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import FastAPI, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from find.errors import FindError
+from find.serving.limits import Limits, Refusal
+from find.serving.messages import (
+    EmbedAnswer,
+    EmbedRequest,
+    Error,
+    SearchAnswer,
+    SearchRequest,
+    SegmentAnswer,
+    SegmentRequest,
+)
+from find.serving.metrics import CONTENT_TYPE, Metrics
+from find.serving.service import Service
+from find.serving.uploads import one_line
+
+if TYPE_CHECKING:
+    from find.retrieval.album import Album
+
+ERRORS = {
+    status: {"model": Error, "description": text}
+    for status, text in {
+        413: "Too large a body or picture",
+        422: "A query, picture or number that cannot be used",
+        429: "Too many requests wait; try again",
+        504: "No answer in time",
+    }.items()
+}
+log = logging.getLogger(__name__)
+
+
+def create_app(album: Album, *, limits: Limits | None = None) -> FastAPI:
+    """The service of one album, to be run by an ASGI server.
+
+    Every error is JSON `{"error": "one line"}`: 413 and 422 for what a request asks too much or wrongly, 429 where too
+    many wait, 504 after `limits.seconds`.
+    """
+    limits = limits or Limits()
+    service = Service(album, limits=limits)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.stop()
+
+    app = FastAPI(
+        title="findvl",
+        summary="Search an album with any mixture of words and image regions.",
+        lifespan=lifespan,
+        responses=ERRORS,
+    )
+    app.state.service = service
+    _add_routes(app, service)
+    for kind, answer in (
+        (Refusal, lambda error: (error.status, str(error))),
+        (FindError, lambda error: (422, one_line(error))),
+        (RequestValidationError, lambda error: (422, _invalid(error))),
+        (HTTPException, lambda error: (error.status_code, str(error.detail))),
+    ):
+        app.add_exception_handler(kind, _handler(answer))
+    app.add_middleware(_Bounds, limits=limits, metrics=service.metrics)
+    return app
+
+
+def _add_routes(app: FastAPI, service: Service) -> None:
+    @app.post("/search")
+    async def search(request: SearchRequest) -> SearchAnswer:
+        """The album's images that fit a query best, with what each entity found in them."""
+        return await service.search(request)
+
+    @app.post("/segment")
+    async def segment(request: SegmentRequest) -> SegmentAnswer:
+        """A mask for each entity of a query in one picture."""
+        return await service.segment(request)
+
+    @app.post("/embed")
+    async def embed(request: EmbedRequest) -> EmbedAnswer:
+        """Vectors of queries and pictures, all in one space."""
+        return await service.embed(request)
+
+    @app.get("/images/{name:path}", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+    async def picture(
+        name: Annotated[str, Path(description="Path below the album's folder of photos")],
+        frame: Annotated[int, Query(ge=0, description="Number of a video's frame")] = 0,
+        objects: Annotated[str, Query(pattern=r"^(\d+(,\d+)*)?$", description="Objects to draw, such as 0,3")] = "",
+        side: Annotated[int, Query(ge=16, le=2048, description="Longer side in pixels")] = 480,
+    ) -> Response:
+        """An image of the album with masks of its objects."""
+        numbers = [int(number) for number in objects.split(",") if number]
+        data = await service.picture(name, frame, numbers, side)
+        return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
+
+    @app.get("/healthz", tags=["operation"])
+    async def healthz() -> dict[str, str]:
+        """The process runs."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["operation"])
+    async def readyz() -> dict[str, object]:
+        """Requests are answered."""
+        if not service.is_ready:
+            raise Refusal(503, "not ready: starting or stopping")
+        return {"status": "ready", "images": len(service.album), "model": service.fingerprint}
+
+    @app.get("/metrics", tags=["operation"], response_class=Response)
+    async def metrics() -> Response:
+        """Counters in Prometheus' text format."""
+        return Response(service.metrics_text(), media_type=CONTENT_TYPE)
+
+
+def _handler(answer):
+    async def handle(request: Request, error: Exception) -> JSONResponse:
+        status, message = answer(error)
+        headers = {"Retry-After": "2"} if status in (429, 503) else None
+        return JSONResponse({"error": message}, status, headers)
+
+    return handle
+
+
+def _invalid(error: RequestValidationError) -> str:
+    """The first of the mistakes, such as 'k: Input should be a valid integer'."""
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return f"the body is not JSON ({first['ctx']['error']})"
+    place = ".".join(str(part) for part in first["loc"][1:]) or "body"
+    return f"{place}: {first['msg']}"
+
+
+class _Bounds:
+    """Reads a request's body before anything else sees it, no further than the limit; counts and times answers."""
+
+    def __init__(self, app: ASGIApp, *, limits: Limits, metrics: Metrics) -> None:
+        self.app, self.limits, self.metrics = app, limits, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begin = time.perf_counter()
+        status = 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            body = await asyncio.wait_for(self._read(scope, receive), self.limits.seconds)
+            await self.app(scope, _replay(body, receive), watched)
+        except Refusal as refusal:
+            await JSONResponse({"error": str(refusal)}, refusal.status)(scope, receive, watched)
+        except asyncio.TimeoutError:
+            error = {"error": f"the request did not arrive within {self.limits.seconds:g} s"}
+            await JSONResponse(error, 408)(scope, receive, watched)
+        except Exception:
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            if status == 500:  # nothing has been sent
+                await JSONResponse({"error": "an internal error; the server's log tells more"}, 500)(
+                    scope, receive, watched
+                )
+        route = scope.get("route")
+        path = getattr(route, "path", "other")  # never what a client makes up
+        self.metrics.requests.labels(path, str(status)).inc()
+        self.metrics.seconds.labels(path).observe(time.perf_counter() - begin)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+        most = self.limits.body_bytes
+        told = dict(scope["headers"]).get(b"content-length", b"0")
+        too_large = Refusal(413, f"the request is larger than {most / (1 << 20):.3g} MiB; send smaller pictures")
+        if told.isdigit() and int(told) > most:
+            raise too_large
+        parts, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Refusal(408, "the client left")
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > most:
+                raise too_large
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """The body once, then what the server says (that the client has left)."""
+    told = False
+
+    async def replayed() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replayed

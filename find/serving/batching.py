@@ -1,0 +1,105 @@
+"""Requests that wait for the model at the same time are answered by one call of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from find.serving.limits import Refusal
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class _Job(Generic[Item, Answer]):
+    item: Item
+    answer: asyncio.Future[Answer]
+
+
+class Batcher(Generic[Item, Answer]):
+    """Gathers what waits while the model works; whatever waits when it is free goes into its next call.
+
+    Nobody waits for company: a request that finds the model idle is answered by itself.
+
+    Args:
+        answer: gives one answer for each of several items, in a thread of `executor`. If it raises, each item is
+            tried by itself, so that one that cannot be answered does not spoil the others.
+        executor: with one thread, also where several batchers share a model.
+        most: items of one call.
+        waiting: items that may wait.
+        observe: is told the number of items of each call.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Sequence[Item]], Sequence[Answer]],
+        *,
+        executor: Executor,
+        most: int,
+        waiting: int,
+        observe: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        self._answer, self._executor, self._most, self._observe = answer, executor, most, observe
+        self._jobs: asyncio.Queue[_Job[Item, Answer]] = asyncio.Queue(maxsize=waiting)
+        self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        return self._jobs.qsize()
+
+    def start(self) -> None:
+        self._worker = asyncio.create_task(self._work())
+
+    async def stop(self) -> None:
+        """Answers all that wait, then ends. Nothing may be submitted after it."""
+        await self._jobs.join()
+        if self._worker is not None:
+            self._worker.cancel()
+
+    async def submit(self, item: Item) -> Answer:
+        """The item's answer. If the caller is cancelled while it waits, the item is dropped.
+
+        Raises:
+            Refusal: 429 where too many wait.
+            Exception: what `answer` raised for this item.
+        """
+        job = _Job(item, asyncio.get_running_loop().create_future())
+        try:
+            self._jobs.put_nowait(job)
+        except asyncio.QueueFull:
+            raise Refusal(429, f"{self.waiting} requests are waiting already; try again in a few seconds") from None
+        return await job.answer
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            jobs = [await self._jobs.get()]
+            while len(jobs) < self._most and not self._jobs.empty():
+                jobs.append(self._jobs.get_nowait())
+            wanted = [job for job in jobs if not job.answer.cancelled()]
+            if wanted:
+                self._observe(len(wanted))
+                items = [job.item for job in wanted]
+                outcomes = await loop.run_in_executor(self._executor, self._outcomes, items)
+                for job, outcome in zip(wanted, outcomes, strict=True):
+                    if job.answer.cancelled():
+                        continue
+                    if isinstance(outcome, Exception):
+                        job.answer.set_exception(outcome)
+                    else:
+                        job.answer.set_result(outcome)
+            for _ in jobs:
+                self._jobs.task_done()
+
+    def _outcomes(self, items: Sequence[Item]) -> list[Answer | Exception]:
+        try:
+            answers = self._answer(items)
+        except Exception as error:  # goes to whoever asked
+            return [error] if len(items) == 1 else [outcome for item in items for outcome in self._outcomes([item])]
+        if len(answers) != len(items):
+            return [RuntimeError(f"{len(items)} items got {len(answers)} answers")] * len(items)
+        return list(answers)

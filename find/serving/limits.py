@@ -1,0 +1,53 @@
+"""What one request may ask of the service, and the refusal of what is more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of a request and of all that wait together.
+
+    Attributes:
+        body_bytes: of a request; images travel in it as base64, a third larger than their files.
+        images: pictures of one request, those of its regions among them.
+        pixels: of one picture.
+        characters: of one query.
+        queries: texts or queries of one request for embeddings.
+        entities: of one query.
+        hits: images that a search may ask for.
+        waiting: requests that wait for the model; more are refused at once, to be tried again.
+        batch: requests that one call of the model takes.
+        seconds: after which a request is given up.
+    """
+
+    body_bytes: int = 32 << 20
+    images: int = 16
+    pixels: int = 40_000_000
+    characters: int = 2000
+    queries: int = 64
+    entities: int = 16
+    hits: int = 200
+    waiting: int = 64
+    batch: int = 16
+    seconds: float = 30.0
+
+
+class Refusal(Exception):
+    """A request that is not answered; `str` is one line for whoever sent it.
+
+    Args:
+        status: of HTTP: 404, 408, 413, 422, 429, 503 or 504.
+        message: what is wrong and how to mend it.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def check_count(what: str, count: int, most: int) -> None:
+    """Refuses more of something than a request may have."""
+    if count > most:
+        raise Refusal(422, f"{count} {what} are more than the {most} that a request may have")

@@ -1,0 +1,113 @@
+"""Requests and answers of the service; OpenAPI describes these."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+QUERY = (
+    "Text with entities: {words} is a phrase; [name@x,y], [name@x0,y0,x1,y1] and [name#mask] are regions of a picture, "
+    "pixels, x right, y down. A backslash takes the next character literally."
+)
+IMAGES = (
+    "Pictures and masks that the query names, as files in base64. A name that is not here is one of the album's images."
+)
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class SearchRequest(_Request):
+    query: str = Field(description=QUERY, examples=["{a blue car} on {the road}", "a dog like [rex@120,80]"])
+    images: dict[str, str] = Field(default={}, description=IMAGES)
+    k: int = Field(default=10, ge=1, description="How many images")
+    where: str | None = Field(
+        default=None,
+        description="SQL condition on path, time, width, height, bytes, modified, seconds",
+        examples=["width > 640 AND path LIKE 'holiday/%'"],
+    )
+    masks: bool = Field(default=False, description="Whether entities come with masks (COCO run-length codes)")
+
+
+class Mask(BaseModel):
+    """COCO's compressed run-length code."""
+
+    size: list[int] = Field(description="Height and width")
+    counts: str
+
+
+class FoundEntity(BaseModel):
+    text: str = Field(description="The phrase, or the region's name in brackets")
+    term: float = Field(description="Cosine with the image's nearest object")
+    object: int = Field(description="Number of that object among the image's")
+    box: list[int] = Field(description="x0, y0, x1, y1 in pixels, x1 and y1 just outside")
+    segmentation: Mask | None = None
+
+
+class FoundImage(BaseModel):
+    rank: int
+    name: str = Field(description="Path below the album's folder of photos")
+    score: float = Field(description="image_term + 0.5 x mean of the entities' terms")
+    image_term: float = Field(description="Cosine of the sentence with the image")
+    entities: list[FoundEntity]
+    width: int
+    height: int
+    time: datetime | None = Field(description="When it was taken, if the file tells")
+    frame: int = Field(description="Number of a video's frame; 0 for a photograph")
+    seconds: float | None = Field(description="Since a video's start; null for a photograph")
+    picture: str = Field(description="Path of its picture with what was found, on this server")
+
+
+class SearchAnswer(BaseModel):
+    hits: list[FoundImage]
+    unknown_words: list[str] = Field(description="Words that the language model has never seen: they are guessed")
+
+
+class SegmentRequest(_Request):
+    image: str = Field(description="The picture to look into, a file in base64")
+    query: str = Field(description=QUERY, examples=["{a red dog} next to {a sofa}"])
+    images: dict[str, str] = Field(default={}, description=IMAGES)
+
+
+class SegmentedEntity(BaseModel):
+    text: str
+    score: float = Field(description="Probability with which its mask was chosen, 0..1")
+    doubtful: bool = Field(description="A low score, or words that the language model has never seen")
+    unknown_words: list[str]
+    box: list[int] | None = Field(description="x0, y0, x1, y1 in pixels; null for an empty mask")
+    segmentation: Mask
+
+
+class SegmentAnswer(BaseModel):
+    width: int
+    height: int
+    entities: list[SegmentedEntity]
+
+
+class EmbedRequest(_Request):
+    queries: list[str] = Field(default=[], description=QUERY)
+    images: dict[str, str] = Field(default={}, description=IMAGES)
+    pictures: list[str] = Field(default=[], description="Pictures to embed, files in base64")
+
+
+class EmbeddedQuery(BaseModel):
+    vector: list[float] = Field(description="Unit vector of the sentence")
+    entities: list[list[float]] = Field(description="A unit vector each")
+
+
+class EmbeddedPicture(BaseModel):
+    vector: list[float] = Field(description="Unit vector of the image")
+    objects: list[list[float]] = Field(description="A unit vector for each object proposal")
+    scores: list[float] = Field(description="How sure each proposal is of its mask, 0..1")
+
+
+class EmbedAnswer(BaseModel):
+    model: str = Field(description="Fingerprint of the weights; vectors of other weights are in another space")
+    queries: list[EmbeddedQuery]
+    pictures: list[EmbeddedPicture]
+
+
+class Error(BaseModel):
+    error: str = Field(description="One line: what is wrong, and how to mend it")

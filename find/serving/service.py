@@ -1,0 +1,259 @@
+"""What the service does, apart from HTTP: checks a request, lets it wait for the model, shapes the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
+
+import numpy as np
+from jaxtyping import UInt8
+
+from find.demo.doubts import UnknownWords
+from find.demo.results import encode_mask, entities_json, entity_names
+from find.errors import FindError
+from find.predictions import EntityMask
+from find.query import Query
+from find.retrieval.filters import filter_sql
+from find.serving import messages
+from find.serving.batching import Batcher
+from find.serving.limits import Limits, Refusal, check_count
+from find.serving.metrics import Metrics
+from find.serving.uploads import decode_image, one_line, read_query
+
+if TYPE_CHECKING:
+    from find.retrieval.album import Album
+    from find.retrieval.hits import Hit
+
+T = TypeVar("T")
+Pixels = UInt8[np.ndarray, "h w 3"]
+
+
+@dataclass(frozen=True)
+class _Search:
+    query: Query
+    k: int
+    where: str | None
+
+
+@dataclass(frozen=True)
+class _Segment:
+    picture: Pixels
+    query: Query
+
+
+@dataclass(frozen=True)
+class _Embed:
+    queries: Sequence[Query]
+    pictures: Sequence[Pixels]
+
+
+class Service:
+    """An album and its model, asked by many at once; the model and the album work in one thread.
+
+    Args:
+        album: what is searched, with the model that made it.
+        limits: what a request may ask.
+    """
+
+    def __init__(self, album: Album, *, limits: Limits) -> None:
+        self.album, self.model, self.limits = album, album.model, limits
+        self.fingerprint = self.model.fingerprint
+        self.metrics = Metrics()
+        self.metrics.images.set(len(album))
+        self.is_ready = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="reader")  # decode and draw beside the model
+        self._search = self._batcher("search", self._search_all)
+        self._segment = self._batcher("segment", self._segment_all)
+        self._embed = self._batcher("embed", self._embed_all)
+        self._batchers = (self._search, self._segment, self._embed)
+
+    async def start(self) -> None:
+        for batcher in self._batchers:
+            batcher.start()
+        self.is_ready = True
+
+    async def stop(self) -> None:
+        """Answers what waits, then ends."""
+        self.is_ready = False
+        await asyncio.gather(*(batcher.stop() for batcher in self._batchers))
+        self._thread.shutdown()
+        self._readers.shutdown()
+
+    # --- requests ---------------------------------------------------------------------------------------------------
+
+    async def search(self, request: messages.SearchRequest) -> messages.SearchAnswer:
+        check_count("hits", request.k, self.limits.hits)
+        query = await self._read_query(request.query, request.images)
+        if request.where is not None:
+            filter_sql(request.where)  # raises FindError, which is told as 422
+        hits = await self._within(self._search.submit(_Search(query, request.k, request.where)))
+        return await self._read(lambda: self._search_answer(query, hits, request.masks))
+
+    async def segment(self, request: messages.SegmentRequest) -> messages.SegmentAnswer:
+        query = await self._read_query(request.query, request.images)
+        if not query.entities:
+            raise Refusal(422, "the query has no entity to segment; mark one with braces, such as {a red dog}")
+        picture = await self._read(lambda: decode_image(request.image, "image", self.limits))
+        masks = await self._within(self._segment.submit(_Segment(picture, query)))
+        return await self._read(lambda: self._segment_answer(picture, query, masks))
+
+    async def embed(self, request: messages.EmbedRequest) -> messages.EmbedAnswer:
+        check_count("queries", len(request.queries), self.limits.queries)
+        check_count("pictures", len(request.pictures), self.limits.images)
+        if not request.queries and not request.pictures:
+            raise Refusal(422, "nothing to embed: give queries or pictures")
+        queries = [
+            await self._read_query(text, {name: request.images[name] for name in request.images if f"[{name}" in text})
+            for text in request.queries
+        ]
+        pictures = [
+            await self._read(lambda text=text, number=number: decode_image(text, f"pictures[{number}]", self.limits))
+            for number, text in enumerate(request.pictures)
+        ]
+        return await self._within(self._embed.submit(_Embed(queries, pictures)))
+
+    async def picture(self, name: str, frame: int, objects: Sequence[int], side: int) -> bytes:
+        """A JPEG of an image of the album with the masks of some of its objects."""
+        return await self._read(lambda: self._draw(name, frame, objects, side))
+
+    def metrics_text(self) -> bytes:
+        for name, batcher in zip(("search", "segment", "embed"), self._batchers, strict=True):
+            self.metrics.waiting.labels(name).set(batcher.waiting)
+        return self.metrics.text()
+
+    # --- in the model's thread --------------------------------------------------------------------------------------
+
+    def _search_all(self, items: Sequence[_Search]) -> list[list[Hit]]:
+        """One call of the model for all that have the same filter, mostly none."""
+        answers: dict[int, list[Hit]] = {}
+        for where in {item.where for item in items}:
+            numbers = [number for number, item in enumerate(items) if item.where == where]
+            most = max(items[number].k for number in numbers)
+            found = self.album.search_all([items[number].query for number in numbers], most, where=where)
+            answers |= {number: hits[: items[number].k] for number, hits in zip(numbers, found, strict=True)}
+        return [answers[number] for number in range(len(items))]
+
+    def _segment_all(self, items: Sequence[_Segment]) -> list[list[EntityMask]]:
+        return self.model.segment([item.picture for item in items], [item.query for item in items])
+
+    def _embed_all(self, items: Sequence[_Embed]) -> list[messages.EmbedAnswer]:
+        queries = [query for item in items for query in item.queries]
+        pictures = [picture for item in items for picture in item.pictures]
+        asked = iter(self._embedded_queries(queries) if queries else ())
+        shown = iter(self._embedded_pictures(pictures) if pictures else ())
+        return [
+            messages.EmbedAnswer(
+                model=self.fingerprint,
+                queries=[next(asked) for _ in item.queries],
+                pictures=[next(shown) for _ in item.pictures],
+            )
+            for item in items
+        ]
+
+    def _embedded_queries(self, queries: Sequence[Query]) -> list[messages.EmbeddedQuery]:
+        found = self.model.embed_queries(queries)
+        rows = zip(found.query.tolist(), found.entities.tolist(), queries, strict=True)
+        return [
+            messages.EmbeddedQuery(vector=vector, entities=entities[: len(query.entities)])
+            for vector, entities, query in rows
+        ]
+
+    def _embedded_pictures(self, pictures: Sequence[Pixels]) -> list[messages.EmbeddedPicture]:
+        found = self.model.embed_images(pictures)
+        rows = zip(found.image.tolist(), found.objects.tolist(), found.scores.tolist(), strict=True)
+        return [messages.EmbeddedPicture(vector=v, objects=objects, scores=scores) for v, objects, scores in rows]
+
+    # --- in the readers' threads ------------------------------------------------------------------------------------
+
+    def _stored_pixels(self, name: str) -> Pixels:
+        try:
+            return self.album.image(name).pixels()
+        except FindError as error:
+            message = f"no image {name!r}: neither among the request's images nor in the album"
+            raise Refusal(422, message) from error
+
+    def _search_answer(self, query: Query, hits: Sequence[Hit], masks: bool) -> messages.SearchAnswer:
+        unknown = UnknownWords.read(self.model.language, query)
+        found = [_found_image(rank, query, hit, masks) for rank, hit in enumerate(hits, start=1)]
+        return messages.SearchAnswer(hits=found, unknown_words=list(unknown.query))
+
+    def _segment_answer(self, picture: Pixels, query: Query, masks: Sequence[EntityMask]) -> messages.SegmentAnswer:
+        entities = entities_json(query, masks, UnknownWords.read(self.model.language, query))
+        height, width = picture.shape[:2]
+        return messages.SegmentAnswer(width=width, height=height, entities=entities)
+
+    def _draw(self, name: str, frame: int, objects: Sequence[int], side: int) -> bytes:
+        from find.demo.drawing import Overlay, draw_overlays
+
+        try:
+            hit = self.album.image(name, frame)
+            pixels = hit.pixels()
+        except FindError as error:
+            raise Refusal(404, one_line(error)) from error
+        count = len(hit.found.scores)
+        if any(not 0 <= number < count for number in objects):
+            raise Refusal(422, f"{name} has objects 0 to {count - 1}")
+        overlays = [Overlay(hit.object_mask(number), f"object {number}") for number in objects]
+        drawn = draw_overlays(pixels, overlays, min_side=side)
+        drawn.thumbnail((side, side))
+        stream = io.BytesIO()
+        drawn.save(stream, format="JPEG", quality=88)
+        return stream.getvalue()
+
+    # --- waiting ----------------------------------------------------------------------------------------------------
+
+    async def _read_query(self, text: str, images: dict[str, str]) -> Query:
+        return await self._read(lambda: read_query(text, images, self.limits, stored=self._stored_pixels))
+
+    async def _read(self, work: Callable[[], T]) -> T:
+        return await self._within(asyncio.get_running_loop().run_in_executor(self._readers, work))
+
+    async def _within(self, answer: Awaitable[T]) -> T:
+        try:
+            return await asyncio.wait_for(answer, self.limits.seconds)
+        except asyncio.TimeoutError:  # not the built-in one before Python 3.11
+            raise Refusal(504, f"no answer within {self.limits.seconds:g} s; try again later") from None
+
+    def _batcher(self, name: str, answer: Callable[[Sequence[T]], Sequence[object]]) -> Batcher:
+        limits = self.limits
+        return Batcher(
+            answer,
+            executor=self._thread,
+            most=limits.batch,
+            waiting=limits.waiting,
+            observe=self.metrics.batches.labels(name).observe,
+        )
+
+
+def _found_image(rank: int, query: Query, hit: Hit, masks: bool) -> messages.FoundImage:
+    found = zip(entity_names(query), hit.entity_terms, hit.objects, strict=True)
+    entities = [
+        messages.FoundEntity(
+            text=text,
+            term=term,
+            object=thing,
+            box=list(hit.box(number)),
+            segmentation=messages.Mask(**encode_mask(hit.mask(number))) if masks else None,
+        )
+        for number, (text, term, thing) in enumerate(found)
+    ]
+    shown = ",".join(str(entity.object) for entity in entities)
+    return messages.FoundImage(
+        rank=rank,
+        name=hit.name,
+        score=hit.score,
+        image_term=hit.image_term,
+        entities=entities,
+        width=hit.width,
+        height=hit.height,
+        time=hit.time,
+        frame=hit.frame,
+        seconds=hit.seconds,
+        picture=f"/images/{quote(hit.name)}?frame={hit.frame}" + (f"&objects={shown}" if shown else ""),
+    )
