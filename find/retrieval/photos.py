@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from find.retrieval.table import Photo
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 BATCH_PIXELS = 100_000_000
 """Pixels that are embedded together at most (300 MB), however many images that is."""
 
@@ -41,7 +42,7 @@ class PhotoFile:
     @classmethod
     def at(cls, file: Path, root: Path) -> PhotoFile:
         status = file.stat()
-        modified = datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1e6, tz=timezone.utc)
+        modified = EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)  # whole numbers: a float would round
         return cls(file, file.relative_to(root).as_posix(), status.st_size, modified)
 
 

@@ -71,6 +71,8 @@ def late_interaction(
     if rows.device.type == "cpu":  # to look for padding on a GPU would cost a pause to spare little
         places = kept.flatten().nonzero()[:, 0]
         rows = rows[places]
+        if len(rows) == 0:
+            return sentence
     if max_elements is None:
         max_elements = CACHE_ELEMENTS if rows.device.type == "cpu" else GPU_ELEMENTS
     row_block = max(1, min(ROWS_AT_ONCE, len(rows), max_elements // n))

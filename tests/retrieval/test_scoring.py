@@ -68,6 +68,8 @@ def test_queries_without_entities_score_by_their_sentence():
     images, objects, queries, entities, _ = _inputs()
     none = late_interaction(images, objects, queries, entities[:, :0], torch.zeros(5, 0, dtype=torch.bool))
     torch.testing.assert_close(none, queries @ images.T)
+    padded = late_interaction(images, objects, queries, entities, torch.ones(5, entities.shape[1], dtype=torch.bool))
+    torch.testing.assert_close(padded, queries @ images.T)
 
 
 def test_half_precision_album_keeps_the_ranking_close():
@@ -86,3 +88,18 @@ def test_gradients_reach_the_best_object_only():
     best = match_entities(objects, entities).object_index.item()
     touched = objects.grad.abs().sum(-1)[0].nonzero().flatten().tolist()
     assert touched == [best]
+
+
+@pytest.mark.parametrize("max_elements", [None, 700, 20000])
+def test_large_products_in_blocks_equal_the_definition_with_and_without_gradients(max_elements):
+    """So large that blocks end within the images and within the entities, and that oneDNN takes the products."""
+    images, objects, queries, entities, padding = _inputs(q=60, e=4, i=50, n=30, d=48)
+    similarity = torch.einsum("qed,ind->qein", entities.double(), objects.double()).amax(dim=-1)
+    kept = (~padding).double()[..., None]
+    term = (similarity * kept).sum(dim=1) / kept.sum(dim=1).clamp(min=1)
+    expected = queries.double() @ images.double().T + 0.5 * term
+    plain = late_interaction(images, objects, queries, entities, padding, max_elements=max_elements)
+    torch.testing.assert_close(plain.double(), expected, atol=1e-6, rtol=0)
+    objects.requires_grad_(True)
+    learned = late_interaction(images, objects, queries, entities, padding, max_elements=max_elements)
+    torch.testing.assert_close(learned.double(), expected, atol=1e-6, rtol=0)
