@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from find.bench.curves import curves
 from find.bench.entrant import Entrant
+from find.bench.examples import write_examples
 from find.bench.folder import NamedFolder
 from find.bench.recorder import Recorder
 from find.data.coco import AUTO, CocoFolder
@@ -48,7 +50,7 @@ def run(
     batch_size: int = 16,
     progress: bool = True,
 ) -> Evaluation:
-    """Evaluates `entrant`, and writes out/results.json (and out/predictions/ if asked for).
+    """Evaluates `entrant`, and writes out/results.json, out/examples/ (and out/predictions/ if asked for).
 
     Without `tasks` it does all that it can and the folder has annotations for.
 
@@ -71,6 +73,7 @@ def run(
         recorder.save()
     record = results_json(found, name=entrant.name, about=entrant.about, folder=folder, settings=settings)
     write_results(out / RESULTS, record)
+    write_examples(found, entrant.system, folder, out)
     return found
 
 
@@ -87,5 +90,6 @@ def results_json(found: Evaluation, *, name: str, about: str, folder: CocoFolder
         **figures,
         "data": {**figures["data"], "name": folder.root.resolve().name, "root": str(folder.root)},
         "settings": asdict(settings),
+        "curves": curves(found),
         "notes": found.notes(),
     }

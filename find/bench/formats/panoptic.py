@@ -14,7 +14,8 @@ from PIL import Image
 
 from find.data.anomaly import Anomaly, Report, Severity
 from find.data.coco import CocoFolder
-from find.data.panoptic import ID_RANGE, decode_segment_map
+from find.data.decode import decode_segment_map
+from find.data.panoptic import ID_RANGE
 from find.data.records import read_json, whole_number
 from find.errors import FindError
 from find.predictions import PanopticPrediction

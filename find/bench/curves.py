@@ -1,0 +1,53 @@
+"""Curves of a run's answers for its report: recall at 1, 2 .. 50, and the share of masks of at least some IoU."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from find.evaluation.metrics import Overlaps
+from find.evaluation.ranking import Ranks
+from find.evaluation.results import Evaluation
+
+MOST = 50
+IOUS = np.linspace(0.0, 1.0, 51)
+
+Curve = dict[str, list[float]]
+
+
+def curves(found: Evaluation) -> dict[str, dict[str, Curve]]:
+    """By task and name: x and y (percent) of each curve."""
+    drawn: dict[str, dict[str, Curve]] = {}
+    if found.retrieval is not None:
+        drawn["retrieval"] = {
+            "images by a text": _recall(found.retrieval.image_ranks),
+            "texts by an image": _recall(found.retrieval.text_ranks),
+        }
+    if found.interleaved_retrieval is not None:
+        strict = found.interleaved_retrieval.gallery.strict
+        drawn["interleaved_retrieval"] = {
+            "with entity term": _recall(strict.combined),
+            "sentence term alone": _recall(strict.sentence_term),
+        }
+    if found.grounding is not None:
+        drawn["grounding"] = {"all": _shares(found.grounding.overlaps)}
+    if found.interleaved_segmentation is not None:
+        overlaps = found.interleaved_segmentation.overlaps
+        parts = {
+            "phrases": overlaps.where(lambda record: not record.is_region),
+            "regions": overlaps.where(lambda record: record.is_region),
+        }
+        drawn["interleaved_segmentation"] = {name: _shares(part) for name, part in parts.items() if len(part)}
+    if found.interactive is not None:
+        drawn["interactive"] = {"one click": _shares(found.interactive.first_click)}
+    return drawn
+
+
+def _recall(ranks: Ranks) -> Curve:
+    return {"x": list(range(1, MOST + 1)), "y": [round(100 * float(y), 3) for y in ranks.curve(MOST)]}
+
+
+def _shares(overlaps: Overlaps) -> Curve:
+    """Share of masks whose IoU is at least x."""
+    ious = np.array([record.iou for record in overlaps.records])
+    y = (ious[:, None] >= IOUS).mean(axis=0)
+    return {"x": [round(float(x), 2) for x in IOUS], "y": [round(100 * float(value), 3) for value in y]}
