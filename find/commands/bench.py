@@ -103,6 +103,16 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     _add_settings(parser)
     parser.set_defaults(run=queries)
 
+    parser = add_command(
+        bench,
+        "report",
+        "one HTML page of several runs: tables, curves, categories, best and worst answers",
+        "example:\n  findvl bench report outputs/bench/find-tiny outputs/bench/clip --out bench.html\n",
+    )
+    parser.add_argument("results", type=Path, nargs="+", help="folders of bench run, or JSONs of bench score")
+    parser.add_argument("--out", type=Path, required=True, metavar="PAGE.html", help="the page to write")
+    parser.set_defaults(run=report)
+
 
 def run(arguments: argparse.Namespace) -> int:
     """`findvl bench run`: evaluates a model, tells its figures and writes them."""
@@ -172,6 +182,15 @@ def queries(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def report(arguments: argparse.Namespace) -> int:
+    """`findvl bench report`: one page of several runs."""
+    from find.bench.report import write_report
+
+    page = write_report(arguments.results, arguments.out)
+    print(f"{page}: {len(arguments.results)} runs, {page.stat().st_size / 1e6:.1f} MB; open it in a browser")
+    return 0
+
+
 def _add_predictions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("predictions", type=Path, help="a file, or the folder that bench run has written")
     parser.add_argument("--task", choices=FILE_TASKS, help="what the file is for; of a folder: only this")
@@ -184,11 +203,21 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=positive, help="the first so many images only")
     parser.add_argument("--entities", default="auto", help="entity file without .json (default: entity_SPLIT)")
     parser.add_argument("--gallery", type=positive, default=500, help="images searched (default: %(default)s)")
+    parser.add_argument(
+        "--clicked-images",
+        type=positive,
+        default=50,
+        help="images with up to 20 clicks an object (default: %(default)s)",
+    )
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     from find.bench.run import Settings
 
     return Settings(
-        split=arguments.split, limit=arguments.limit, entities=arguments.entities, gallery=arguments.gallery
+        split=arguments.split,
+        limit=arguments.limit,
+        entities=arguments.entities,
+        gallery=arguments.gallery,
+        clicked_images=arguments.clicked_images,
     )
