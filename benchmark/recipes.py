@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 import yaml
-from foundations import TRANSFORMERS
+from foundations import TRANSFORMERS, write_into
 from interface import CLEAR, _resident
 from language_encoders import kept
 from transformers import ConvNextConfig, LlamaConfig, PreTrainedConfig, PreTrainedTokenizerFast
@@ -42,6 +42,7 @@ from find.training.criterion import Criterion
 HOME = Path(__file__).resolve().parents[1]
 RECIPES = HOME / "configs" / "coco"
 FEW, MANY = 1, 3
+START, END = "<!-- recipes: written by benchmark/recipes.py -->", "<!-- end of recipes -->"
 BEGIN = "# Memory:"
 FINISH = "# (parameters of the real configs, activations measured on a CPU; benchmark/recipes.py writes these lines)"
 
@@ -215,6 +216,22 @@ def write_head(recipe: Path, found: Memory) -> None:
     recipe.write_text(before + "\n".join(lines(found)) + "\n" + after, encoding="utf-8")
 
 
+def shown(found: dict[str, Memory]) -> str:
+    """What the README shows."""
+    rows = []
+    for name, one in found.items():
+        model = settings_of(RECIPES / f"{name}.yaml")["model"]["config"]
+        interface = f"{one.interface / 1e6:.0f} M"
+        specs = " | ".join(f"`{model[kind]}`" for kind in ("vision", "language"))
+        rows.append(f"| `coco/{name}` | {specs} | {interface} | {one.batch} | {one.total / 1e9:.0f} GB |")
+    head = "| recipe | vision | language | interface | images a GPU | memory a GPU |"
+    notes = (
+        "Memory is computed: parameters of the real configs, activations measured on a CPU and continued to the batch\n"
+        "(`python benchmark/recipes.py`, which writes this table and the recipes' heads; do not edit)."
+    )
+    return "\n".join([head, "| --- | --- | --- | ---: | ---: | ---: |", *rows, "", notes, ""])
+
+
 def report(found: dict[str, Memory]) -> str:
     rows = [
         f"| {name} | {one.vision / 1e6:,.0f} | {one.language / 1e6:,.0f} | {one.interface / 1e6:.1f} | "
@@ -253,7 +270,9 @@ def main() -> None:
         found[recipe.stem] = memory(recipe, options.root)
         print(recipe.stem, found[recipe.stem], file=sys.stderr, flush=True)
         write_head(recipe, found[recipe.stem])
-    (HOME / "benchmark" / "results" / "recipes.md").write_text(report(found), encoding="utf-8")
+    if not options.recipe:
+        (HOME / "benchmark" / "results" / "recipes.md").write_text(report(found), encoding="utf-8")
+        write_into(HOME / "README.md", shown(found), START, END)
 
 
 if __name__ == "__main__":
