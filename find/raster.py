@@ -51,8 +51,15 @@ def paint_polygon(height: int, width: int, points: Sequence[PointXY]) -> np.ndar
 
 def paint_ellipse(height: int, width: int, center: PointXY, half_width: float, half_height: float) -> np.ndarray:
     """bool [height, width]: all pixels inside an upright ellipse; its half axes must be positive."""
-    rows, columns = np.ogrid[:height, :width]
-    return ((columns - center[0]) / half_width) ** 2 + ((rows - center[1]) / half_height) ** 2 <= 1
+    x, y = center
+    bitmap = np.zeros((height, width), dtype=bool)
+    top, left = max(0, int(y - half_height)), max(0, int(x - half_width))
+    bottom, right = min(height, int(y + half_height) + 2), min(width, int(x + half_width) + 2)
+    if bottom <= top or right <= left:
+        return bitmap
+    rows, columns = np.ogrid[top:bottom, left:right]
+    bitmap[top:bottom, left:right] = ((columns - x) / half_width) ** 2 <= 1 - ((rows - y) / half_height) ** 2
+    return bitmap
 
 
 def _paint_segment(bitmap: np.ndarray, start: PointXY, end: PointXY, radius: float) -> None:

@@ -17,8 +17,9 @@ from rich.text import Text
 
 from find.data.anomaly import Anomaly, Report, Severity
 from find.data.coco import annotations_folder, open_images, open_maps, read_captions
+from find.data.decode import decode_segment_map
 from find.data.find_bench import read_expressions, read_sentences
-from find.data.panoptic import PanopticTable, decode_segment_map, locate, unlisted_ids
+from find.data.panoptic import PanopticTable, locate, unlisted_ids
 from find.data.records import malformed, read_json, whole_number
 from find.data.sample import Segment
 from find.data.source import FileSource

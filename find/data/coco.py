@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -12,13 +11,13 @@ from typing import TypeVar
 import numpy as np
 
 from find.data.anomaly import Anomaly, Report, Severity
+from find.data.decode import decode_photo, decode_segment_map
 from find.data.find_bench import read_expressions, read_sentences
-from find.data.panoptic import PanopticTable, decode_segment_map, unlisted_ids
+from find.data.panoptic import PanopticTable, unlisted_ids
 from find.data.records import malformed, read_json, whole_number
 from find.data.sample import Category, Expression, Sample, Segment, Sentence
 from find.data.source import FileSource, open_source
 from find.errors import FindError
-from find.images import read_image
 
 T = TypeVar("T", Sentence, Expression)
 
@@ -154,7 +153,7 @@ class CocoFolder:
         data = self.images.read(self.table.file_names[position])
         name = self._image_name(position)
         try:
-            pixels = read_image(io.BytesIO(data), name=name)
+            pixels = decode_photo(data, name)
         except FindError as error:
             mend = "Put the original file back, or take the image out of the annotations."
             raise FindError(f"{error}. {mend}") from error

@@ -17,7 +17,7 @@ from find.data.batch import Batch
 from find.data.cache import CachedFolder
 from find.data.coco import CocoFolder
 from find.data.collate import Collate
-from find.data.sample import Category
+from find.data.sample import Category, Sample
 from find.data.sampler import Draw, ReferenceBatchSampler, reference_links
 from find.data.transforms import Resize, Scaling, Transform
 from find.errors import FindError
@@ -42,13 +42,13 @@ class BatchDataset(Dataset[Batch]):
 
     def __getitem__(self, draw: Draw) -> Batch:
         rngs = [np.random.default_rng(seed) for seed in draw.seeds]
-        samples = []
-        for position, rng in zip(draw.positions, rngs, strict=True):
-            sample = self.folder[position]
-            for transform in self.transforms:
-                sample = transform(sample, rng)
-            samples.append(sample)
+        samples = [self.augment(self.folder[position], rng) for position, rng in zip(draw.positions, rngs, strict=True)]
         return self.collate(samples, rngs)
+
+    def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        for transform in self.transforms:
+            sample = transform(sample, rng)
+        return sample
 
 
 class BatchLoader(DataLoader[Batch]):

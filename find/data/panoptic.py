@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from find.data.anomaly import Anomaly, Report, Severity
 from find.data.records import malformed, read_json, whole_number
@@ -194,18 +192,6 @@ def _segments(
         for column, value in zip(columns, values, strict=True):
             column.append(value)
     return columns
-
-
-def decode_segment_map(data: bytes, name: str) -> np.ndarray:
-    """Segment ids int32 [H, W] of a panoptic PNG: R + 256 G + 65536 B; FindError where it cannot be decoded."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            rgb = image if image.mode == "RGB" else image.convert("RGB")
-            ids = np.frombuffer(rgb.tobytes("raw", "RGBX"), "<i4")  # four bytes, little-endian; the last one is filler
-            return (ids & (ID_RANGE - 1)).astype(np.int32, copy=False).reshape(image.height, image.width)
-    except Exception as error:  # PIL's decoders raise many types for broken files
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise FindError(f"{name}: the PNG is broken or truncated ({reason}). Write or download it again.") from error
 
 
 @dataclass(frozen=True)

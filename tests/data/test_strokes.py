@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from find.data.strokes import StrokeKind, next_click, sample_stroke
+from find.data.strokes import GRID, StrokeKind, draw_stroke, next_click, sample_stroke
 from find.errors import FindError
 from find.query import Region
 
@@ -144,3 +144,31 @@ def test_the_click_is_the_deepest_wrong_pixel(drawn):
 def test_clicks_end_when_nothing_is_wrong():
     assert next_click(disc(), disc(), np.zeros_like(disc())) is None
     assert next_click(np.zeros_like(disc()), disc(), disc()) is None
+
+
+@given(st.integers(0, 10_000), st.sampled_from(list(StrokeKind)))
+def test_a_stroke_drawn_around_its_segment_only_is_that_on_the_whole_image(seed, kind):
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(20, 200, size=2)
+    y, x = rng.integers(0, height - 6), rng.integers(0, width - 6)
+    h, w = rng.integers(4, height - y), rng.integers(4, width - x)
+    index = np.full((height, width), -1, np.int16)
+    index[y : y + h, x : x + w][rng.random((h, w)) < 0.7] = 3
+    index[y, x : x + w] = index[y : y + h, x] = 3
+    drawn = draw_stroke(index, 3, (x, y, w, h), kind, np.random.default_rng(1))
+    canvas = np.zeros(index.shape, bool)
+    drawn.paint(canvas)
+    whole = sample_stroke(index == 3, kind, np.random.default_rng(1), grid=GRID)
+    assert np.mean(canvas != whole) < 1e-3  # a coordinate may be rounded the other way
+
+
+def test_points_of_a_grid_prefer_the_depth_as_all_pixels_do():
+    mask = np.zeros((300, 300), bool)
+    mask[20:280, 20:280] = True
+    rng = np.random.default_rng(0)
+
+    def depths(grid: int | None) -> np.ndarray:
+        strokes = (sample_stroke(mask, StrokeKind.POINT, rng, radius=0, grid=grid) for _ in range(200))
+        return np.array([min(abs(p - 150) for p in np.argwhere(stroke)[0]) for stroke in strokes])
+
+    assert abs(depths(None).mean() - depths(GRID).mean()) < 6

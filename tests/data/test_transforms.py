@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from tiny_folder import CROWD, DOG_BOX, SKY, dog
 
 from find.data.coco import CocoFolder
@@ -18,6 +19,7 @@ from find.data.transforms import (
     flip,
     resize,
     swap_sides,
+    zoom,
 )
 
 RNG = np.random.default_rng(0)
@@ -123,6 +125,22 @@ def test_scale_jitter_keeps_everything_consistent(seed):
     jittered = LargeScaleJitter(40)(sample, np.random.default_rng(seed))
     consistent(jittered)
     assert max(jittered.size) <= 40 and (jittered.image == 7).all()
+
+
+@pytest.mark.parametrize("size", [(30, 40), (144, 192), (48, 33)])
+def test_pixels_are_those_of_pillow(shared, size):
+    folder = CocoFolder(shared / "coco-sample" / "coco", "val2017")
+    sample = folder[0]
+    scaled = resize(sample, *size)
+    expected = Image.fromarray(sample.image).resize(size[::-1], Image.Resampling.BILINEAR)
+    assert np.abs(scaled.image.astype(int) - np.asarray(expected)).max() <= 1
+
+
+def test_a_part_is_scaled_as_if_it_were_the_whole(sample):
+    zoomed = zoom(sample, (18, 4, 28, 30), (56, 60))
+    expected = resize(crop(sample, 18, 4, 28, 30), 56, 60)
+    assert np.array_equal(zoomed.image, expected.image) and zoomed.segments == expected.segments
+    assert np.array_equal(zoomed.segment_map, np.kron(sample.segment_map[18:46, 4:34], np.ones((2, 2), int)))
 
 
 def test_colours_change_but_nothing_else(sample):
