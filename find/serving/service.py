@@ -23,7 +23,7 @@ from find.serving import messages
 from find.serving.batching import Batcher
 from find.serving.limits import Limits, Refusal, check_count
 from find.serving.metrics import Metrics
-from find.serving.uploads import decode_image, one_line, read_query
+from find.serving.uploads import decode_image, read_query
 
 if TYPE_CHECKING:
     from find.retrieval.album import Album
@@ -194,8 +194,8 @@ class Service:
         try:
             hit = self.album.image(name, frame)
             pixels = hit.pixels()
-        except FindError as error:
-            raise Refusal(404, one_line(error)) from error
+        except FindError as error:  # which names paths of this machine
+            raise Refusal(404, f"no image {name!r} in the album, or its file is gone") from error
         count = len(hit.found.scores)
         if any(not 0 <= number < count for number in objects):
             raise Refusal(422, f"{name} has objects 0 to {count - 1}")

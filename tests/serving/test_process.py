@@ -1,0 +1,45 @@
+"""Claims about `findvl serve` as a process: it answers on loopback and ends well."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+
+@pytest.fixture
+def server(album):
+    command = [sys.executable, "-m", "find.cli", "serve", album.name, "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    line = process.stdout.readline()
+    address = re.search(r"6 images at (http://127\.0\.0\.1:\d+)", line)
+    try:
+        assert address, line + process.stderr.read()
+        yield process, address[1]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _ask(address, query):
+    body = json.dumps({"query": query, "k": 2}).encode()
+    request = urllib.request.Request(f"{address}/search", body, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return [hit["name"] for hit in json.load(answer)["hits"]]
+
+
+def test_many_ask_at_once_and_the_server_ends_after_their_answers(server, album):
+    from find.query import Query
+
+    process, address = server
+    queries = ["{a red dog}", "{a car} on {the road}", "a house", "{a tree}"] * 2
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda query: _ask(address, query), queries))
+    assert answers == [[hit.name for hit in album.search(Query.parse(query), 2)] for query in queries]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) in (0, -signal.SIGTERM)
+    assert process.stderr.read() == ""

@@ -1,0 +1,156 @@
+"""Claims about the service: it answers as the library does, and refuses what is too much or wrong in one line."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from find.entity import Region
+from find.query import Query
+from find.serving.app import create_app
+from find.serving.limits import Limits
+
+QUERY = "{a red dog} near {a car}"
+
+
+def _png(width, height):
+    stream = io.BytesIO()
+    Image.new("RGB", (width, height), "red").save(stream, format="PNG")
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def _error(answer, status):
+    assert answer.status_code == status, answer.text
+    message = answer.json()["error"]
+    assert "\n" not in message and list(answer.json()) == ["error"]
+    return message
+
+
+def test_search_finds_what_the_album_finds(client, album):
+    found = client.post("/search", json={"query": QUERY, "k": 4, "masks": True}).json()["hits"]
+    hits = album.search(Query.parse(QUERY), 4)
+    assert [hit["name"] for hit in found] == [hit.name for hit in hits]
+    assert [hit["score"] for hit in found] == pytest.approx([hit.score for hit in hits], abs=1e-5)
+    for entity, (term, thing) in enumerate(zip(hits[0].entity_terms, hits[0].objects, strict=True)):
+        told = found[0]["entities"][entity]
+        assert (told["text"], told["object"]) == (("a red dog", "a car")[entity], thing)
+        assert told["term"] == pytest.approx(term, abs=1e-5)
+        assert np.array_equal(coco_mask.decode(told["segmentation"]).astype(bool), hits[0].mask(entity))
+
+
+def test_a_region_is_shown_by_an_upload_or_by_an_image_of_the_album(client, album, photos, names, encoded):
+    region = Region(photos / names[2], box=(20, 20, 120, 120))
+    expected = [hit.name for hit in album.search(Query("a thing like ", region), 6)]
+    for name, images in (("mine", {"mine": encoded[2]}), (names[2], {})):
+        text = f"a thing like [{name}@20,20,120,120]"
+        found = client.post("/search", json={"query": text, "images": images, "k": 6}).json()["hits"]
+        assert [hit["name"] for hit in found] == expected
+
+
+def test_a_mask_travels_like_an_image(client, album, photos, names, encoded):
+    bitmap = np.zeros((160, 160), bool)
+    bitmap[30:90, 40:100] = True
+    stream = io.BytesIO()
+    Image.fromarray(bitmap).save(stream, format="PNG")
+    images = {"mine": encoded[1], "part": base64.b64encode(stream.getvalue()).decode()}
+    found = client.post("/search", json={"query": "like [mine#part]", "images": images}).json()["hits"]
+    hits = album.search(Query("like ", Region(photos / names[1], mask=bitmap)), 10)
+    assert [hit["name"] for hit in found] == [hit.name for hit in hits]
+
+
+def test_filters_choose_images(client, names):
+    body = {"query": QUERY, "where": f"path = '{names[3]}'"}
+    assert [hit["name"] for hit in client.post("/search", json=body).json()["hits"]] == [names[3]]
+    assert "no column secret" in _error(client.post("/search", json=body | {"where": "secret = 1"}), 422)
+
+
+def test_segment_and_embed_give_what_the_model_gives(client, model, photos, names, encoded):
+    told = client.post("/segment", json={"image": encoded[0], "query": QUERY}).json()
+    masks = model.segment([photos / names[0]], [Query.parse(QUERY)])[0]
+    for entity, found in zip(told["entities"], masks, strict=True):
+        assert np.array_equal(coco_mask.decode(entity["segmentation"]).astype(bool), found.mask)
+    told = client.post("/embed", json={"queries": [QUERY, "a house"], "pictures": encoded[:1]}).json()
+    assert told["model"] == model.fingerprint
+    assert [len(query["entities"]) for query in told["queries"]] == [2, 0]
+    queries = model.embed_queries([Query.parse(QUERY), Query("a house")])
+    picture = model.embed_images([photos / names[0]])
+    assert np.allclose([query["vector"] for query in told["queries"]], queries.query, atol=1e-5)
+    assert np.allclose(told["pictures"][0]["objects"], picture.objects[0], atol=1e-5)
+
+
+def test_pictures_of_hits_can_be_fetched(client):
+    hit = client.post("/search", json={"query": QUERY, "k": 1}).json()["hits"][0]
+    answer = client.get(hit["picture"])
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert Image.open(io.BytesIO(answer.content)).size == (480, 480)
+    assert "objects 0 to" in _error(client.get(f"/images/{hit['name']}?objects=99"), 422)
+    assert _error(client.get(f"/images/{hit['name']}?side=100000"), 422).startswith("side: ")
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../world.json", "..%2fworld.json", "nothing.jpg"])
+def test_no_path_leads_out_of_the_album(client, album, path):
+    message = _error(client.get(f"/images/{path}"), 404)
+    assert str(album.root) not in message and str(album.name) not in message
+    message = _error(client.post("/search", json={"query": f"like [{path}@1,1]"}), 422)
+    assert message.startswith(f"no image '{path}'") and str(album.root) not in message
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({}, "query: Field required"),
+        ({"query": QUERY, "k": 0}, "k: Input should be greater than or equal to 1"),
+        ({"query": QUERY, "k": 10**6}, "1000000 hits are more than the 200"),
+        ({"query": QUERY, "K": 3}, "K: Extra inputs are not permitted"),
+        ({"query": "{a dog"}, "never closed"),
+        ({"query": "   "}, "empty"),
+        ({"query": "a" * 5000}, "characters of a query"),
+        ({"query": "{a} " * 30}, "30 entities"),
+        ({"query": "like [x@1,1]", "images": {"x": "%%%"}}, "x: not base64"),
+        ({"query": "like [x@1,1]", "images": {"x": "aGVsbG8="}}, "not an image"),
+        ({"query": "like [x@999,1]", "images": {"x": _png(8, 8)}}, "outside the image"),
+        ({"query": "like [x#m]", "images": {"x": _png(8, 8)}}, "the mask 'm' is missing"),
+        ({"query": "a dog", "images": {"x": _png(8, 8)}}, "the image 'x' is not in the query"),
+    ],
+)
+def test_wrong_searches_are_told_in_one_line(client, body, told):
+    assert told in _error(client.post("/search", json=body), 422)
+
+
+def test_what_is_no_json_is_told(client):
+    headers = {"content-type": "application/json"}
+    assert "not JSON" in _error(client.post("/search", content=b"{", headers=headers), 422)
+    assert _error(client.get("/search"), 405) and _error(client.get("/nothing"), 404)
+
+
+def test_segment_needs_an_entity(client, encoded):
+    assert "no entity" in _error(client.post("/segment", json={"image": encoded[0], "query": "a dog"}), 422)
+
+
+def test_large_bodies_and_pictures_are_refused_before_they_are_read(album):
+    with TestClient(create_app(album, limits=Limits(body_bytes=20_000, pixels=10_000))) as client:
+        huge = {"query": "like [x@1,1]", "images": {"x": "A" * 30_000}}
+        assert "larger than" in _error(client.post("/search", json=huge), 413)
+        parts = iter([b"a" * 15_000, b"a" * 15_000])  # without a length in its head
+        assert "larger than" in _error(client.post("/search", content=parts), 413)
+        wide = {"query": "like [x@1,1]", "images": {"x": _png(200, 200)}}
+        assert "200 x 200 pixels" in _error(client.post("/search", json=wide), 413)
+
+
+def test_health_readiness_and_metrics(client):
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/readyz").json()["images"] == 6
+    client.post("/search", json={"query": QUERY})
+    text = client.get("/metrics").text
+    assert 'find_requests_total{path="/search",status="200"} 1.0' in text
+    assert "find_album_images 6.0" in text and 'find_batch_size_count{work="search"} 1.0' in text
+
+
+def test_every_route_is_described(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    assert {"/search", "/segment", "/embed", "/images/{name}", "/healthz", "/readyz", "/metrics"} <= set(paths)
+    assert "429" in paths["/search"]["post"]["responses"]
