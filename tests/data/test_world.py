@@ -4,6 +4,7 @@ import itertools
 import json
 import random
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,13 @@ def test_categories_are_named_and_numbered_as_in_coco(world: Path, shared: Path)
     assert sum(not c["isthing"] for c in ours) >= 6
 
 
-SENTENCE_FILES = ["entity_train2017", "entity_val2017", "entity_val2017_long", "hard_negatives_val2017"]
+SENTENCE_FILES = [
+    "entity_train2017",
+    "entity_val2017",
+    "entity_val2017_long",
+    "hard_negatives_val2017",
+    "probes_val2017",
+]
 
 
 @pytest.mark.parametrize("name", [*SENTENCE_FILES, "interleave_val2017", "interleave_val2017_long"])
@@ -194,7 +201,6 @@ def readings(said: Sentence, made: Scene, claims_hold: dict[Link, np.ndarray]) -
 def geometry(made: Scene) -> tuple[dict[Link, np.ndarray], dict[Link, np.ndarray]]:
     import random
 
-
     """What surely and what possibly holds, from the scene's pixels drawn again without its words."""
     split = "train2017" if made.image_id < FIRST_VAL else "val2017"
     index = made.image_id - (1 if split == "train2017" else FIRST_VAL + 1)
@@ -229,6 +235,25 @@ def test_hard_negatives_are_false_and_differ_in_one_thing(some_scenes: list[Scen
             assert negative.sentence.text.text != made.sentences[0].text.text
             count += 1
     assert count >= 2 * 60
+
+
+def test_probes_are_false_and_made_of_the_true_sentences_own_units(some_scenes: list[Scene]) -> None:
+    def words(text: str) -> list[str]:
+        return sorted(word for word in re.findall("[a-z]+", text.lower()) if word not in ("a", "an"))
+
+    kinds = Counter()
+    for made in some_scenes:
+        true = made.sentences[0]
+        for probe in made.probes:
+            false = probe.sentence
+            assert readings(false, made, geometry(made)[1]) == []
+            assert set(false.segments) == set(true.segments)
+            if probe.change.what == "relation":
+                assert false.statement.entities == true.statement.entities
+            else:
+                assert words(false.text.text) == words(true.text.text)
+            kinds[probe.change.what] += 1
+    assert min(kinds[what] for what in ("entities", "attributes", "relation")) >= 20
 
 
 def test_relations_agree_with_the_masks(some_scenes: list[Scene]) -> None:

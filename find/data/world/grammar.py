@@ -151,6 +151,19 @@ def capitalised(text: Text) -> Text:
     return Text("".join(letters), text.phrases)
 
 
+def stopped(text: Text) -> Text:
+    """The same text with a full stop, if it has none."""
+    return text if text.text.endswith(".") else Text(text.text + ".", text.phrases)
+
+
+def word_like(statement: Statement, model: Text) -> Text:
+    """Renders a statement with a capital and a full stop where another text has them."""
+    text = word(statement)
+    if model.text[0].isupper():
+        text = capitalised(text)
+    return stopped(text) if model.text.endswith(".") else text
+
+
 def solutions(
     statement: Statement, segments: Sequence[Segment], truth: dict[Link, np.ndarray]
 ) -> Iterator[tuple[int, ...]]:

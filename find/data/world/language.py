@@ -17,7 +17,9 @@ from find.data.world.grammar import (
     Wording,
     capitalised,
     solutions,
+    stopped,
     word,
+    word_like,
 )
 from find.data.world.kinds import COLOURS, HELD_OUT, STUFF, THINGS, Pattern, Place, Size, Stuff, Thing
 from find.data.world.relations import OPPOSITE, Link, Relations
@@ -336,11 +338,7 @@ class Speaker:
             if len(taken) == count:
                 break
             if next(solutions(statement, self.scene.segments, self.relations.possibly), None) is None:
-                text = word(statement)
-                if sentence.text.text[0].isupper():
-                    text = capitalised(text)
-                if sentence.text.text.endswith("."):
-                    text = stopped(text)
+                text = word_like(statement, sentence.text)
                 taken.append(Negative(Sentence(statement, text, sentence.segments), change))
         return taken
 
@@ -357,11 +355,6 @@ class Speaker:
                 change = Change("relation", k, claim.link.value, new.link.value)
                 found.append((change, replace(statement, claims=claims)))
         return found
-
-
-def stopped(text: Text) -> Text:
-    """The same text with a full stop, if it has none."""
-    return text if text.text.endswith(".") else Text(text.text + ".", text.phrases)
 
 
 def _altered(said: Description, scene: Composition) -> list[tuple[str, str, str, Description]]:

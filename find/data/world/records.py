@@ -14,7 +14,7 @@ from find.data.world.composition import Segment
 from find.data.world.drawing import Look
 from find.data.world.grammar import Description
 from find.data.world.kinds import STUFF, THINGS, Stuff, Thing
-from find.data.world.language import Sentence
+from find.data.world.language import Negative, Sentence
 from find.data.world.scene import Scene
 
 Json = dict[str, Any]
@@ -76,6 +76,7 @@ class SceneRecord:
     paragraph: SentenceRecord
     expressions: tuple[tuple[str, int, bool], ...]
     negatives: tuple[SentenceRecord, ...]
+    probes: tuple[SentenceRecord, ...]
     segments: tuple[Segment, ...]
 
 
@@ -109,6 +110,23 @@ def _sentence(
     return SentenceRecord(scene.image_id, said.text.text, tuple(phrases), held_out, changed)
 
 
+def _negatives(scene: Scene, negatives: Sequence[Negative]) -> tuple[SentenceRecord, ...]:
+    return tuple(
+        _sentence(
+            negative.sentence,
+            scene,
+            true=scene.sentences[0],
+            changed={
+                "what": negative.change.what,
+                "index": negative.change.index,
+                "from": negative.change.before,
+                "to": negative.change.after,
+            },
+        )
+        for negative in negatives
+    )
+
+
 def _as_described(description: Description, look: Look | None) -> Look | None:
     """The look that a changed phrase calls for; what it leaves open stays as it was."""
     if look is None or isinstance(description.kind, Stuff):
@@ -137,11 +155,6 @@ def record(scene: Scene) -> SceneRecord:
             shape = {"size": [height, width], "counts": coded["counts"].decode("ascii")}
             instances.append({"segmentation": shape, "image_id": scene.image_id, **info})
     clear = scene.clear_alone
-    negatives = []
-    for negative in scene.negatives:
-        change = negative.change
-        changed = {"what": change.what, "index": change.index, "from": change.before, "to": change.after}
-        negatives.append(_sentence(negative.sentence, scene, true=scene.sentences[0], changed=changed))
     return SceneRecord(
         image={"id": scene.image_id, "file_name": scene.file_name, "height": height, "width": width},
         panoptic={
@@ -161,7 +174,8 @@ def record(scene: Scene) -> SceneRecord:
             )
             for e in scene.expressions
         ),
-        negatives=tuple(negatives),
+        negatives=_negatives(scene, scene.negatives),
+        probes=_negatives(scene, scene.probes),
         segments=scene.segments,
     )
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from find.data.world.composition import Composition, Segment, compose
-from find.data.world.grammar import Text, capitalised
-from find.data.world.language import Negative, Sentence, Speaker, stopped
+from find.data.world.grammar import Text, capitalised, stopped
+from find.data.world.language import Negative, Sentence, Speaker
+from find.data.world.probes import probes
 from find.data.world.relations import relations
 from find.errors import FindError
 
@@ -43,6 +44,7 @@ class Scene:
         captions: five.
         expressions: at most one a thing.
         negatives: false relatives of `sentences[0]`; evaluation only.
+        probes: false relatives of `sentences[0]` made of its own units; evaluation only.
         clear_alone: of each sentence and then the paragraph, whether each entity's phrase is clear without context.
     """
 
@@ -56,6 +58,7 @@ class Scene:
     captions: tuple[str, ...]
     expressions: tuple[Expression, ...]
     negatives: tuple[Negative, ...]
+    probes: tuple[Negative, ...]
     clear_alone: tuple[tuple[bool, ...], ...]
 
 
@@ -95,7 +98,8 @@ def scenes(seed: int, split: str, count: int, size: int = 160) -> Iterator[Scene
 
 
 def _spoken(composed: Composition, number: int, file_name: str, split: str, rng: random.Random) -> Scene:
-    speaker = Speaker(composed, relations(composed), rng)
+    truth = relations(composed)
+    speaker = Speaker(composed, truth, rng)
 
     def style(text: Text) -> Text:
         return stopped(capitalised(text)) if rng.random() < 0.4 else text
@@ -120,6 +124,7 @@ def _spoken(composed: Composition, number: int, file_name: str, split: str, rng:
         captions=tuple(speaker.caption() for _ in range(5)),
         expressions=tuple(expressions),
         negatives=tuple(negatives),
+        probes=tuple(probes(sentences[0], composed.segments, truth)) if split == VAL else (),
         clear_alone=tuple(
             tuple(speaker.is_clear_alone(entity) for entity in said.statement.entities)
             for said in (*sentences, paragraph)

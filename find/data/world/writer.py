@@ -153,7 +153,8 @@ def _write_annotations(root: Path, split: str, scenes: list[SceneRecord]) -> Non
     for name, said, as_text in ((f"interleave_{split}", short, True), (f"interleave_{split}_long", long, False)):
         path = folder / f"{name}.json"
         _write_sentences(path, images, said, references, numbers_as_text=as_text, stuff_references=True)
-    _write_negatives(folder / f"hard_negatives_{split}.json", images, scenes, references)
+    for name, negatives in (("hard_negatives", [s.negatives for s in scenes]), ("probes", [s.probes for s in scenes])):
+        _write_negatives(folder / f"{name}_{split}.json", images, scenes, negatives, references)
     held_out: Json = {
         "pairs": _pairs(),
         "segments": {
@@ -193,12 +194,18 @@ def _write_sentences(
     _dump(path, {"images": images, "annotations": annotations})
 
 
-def _write_negatives(path: Path, images: list[Json], scenes: list[SceneRecord], references: ReferenceIndex) -> None:
+def _write_negatives(
+    path: Path,
+    images: list[Json],
+    scenes: list[SceneRecord],
+    negatives: list[tuple[SentenceRecord, ...]],
+    references: ReferenceIndex,
+) -> None:
     """False sentences; `sentence_id` is the true one in the entity file, whose ids count its sentences from 1."""
     annotations: list[Json] = []
     sentence_id = 1
-    for s in scenes:
-        for said in s.negatives:
+    for s, false in zip(scenes, negatives, strict=True):
+        for said in false:
             entry = sentence_json(said, len(annotations) + 1, references, numbers_as_text=True)
             annotations.append({**entry, "sentence_id": sentence_id})
         sentence_id += len(s.sentences)

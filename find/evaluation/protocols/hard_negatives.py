@@ -78,8 +78,10 @@ def own_scores(
 ) -> Float[np.ndarray, " q"]:
     """Score of query k with the image in row `rows[k]` of the gallery."""
     scores = np.empty(len(rows), np.float32)
-    for row in set(rows):
-        own = [number for number, other in enumerate(rows) if other == row]
+    asked: dict[int, list[int]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        asked[row].append(number)
+    for row, own in asked.items():
         scores[own] = late_interaction(
             gallery.image[row : row + 1],
             gallery.objects[row : row + 1],
@@ -99,9 +101,26 @@ def read_hard_negatives(folder: CocoFolder) -> list[HardNegatives]:
         FindError: a file is missing or broken, a record lacks a field, or there is no such true sentence.
     """
     path = folder.annotations / f"hard_negatives_{folder.split}.json"
+    found: dict[int, list[tuple[Sentence, str]]] = defaultdict(list)
+    truths = {}
+    for truth, negative, change in read_false_sentences(path, folder):
+        truths[truth.id] = truth
+        found[truth.id].append((negative, change))
+    return [
+        HardNegatives(truths[number], tuple(s for s, _ in pairs), tuple(change for _, change in pairs))
+        for number, pairs in found.items()
+    ]
+
+
+def read_false_sentences(path: Path, folder: CocoFolder) -> list[tuple[Sentence, Sentence, str]]:
+    """The true sentence, the false one, and what was changed, of each record of a file of false sentences.
+
+    Raises:
+        FindError: a file is missing or broken, a record lacks a field, or there is no such true sentence.
+    """
     truths = {s.id: s for s in _read(folder.annotations / f"entity_{folder.split}.json", folder)}
     records = {record.get("id"): record for record in read_json(path, "annotations")["annotations"]}
-    found: dict[int, list[tuple[Sentence, str]]] = defaultdict(list)
+    found = []
     for negative in _read(path, folder):
         try:
             truth = truths[whole_number(records[negative.id]["sentence_id"])]
@@ -116,11 +135,8 @@ def read_hard_negatives(folder: CocoFolder) -> list[HardNegatives]:
                 f"{path}: sentence {negative.id} is about image {negative.image_id}, but its true sentence {truth.id} "
                 f"about image {truth.image_id}; take both files from one data set"
             )
-        found[truth.id].append((negative, change))
-    return [
-        HardNegatives(truths[number], tuple(s for s, _ in pairs), tuple(change for _, change in pairs))
-        for number, pairs in found.items()
-    ]
+        found.append((truth, negative, change))
+    return found
 
 
 def _read(path: Path, folder: CocoFolder) -> list[Sentence]:

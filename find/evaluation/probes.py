@@ -1,0 +1,168 @@
+"""False relatives of true sentences, made of the same units: what compositional probes ask about.
+
+The world writes its own, false by exact labels (probes_{split}.json). For any other data they are made here from the
+linked phrases, and are false as far as words tell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from itertools import combinations, pairwise
+
+from find.data.coco import CocoFolder
+from find.data.sample import PhraseSpan, Sentence
+from find.errors import FindError
+from find.evaluation.protocols.hard_negatives import read_false_sentences
+
+SYMMETRIC = {"and", "or", "with", "near", "by", "beside", "next", "between", "among", "alongside", "other", "together"}
+"""A connection that holds one of these may be as true the other way round."""
+
+PREPOSITIONS = {"with", "in", "of", "on", "at", "from", "to", "for", "under", "over", "and"}
+"""A phrase that holds one of these has no plain list of attributes before its last word."""
+
+DETERMINERS = {"a", "an", "the", "his", "her", "its", "their", "two", "three", "some", "several"}
+
+OPPOSITES = (
+    ("to the left of", "to the right of"), ("left of", "right of"), ("in front of", "behind"), ("above", "below"),
+    ("over", "under"), ("on top of", "underneath"), ("inside", "outside"), ("into", "out of"), ("up", "down"),
+    ("onto", "off"), ("toward", "away from"), ("towards", "away from"), ("on", "under"),
+)  # fmt: skip
+"""Relations and what negates them; the first that a connection holds is turned round."""
+
+
+class ProbeChange(str, Enum):
+    """What a probe changes."""
+
+    ENTITIES = "entities"  # two entities change places
+    ATTRIBUTES = "attributes"  # two entities exchange what is said of them
+    RELATION = "relation"  # a relation says the opposite
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A true sentence and a false one; `origin[k]` is the phrase of the true one from which phrase k of the false one
+    comes."""
+
+    truth: Sentence
+    false: Sentence
+    origin: tuple[int, ...]
+    change: ProbeChange
+
+
+def labelled_probes(folder: CocoFolder) -> list[Probe]:
+    """The probes of probes_{split}.json, which has the form of the hard negatives' file; none if there is no file.
+
+    Raises:
+        FindError: the file is broken, names another change, or has phrases that the true sentence lacks.
+    """
+    path = folder.annotations / f"probes_{folder.split}.json"
+    if not path.exists():
+        return []
+    probes = []
+    for truth, false, what in read_false_sentences(path, folder):
+        place = {phrase.segment_ids: number for number, phrase in enumerate(truth.phrases)}
+        try:
+            origin = tuple(place[phrase.segment_ids] for phrase in false.phrases)
+            change = ProbeChange(what)
+        except (KeyError, ValueError) as error:
+            raise FindError(
+                f"{path}: sentence {false.id} must mean the segments of its true sentence and change "
+                f"{', '.join(kind.value for kind in ProbeChange)} ({error!r})"
+            ) from error
+        probes.append(Probe(truth, false, origin, change))
+    return probes
+
+
+def phrase_swaps(sentence: Sentence) -> list[Probe]:
+    """The probes that the linked phrases of a sentence allow; for data without labels of attributes and relations.
+
+    A phrase that changes its words loses its reference, which shows what it said before, so that it is named in every
+    mode. Whether a swapped sentence is false is judged by words alone: connections that read the same both ways are
+    left alone.
+    """
+    made = (*_entities(sentence), *_attributes(sentence), *_relations(sentence))
+    return [probe for probe in made if probe.false.text != sentence.text]
+
+
+def _entities(sentence: Sentence) -> Iterator[Probe]:
+    phrases, connections = sentence.phrases, _connections(sentence)
+    for k, (one, other) in enumerate(pairwise(phrases)):
+        words = set(re.findall(r"[a-z]+", connections[k + 1].lower()))
+        if not words or words & SYMMETRIC or one.text.lower() == other.text.lower():
+            continue
+        order = list(range(len(phrases)))
+        order[k], order[k + 1] = k + 1, k
+        false = _sentence(sentence, connections, [phrases[number] for number in order])
+        yield Probe(sentence, false, tuple(order), ProbeChange.ENTITIES)
+
+
+def _attributes(sentence: Sentence) -> Iterator[Probe]:
+    parts = [_attribute(phrase.text) for phrase in sentence.phrases]
+    for i, j in combinations(range(len(parts)), 2):
+        one, other = parts[i], parts[j]
+        if one is None or other is None or one[1] == other[1] or one[2].lower() == other[2].lower():
+            continue
+        phrases = list(sentence.phrases)
+        for k, mine, theirs in ((i, one, other), (j, other, one)):
+            text = _with_article(mine[0], f"{theirs[1]} {mine[2]}")
+            phrases[k] = replace(phrases[k], text=text, reference=None)
+        false = _sentence(sentence, _connections(sentence), phrases)
+        yield Probe(sentence, false, tuple(range(len(phrases))), ProbeChange.ATTRIBUTES)
+
+
+def _relations(sentence: Sentence) -> Iterator[Probe]:
+    connections = _connections(sentence)
+    for k in range(1, len(sentence.phrases)):
+        turned = _turned(connections[k])
+        if turned is not None:
+            changed = [*connections[:k], turned, *connections[k + 1 :]]
+            false = _sentence(sentence, changed, sentence.phrases)
+            yield Probe(sentence, false, tuple(range(len(sentence.phrases))), ProbeChange.RELATION)
+
+
+def _attribute(text: str) -> tuple[str, str, str] | None:
+    """Determiner, attributes and noun of a phrase such as "a small red dog"; None for any other."""
+    words = text.split()
+    if len(words) < 3 or words[0].lower() not in DETERMINERS or PREPOSITIONS & {word.lower() for word in words}:
+        return None
+    return words[0], " ".join(words[1:-1]), words[-1]
+
+
+def _with_article(determiner: str, rest: str) -> str:
+    if determiner.lower() not in ("a", "an"):
+        return f"{determiner} {rest}"
+    article = "an" if rest[0].lower() in "aeiou" else "a"
+    return f"{article.capitalize() if determiner[0].isupper() else article} {rest}"
+
+
+def _turned(connection: str) -> str | None:
+    for pair in OPPOSITES:
+        for before, after in (pair, pair[::-1]):
+            turned, count = re.subn(rf"\b{before}\b", after, connection, count=1, flags=re.IGNORECASE)
+            if count:
+                return turned
+    return None
+
+
+def _connections(sentence: Sentence) -> list[str]:
+    """The text before, between and after the phrases."""
+    ends = [0, *(phrase.end for phrase in sentence.phrases)]
+    starts = [*(phrase.start for phrase in sentence.phrases), len(sentence.text)]
+    return [sentence.text[end:start] for end, start in zip(ends, starts, strict=True)]
+
+
+def _sentence(sentence: Sentence, connections: Sequence[str], phrases: Sequence[PhraseSpan]) -> Sentence:
+    """The same sentence of other pieces; only what stands first has the capital that the first phrase had."""
+    text = connections[0]
+    moved = []
+    for number, (phrase, connection) in enumerate(zip(phrases, connections[1:], strict=True)):
+        words = phrase.text
+        if not connections[0].strip():
+            old = sentence.phrases[number].text
+            words = (words[0].upper() if old[0].isupper() else words[0].lower()) + words[1:]
+        moved.append(replace(phrase, text=words, start=len(text), end=len(text) + len(words)))
+        text += words + connection
+    return replace(sentence, text=text, phrases=tuple(moved))
