@@ -52,4 +52,4 @@ def line_chart(lines: Sequence[Line], axis: str) -> Markup:
 def _ticks(low: float, high: float) -> list[float]:
     if high <= 1:
         return [0, 0.25, 0.5, 0.75, 1]
-    return [tick for tick in (1, 5, 10, 20, 30, 40, 50, 100) if low <= tick <= high]
+    return [tick for tick in (1, 5, 10, 20, 30, 40, 50) if low <= tick <= high]

@@ -19,14 +19,14 @@ def curves(found: Evaluation) -> dict[str, dict[str, Curve]]:
     drawn: dict[str, dict[str, Curve]] = {}
     if found.retrieval is not None:
         drawn["retrieval"] = {
-            "images by a text": _recall(found.retrieval.image_ranks),
-            "texts by an image": _recall(found.retrieval.text_ranks),
+            "images by a text": _recall(found.retrieval.image_ranks, found.retrieval.gallery),
+            "texts by an image": _recall(found.retrieval.text_ranks, found.retrieval.image.count),
         }
     if found.interleaved_retrieval is not None:
-        strict = found.interleaved_retrieval.gallery.strict
+        gallery = found.interleaved_retrieval.gallery
         drawn["interleaved_retrieval"] = {
-            "with entity term": _recall(strict.combined),
-            "sentence term alone": _recall(strict.sentence_term),
+            "with entity term": _recall(gallery.strict.combined, gallery.size),
+            "sentence term alone": _recall(gallery.strict.sentence_term, gallery.size),
         }
     if found.grounding is not None:
         drawn["grounding"] = {"all": _shares(found.grounding.overlaps)}
@@ -42,8 +42,9 @@ def curves(found: Evaluation) -> dict[str, dict[str, Curve]]:
     return drawn
 
 
-def _recall(ranks: Ranks) -> Curve:
-    return {"x": list(range(1, MOST + 1)), "y": [round(100 * float(y), 3) for y in ranks.curve(MOST)]}
+def _recall(ranks: Ranks, gallery: int) -> Curve:
+    most = min(MOST, gallery)
+    return {"x": list(range(1, most + 1)), "y": [round(100 * float(y), 3) for y in ranks.curve(most)]}
 
 
 def _shares(overlaps: Overlaps) -> Curve:

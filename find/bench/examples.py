@@ -15,10 +15,12 @@ from PIL import Image
 
 from find.data.coco import CocoFolder
 from find.demo.drawing import Overlay, draw_overlays, entity_color
+from find.evaluation.interleaved_results import InterleavedSegmentationResult
 from find.evaluation.metrics import Overlap
 from find.evaluation.protocols.grounding import TextSource, questions_of
-from find.evaluation.queries import Interleaving
 from find.evaluation.results import Evaluation
+from find.evaluation.systems import GenericSegmenter, Grounder, QuerySegmenter
+from find.evaluation.task_results import GroundingResult, PanopticResult
 
 EXAMPLES = "examples"
 COUNT = 4
@@ -47,10 +49,10 @@ def write_examples(found: Evaluation, system: Any, folder: CocoFolder, out: Path
     """
     folder_out = out / EXAMPLES
     written = []
-    for number, (example, draw) in enumerate(_all(found, system, folder)):
+    for number, (example, picture) in enumerate(_all(found, system, folder)):
         folder_out.mkdir(parents=True, exist_ok=True)
         name = f"{number:03d}-{example.task}-{example.kind}-{example.image_id}.webp"
-        draw().save(folder_out / name, quality=80, method=4)
+        picture.save(folder_out / name, quality=80, method=4)
         written.append(replace(example, file=name))
     if written:
         records = [asdict(example) for example in written]
@@ -69,78 +71,64 @@ def read_examples(run: Path) -> list[tuple[Example, bytes]]:
     return [(example, (run / EXAMPLES / Path(example.file).name).read_bytes()) for example in records]
 
 
-def _all(found: Evaluation, system: Any, folder: CocoFolder) -> Iterator[tuple[Example, Callable[[], Image.Image]]]:
+def _all(found: Evaluation, system: Any, folder: CocoFolder) -> Iterator[tuple[Example, Image.Image]]:
     if found.panoptic is not None:
-        yield from _panoptic(found, system, folder)
+        yield from _panoptic(found.panoptic, system, folder)
     if found.grounding is not None:
-        yield from _grounding(found, system, folder)
+        yield from _grounding(found.grounding, system, folder)
     if found.interleaved_segmentation is not None:
-        yield from _interleaved(found, system, folder)
+        yield from _interleaved(found.interleaved_segmentation, system, folder)
 
 
-def _panoptic(found: Evaluation, system: Any, folder: CocoFolder) -> Iterator:
+def _panoptic(
+    result: PanopticResult, system: GenericSegmenter, folder: CocoFolder
+) -> Iterator[tuple[Example, Image.Image]]:
     scores = {
         image.image_id: float(np.mean(list(image.matches.ious.values())))
-        for image in found.panoptic.per_image
+        for image in result.per_image
         if image.matches is not None and image.matches.ious
     }
     names = [category.words for category in folder.categories]
     things = [category.is_thing for category in folder.categories]
+    index_of = {category.id: category.index for category in folder.categories}
     for kind, image_id, score in _ends(scores):
-
-        def draw(image_id: int = image_id) -> Image.Image:
-            image = folder.image(image_id)
-            answer = system.panoptic([image], names, things)[0]
-            predicted = [(answer.segment_map == s.id, s.label, names[s.label]) for s in answer.segments]
-            index_of = {category.id: category.index for category in folder.categories}
-            segment_map = folder.segment_map(image_id)
-            true = [
-                (segment_map == s.id, index_of[s.category_id], names[index_of[s.category_id]])
-                for s in folder.segments(image_id)
-            ]
-            return _pair(
-                image,
-                *([Overlay(mask, name, color=entity_color(k)) for mask, k, name in side] for side in (predicted, true)),
-            )
-
-        yield _example(folder, "panoptic", kind, image_id, score, "all classes"), draw
+        image, segment_map = folder.image(image_id), folder.segment_map(image_id)
+        answer = system.panoptic([image], names, things)[0]
+        predicted = [(answer.segment_map == segment.id, segment.label) for segment in answer.segments]
+        true = [(segment_map == s.id, index_of[s.category_id]) for s in folder.segments(image_id)]
+        sides = ([Overlay(mask, names[k], color=entity_color(k)) for mask, k in side] for side in (predicted, true))
+        yield _example(folder, "panoptic", kind, image_id, score, "all classes"), _pair(image, *sides)
 
 
-def _grounding(found: Evaluation, system: Any, folder: CocoFolder) -> Iterator:
-    source = TextSource(found.grounding.source)
-    for kind, image_id, score in _ends(_means(found.grounding.overlaps.records, lambda record: record.image_id)):
+def _grounding(result: GroundingResult, system: Grounder, folder: CocoFolder) -> Iterator[tuple[Example, Image.Image]]:
+    source = TextSource(result.source)
+    for kind, image_id, score in _ends(_means(result.overlaps.records, lambda record: record.image_id)):
         questions = questions_of(folder, image_id, source)
         texts = [question.text for question in questions]
-
-        def draw(
-            image_id: int = image_id, questions: Sequence = questions, texts: Sequence[str] = texts
-        ) -> Image.Image:
-            image, segment_map = folder.image(image_id), folder.segment_map(image_id)
-            answers = system.ground([image], [texts])[0]
-            targets = [np.isin(segment_map, question.segment_ids) for question in questions]
-            return _pair(image, *_sides(texts, [answer.mask for answer in answers], targets))
-
-        yield _example(folder, "grounding", kind, image_id, score, "; ".join(texts)), draw
+        image, segment_map = folder.image(image_id), folder.segment_map(image_id)
+        masks = [answer.mask for answer in system.ground([image], [texts])[0]]
+        targets = [np.isin(segment_map, question.segment_ids) for question in questions]
+        yield (
+            _example(folder, "grounding", kind, image_id, score, numbered(texts)),
+            _pair(image, *_sides(masks, targets)),
+        )
 
 
-def _interleaved(found: Evaluation, system: Any, folder: CocoFolder) -> Iterator:
-    interleaving: Interleaving = found.interleaved_segmentation.interleaving
+def _interleaved(
+    result: InterleavedSegmentationResult, system: QuerySegmenter, folder: CocoFolder
+) -> Iterator[tuple[Example, Image.Image]]:
     sentences = {sentence.id: sentence for sentence in folder.sentences}
-    means = _means(found.interleaved_segmentation.overlaps.records, lambda record: record.item)
-    for kind, item, score in _ends(means):
+    for kind, item, score in _ends(_means(result.overlaps.records, lambda record: record.item)):
         sentence = sentences[item]
-        asked = interleaving.query(sentence, folder)
-
-        def draw(sentence: Any = sentence, asked: Any = asked) -> Image.Image:
-            image, segment_map = folder.image(sentence.image_id), folder.segment_map(sentence.image_id)
-            answers = system.segment([image], [asked.query])[0]
-            targets = [np.isin(segment_map, phrase.segment_ids) for phrase in sentence.phrases]
-            texts = [phrase.text for phrase in sentence.phrases]
-            return _pair(image, *_sides(texts, [answer.mask for answer in answers], targets))
-
-        shown = [p.text for p, is_region in zip(sentence.phrases, asked.is_region, strict=True) if is_region]
-        text = sentence.text + (f" (shown: {'; '.join(shown)})" if shown else "")
-        yield _example(folder, "interleaved_segmentation", kind, sentence.image_id, score, text), draw
+        asked = result.interleaving.query(sentence, folder)
+        image, segment_map = folder.image(sentence.image_id), folder.segment_map(sentence.image_id)
+        masks = [answer.mask for answer in system.segment([image], [asked.query])[0]]
+        targets = [np.isin(segment_map, phrase.segment_ids) for phrase in sentence.phrases]
+        shown = [str(number) for number, is_region in enumerate(asked.is_region, start=1) if is_region]
+        text = numbered([phrase.text for phrase in sentence.phrases])
+        text += f" (asked by pixels of another picture: {', '.join(shown)})" if shown else ""
+        example = _example(folder, "interleaved_segmentation", kind, sentence.image_id, score, text)
+        yield example, _pair(image, *_sides(masks, targets))
 
 
 def _ends(scores: dict[int, float]) -> list[tuple[str, int, float]]:
@@ -164,16 +152,19 @@ def _example(folder: CocoFolder, task: str, kind: str, image_id: int, score: flo
     return Example(task, kind, image_id, 100 * score, asked, categories)
 
 
+def numbered(texts: Sequence[str]) -> str:
+    """The texts with the numbers that they have in the pictures."""
+    return "; ".join(f"{number} {text}" for number, text in enumerate(texts, start=1))
+
+
 def _sides(
-    texts: Sequence[str], answers: Sequence[Bool[np.ndarray, "h w"]], targets: Sequence[Bool[np.ndarray, "h w"]]
-) -> tuple[list[Overlay], list[Overlay]]:
-    return tuple(
-        [
-            Overlay(mask, text, color=entity_color(number))
-            for number, (mask, text) in enumerate(zip(masks, texts, strict=True))
-        ]
+    answers: Sequence[Bool[np.ndarray, "h w"]], targets: Sequence[Bool[np.ndarray, "h w"]]
+) -> list[list[Overlay]]:
+    """What is drawn on each side: masks with their numbers, whose words would hide them."""
+    return [
+        [Overlay(mask, str(number), color=entity_color(number - 1)) for number, mask in enumerate(masks, start=1)]
         for masks in (answers, targets)
-    )
+    ]
 
 
 def _pair(image: np.ndarray, answer: Sequence[Overlay], truth: Sequence[Overlay]) -> Image.Image:

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
+from pyarrow import feather, ipc, parquet
 from pycocotools import mask as coco_rle
 
 from find.bench.entrant import load_entrant
@@ -246,9 +248,6 @@ def test_no_text_breaks_the_reader_of_run_length_codes(counts: str):
 
 @pytest.mark.parametrize("suffix", [".arrow", ".feather", ".parquet"])
 def test_an_arrow_table_says_what_the_npz_says(suffix: str, predictions: Path):
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import feather, ipc, parquet
-
     own = read_vectors(predictions / "embeddings.npz", pytest.fail)
     rows = [("image", str(key), vector, objects) for key, (vector, objects) in own.images.items()]
     rows += [("text", key, vector, []) for key, vector in own.texts.items()]

@@ -1,10 +1,12 @@
-"""Vectors in an Arrow table, for systems whose tools write Arrow, Feather or Parquet; needs pyarrow."""
+"""Vectors in an Arrow table, for systems whose tools write Arrow, Feather or Parquet."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+from pyarrow import feather, ipc, parquet
 
 from find.bench.formats.vectors import Vectors, error
 from find.data.anomaly import Report
@@ -17,13 +19,8 @@ def read_table(path: Path, report: Report) -> Vectors:
     """Reads the columns kind, key, vector and parts (see docs/bench-formats.md).
 
     Raises:
-        FindError: pyarrow is not installed, the file cannot be read, or it has no such columns.
+        FindError: the file cannot be read, or it has no such columns.
     """
-    try:
-        import pyarrow
-        from pyarrow import feather, ipc, parquet
-    except ImportError as problem:
-        raise FindError(f"{path}: Arrow files need pyarrow; pip install pyarrow, or write an npz file.") from problem
     readers = {
         ".parquet": parquet.read_table,
         ".feather": feather.read_table,
