@@ -10,17 +10,18 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from huggingface_hub import ModelHubMixin, hf_hub_download
+from huggingface_hub import ModelHubMixin
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from find.answers import Answers, same_length, stack_strokes
 from find.building import build_interface, check_sides
 from find.canvas import Frame, Resizing, by_canvas
-from find.checkpoint import CONFIG, SHIPPED, WEIGHTS, Checkpoint
-from find.config import FINDConfig
+from find.checkpoint import CLASSES, CONFIG, SHIPPED, WEIGHTS, Checkpoint
+from find.config import FOLDER, FINDConfig
 from find.errors import FindError, UnknownWordsWarning
 from find.foundations import LanguageEncoder, VisionEncoder, fingerprint, load_language, load_vision
+from find.foundations.source import Source
 from find.images import ImageLike, read_image, read_size
 from find.inputs import Phrases, Sentences, read_texts
 from find.interface import (
@@ -110,32 +111,28 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         # Not by the hub library's own method: that would fetch and read config.json first, without our checks.
         name = str(pretrained_model_name_or_path)
         shipped = SHIPPED / name
-        if not shipped.is_dir() and not Path(name).is_dir() and "/" not in name:
+        if not shipped.is_dir() and not Path(name).is_dir() and name.count("/") != 1:
             names = sorted(path.name for path in SHIPPED.glob("*") if path.is_dir())
             raise FindError(
                 f"no model {name!r}: it is neither shipped ({', '.join(names)}) nor a folder here; a model of the hub "
-                "has a name with a slash, user/model"
+                "has a name with one slash, user/model"
             )
         return cls._from_pretrained(model_id=str(shipped) if shipped.is_dir() else name, **hub)
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **hub: Any) -> "FIND":
         folder = Path(model_id)
-        if folder.is_dir():
-            files = [folder / CONFIG, folder / WEIGHTS]
-        else:
-            known = ("revision", "cache_dir", "force_download", "token", "local_files_only")
-            options = {name: hub[name] for name in known if name in hub}
-            try:
-                files = [Path(hf_hub_download(model_id, name, **options)) for name in (CONFIG, WEIGHTS)]
-            except (OSError, ValueError) as error:
-                names = ", ".join(sorted(path.name for path in SHIPPED.glob("*") if path.is_dir()))
-                raise FindError(
-                    f"no model {model_id!r}: it is not a folder here, not shipped ({names}), and could not be fetched "
-                    f"from the hub ({error})"
-                ) from error
-        checkpoint = Checkpoint.read(*files)
-        model = cls.build(checkpoint.config.in_folder(files[0].parent))
+        is_here = folder.is_dir()
+        source = Source(model_id, hub.get("revision"), model_id)
+        options = {
+            name: hub[name] for name in ("cache_dir", "force_download", "token", "local_files_only") if name in hub
+        }
+        if not is_here:
+            folder = source.fetch("a FIND model", CONFIG, WEIGHTS, CLASSES, needs=[CONFIG, WEIGHTS], **options)
+        checkpoint = Checkpoint.read(folder / CONFIG, folder / WEIGHTS)
+        if not is_here and FOLDER in checkpoint.config.vision + checkpoint.config.language:
+            source.fetch("its foundations", **options)
+        model = cls.build(checkpoint.config.in_folder(folder))
         checkpoint.check_foundations(vision=fingerprint(model.vision), language=fingerprint(model.language))
         checkpoint.load_into(model.interface)
         model.known_classes = checkpoint.classes

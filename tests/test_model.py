@@ -364,7 +364,7 @@ def test_no_images_have_no_answers(model):
 def test_unknown_name_says_what_was_tried(tmp_path):
     with pytest.raises(FindError, match="no model 'find-tinny': it is neither shipped"):
         FIND.from_pretrained("find-tinny", local_files_only=True, cache_dir=tmp_path)
-    with pytest.raises(FindError, match="no model 'outputs/no/model': it is not a folder here"):
+    with pytest.raises(FindError, match="no model 'outputs/no/model': it is neither shipped"):
         FIND.from_pretrained("outputs/no/model", local_files_only=True, cache_dir=tmp_path)
 
 

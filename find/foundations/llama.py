@@ -33,9 +33,7 @@ class LlamaLanguage(TransformersText):
         rows = [[*e.offsets, *[(0, 0)] * (longest - len(e.ids))] for e in encodings]
         return torch.tensor(rows, dtype=torch.long).view(len(texts), longest, 2)
 
-    def encode(
-        self, ids: Int64[Tensor, "b t"], padding: Bool[Tensor, "b t"]
-    ) -> tuple[Float[Tensor, "b t d"], None]:
+    def encode(self, ids: Int64[Tensor, "b t"], padding: Bool[Tensor, "b t"]) -> tuple[Float[Tensor, "b t d"], None]:
         return self.hidden(ids, padding), None
 
     @torch.no_grad()

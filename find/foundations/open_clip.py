@@ -11,7 +11,6 @@ import open_clip
 import timm
 import torch
 import torch.nn.functional as F
-from huggingface_hub import snapshot_download
 from jaxtyping import Float
 from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX
 from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
@@ -23,6 +22,9 @@ from torch.func import functional_call
 from find.errors import FindError
 from find.foundations.maps import MapEncoder, Maps, deepest_of_each_stride, square_size
 from find.foundations.source import Source
+
+PICKLED = "open_clip_pytorch_model.bin"
+"""Weights in repositories without safetensors; open_clip reads tensors of it and nothing else."""
 
 
 class OpenClipVision(MapEncoder):
@@ -130,7 +132,7 @@ def load_open_clip_vision(
 ) -> OpenClipVision:
     """The image tower of an open_clip model, named as `load_open_clip` takes it."""
     model = load_open_clip(name, untrained=untrained)
-    return OpenClipVision(model.visual, spec=spec, dtype=dtype)
+    return OpenClipVision(model.visual, spec=spec if untrained else f"open_clip:{pinned(name)}", dtype=dtype)
 
 
 def load_open_clip(name: str, *, untrained: bool) -> nn.Module:
@@ -147,11 +149,9 @@ def load_open_clip(name: str, *, untrained: bool) -> nn.Module:
         folder = Path(name.removeprefix(LOCAL_DIR_PREFIX))
         if not (folder / "open_clip_config.json").is_file():
             raise FindError(f"no open_clip model in {folder}: open_clip_config.json is missing")
-        if not untrained and not any(folder.glob("*.safetensors")):
+        if not untrained and not any(folder.glob("*.safetensors")) and not (folder / PICKLED).is_file():
             raise FindError(f"the open_clip model in {folder} has no weights: there is no .safetensors file")
         source = Source(str(folder), None, asked)
-    elif name.startswith(HF_HUB_PREFIX):
-        source = Source(name.removeprefix(HF_HUB_PREFIX), None, asked)
     else:
         if open_clip.get_model_config(name) is None:
             raise FindError(f"open_clip knows no model named {name!r}; see open_clip.list_models()")
@@ -172,9 +172,8 @@ def load_open_clip(name: str, *, untrained: bool) -> nn.Module:
 def model_name(name: str) -> tuple[str, str | None]:
     """What open_clip takes as a model's name and as its weights.
 
-    `...@REVISION` is fetched from the hub at that revision, and becomes a folder.
+    `hf-hub:REPO`, and whatever has a revision, is fetched from the hub and becomes a folder.
     """
-    asked = f"open_clip:{name}"
     if name.startswith(LOCAL_DIR_PREFIX):
         return name, None
     if not name.startswith(HF_HUB_PREFIX):
@@ -185,13 +184,28 @@ def model_name(name: str) -> tuple[str, str | None]:
         repository = _repository(model, tag)
     else:
         repository, _, revision = name.removeprefix(HF_HUB_PREFIX).partition("@")
-        if not revision:
-            return name, None
-    source = Source(repository, revision, asked)
-    with source.reading("the open_clip model"):
-        patterns = ["open_clip*", "*.json", "*.txt"]
-        folder = snapshot_download(repository, revision=revision, allow_patterns=patterns, ignore_patterns=["*.bin"])
-    return LOCAL_DIR_PREFIX + folder, None
+    source = Source(repository, revision or None, f"open_clip:{name}")
+    what, config = "an open_clip model", "open_clip_config.json"
+    folder = source.fetch(what, "open_clip*", "*.json", "*.txt", needs=[config], ignore_patterns=["*.bin"])
+    if not any(folder.glob("*.safetensors")):  # older repositories have nothing else
+        source.fetch(what, PICKLED, needs=[PICKLED])
+    return f"{LOCAL_DIR_PREFIX}{folder}", None
+
+
+def pinned(name: str) -> str:
+    """What names these weights for ever: with the commit that `load_open_clip` has fetched, where it was the hub's."""
+    if name.startswith(LOCAL_DIR_PREFIX) or Path(name.partition("/")[2]).is_file():
+        return name
+    plain, _, revision = name.partition("@")
+    if plain.startswith(HF_HUB_PREFIX):
+        repository = plain.removeprefix(HF_HUB_PREFIX)
+    else:
+        model, tag = plain.split("/", 1)
+        if not open_clip.get_pretrained_cfg(model, tag)["hf_hub"].endswith("/"):  # a file without a config beside it
+            return name
+        repository = _repository(model, tag)
+    commit = Source(repository, revision or None, f"open_clip:{name}").commit()
+    return f"{plain}@{commit}" if commit else name
 
 
 def _repository(model: str, tag: str | None) -> str:
@@ -205,4 +219,4 @@ def _repository(model: str, tag: str | None) -> str:
             if not tag
             else f"open_clip model {model!r} has no weights {tag!r}, and no such file is here (tags: {tags})"
         )
-    return config.get("hf_hub", "").strip("/") or model
+    return "/".join(config.get("hf_hub", "").split("/")[:2]) or model  # a file's name may follow

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from find.errors import FindError
 from find.foundations.base import Frozen, TextFeatures, TokenizedText
-from find.foundations.open_clip import load_open_clip, model_name
+from find.foundations.open_clip import load_open_clip, model_name, pinned
 from find.foundations.tokenization import LongTexts, TextTokenizer
 
 CLEANING = {
@@ -158,12 +158,13 @@ def load_open_clip_text(
     """The text tower of an open_clip model, named as `load_open_clip` takes it."""
     model = load_open_clip(name, untrained=untrained)
     tokenizer, padding_id = fast_tokenizer(model_name(name)[0])
+    mark = f"#{layer}" if layer else ""
     return OpenClipLanguage(
         model,
         tokenizer=tokenizer,
         padding_id=padding_id,
         layer=layer,
-        spec=spec,
+        spec=spec if untrained else f"open_clip:{pinned(name)}{mark}",
         dtype=dtype,
         long_texts=long_texts,
     )
@@ -192,9 +193,7 @@ def _fast_byte_pairs(own: SimpleTokenizer) -> Tokenizer:
     """CLIP's byte-pair encoding, built from the vocabulary that ships with open_clip."""
     merges = [pair for pair, _ in sorted(own.bpe_ranks.items(), key=lambda item: item[1])]
     start, end = "<start_of_text>", "<end_of_text>"
-    byte_pairs = models.BPE(
-        vocab=own.encoder, merges=merges, continuing_subword_prefix="", end_of_word_suffix="</w>"
-    )
+    byte_pairs = models.BPE(vocab=own.encoder, merges=merges, continuing_subword_prefix="", end_of_word_suffix="</w>")
     tokenizer = Tokenizer(byte_pairs)
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]

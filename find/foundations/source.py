@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -18,8 +19,11 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.file_download import repo_folder_name
 
 from find.errors import FindError
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -54,16 +58,41 @@ class Source:
         return Path(self.name).is_dir()
 
     def commit(self) -> str | None:
-        """The commit that the newest use of the hub has fetched; None for a folder."""
+        """The commit that the newest use of the hub has fetched, as its cache notes it; None for a folder.
+
+        Where nothing was fetched, the revision that was asked for.
+        """
         if self.is_folder:
             return None
-        file = try_to_load_from_cache(self.name, "config.json", revision=self.revision)
-        return Path(file).parent.name if isinstance(file, str) else self.revision
+        revision = self.revision or constants.DEFAULT_REVISION
+        if COMMIT.fullmatch(revision):
+            return revision
+        folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=self.name, repo_type="model")
+        note = folder / "refs" / revision
+        return note.read_text(encoding="utf-8").strip() if note.is_file() else self.revision
 
     def pinned(self) -> str:
         """`NAME@COMMIT`, which means these weights for ever; a folder stays as it is."""
         commit = self.commit()
         return f"{self.name}@{commit}" if commit else self.name
+
+    def fetch(self, what: str, *patterns: str, needs: Iterable[str] = (), **options: Any) -> Path:
+        """The folder that the hub's library keeps a repository in, with the files of these patterns (none: all).
+
+        Args:
+            what: is fetched, for messages.
+            needs: files without which it is not what it should be.
+            options: of `huggingface_hub.snapshot_download`.
+        """
+        with self.reading(what):
+            folder = snapshot_download(
+                self.name, revision=self.revision, allow_patterns=list(patterns) or None, **options
+            )
+        for name in needs:
+            if not (Path(folder) / name).is_file():
+                page = f"https://huggingface.co/{self.name}/tree/{self.revision or constants.DEFAULT_REVISION}"
+                raise FindError(f"{self.spec}: there is no {name} in {page}, so it does not hold {what}")
+        return Path(folder)
 
     @contextmanager
     def reading(self, what: str) -> Iterator[None]:

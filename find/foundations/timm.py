@@ -67,7 +67,7 @@ def load_timm(
         tower = seeded(timm.create_model, called, pretrained=not untrained, **options)
     return kind(
         tower,
-        spec=spec,
+        spec=spec if untrained else f"timm:{pinned(source)}",
         mean=config["mean"],
         std=config["std"],
         divisor=math.lcm(*strides),
@@ -75,6 +75,18 @@ def load_timm(
         fixed=bool(config.get("fixed_input_size")) and not any_size,
         dtype=dtype,
     )
+
+
+def pinned(source: Source) -> str:
+    """What names these weights for ever: with the commit that was fetched, where they come from the hub."""
+    if source.is_folder or "/" in source.name:
+        return source.pinned()
+    config = timm.get_pretrained_cfg(source.name)
+    if config is None or not config.hf_hub_id:
+        return source.name
+    tag = "" if "." in source.name or not config.tag else f".{config.tag}"
+    commit = Source(config.hf_hub_id, source.revision, source.spec).commit()
+    return f"{source.name}{tag}@{commit}" if commit else source.name
 
 
 def timm_name(source: Source) -> str:
