@@ -67,7 +67,9 @@ def draw_stroke(
     reach = (w + h) // 4 + radius + 2  # no kind of stroke is drawn farther outside
     top, left = max(0, y - reach), max(0, x - reach)
     mask = index[top : y + h + reach, left : x + w + reach] == number
-    return Stroke(top, left, sample_stroke(mask, kind, rng, radius=radius, grid=GRID))
+    stroke = sample_stroke(mask, kind, rng, radius=radius, grid=GRID)
+    x0, y0, x1, y1 = _bounds(stroke)  # memory that is zero already is not touched again
+    return Stroke(top + y0, left + x0, stroke[y0:y1, x0:x1])
 
 
 def sample_stroke(
@@ -152,8 +154,10 @@ def _depth(mask: np.ndarray) -> np.ndarray:
 
 def _bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
     """Half-open bounding box (x0, y0, x1, y1)."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    rows = np.flatnonzero(mask.any(axis=1))
+    y0, y1 = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(mask[y0:y1].any(axis=0))
+    return int(columns[0]), y0, int(columns[-1]) + 1, y1
 
 
 class _Grid(NamedTuple):
