@@ -18,7 +18,11 @@ from find.evaluation.task_results import MissingAnnotations
 
 
 def sentence(text: str, *phrases: str) -> Sentence:
-    spans = [(text.index(words), text.index(words) + len(words)) for words in phrases]
+    spans, end = [], 0
+    for words in phrases:
+        start = text.index(words, end)
+        end = start + len(words)
+        spans.append((start, end))
     return Sentence(
         5, 100, text, tuple(PhraseSpan(text[a:b], a, b, (k,), Reference(9, k)) for k, (a, b) in enumerate(spans))
     )
