@@ -26,7 +26,7 @@ from find.retrieval.indexing import EXACT_ROWS, IndexReport, Settings, index, re
 from find.retrieval.objects import ObjectMasks
 from find.retrieval.photos import Skipped
 from find.retrieval.scoring import match_entities
-from find.retrieval.table import Embedder, Stamp, first_line, open_table, read_root
+from find.retrieval.table import Embedder, Stamp, first_line, open_table, read_root, reading
 from find.retrieval.vectors import QueryVectors, Vectors, cut, take_rows
 
 if TYPE_CHECKING:
@@ -195,9 +195,10 @@ class Album:
         allowed = self._allowed(where, values)
         asked = [QueryVectors(cut(v.query, dim), cut(v.entities, dim), v.padding) for v in vectors]
         results = []
-        for query, whole, mine in zip(queries, vectors, asked, strict=True):
-            rows, scores = self._best(query, whole, mine, k, allowed, dim)
-            results.append(self._hits(query, mine, rows, scores, dim))
+        with reading(self.name):
+            for query, whole, mine in zip(queries, vectors, asked, strict=True):
+                rows, scores = self._best(query, whole, mine, k, allowed, dim)
+                results.append(self._hits(query, mine, rows, scores, dim))
         return results
 
     def more_like(
@@ -227,8 +228,10 @@ class Album:
         whole = QueryVectors(nothing, vector[None], torch.zeros(1, 1, dtype=torch.bool))
         asked = QueryVectors(cut(nothing, dim), cut(vector, dim)[None], whole.padding)
         joined = JoinedQuery.of(query or Query(label))
-        rows, scores = self._best(joined, whole, asked, k + 1, self._allowed(where, values), dim)
-        hits = self._hits(joined, asked, rows, 2 * scores, dim)  # the score halves the entities' terms
+        allowed = self._allowed(where, values)
+        with reading(self.name):
+            rows, scores = self._best(joined, whole, asked, k + 1, allowed, dim)
+            hits = self._hits(joined, asked, rows, 2 * scores, dim)  # the score halves the entities' terms
         others = [found for found in hits if (found.name, found.frame) != (hit.name, hit.frame)]
         return [
             replace(found, parts=(replace(found.parts[0], score=found.score, image_term=None),)) for found in others[:k]
@@ -258,7 +261,8 @@ class Album:
         for name in columns or ():
             if name not in known:
                 raise FindError(f"{self.name}: there is no column {name}; there are {', '.join(known)}")
-        return self.table.search().select(list(columns or known)).to_arrow()
+        with reading(self.name):
+            return self.table.search().select(list(columns or known)).to_arrow()
 
     def to_pandas(self, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
         """The rows as a data frame; by default what files tell, without vectors and masks."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -235,18 +236,29 @@ def open_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | No
     """
     if not has_table(album, storage=storage):
         raise FindError(f"{album}: no such album; make one with: findvl index PHOTOS {album}")
-    try:
+    with reading(album):
         table = connect(album, storage).open_table(TABLE)
         schema = table.schema
-    except Exception as error:  # LanceDB raises ValueError, RuntimeError and OSError for damaged files
-        raise FindError(f"{album}: not an album, or a damaged one ({first_line(error)})") from error
     return table, read_stamp(schema, str(album))
+
+
+@contextmanager
+def reading(album: str | os.PathLike[str]) -> Iterator[None]:
+    """Tells of damaged or missing files of an album as a FindError that names it."""
+    try:
+        yield
+    except FindError:
+        raise
+    except (ValueError, RuntimeError, OSError) as error:  # LanceDB raises any of these
+        raise FindError(
+            f"{album}: this album cannot be read; it is damaged, or files of it are gone ({first_line(error)})"
+        ) from error
 
 
 def first_line(error: BaseException) -> str:
     """What a library's error says, without the places in its source."""
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].split(", /")[0][:300]
+    return text.splitlines()[0].split(", /rustc")[0][:300]
 
 
 def _unit(vectors: np.ndarray, dim: int) -> np.ndarray:

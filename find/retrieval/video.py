@@ -7,13 +7,19 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import UInt8
 
 from find.errors import FindError
 from find.images import LARGEST_IMAGE
 from find.retrieval.photos import PhotoFile, Picture
 from find.retrieval.table import Photo
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 
 def read_video(file: PhotoFile, *, every: float) -> Iterator[Picture]:
@@ -22,10 +28,7 @@ def read_video(file: PhotoFile, *, every: float) -> Iterator[Picture]:
     Raises:
         FindError: PyAV is not installed, or the file is broken or no video.
     """
-    try:
-        import av
-    except ImportError as error:
-        raise FindError(f"{file.file}: a video needs PyAV; install it with: pip install 'findvl[video]'") from error
+    av = _library(file.file)
     try:
         digest = _digest(file.file)
         with av.open(str(file.file)) as container:
@@ -44,7 +47,6 @@ def read_video(file: PhotoFile, *, every: float) -> Iterator[Picture]:
                 if seconds + 1e-6 < following:
                     continue
                 following = (seconds // every + 1) * every
-                turns = round(getattr(frame, "rotation", 0) / 90) % 4
                 photo = Photo(
                     path=file.path,
                     bytes=file.bytes,
@@ -54,9 +56,38 @@ def read_video(file: PhotoFile, *, every: float) -> Iterator[Picture]:
                     frame=number,
                     seconds=seconds,
                 )
-                yield Picture(photo, np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns)))
+                yield Picture(photo, _upright(frame))
     except (av.FFmpegError, OSError) as error:
-        raise FindError(f"{file.file}: not a video that can be read ({' '.join(str(error).split())})") from error
+        raise _broken(file.file, error) from error
+
+
+def read_frame(file: Path, number: int) -> UInt8[np.ndarray, "H W 3"]:
+    """One frame of a video, upright. Raises FindError as `read_video` does, or where the video is shorter."""
+    av = _library(file)
+    try:
+        with av.open(str(file)) as container:
+            for count, frame in enumerate(container.decode(video=0)):
+                if count == number:
+                    return _upright(frame)
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise _broken(file, error) from error
+    raise FindError(f"{file}: this video has no frame {number} any more; run findvl index again")
+
+
+def _library(file: Path) -> ModuleType:
+    try:
+        import av
+    except ImportError as error:
+        raise FindError(f"{file}: a video needs PyAV; install it with: pip install 'findvl[video]'") from error
+    return av
+
+
+def _upright(frame: VideoFrame) -> UInt8[np.ndarray, "H W 3"]:
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90) % 4))
+
+
+def _broken(file: Path, error: Exception) -> FindError:
+    return FindError(f"{file}: not a video that can be read ({' '.join(str(error).split())})")
 
 
 def _digest(file: Path) -> bytes:
