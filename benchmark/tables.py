@@ -45,7 +45,7 @@ def main() -> None:
     readme = HOME / "README.md"
     before, rest = readme.read_text().split(BEGIN)
     after = rest.split(END)[1]
-    readme.write_text(f"{before}{BEGIN}\n{measured_tables(runs)}\n{END}{after}")
+    readme.write_text(f"{before}{BEGIN}\n{measured_tables(runs, heading='###')}{END}{after}")
 
 
 def kept(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,12 +68,12 @@ def check(published: Mapping[str, Any]) -> None:
                 raise SystemExit(f"{PUBLISHED.name}, {name}, {row['name']}: no such source, or unknown {unknown}")
 
 
-def measured_tables(runs: Sequence[Mapping[str, Any]]) -> str:
+def measured_tables(runs: Sequence[Mapping[str, Any]], heading: str = "##") -> str:
     """One table for each data set, a row a system and task; 95 % intervals in brackets."""
     text = ""
     for data in dict.fromkeys(place(run)[:3] for run in runs):
         own = [run for run in runs if place(run)[:3] == data]
-        text += f"## Measured here: {data[0]}, {data[1]}, {data[2]} images\n\n"
+        text += f"{heading} Measured here: {data[0]}, {data[1]}, {data[2]} images\n\n"
         for task, metrics in METRICS.items():
             rows = [run for run in own if run.get(task)]
             if not rows:
