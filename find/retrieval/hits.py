@@ -152,18 +152,19 @@ class Hit:
         return draw_overlays(self.pixels(), overlays, min_side=min_side)
 
     def to_supervision(self) -> Detections:
-        """What the entities found, as supervision's Detections (`pip install 'findvl[supervision]'`)."""
-        from find.supervision import detections
+        """What the entities found, as supervision's Detections; the confidence is an entity's cosine."""
+        from find.supervision import detections, entity_names
 
         found = [
-            (entity, self.mask(number, part=k), part.entity_terms[number], self.box(number, part=k))
+            (k, number)
             for k, part in enumerate(self.parts)
             if not part.is_excluded
-            for number, entity in enumerate(part.query.entities)
+            for number in range(len(part.objects))
         ]
-        names = [entity.text if isinstance(entity, Phrase) else f"[{entity.name}]" for entity, *_ in found]
-        masks = np.array([mask for _, mask, _, _ in found]).reshape(-1, self.height, self.width)
-        return detections(masks, [term for _, _, term, _ in found], names, boxes=[box for *_, box in found])
+        masks = np.array([self.mask(number, part=k) for k, number in found]).reshape(-1, self.height, self.width)
+        terms = [self.parts[k].entity_terms[number] for k, number in found]
+        names = [entity_names(self.parts[k].query)[number] for k, number in found]
+        return detections(masks, terms, range(len(found)), names)
 
     def _object(self, entity: int, part: int) -> int:
         objects = self.parts[part].objects

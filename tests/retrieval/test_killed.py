@@ -29,7 +29,7 @@ def _change(photos, dice: random.Random) -> dict[str, datetime]:
     files = sorted(photos.iterdir()) if photos.is_dir() else []
     for file in dice.sample(files, len(files) // 3):
         file.unlink()
-    for number in dice.sample(range(60), 30):
+    for number in dice.sample(range(40), 20):
         file = paint(photos / f"{number:02d}.png", dice.choice(NAMES), dice.choice(NAMES))
         stamp = time.time_ns() - dice.randrange(10**12)
         os.utime(file, ns=(stamp, stamp))
@@ -66,7 +66,7 @@ def test_killed_at_random_moments_the_album_opens_and_completes(tmp_path, kills)
             child.join()
             killed += 1
             if has_table(album):
-                assert _held(album).keys() <= {f"{number:02d}.png" for number in range(60)}
+                assert _held(album).keys() <= {f"{number:02d}.png" for number in range(40)}
         else:
             assert child.exitcode == 0
             is_whole = True

@@ -1,0 +1,135 @@
+"""FIND as an encoder of texts, images and mixtures of both, with the methods of sentence-transformers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, Union
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from find.entity import Phrase, Region
+from find.errors import FindError
+from find.images import ImageLike
+from find.model import FIND
+from find.query import Query
+from find.retrieval.vectors import cut
+
+Encodable: TypeAlias = Union[str, Phrase, Region, Query, ImageLike, "list[str | Phrase | Region]"]
+"""A text (str), an image (path object, PIL image, uint8 array), or a mixture (Query, or a list of its parts)."""
+
+
+class Encoder:
+    """One unit vector for whatever is given: texts, images and mixtures are all in one space.
+
+    Args:
+        model: what embeds.
+        truncate_dim: how many values of each vector are kept; for models trained for that (Matryoshka).
+    """
+
+    def __init__(self, model: FIND, *, truncate_dim: int | None = None) -> None:
+        self.model = model
+        self.truncate_dim = truncate_dim
+
+    def get_embedding_dimension(self) -> int:
+        """How many values a vector has."""
+        return self.truncate_dim or self.model.config.interface.semantic_width
+
+    def encode_query(
+        self,
+        inputs: Encodable | Sequence[Encodable],
+        *,
+        batch_size: int = 32,
+        truncate_dim: int | None = None,
+    ) -> Float[np.ndarray, "n d"] | Float[np.ndarray, " d"]:
+        """Vectors of what is sought: a row for each input, or one vector for one input.
+
+        Here a text is a caption of what is sought, and stands in the place of a sentence without entities; a mixture is
+        an interleaved query, of whose vectors this is the sentence's. (`Album.search` compares the entities, too.)
+
+        Raises:
+            FindError: an input of another type, unreadable images, a `truncate_dim` that the vectors do not have.
+        """
+        return self._encode(inputs, batch_size, truncate_dim)
+
+    def encode_document(
+        self,
+        inputs: Encodable | Sequence[Encodable],
+        *,
+        batch_size: int = 32,
+        truncate_dim: int | None = None,
+    ) -> Float[np.ndarray, "n d"] | Float[np.ndarray, " d"]:
+        """Vectors of what is searched. Equal to `encode_query`: this model has one space, and no prompts."""
+        return self._encode(inputs, batch_size, truncate_dim)
+
+    @staticmethod
+    def similarity(
+        left: Float[np.ndarray, "n d"] | Float[Tensor, "n d"], right: Float[np.ndarray, "m d"] | Float[Tensor, "m d"]
+    ) -> Float[Tensor, "n m"]:
+        """Cosines of all pairs; single vectors count as one row."""
+        a, b = (normalize(torch.atleast_2d(torch.as_tensor(x)).float(), dim=-1) for x in (left, right))
+        if a.shape[1] != b.shape[1]:
+            raise FindError(f"vectors of {a.shape[1]} and of {b.shape[1]} values cannot be compared")
+        return a @ b.T
+
+    @staticmethod
+    def similarity_pairwise(
+        left: Float[np.ndarray, "n d"] | Float[Tensor, "n d"], right: Float[np.ndarray, "n d"] | Float[Tensor, "n d"]
+    ) -> Float[Tensor, " n"]:
+        """The cosine of each row with the row beside it."""
+        a, b = (normalize(torch.atleast_2d(torch.as_tensor(x)).float(), dim=-1) for x in (left, right))
+        if a.shape != b.shape:
+            raise FindError(f"rows cannot be paired: {list(a.shape)} and {list(b.shape)}")
+        return (a * b).sum(dim=1)
+
+    def _encode(self, inputs: Encodable | Sequence[Encodable], batch_size: int, truncate_dim: int | None) -> np.ndarray:
+        is_one = not isinstance(inputs, (list, tuple))
+        items = [inputs] if is_one else list(inputs)
+        dim = truncate_dim or self.get_embedding_dimension()
+        kinds = [_embedder_of(item, number) for number, item in enumerate(items)]
+        vectors = np.zeros((len(items), dim), np.float32)
+        for embed in dict.fromkeys(kinds):
+            mine = [number for number, kind in enumerate(kinds) if kind is embed]
+            found = embed(self.model, [items[number] for number in mine], batch_size)
+            vectors[mine] = cut(found.float().cpu(), dim).numpy()
+        return vectors[0] if is_one else vectors
+
+
+_Embed: TypeAlias = Callable[[FIND, list, int], Tensor]
+
+
+def _embed_texts(model: FIND, texts: list[str], batch_size: int) -> Float[Tensor, "n d"]:
+    return model.embed_texts(texts, batch_size=batch_size)
+
+
+def _embed_images(model: FIND, images: list[ImageLike], batch_size: int) -> Float[Tensor, "n d"]:
+    parts = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
+    return torch.cat([model.embed_images(part).image for part in parts])  # without the masks of all of them at once
+
+
+def _embed_mixtures(model: FIND, mixtures: list, batch_size: int) -> Float[Tensor, "n d"]:
+    queries = [
+        mixture
+        if isinstance(mixture, Query)
+        else Query(*(mixture if isinstance(mixture, (list, tuple)) else [mixture]))
+        for mixture in mixtures
+    ]
+    return model.embed_queries(queries, batch_size=batch_size).query
+
+
+def _embedder_of(item: object, number: int) -> _Embed:
+    if isinstance(item, str):
+        return _embed_texts
+    if isinstance(item, (Query, Phrase, Region, list, tuple)):
+        return _embed_mixtures
+    if isinstance(item, (os.PathLike, Image.Image, np.ndarray)):
+        return _embed_images
+    raise FindError(
+        f"input {number} is a {type(item).__name__}; give text, an image (path object, PIL image, uint8 array), a "
+        "Query, or a list of its parts"
+    )

@@ -1,0 +1,72 @@
+"""Claims about the encoder of texts, images and mixtures, with the shipped model."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from find.entity import Phrase, Region
+from find.errors import FindError
+from find.model import FIND
+from find.query import Query
+from find.retrieval.encoder import Encoder
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return Encoder(FIND.from_pretrained("find-tiny").eval())
+
+
+@pytest.fixture(scope="module")
+def images():
+    dice = np.random.default_rng(0)
+    return [dice.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(3)]
+
+
+def test_each_kind_of_input_has_the_models_own_vector(encoder, images, tmp_path):
+    Image.fromarray(images[0]).save(tmp_path / "a.png")
+    region = Region(images[1], box=(4, 4, 30, 30))
+    mixture = ["a ", region, " beside ", Phrase("a red dog")]
+    vectors = encoder.encode_query(["a red dog", images[0], mixture, tmp_path / "a.png", Query(*mixture), images[2]])
+    assert vectors.shape == (6, encoder.get_embedding_dimension()) and vectors.dtype == np.float32
+    model = encoder.model
+    expected = [
+        model.embed_texts(["a red dog"])[0],
+        model.embed_images(images[:1]).image[0],
+        model.embed_queries([Query(*mixture)]).query[0],
+        model.embed_images(images[:1]).image[0],
+        model.embed_queries([Query(*mixture)]).query[0],
+        model.embed_images(images[2:]).image[0],
+    ]
+    torch.testing.assert_close(torch.from_numpy(vectors), torch.stack(expected), atol=1e-5, rtol=0)
+    torch.testing.assert_close(encoder.encode_document(images[0]), vectors[1], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(encoder.encode_document(images, batch_size=1)[2], vectors[5], atol=1e-5)
+
+
+def test_fewer_values_are_the_first_ones_as_unit_vectors(encoder, images):
+    whole = encoder.encode_document(images)
+    short = encoder.encode_document(images, truncate_dim=32)
+    expected = whole[:, :32] / np.linalg.norm(whole[:, :32], axis=1, keepdims=True)
+    np.testing.assert_allclose(short, expected, atol=1e-5)
+    always = Encoder(encoder.model, truncate_dim=32)
+    np.testing.assert_allclose(always.encode_query(images), short, atol=1e-5)
+    assert always.get_embedding_dimension() == 32
+    with pytest.raises(FindError, match="cannot be taken"):
+        encoder.encode_query(images, truncate_dim=10_000)
+
+
+def test_similarity_is_the_cosine_of_all_pairs_or_of_the_rows(encoder):
+    a, b = np.array([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    torch.testing.assert_close(encoder.similarity(a, b), torch.tensor([[0.6, 0.8], [1.0, 0.0]]))
+    torch.testing.assert_close(encoder.similarity(a[0], b), torch.tensor([[0.6, 0.8]]))
+    torch.testing.assert_close(encoder.similarity_pairwise(a, b), torch.tensor([0.6, 0.0]))
+    with pytest.raises(FindError, match="2 and of 3 values"):
+        encoder.similarity(a, np.zeros((1, 3)))
+    with pytest.raises(FindError, match="paired"):
+        encoder.similarity_pairwise(a, b[:1])
+
+
+def test_other_things_and_nothing(encoder):
+    with pytest.raises(FindError, match="input 1 is a int"):
+        encoder.encode_query(["a dog", 3])
+    assert encoder.encode_query([]).shape == (0, encoder.get_embedding_dimension())
