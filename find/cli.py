@@ -13,6 +13,7 @@ from find.commands.arguments import Parser
 from find.commands.bench import add_bench
 from find.commands.convert import add_convert
 from find.commands.data import add_data
+from find.commands.export import add_export
 from find.commands.segment import add_segment
 from find.commands.serve import add_serve
 from find.errors import FindError, UnknownWordsWarning
@@ -59,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_index(commands)
     add_search(commands)
     add_serve(commands)
+    add_export(commands)
     add_data(commands)
     add_bench(commands)
     add_convert(commands)
