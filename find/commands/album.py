@@ -6,7 +6,9 @@ import argparse
 import sys
 import textwrap
 import time
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from find.algebra import JoinedQuery
 from find.commands.arguments import (
@@ -26,6 +28,9 @@ from find.commands.arguments import (
     write_json,
 )
 from find.errors import FindError
+
+if TYPE_CHECKING:
+    from find.retrieval.indexing import IndexReport, Settings
 
 SCORE_HELP = """\
 score of an image = sentence + 0.5 x mean of its entities' terms
@@ -68,6 +73,13 @@ def add_index(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--every", type=float, default=1.0, metavar="SECONDS", help="between frames of videos (default: %(default)g)"
     )
+    parser.add_argument(
+        "--ray",
+        action="store_true",
+        help="embed on a Ray cluster (RAY_ADDRESS tells which; a local one if it does not)",
+    )
+    parser.add_argument("--actors", type=positive, default=1, help="with --ray: models at work (default: %(default)s)")
+    parser.add_argument("--gpus", type=float, default=0, help="with --ray: of each of them (default: %(default)g)")
     add_model(parser)
     parser.set_defaults(run=index)
 
@@ -98,7 +110,6 @@ def index(arguments: argparse.Namespace) -> int:
     """`findvl index`: makes an album equal to a folder of photos."""
     if arguments.every <= 0:
         raise FindError(f"--every {arguments.every:g}: give the seconds between frames, more than 0")
-    model = load_model(arguments)
     from find.retrieval.indexing import Settings
     from find.retrieval.indexing import index as index_photos
 
@@ -110,7 +121,11 @@ def index(arguments: argparse.Namespace) -> int:
         frame_seconds=arguments.every,
         **({"workers": arguments.workers} if arguments.workers else {}),
     )
-    report = index_photos(model, arguments.photos, arguments.album, name=arguments.weights, settings=settings)
+    if arguments.ray:
+        report = _index_with_ray(arguments, settings)
+    else:
+        model = load_model(arguments)
+        report = index_photos(model, arguments.photos, arguments.album, name=arguments.weights, settings=settings)
     for skipped in report.skipped:
         print(f"skipped {skipped.path}: {skipped.reason}", file=sys.stderr)
     print(
@@ -118,6 +133,21 @@ def index(arguments: argparse.Namespace) -> int:
         f'next: findvl search {arguments.album} --query "{{a red dog}}"'
     )
     return 0
+
+
+def _index_with_ray(arguments: argparse.Namespace, settings: Settings) -> IndexReport:
+    try:
+        from find.retrieval.ray_index import Cluster, index_with_ray
+    except ModuleNotFoundError as error:
+        raise FindError(f"--ray needs {error.name}; install it with: pip install 'findvl[ray]'") from error
+    return index_with_ray(
+        partial(load_model, arguments),
+        arguments.photos,
+        arguments.album,
+        name=arguments.weights,
+        settings=settings,
+        cluster=Cluster(actors=arguments.actors, gpus=arguments.gpus),
+    )
 
 
 def search(arguments: argparse.Namespace) -> int:

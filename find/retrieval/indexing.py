@@ -196,7 +196,7 @@ class _Run:
         return folder
 
     def run(self) -> IndexReport:
-        report, known = self.report, self._known()
+        report, known = self.report, {} if self.table is None else known_files(self.table)
         new, found = [], {file.path for file in self.folder.files}
         for file in self.folder.files:
             if known.get(file.path) == (file.bytes, file.modified):
@@ -224,13 +224,6 @@ class _Run:
         tidy(self.album, self.table, self.stamp, storage=self.settings.storage)
         report.rows = self.table.count_rows()
         return report
-
-    def _known(self) -> dict[str, tuple[int, object]]:
-        if self.table is None:
-            return {}
-        rows = self.table.search().select(["path", "bytes", "modified"]).to_arrow()
-        columns = (rows[name].to_pylist() for name in ("path", "bytes", "modified"))
-        return {path: (size, modified) for path, size, modified in zip(*columns, strict=True)}
 
     def _embed(self, files: Sequence[PhotoFile], advance) -> None:
         for batch in read_ahead(files, self.settings.batch_size, self.settings.workers):
@@ -328,6 +321,13 @@ class _Run:
         with Progress(*columns, disable=not self.progress or not total) as bar:
             task = bar.add_task("", total=total)
             yield lambda count: bar.advance(task, count)
+
+
+def known_files(table: Table) -> dict[str, tuple[int, object]]:
+    """path -> bytes and time of the last change, of every file that has rows."""
+    rows = table.search().select(["path", "bytes", "modified"]).to_arrow()
+    columns = (rows[name].to_pylist() for name in ("path", "bytes", "modified"))
+    return {path: (size, modified) for path, size, modified in zip(*columns, strict=True)}
 
 
 def write_rows(table: Table, rows: pa.Table, *, is_new: bool) -> None:

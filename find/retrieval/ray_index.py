@@ -1,0 +1,249 @@
+"""Indexing on many machines: Ray Data reads and embeds new photographs and writes their rows in parallel, as fragments
+of the album's table; one commit makes all of them visible.
+
+What is left (changed and deleted files, videos, the sketch of a large album) is done by the usual index after it, so
+the album is the one that the usual index makes, row for row.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lance
+import pyarrow as pa
+import ray
+import torch
+from lance.fragment import FragmentMetadata, write_fragments
+
+from find.errors import FindError
+from find.retrieval.indexing import (
+    IndexReport,
+    Settings,
+    index,
+    known_files,
+    resolve_root,
+    stored_root,
+    writing,
+)
+from find.retrieval.objects import Selection
+from find.retrieval.photos import PhotoFile, Picture, find_files, read_ahead
+from find.retrieval.table import TABLE, Embedder, Stamp, create_table, has_table, open_table, read_root, to_rows
+
+FRAGMENT_ROWS = 8192
+"""Rows that a worker gathers before it writes them as a fragment (40 MB)."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What Ray gives to the work.
+
+    Args:
+        actors: models that embed at the same time.
+        cpus, gpus: of one actor.
+    """
+
+    actors: int = 1
+    cpus: float = 1
+    gpus: float = 0
+
+
+def index_with_ray(
+    load: Callable[[], Embedder],
+    photos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    album: str | os.PathLike[str],
+    *,
+    name: str = "",
+    settings: Settings | None = None,
+    cluster: Cluster | None = None,
+    progress: bool = True,
+) -> IndexReport:
+    """`find.retrieval.indexing.index` on the Ray cluster that this process is connected to (a local one if none).
+
+    Photos and album must be at the same place on all machines (a shared folder; the album may be on object storage).
+    Interrupted, nothing of the parallel part is in the album: unlike the usual index it commits once.
+
+    Args:
+        load: gives the model, on each machine; it must be picklable.
+        cluster: actors and their share of a machine.
+
+    Raises:
+        FindError: as `index` does; or a worker has other weights than this process.
+    """
+    settings, cluster = settings or Settings(), cluster or Cluster()
+    model = load()
+    with writing(album):
+        added = _add_new(load, model, photos, album, name, settings, cluster, progress)
+    report = index(model, photos, album, name=name, settings=settings, progress=progress)
+    report.added, report.unchanged = report.added + added, report.unchanged - added
+    return report
+
+
+def _add_new(
+    load: Callable[[], Embedder],
+    model: Embedder,
+    photos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    album: str | os.PathLike[str],
+    name: str,
+    settings: Settings,
+    cluster: Cluster,
+    progress: bool,
+) -> int:
+    """Embeds photographs that the album lacks; how many it got."""
+    if has_table(album, storage=settings.storage):
+        table, stamp = open_table(album, storage=settings.storage)
+        stamp.check(model, str(album))
+        root = resolve_root(album, read_root(table.schema))
+        if not root.is_dir():
+            return 0  # the photos have moved, which the usual index minds
+        folder = find_files(photos, root=root)
+        known = known_files(table)
+    else:
+        folder = find_files(photos)
+        known = {}
+    new = [file for file in folder.files if file.path not in known and not file.is_video]
+    if not new:
+        return 0
+    if not known and not has_table(album, storage=settings.storage):
+        dim = settings.dim or _width(model, new)
+        stamp = Stamp(model.fingerprint, name, dim, settings.objects or Selection().most)
+        table = create_table(album, stamp, stored_root(album, folder.root), storage=settings.storage)
+    work = _Work(load, stamp, table.schema.serialize().to_pybytes(), settings)
+    uri = f"{str(album).rstrip('/')}/{TABLE}.lance"
+    fragments = _embed_all(new, work, cluster, uri, progress)
+    if not fragments:
+        return 0
+    storage = dict(settings.storage or {}) or None
+    version = lance.dataset(uri, storage_options=storage).version
+    lance.LanceDataset.commit(
+        uri, lance.LanceOperation.Append(fragments), read_version=version, storage_options=storage
+    )
+    return sum(fragment.num_rows for fragment in fragments)
+
+
+def _width(model: Embedder, files: Sequence[PhotoFile]) -> int:
+    """How many values the model's vectors have, from the first photograph that it takes."""
+    for batch in read_ahead(files, 1, 1):
+        for picture in batch:
+            if isinstance(picture, Picture):
+                try:
+                    return model.embed_images([picture.pixels]).image.shape[1]
+                except FindError:
+                    continue
+    raise FindError(f"{files[0].file}: none of {len(files)} images can be used")
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What an actor has to know; travels to it."""
+
+    load: Callable[[], Embedder]
+    stamp: Stamp
+    schema: bytes
+    settings: Settings
+
+
+class _EmbedFiles:
+    """An actor: the model, and files to rows. Rows travel packed, since Ray would make tensors of vectors."""
+
+    def __init__(self, work: _Work) -> None:
+        self.work, self.model = work, work.load()
+        self.schema = pa.ipc.read_schema(pa.py_buffer(work.schema))
+        if self.model.fingerprint != work.stamp.fingerprint:
+            raise FindError(
+                f"this machine's weights are {self.model.fingerprint[:12]}, those of the one that started the work "
+                f"{work.stamp.fingerprint[:12]}"
+            )
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        files = [PhotoFile(**row | {"file": Path(row["file"])}) for row in batch.to_pylist()]
+        rows: list[pa.RecordBatch] = []
+        for pictures in read_ahead(files, self.work.settings.batch_size, self.work.settings.workers):
+            rows += self._rows([picture for picture in pictures if isinstance(picture, Picture)])
+        return pa.table({"rows": pa.array([_pack(rows, self.schema)], pa.binary())})
+
+    def _rows(self, pictures: Sequence[Picture]) -> list[pa.RecordBatch]:
+        """Pictures that the model refuses are left to the usual index, which tells of them."""
+        if not pictures:
+            return []
+        try:
+            embedded = self.model.embed_images([picture.pixels for picture in pictures])
+            if not (torch.isfinite(embedded.image).all() and torch.isfinite(embedded.objects).all()):
+                raise FindError("the model gives vectors that are not finite")
+            selection = Selection(most=self.work.stamp.objects)
+            photos = [picture.photo for picture in pictures]
+            return [to_rows(photos, embedded, schema=self.schema, selection=selection)]
+        except FindError:
+            return [row for picture in pictures for row in self._rows([picture])] if len(pictures) > 1 else []
+
+
+def _embed_all(
+    files: Sequence[PhotoFile], work: _Work, cluster: Cluster, uri: str, progress: bool
+) -> list[FragmentMetadata]:
+    """Fragments with the rows of all files, in their order; written, and not yet part of the table."""
+    size = work.settings.batch_size
+    blocks = [_file_table(files[start : start + size]) for start in range(0, len(files), size)]
+    context = ray.data.DataContext.get_current()
+    before = context.execution_options.preserve_order, context.enable_progress_bars
+    context.execution_options.preserve_order, context.enable_progress_bars = True, progress
+    try:
+        rows = ray.data.from_arrow(blocks).map_batches(
+            _EmbedFiles,
+            fn_constructor_args=(work,),
+            batch_size=None,
+            batch_format="pyarrow",
+            concurrency=cluster.actors,
+            num_cpus=cluster.cpus,
+            num_gpus=cluster.gpus,
+        )
+        written = rows.map_batches(
+            _write_fragment,
+            fn_kwargs={"uri": uri, "schema": work.schema, "storage": work.settings.storage},
+            batch_size=max(1, FRAGMENT_ROWS // size),
+            batch_format="pyarrow",
+        )
+        return [FragmentMetadata.from_json(row["fragment"]) for row in written.take_all()]
+    except (ray.exceptions.RayError, OSError) as error:
+        raise FindError(f"Ray could not do the work: {_cause(error)}; nothing was added to the album") from error
+    finally:
+        context.execution_options.preserve_order, context.enable_progress_bars = before
+
+
+def _write_fragment(batch: pa.Table, *, uri: str, schema: bytes, storage: Mapping[str, str] | None) -> pa.Table:
+    """On any machine: packed rows to a file of the table; what the commit has to know of it."""
+    rows = [row for packed in batch["rows"] for row in pa.ipc.open_stream(packed.as_buffer())]
+    told: list[str] = []
+    if sum(len(row) for row in rows):
+        table = pa.Table.from_batches(rows, pa.ipc.read_schema(pa.py_buffer(schema)))
+        fragments = write_fragments(table, uri, mode="append", storage_options=dict(storage or {}) or None)
+        told = [json.dumps(fragment.to_json()) for fragment in fragments]
+    return pa.table({"fragment": pa.array(told, pa.string())})
+
+
+def _file_table(files: Sequence[PhotoFile]) -> pa.Table:
+    return pa.table(
+        {
+            "file": [str(file.file) for file in files],
+            "path": [file.path for file in files],
+            "bytes": [file.bytes for file in files],
+            "modified": pa.array([file.modified for file in files], pa.timestamp("us", tz="UTC")),
+        }
+    )
+
+
+def _pack(rows: Sequence[pa.RecordBatch], schema: pa.Schema) -> bytes:
+    stream = pa.BufferOutputStream()
+    with pa.ipc.new_stream(stream, schema) as writer:
+        for row in rows:
+            writer.write_batch(row)
+    return stream.getvalue().to_pybytes()
+
+
+def _cause(error: BaseException) -> str:
+    """The first error of a chain, in one line: Ray wraps what a worker raised several times."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())[:500]

@@ -1,0 +1,98 @@
+"""Claims about indexing with Ray: the album is the one that the usual index makes."""
+
+import os
+from functools import partial
+
+import numpy as np
+import pytest
+from colors import ColorModel, paint
+
+from find.errors import FindError
+from find.query import Phrase, Query
+from find.retrieval.album import Album
+from find.retrieval.indexing import Settings, index
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+ray = pytest.importorskip("ray", reason="indexing on many machines needs: pip install 'findvl[ray]'")
+pytest.importorskip("lance", reason="indexing on many machines needs: pip install 'findvl[ray]'")
+
+SETTINGS = Settings(batch_size=4, workers=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    for _ in range(3):  # Ray gives its own processes 30 seconds to start, which a busy machine may exceed
+        try:
+            ray.init(num_cpus=2, object_store_memory=100_000_000, include_dashboard=False, log_to_driver=False)
+            break
+        except Exception as error:  # Ray raises this very type
+            why = error
+            ray.shutdown()
+    else:
+        pytest.skip(f"no local Ray cluster could be started here ({why})")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    colors = ["red", "green", "blue", "grey"]
+    for number in range(14):
+        paint(tmp_path / f"photos/{number % 3}/{number:02d}.png", colors[number % 4], colors[number % 3])
+    (tmp_path / "photos/broken.jpg").write_bytes(b"no image")
+    paint(tmp_path / "photos/small.png", "red", "red", size=(2, 2))  # which the model refuses
+    return tmp_path / "photos"
+
+
+def _index(photos, album, load=ColorModel):
+    from find.retrieval.ray_index import Cluster, index_with_ray
+
+    return index_with_ray(load, photos, album, settings=SETTINGS, cluster=Cluster(actors=1), progress=False)
+
+
+def test_the_album_is_the_usual_one_row_for_row_in_one_commit(photos, tmp_path):
+    report = _index(photos, tmp_path / "ray.album")
+    usual = index(ColorModel(), photos, tmp_path / "usual.album", settings=SETTINGS, progress=False)
+    assert (report.added, report.rows, len(report.skipped)) == (14, 14, 2)
+    assert {skipped.path.name for skipped in report.skipped} == {skipped.path.name for skipped in usual.skipped}
+    ours, theirs = Album.open(tmp_path / "ray.album", ColorModel()), Album.open(tmp_path / "usual.album", ColorModel())
+    assert ours.to_arrow().equals(theirs.to_arrow())
+    assert ours.stamp == theirs.stamp
+    assert ours.table.version == 2  # the empty table, and all rows
+    query = Query(Phrase("green"), " beside ", Phrase("blue"))
+    assert [(hit.name, hit.score) for hit in ours.search(query)] == [
+        (hit.name, hit.score) for hit in theirs.search(query)
+    ]
+
+    # Again: what is new by Ray, the rest as ever.
+    paint(photos / "new.png", "blue", "red")
+    paint(photos / "0/00.png", "blue", "blue", size=(12, 9))
+    (photos / "1/01.png").unlink()
+    report = _index(photos, tmp_path / "ray.album")
+    assert (report.added, report.updated, report.removed, report.unchanged) == (1, 1, 1, 12)
+    names = Album.open(tmp_path / "ray.album").to_arrow(["path"])["path"].to_pylist()
+    assert len(names) == len(set(names)) == 14 and "new.png" in names and "1/01.png" not in names
+
+
+def test_a_worker_with_other_weights_is_refused(photos, tmp_path):
+    album = tmp_path / "other.album"
+    with pytest.raises(FindError, match="this machine's weights are colours-2"):
+        _index(photos, album, load=partial(_other_weights, str(tmp_path / "here")))
+    assert len(Album.open(album)) == 0
+
+
+def _other_weights(marker):
+    """Other weights for whoever comes second."""
+    from pathlib import Path
+
+    if Path(marker).exists():
+        return ColorModel("colours-2")
+    Path(marker).touch()
+    return ColorModel("colours-1")
+
+
+def test_vectors_survive_the_way_through_ray(photos, tmp_path):
+    _index(photos, tmp_path / "ray.album")
+    rows = Album.open(tmp_path / "ray.album").to_arrow(["image", "objects"])
+    lengths = np.linalg.norm(np.array(rows["image"].to_pylist(), np.float32), axis=1)
+    assert np.allclose(lengths, 1, atol=1e-3)
