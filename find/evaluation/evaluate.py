@@ -18,7 +18,9 @@ from find.evaluation.protocols.interactive import CLICKED_IMAGES, interactive
 from find.evaluation.protocols.interleaved_retrieval import GALLERY, LARGE_GALLERY, interleaved_retrieval
 from find.evaluation.protocols.interleaved_segmentation import interleaved_segmentation
 from find.evaluation.protocols.panoptic import panoptic
+from find.evaluation.protocols.probes import probes
 from find.evaluation.protocols.retrieval import retrieval
+from find.evaluation.protocols.variants import retrieval_variants, segmentation_variants
 from find.evaluation.queries import Interleaving
 from find.evaluation.results import Evaluation
 from find.evaluation.systems import FindSystem
@@ -37,6 +39,13 @@ class Task(str, Enum):
     INTERLEAVED_RETRIEVAL = "interleaved_retrieval"
 
 
+class Study(str, Enum):
+    """What goes beyond the published tables; done only when asked for."""
+
+    VARIANTS = "variants"  # both interleaved tasks asked and counted in every way, in one table each
+    PROBES = "probes"  # does the true sentence win over one made of the same units?
+
+
 EMBEDDING_TASKS = (Task.RETRIEVAL, Task.INTERLEAVED_RETRIEVAL)
 
 
@@ -47,6 +56,7 @@ def evaluate(
     *,
     split: str = "val2017",
     tasks: Sequence[Task | str] | None = None,
+    studies: Sequence[Study | str] = (),
     skip_missing: bool | None = None,
     limit: int | None = None,
     entities: str | None = AUTO,
@@ -63,6 +73,7 @@ def evaluate(
         model: `find.FIND`, or whatever can do the tasks asked for (`find.evaluation.systems`).
         root: the folder that holds annotations/; or such a folder already read, whose split and sentences then count.
         tasks: which ones; by default all that the folder has annotations for (`Evaluation.skipped` tells the rest).
+        studies: what else to do: "variants" of the interleaved tasks, compositional "probes".
         skip_missing: leave out (and tell) tasks without annotations; by default only where `tasks` is not given.
         limit: use only the first so many images, in every task (then there is no large gallery).
         entities: the sentences, as in `CocoFolder`.
@@ -76,7 +87,8 @@ def evaluate(
         FindError: unknown task, unusable folder, an empty selection, or answers of the wrong size.
         MissingAnnotations: the folder has nothing for a task, and `skip_missing` does not leave it out.
     """
-    chosen = [_task(task) for task in tasks] if tasks is not None else list(Task)
+    chosen = [_named(Task, task) for task in tasks] if tasks is not None else list(Task)
+    asked = [_named(Study, study) for study in studies]
     if limit is not None and limit < 1:
         raise FindError(f"limit is the number of images to evaluate, at least 1, not {limit}")
     folder = root if isinstance(root, CocoFolder) else CocoFolder(root, split, entities=entities)
@@ -121,6 +133,17 @@ def evaluate(
                 raise
             skipped[task.value] = str(missing)
         seconds[task.value] = time.perf_counter() - begin
+    for study in asked:
+        begin = time.perf_counter()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnknownWordsWarning)
+            if study is Study.PROBES:
+                results["probes"] = probes(model, folder, **looked_at)
+            else:
+                searched_images = min(gallery, len(image_ids))
+                results["segmentation_variants"] = segmentation_variants(model, folder, **looked_at)
+                results["retrieval_variants"] = retrieval_variants(model, folder, gallery=searched_images, **common)
+        seconds[study.value] = time.perf_counter() - begin
     return Evaluation(
         split=folder.split,
         images=len(image_ids),
@@ -144,8 +167,10 @@ def _texts(folder: CocoFolder, chosen: Sequence[Task], image_ids: Sequence[int],
             yield from (sentence.text for sentence in folder.sentences_of(image_id))
 
 
-def _task(task: Task | str) -> Task:
+def _named(kind: type[Task] | type[Study], name: Task | Study | str) -> Any:
     try:
-        return Task(task)
+        return kind(name)
     except ValueError:
-        raise FindError(f"there is no task {task!r}; the tasks are {', '.join(t.value for t in Task)}") from None
+        what = "task" if kind is Task else "study"
+        others = ", ".join(one.value for one in kind)
+        raise FindError(f"there is no {what} {name!r}; there are {others}") from None

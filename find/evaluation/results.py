@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from find.evaluation.interleaved_results import InterleavedRetrievalResult, InterleavedSegmentationResult
+from find.evaluation.interleaved_results import (
+    InterleavedRetrievalResult,
+    InterleavedSegmentationResult,
+    Variant,
+    variants_table,
+)
+from find.evaluation.probe_results import ProbeResult
 from find.evaluation.queries import EntityMode
 from find.evaluation.task_results import Figures, GroundingResult, InteractiveResult, PanopticResult, RetrievalResult
 from find.evaluation.vocabulary import UnknownWords
@@ -25,6 +31,9 @@ class Evaluation:
     retrieval: RetrievalResult | None = None
     interleaved_segmentation: InterleavedSegmentationResult | None = None
     interleaved_retrieval: InterleavedRetrievalResult | None = None
+    segmentation_variants: Sequence[Variant] = ()
+    retrieval_variants: Sequence[Variant] = ()
+    probes: ProbeResult | None = None
     unknown_words: UnknownWords | None = None  # None: the system does not tell
     skipped: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -39,6 +48,7 @@ class Evaluation:
             "intervals": {task: result.intervals() for task, result in done.items()},
             "held_out": {task: figures for task, figures in held_out.items() if figures is not None},
             "details": {task: result.details() for task, result in done.items()},
+            **self._studies(),
             "data": {
                 "split": self.split,
                 "images": self.images,
@@ -47,6 +57,20 @@ class Evaluation:
             "skipped": dict(self.skipped),
             "seconds": {part: round(value, 2) for part, value in self.seconds.items()},
         }
+
+    def _studies(self) -> Figures:
+        """What goes beyond the published tables, if it was asked for."""
+        variants = {
+            "interleaved_segmentation": self.segmentation_variants,
+            "interleaved_retrieval": self.retrieval_variants,
+        }
+        found: Figures = {}
+        if any(variants.values()):
+            found["variants"] = {task: [variant.to_json() for variant in rows] for task, rows in variants.items()}
+        if self.probes is not None:
+            parts = {"figures": self.probes.to_json(), "intervals": self.probes.intervals()}
+            found["probes"] = parts | {"details": self.probes.details()}
+        return found
 
     def notes(self) -> list[str]:
         """What a reader of the figures has to know, one sentence each."""
@@ -66,9 +90,14 @@ class Evaluation:
         return notes + [f"{_title(task)} was not evaluated: {reason}" for task, reason in self.skipped.items()]
 
     def to_markdown(self) -> str:
-        """One row a metric; held-out combinations beside what was seen, where the data set tells them apart."""
+        """One row a metric with its interval; what was held out beside what was seen, where the data set tells them
+        apart; the studies."""
         figures = self.to_json()
-        text = comparison_table({self.split: figures})
+        text = f"| task | metric | {self.split} | 95 % interval |\n| --- | --- | ---: | ---: |\n"
+        for task, intervals in figures["intervals"].items():
+            for metric in METRICS[task]:
+                ends = " to ".join(map(_cell, intervals[metric])) if metric in intervals else ""
+                text += f"| {_title(task)} | {metric} | {_cell(figures[task][metric])} | {ends} |\n"
         rows = [
             (task, metric, parts["seen"], parts["held_out"][metric])
             for task, parts in figures["held_out"].items()
@@ -78,6 +107,14 @@ class Evaluation:
             text += "\n| task | metric | seen in training | held out |\n| --- | --- | ---: | ---: |\n"
             for task, metric, seen, held_out in rows:
                 text += f"| {_title(task)} | {metric} | {_cell((seen or {}).get(metric))} | {_cell(held_out)} |\n"
+        for title, variants in (
+            ("Interleaved segmentation in every way", self.segmentation_variants),
+            ("Interleaved retrieval in every way", self.retrieval_variants),
+        ):
+            if variants:
+                text += f"\n{title}, percent [95 % interval]:\n\n{variants_table(variants)}"
+        if self.probes is not None:
+            text += f"\n{self.probes.to_markdown()}"
         return text + "".join(f"\n{note}\n" for note in self.notes())
 
 

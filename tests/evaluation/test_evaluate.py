@@ -10,7 +10,7 @@ from oracle import Oracle
 
 from find.data.coco import CocoFolder
 from find.errors import FindError
-from find.evaluation.baseline import FrozenPair, evaluate_pair, words_of
+from find.evaluation.baseline import FrozenPair, PooledQueries, evaluate_pair, words_of
 from find.evaluation.evaluate import Task, evaluate
 from find.evaluation.queries import EntityMode, Interleaving, RegionSource
 from find.evaluation.results import METRICS, comparison_table
@@ -75,8 +75,10 @@ def test_missing_annotations_skip_a_task_unless_it_was_asked_for(root: Path, fol
 
 
 def test_bad_requests_are_named(root: Path, folder: CocoFolder):
-    with pytest.raises(FindError, match=r"no task 'panoptics'; the tasks are panoptic, .*interleaved_retrieval"):
+    with pytest.raises(FindError, match=r"no task 'panoptics'; there are panoptic, .*interleaved_retrieval"):
         evaluate(Oracle(folder), root, tasks=["panoptics"])
+    with pytest.raises(FindError, match="no study 'probe'; there are variants, probes"):
+        evaluate(Oracle(folder), root, studies=["probe"])
     with pytest.raises(FindError, match="at least 1, not 0"):
         evaluate(Oracle(folder), root, limit=0)
     (root / "held_out.json").write_text('{"segments": []}')
@@ -93,6 +95,27 @@ def test_tables_have_a_column_a_system_and_a_dash_where_nothing_was_measured(roo
     assert "| panoptic | PQ | 100.0 | – |" in table
     assert "| retrieval | TR@10 | 100.0 | 100.0 |" in table
     assert "| interactive | mIoU@1 | 100.0 | 100.0 |" in whole.to_markdown().split("held out")[1]
+
+
+def test_studies_are_done_only_when_asked_for(root: Path, folder: CocoFolder):
+    class KnowsItsSentences(Oracle):
+        def embed_queries(self, queries):
+            texts = [words_of(query) for query in queries]
+            rows = [self.row[self.image_of_text[text]] if text in self.image_of_text else None for text in texts]
+            return PooledQueries(torch.stack([torch.eye(len(self.row))[row] if row is not None else
+                                              -torch.eye(len(self.row))[0] for row in rows]))  # fmt: skip
+
+    model = KnowsItsSentences(folder)
+    figures = evaluate(model, root, tasks=["retrieval"], progress=False).to_json()
+    assert not {"variants", "probes"} & figures.keys()
+    found = evaluate(model, root, tasks=[], studies=["variants", "probes"], progress=False)
+    figures = json.loads(json.dumps(found.to_json()))
+    assert [row["published"] for row in figures["variants"]["interleaved_segmentation"]].count(True) == 1
+    assert len(figures["variants"]["interleaved_retrieval"]) == 20
+    assert figures["probes"]["figures"]["text"]["all"] == 100
+    assert figures["probes"]["details"]["false_by"] == "phrase swaps"
+    text = found.to_markdown()
+    assert "**mixed (same image) (as published)**" in text and "| relation | 100.0" in text
 
 
 @pytest.fixture(scope="module")

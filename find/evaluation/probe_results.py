@@ -1,0 +1,90 @@
+"""What the compositional probes give: how often the true sentence wins, by what was changed and how it was asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from find.evaluation.confidence import Intervals, bootstrap, named_intervals, shares, sums_of_images
+from find.evaluation.probes import ProbeChange
+from find.evaluation.queries import EntityMode
+from find.evaluation.ranking import TIE
+from find.evaluation.task_results import Figures
+
+MODES = (EntityMode.TEXT, EntityMode.VISUAL, EntityMode.MIXED)
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAnswer:
+    """By how much the true sentence's score is above the false one's, by the whole score and by the sentence term."""
+
+    image_id: int
+    sentence_id: int
+    mode: EntityMode
+    change: ProbeChange
+    combined: float
+    sentence_term: float
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """Half-truth scores: shares of the probes in which the true sentence wins; guessing gives 50 %, a tie is a loss.
+
+    `is_exact`: the false sentences are false by labels, and not by words alone.
+    """
+
+    answers: tuple[ProbeAnswer, ...] = field(repr=False)
+    is_exact: bool
+    images: int
+
+    def to_json(self) -> Figures:
+        """Mode -> what was changed -> percentage won by the whole score."""
+        return {
+            mode.value: {name: 100 * float(won.mean()) for name, won in self._won(mode, "combined").items()}
+            for mode in MODES
+        }
+
+    def intervals(self) -> dict[str, Intervals]:
+        """95 % of the same figures."""
+        found = {}
+        for mode in MODES:
+            found[mode.value] = {}
+            for name, won in self._won(mode, "combined").items():
+                image_ids = np.array([answer.image_id for answer in self._chosen(mode, name)])
+                statistics = sums_of_images(image_ids, [won, np.ones(len(won))])
+                found[mode.value] |= named_intervals([name], bootstrap(statistics, shares), factor=100)
+        return found
+
+    def details(self) -> Figures:
+        return {
+            "images": self.images,
+            "false_by": "labels" if self.is_exact else "phrase swaps",
+            "pairs": {name: len(won) for name, won in self._won(EntityMode.TEXT, "combined").items()},
+            "sentence_term_alone": {
+                mode.value: {name: 100 * float(won.mean()) for name, won in self._won(mode, "sentence_term").items()}
+                for mode in MODES
+            },
+        }
+
+    def to_markdown(self) -> str:
+        """A row a change; 95 % intervals in brackets."""
+        figures, intervals, counts = self.to_json(), self.intervals(), self.details()["pairs"]
+        lines = [f"| true sentence wins, % | {' | '.join(m.value for m in MODES)} | pairs |", "| --- |" + " ---: |" * 4]
+        for name, count in counts.items():
+            cells = []
+            for mode in MODES:
+                low, high = intervals[mode.value][name]
+                cells.append(f"{figures[mode.value][name]:.1f} [{low:.1f}, {high:.1f}]")
+            lines.append(f"| {name} | {' | '.join(cells)} | {count} |")
+        return "\n".join(lines) + "\n"
+
+    def _chosen(self, mode: EntityMode, name: str) -> list[ProbeAnswer]:
+        return [answer for answer in self.answers if answer.mode is mode and name in (ALL, answer.change.value)]
+
+    def _won(self, mode: EntityMode, score: str) -> dict[str, np.ndarray]:
+        """What was changed -> whether the truth won, probe by probe; only changes that there are."""
+        names = [*(change.value for change in ProbeChange), ALL]
+        found = {name: np.array([getattr(a, score) > TIE for a in self._chosen(mode, name)]) for name in names}
+        return {name: won for name, won in found.items() if len(won)}
