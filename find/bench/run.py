@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ def run(
     *,
     settings: Settings,
     tasks: list[str] | None = None,
+    studies: Sequence[str] = (),
     out: Path,
     save_predictions: bool = False,
     batch_size: int = 16,
@@ -52,7 +53,8 @@ def run(
 ) -> Evaluation:
     """Evaluates `entrant`, and writes out/results.json, out/examples/ (and out/predictions/ if asked for).
 
-    Without `tasks` it does all that it can and the folder has annotations for.
+    Without `tasks` it does all that it can and the folder has annotations for. `studies` go beyond the published
+    tables (`find.evaluation.evaluate.Study`).
 
     Raises:
         FindError: a task that it cannot do, or whatever `evaluate` refuses.
@@ -64,6 +66,7 @@ def run(
         recorder or entrant.system,
         folder,
         tasks=chosen,
+        studies=studies,
         skip_missing=tasks is None,
         batch_size=batch_size,
         progress=progress,
