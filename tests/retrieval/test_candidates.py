@@ -1,0 +1,105 @@
+"""Claims about the sketch of a large album, on vectors that crowd around a few hundred concepts."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from find.algebra import JoinedQuery
+from find.query import Phrase, Query
+from find.retrieval import candidates
+from find.retrieval.candidates import Sketch, update_sketch
+from find.retrieval.hits import joined_score
+from find.retrieval.table import Stamp, album_schema, create_table, fixed_lists, lists
+from find.retrieval.vectors import QueryVectors, Vectors
+
+IMAGES, OBJECTS, DIM = 3000, 4, 32
+QUERY = Query(Phrase("this"), " and ", Phrase("that"))
+
+
+def _rows(schema, seed, count):
+    dice = torch.Generator().manual_seed(seed)
+    concepts = normalize(torch.randn(300, DIM, generator=torch.Generator().manual_seed(0)), dim=-1)
+    chosen = concepts[torch.randint(300, (count, OBJECTS), generator=dice)]
+    objects = normalize(chosen + 0.1 * torch.randn(chosen.shape, generator=dice), dim=-1)
+    images = normalize(objects.mean(1) + 0.05 * torch.randn(count, DIM, generator=dice), dim=-1)
+    names = [f"{seed}-{number}.jpg" for number in range(count)]
+    flat = objects.flatten(0, 1).half().numpy()
+    columns = {
+        "path": pa.array(names),
+        "digest": pa.array([name.encode().ljust(16) for name in names], pa.binary(16)),
+        "image": fixed_lists(images.half().numpy()),
+        "objects": lists(fixed_lists(flat), [OBJECTS] * count),
+        "modified": pa.array([0] * count, pa.timestamp("us", tz="UTC")),
+        "masks": pa.array([b""] * count),
+    }
+    for field in schema:
+        if field.name not in columns:
+            empty = [[]] * count if pa.types.is_list(field.type) else [0] * count
+            columns[field.name] = pa.array(empty, field.type)
+    return pa.table([columns[field.name] for field in schema], schema=schema)
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("large") / "my.album")
+    schema = album_schema(Stamp("x", "x", DIM, OBJECTS), "photos")
+    table = create_table(path, Stamp("x", "x", DIM, OBJECTS), "photos")
+    table.add(_rows(schema, 1, IMAGES))
+    update_sketch(path, table, OBJECTS)
+    return path, table
+
+
+def _queries(vectors, count=20):
+    dice = torch.Generator().manual_seed(5)
+    for target in torch.randint(len(vectors), (count,), generator=dice).tolist():
+        noise = 0.1 * torch.randn(3, DIM, generator=dice)
+        image, objects = vectors.images[target].float(), vectors.objects[target, :2].float()
+        found = normalize(torch.cat([image[None], objects]) + noise, dim=-1)
+        yield QueryVectors(found[:1], found[None, 1:], torch.zeros(1, 2, dtype=torch.bool))
+
+
+def _recall(sketch, vectors, monkeypatch, allowed=None):
+    monkeypatch.setattr(candidates, "CANDIDATES", 60)  # of 3000: as hard as 1,000 of 50,000
+    shares = []
+    for query in _queries(vectors):
+        scores = torch.from_numpy(joined_score(JoinedQuery((QUERY,)), vectors.scores(query).numpy()))
+        if allowed is not None:
+            scores[~torch.from_numpy(np.isin(vectors.rows, allowed))] = -torch.inf
+        best = vectors.rows[scores.topk(3).indices.numpy()]
+        found = sketch.candidates(JoinedQuery((QUERY,)), query, 3, allowed)
+        assert len(found) == 60 and (np.diff(found) > 0).all()
+        shares.append(np.isin(best, found).mean())
+    return np.mean(shares)
+
+
+def test_the_best_are_among_the_candidates_with_and_without_a_filter(album, monkeypatch):
+    path, table = album
+    sketch, vectors = Sketch.read(path, table, OBJECTS), Vectors.read(table, OBJECTS)
+    assert _recall(sketch, vectors, monkeypatch) >= 0.95
+    allowed = vectors.rows[::3]
+    assert _recall(sketch, vectors, monkeypatch, allowed) >= 0.95
+    few = sketch.candidates(JoinedQuery((QUERY,)), next(_queries(vectors)), 3, allowed[:7])
+    assert few.tolist() == allowed[:7].tolist()
+
+
+def test_rows_that_are_newer_than_the_sketch_are_found_too(album, monkeypatch):
+    path, table = album
+    table.add(_rows(table.schema, 2, 500))
+    before, vectors = Sketch.read(path, table, OBJECTS), Vectors.read(table, OBJECTS)
+    assert len(before.rows) == len(vectors) == IMAGES + 500
+    assert _recall(before, vectors, monkeypatch) >= 0.95
+    update_sketch(path, table, OBJECTS)
+    after = Sketch.read(path, table, OBJECTS)
+    assert (before.codes == after.codes).all() and (before.rows == after.rows).all()
+
+
+def test_without_a_sketch_one_is_made_in_memory(album, tmp_path, monkeypatch):
+    _, table = album
+    path = str(tmp_path / "other.album")
+    other = create_table(path, Stamp("x", "x", DIM, OBJECTS), "photos")
+    other.add(table.to_arrow().slice(0, 2000))
+    sketch = Sketch.read(path, other, OBJECTS)
+    assert _recall(sketch, Vectors.read(other, OBJECTS), monkeypatch) >= 0.95
+    assert [entry.name for entry in (tmp_path / "other.album").iterdir()] == ["images.lance"]
