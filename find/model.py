@@ -4,6 +4,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -140,19 +141,23 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Called by the hub library's mixin."""
-        foundations = {"vision": fingerprint(self.vision), "language": fingerprint(self.language)}
-        weights = self.interface.state_dict()
-        Checkpoint(self.config, foundations, weights, str(save_directory), self.known_classes).write(save_directory)
+        weights, source = self.interface.state_dict(), str(save_directory)
+        Checkpoint(self.config, self.foundations, weights, source, self.known_classes).write(save_directory)
 
     @property
     def device(self) -> torch.device:
         return self.interface.query_features.device
 
+    @cached_property
+    def foundations(self) -> dict[str, str]:
+        """Their fingerprints. They are frozen, so this is computed once, which takes seconds where they are large."""
+        return {"vision": fingerprint(self.vision), "language": fingerprint(self.language)}
+
     @property
     def fingerprint(self) -> str:
         """Changes with the interface's or the foundations' weights; an index keeps it to know whose vectors it has."""
-        parts = (self.interface, self.vision, self.language)
-        return hashlib.sha256("".join(fingerprint(part) for part in parts).encode()).hexdigest()
+        parts = (fingerprint(self.interface), self.foundations["vision"], self.foundations["language"])
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
 
     # --- embedding ------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ from typing import Any, Literal, NoReturn
 
 import lightning as L
 import rich
-from jsonargparse import ActionConfigFile
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from jsonargparse import ActionConfigFile, Namespace
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from rich.markdown import Markdown
 from rich.text import Text
 
@@ -30,6 +30,9 @@ from find.training.configs import find_config
 from find.training.module import FINDModule
 from find.training.notices import only_useful_notices
 
+OF_ONE_RUN = ("ckpt_path", "weights_only", "optimizer", "lr_scheduler")
+"""Options of `fit` that other commands lack, or that are not to be repeated."""
+
 
 class FINDTrainer(L.Trainer):
     """Lightning's trainer, whose test is the FIND-Bench protocol and whose predictions are panoptic files."""
@@ -42,6 +45,7 @@ class FINDTrainer(L.Trainer):
         out: Path | None = None,
         split: str | None = None,
         tasks: str | None = None,
+        studies: str | None = None,
         limit: int | None = None,
         entities: str = AUTO,
         mode: Literal["text", "visual", "mixed"] = "mixed",
@@ -58,6 +62,8 @@ class FINDTrainer(L.Trainer):
             split: another split than the validation split.
             tasks: some of them, with commas between: panoptic, grounding, interactive, retrieval,
                 interleaved_segmentation, interleaved_retrieval; all by default.
+            studies: what goes beyond the published tables, with commas between: variants (both interleaved tasks asked
+                and counted in every way), probes (does the true sentence win over one made of the same units).
             limit: evaluate the first so many images only.
             entities: file of annotations/ with the sentences, for example interleave_val2017; by default that of the
                 split.
@@ -72,6 +78,7 @@ class FINDTrainer(L.Trainer):
             datamodule.root,
             split=split or datamodule.val_split,
             tasks=tasks.split(",") if tasks else None,
+            studies=studies.split(",") if studies else (),
             limit=limit,
             entities=entities,
             interleaving=Interleaving(EntityMode(mode), RegionSource(regions)),
@@ -138,6 +145,16 @@ class OptionParser(LightningArgumentParser):
         command = parser.prog.replace(" [options]", "")
         print(f"error: {' '.join(message.split())} ({command} --help lists all options)", file=sys.stderr)
         self.exit(2)
+
+
+class SaveSettings(SaveConfigCallback):
+    """Writes the run's config.yaml, for any command: without what only `fit` takes, or says of this one run."""
+
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
+        config = config.clone()
+        for name in OF_ONE_RUN:
+            config.pop(name, None)
+        super().__init__(parser, config, **kwargs)
 
 
 class FINDCLI(LightningCLI):
@@ -227,6 +244,7 @@ def main(arguments: Sequence[str]) -> FINDCLI:
             trainer_class=FINDTrainer,
             trainer_defaults={"enable_model_summary": False},
             seed_everything_default=0,
+            save_config_callback=SaveSettings,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={"prog": "findvl"},
             args=list(arguments),

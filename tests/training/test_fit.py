@@ -24,8 +24,8 @@ def checkpoint(run: Path) -> dict:
     return torch.load(run / "last.ckpt", map_location="cpu", weights_only=False)
 
 
-def test_fit_leaves_everything_and_goes_on(write_config, tmp_path):
-    """Two steps, then two more from the checkpoint."""
+def test_fit_leaves_everything_and_goes_on(write_config, tmp_path, capsys):
+    """Two steps, then two more from the checkpoint; any command takes the settings that it wrote."""
     run = tmp_path / "run"
     config = str(write_config())
     trained = main(["fit", "-c", config]).model.find
@@ -49,6 +49,10 @@ def test_fit_leaves_everything_and_goes_on(write_config, tmp_path):
     assert steps(run) == [0, 1, 2, 3]
     assert again["find"]["seconds"] > saved["find"]["seconds"] > 0
     assert {file.name for file in tmp_path.iterdir()} == {"config.yaml", "run"}
+
+    settings, weights = str(run / "config.yaml"), str(run / "model")
+    main(["test", "-c", settings, "--weights", weights, "--tasks", "panoptic", "--limit", "1"])
+    assert "panoptic" in capsys.readouterr().out
 
 
 def test_checkpoint_of_another_model_is_refused(data, tmp_path):
