@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTh
 from lightning.pytorch.utilities import rank_zero_only
 
 from find.training.loggers import MetricsFile
+from find.training.sharding import WholeStep, save_sharded
 
 
 class LastCheckpoint(ModelCheckpoint):
@@ -49,9 +50,12 @@ class SaveInterface(L.Callback):
     def __init__(self, folder: str = "model") -> None:
         self.folder = folder
 
-    @rank_zero_only
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        pl_module.find.save_pretrained(Path(trainer.default_root_dir) / self.folder)
+        folder = Path(trainer.default_root_dir) / self.folder
+        if isinstance(pl_module.criterion, WholeStep):
+            save_sharded(pl_module.find, pl_module.criterion, folder, write=trainer.is_global_zero)
+        elif trainer.is_global_zero:
+            pl_module.find.save_pretrained(folder)
 
     @rank_zero_only
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -16,13 +16,13 @@ from find.checkpoint import Checkpoint
 from find.config import FINDConfig
 from find.data.batch import Batch
 from find.errors import FindError
-from find.foundations import fingerprint
 from find.model import FIND
 from find.tasks.matching import DivergenceError
 from find.tasks.points import MaskSampling
 from find.training.criterion import Criterion, LossWeights
 from find.training.distributed import is_distributed, mean_over_processes
 from find.training.optimisation import Progress, adamw, warmup_cosine
+from find.training.sharding import WholeStep, shard
 from find.training.text_cache import CachedLanguage
 
 
@@ -96,6 +96,12 @@ class FINDModule(L.LightningModule):
     def setup(self, stage: str) -> None:
         self.class_names = [category.words for category in self.trainer.datamodule.categories]
 
+    def configure_model(self) -> None:
+        """Deals the interface out where processes share it, which is `--trainer.strategy sharded`."""
+        if self.device_mesh is not None and not isinstance(self.criterion, WholeStep):
+            # Not as a child: the interface is one of `find` already.
+            self.__dict__["criterion"] = shard(self.criterion, self.find.interface, self.device_mesh)
+
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = adamw(self.find.interface, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
         self.progress = Progress(
@@ -151,7 +157,7 @@ class FINDModule(L.LightningModule):
     @cached_property
     def foundations(self) -> dict[str, str]:
         """Their fingerprints."""
-        return {"vision": fingerprint(self.find.vision), "language": fingerprint(self.find.language)}
+        return self.find.foundations
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["find"] = {
@@ -172,10 +178,11 @@ class FINDModule(L.LightningModule):
                 f"{source} was made with another model.config than this run's; go on with the config.yaml beside it"
             )
         prefix = "find.interface."
-        weights = {name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items()}
+        weights = {name.removeprefix(prefix): value for name, value in checkpoint.get("state_dict", {}).items()}
         trained = Checkpoint(config, about["foundations"], weights, source)
         trained.check_foundations(**self.foundations)
-        trained.load_into(self.find.interface)
+        if "state_dict" in checkpoint:  # a strategy that shards has loaded it
+            trained.load_into(self.find.interface)
         self.seconds_spent = about["seconds"]
 
     def _loss(self, stage: str, batch: Batch) -> Tensor:
