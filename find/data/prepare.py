@@ -218,11 +218,14 @@ class _Preparer:
             count = len(absent) or split.pictures - len(names)
             example = f", such as {absent[0]}" if absent else ""
             text = f"{source.path.relative_to(self.root)}: {count:,} of {split.pictures:,} files are not in it{example}"
+            if not is_folder:
+                self.fetch[download] = None
+            elif self._archive(download) is None:
+                text += f"; delete the folder, and {download.name} is read in place"
             self._row(State.BROKEN, name, text)
-            self.fetch[download] = None
             return
         where = str(source.path.relative_to(self.root)) + ("/" if is_folder else "")
-        size = "" if is_folder else f", {gigabytes(archive.stat().st_size)}" if archive.is_file() else ""
+        size = f", {gigabytes(archive.stat().st_size)}" if source.path == archive else ""
         how = ", unpacked from " + download.name if unpacked else "" if is_folder else ", read in place"
         self._row(State.MADE if unpacked else State.READY, name, f"{where}: {len(names):,} files{size}{how}")
 
@@ -270,13 +273,10 @@ class _Preparer:
             return State.BROKEN, f"{download.name} is an empty zip file"
         if self.checksums and download.sha256 is not None:
             self.tell(f"reading {path} for its checksum ({gigabytes(size)})")
-            with open(path, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = _sha256(path)
             if digest != download.sha256:
-                return (
-                    State.BROKEN,
-                    f"{download.name} is damaged: SHA-256 {digest[:12]}..., not {download.sha256[:12]}...",
-                )
+                text = f"{download.name} is damaged: its SHA-256 begins {digest[:12]}, not {download.sha256[:12]}"
+                return State.BROKEN, text
         return None
 
     # --- rows -----------------------------------------------------------------------------------------------------

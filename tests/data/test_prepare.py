@@ -189,8 +189,10 @@ class TestFaults:
         root, release = zipped
         shutil.copytree(sample / "val2017", root / "val2017")
         (root / "val2017" / "000000000139.jpg").unlink()
-        state, text = found(prepare(root, release))["images of val2017"]
+        said = prepare(root, release)
+        state, text = found(said)["images of val2017"]
         assert state is State.BROKEN and "1 of 136 files are not in it, such as 000000000139.jpg" in text
+        assert "delete the folder, and val2017.zip is read in place" in text and not said.fetch
 
     def test_annotations_of_another_release(self, zipped):
         root, release = zipped
