@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from find.commands.arguments import add_command, is_stdout, positive, write_json
+from find.commands.bench_build import add_build
 
 if TYPE_CHECKING:
     from find.bench.run import Settings
@@ -62,6 +63,11 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--tasks", nargs="+", choices=TASKS, metavar="TASK", help=f"of {', '.join(TASKS)} (default: all it can)"
     )
+    parser.add_argument(
+        "--studies", nargs="+", default=(), choices=("variants", "probes"), metavar="STUDY",
+        help="beyond the published tables: variants (the interleaved tasks asked in every way), probes "
+        "(does the true sentence win over one made of the same units)",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="the folder to write results.json into")
     parser.add_argument("--save-predictions", action="store_true", help="also write OUT/predictions, for bench score")
     parser.add_argument("--batch-size", type=positive, default=16, help="images at a time (default: %(default)s)")
@@ -112,6 +118,7 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("results", type=Path, nargs="+", help="folders of bench run, or JSONs of bench score")
     parser.add_argument("--out", type=Path, required=True, metavar="PAGE.html", help="the page to write")
     parser.set_defaults(run=report)
+    add_build(bench)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -127,6 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.root,
         settings=_settings(arguments),
         tasks=arguments.tasks,
+        studies=arguments.studies,
         out=arguments.out,
         save_predictions=arguments.save_predictions,
         batch_size=arguments.batch_size,

@@ -1,0 +1,175 @@
+"""Words for classes: their names, other nouns for them, plurals; and the small words that end a noun phrase."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from find.data.sample import Category
+from find.errors import FindError
+
+SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "person": (
+        "man", "woman", "boy", "girl", "child", "kid", "baby", "lady", "guy", "player", "skier", "snowboarder",
+        "surfer", "skateboarder", "rider", "pedestrian", "cyclist", "toddler", "batter", "catcher", "pitcher", "umpire",
+        "worker", "gentleman", "someone",
+    ),
+    "bicycle": ("bike",),
+    "motorcycle": ("motorbike", "scooter", "moped"),
+    "airplane": ("plane", "aeroplane", "jet", "aircraft"),
+    "bus": ("double decker",),
+    "truck": ("lorry", "pickup"),
+    "boat": ("ship", "sailboat", "canoe", "kayak"),
+    "traffic light": ("stoplight", "traffic signal"),
+    "fire hydrant": ("hydrant",),
+    "cat": ("kitten",),
+    "dog": ("puppy",),
+    "horse": ("pony",),
+    "cow": ("cattle", "bull", "calf"),
+    "sheep": ("lamb",),
+    "backpack": ("rucksack",),
+    "handbag": ("purse",),
+    "suitcase": ("luggage",),
+    "skis": ("ski",),
+    "sports ball": ("ball", "soccer ball", "tennis ball", "baseball"),
+    "baseball bat": ("bat",),
+    "baseball glove": ("glove", "mitt"),
+    "tennis racket": ("racket", "racquet", "tennis racquet"),
+    "cup": ("mug",),
+    "couch": ("sofa",),
+    "potted plant": ("plant", "houseplant"),
+    "dining table": ("table",),
+    "table": ("desk",),
+    "tv": ("television", "monitor", "tv screen"),
+    "laptop": ("laptop computer", "notebook computer"),
+    "mouse": ("computer mouse",),
+    "remote": ("remote control",),
+    "cell phone": ("phone", "cellphone", "smartphone", "mobile phone"),
+    "refrigerator": ("fridge",),
+    "donut": ("doughnut",),
+    "hair drier": ("hair dryer", "blow dryer"),
+    "teddy bear": ("stuffed bear", "stuffed animal"),
+    "road": ("street",),
+    "pavement": ("sidewalk",),
+    "grass": ("lawn",),
+    "sea": ("ocean",),
+    "railroad": ("railway", "train track"),
+    "building": ("skyscraper",),
+    "rock": ("boulder",),
+    "water": ("lake", "pond"),
+}  # fmt: skip
+"""By a class's plain name: other nouns that mean it. `--synonyms FILE.json` adds to them."""
+
+IRREGULAR = {
+    "men": "man", "women": "woman", "people": "person", "persons": "person", "children": "child", "kids": "kid",
+    "mice": "mouse", "knives": "knife", "leaves": "leaf", "shelves": "shelf", "geese": "goose", "feet": "foot",
+    "buses": "bus", "gentlemen": "gentleman", "ladies": "lady", "babies": "baby", "puppies": "puppy",
+}  # fmt: skip
+UNCOUNTED = frozenset({"sheep", "skis", "scissors", "luggage", "grass", "cattle", "stairs"})
+"""Words that look alike in singular and plural: their number tells nothing."""
+
+NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+DETERMINERS = frozenset(
+    {"a", "an", "the", "this", "that", "these", "those", "one", "another", "some", "several", "many", "few", "both",
+     "his", "her", "its", "their", "my", "your", "our", "multiple", "various", *NUMBERS}
+)  # fmt: skip
+CLOSED = frozenset(
+    re.findall(
+        r"\w+",
+        """
+    of for in on at by with without to from into onto over under above below beside besides behind near next between among
+    against along across through toward towards around inside outside up down off out about as like than before after
+    during while and or but nor so yet that which who whom whose where when what there here it he she they them him we
+    us i you is are was were be been being am has have had do does did can could will would may might must not no very
+    also just front top bottom side left right middle background foreground sit sits sat stand stands stood lie lies lay
+    ride rides rode walk walks walked run runs ran eat eats ate hold holds held look looks looked wear wears wore get
+    gets play plays go goes going make makes take takes use uses fly flies hang hangs lean leans pass passes wait waits
+        """,
+    )
+)
+"""Words that are no part of a noun phrase: what stands left of them belongs to another one."""
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Nouns in singular, as tuples of words -> the indices of the classes that they may mean."""
+
+    nouns: Mapping[tuple[str, ...], frozenset[int]]
+    longest: int
+
+    @classmethod
+    def of(cls, categories: Sequence[Category], more: Mapping[str, Sequence[str]] | None = None) -> Lexicon:
+        """Every class by its name, its synonyms and those in `more` (by the class's plain name).
+
+        Raises:
+            FindError: `more` names a class that is not there.
+        """
+        more = more or {}
+        known = {category.words.lower() for category in categories}
+        for name in more:
+            if name.lower() not in known:
+                raise FindError(
+                    f"synonyms for {name!r}: there is no such class; use the plain name of one that is there"
+                )
+        nouns: dict[tuple[str, ...], set[int]] = defaultdict(set)
+        for category in categories:
+            name = category.words.lower()
+            for words in (name, *SYNONYMS.get(name, ()), *more.get(name, ())):
+                nouns[tuple(singular(word)[0] for word in words.lower().split())].add(category.index)
+        return cls({words: frozenset(indices) for words, indices in nouns.items()}, max(map(len, nouns)))
+
+
+def read_synonyms(path: Path) -> dict[str, list[str]]:
+    """A JSON object: class name -> list of nouns. Raises `FindError` for anything else."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise FindError(f"{path}: the synonyms cannot be read ({error})") from error
+    good = isinstance(data, dict) and all(
+        isinstance(v, list) and all(isinstance(w, str) for w in v) for v in data.values()
+    )
+    if not good:
+        raise FindError(f'{path}: synonyms are a JSON object of lists of words, such as {{"person": ["pilot"]}}')
+    return data
+
+
+def singular(word: str) -> tuple[str, bool]:
+    """A noun's singular, in small letters, and whether the word was a plural."""
+    word = word.lower()
+    if word in UNCOUNTED:
+        return word, False
+    if word in IRREGULAR:
+        return IRREGULAR[word], True
+    if len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
+        return word, False
+    if word.endswith("ies"):
+        return word[:-3] + "y", True
+    if word.endswith(("ches", "shes", "sses", "xes", "zes")):
+        return word[:-2], True
+    return word[:-1], True
+
+
+def article(words: str) -> str:
+    """The words with a or an before them."""
+    return f"{'an' if re.match(r'[aeiou]', words) else 'a'} {words}"
+
+
+def plural(words: str) -> str:
+    """A class's name for several of it."""
+    *front, last = words.split()
+    back = {one: many for many, one in IRREGULAR.items() if many != "persons"}
+    if last in UNCOUNTED or (last.endswith("s") and not last.endswith(("ss", "us"))):
+        many = last
+    elif last in back:
+        many = back[last]
+    elif re.search(r"[^aeiou]y$", last):
+        many = last[:-1] + "ies"
+    elif last.endswith(("s", "x", "z", "ch", "sh")):
+        many = last + "es"
+    else:
+        many = last + "s"
+    return " ".join([*front, many])
