@@ -107,6 +107,11 @@ class Evaluation:
             text += "\n| task | metric | seen in training | held out |\n| --- | --- | ---: | ---: |\n"
             for task, metric, seen, held_out in rows:
                 text += f"| {_title(task)} | {metric} | {_cell((seen or {}).get(metric))} | {_cell(held_out)} |\n"
+        return text + self.studies_to_markdown() + "".join(f"\n{note}\n" for note in self.notes())
+
+    def studies_to_markdown(self) -> str:
+        """Their tables; nothing where none was asked for."""
+        text = ""
         for title, variants in (
             ("Interleaved segmentation in every way", self.segmentation_variants),
             ("Interleaved retrieval in every way", self.retrieval_variants),
@@ -115,7 +120,7 @@ class Evaluation:
                 text += f"\n{title}, percent [95 % interval]:\n\n{variants_table(variants)}"
         if self.probes is not None:
             text += f"\n{self.probes.to_markdown()}"
-        return text + "".join(f"\n{note}\n" for note in self.notes())
+        return text
 
 
 METRICS: Mapping[str, tuple[str, ...]] = {
