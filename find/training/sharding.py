@@ -13,7 +13,6 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 from find.checkpoint import Checkpoint
-from find.foundations import fingerprint
 from find.model import FIND
 from find.training.criterion import Criterion
 
@@ -78,5 +77,4 @@ def save_sharded(find: FIND, step: WholeStep, folder: Path, *, write: bool) -> N
     weights = {n: value.full_tensor().clone() if isinstance(value, DTensor) else value for n, value in state.items()}
     weights |= {name: weights[name].reshape(()) for name in step.numbers}
     if write:
-        foundations = {"vision": fingerprint(find.vision), "language": fingerprint(find.language)}
-        Checkpoint(find.config, foundations, weights, str(folder), find.known_classes).write(folder)
+        Checkpoint(find.config, find.foundations, weights, str(folder), find.known_classes).write(folder)
