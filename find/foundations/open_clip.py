@@ -132,7 +132,7 @@ def load_open_clip_vision(
 ) -> OpenClipVision:
     """The image tower of an open_clip model, named as `load_open_clip` takes it."""
     model = load_open_clip(name, untrained=untrained)
-    return OpenClipVision(model.visual, spec=spec if untrained else f"open_clip:{pinned(name)}", dtype=dtype)
+    return OpenClipVision(model.visual, spec=spec if untrained else spec.replace(name, pinned(name)), dtype=dtype)
 
 
 def load_open_clip(name: str, *, untrained: bool) -> nn.Module:

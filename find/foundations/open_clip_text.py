@@ -158,13 +158,12 @@ def load_open_clip_text(
     """The text tower of an open_clip model, named as `load_open_clip` takes it."""
     model = load_open_clip(name, untrained=untrained)
     tokenizer, padding_id = fast_tokenizer(model_name(name)[0])
-    mark = f"#{layer}" if layer else ""
     return OpenClipLanguage(
         model,
         tokenizer=tokenizer,
         padding_id=padding_id,
         layer=layer,
-        spec=spec if untrained else f"open_clip:{pinned(name)}{mark}",
+        spec=spec if untrained else spec.replace(name, pinned(name)),  # "tiny" stays what it is
         dtype=dtype,
         long_texts=long_texts,
     )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from find.errors import FindError
 from find.foundations.base import VisionFeatures
-from find.foundations.open_clip import OpenClipVision, load_open_clip_vision
+from find.foundations.open_clip import OpenClipVision, load_open_clip
 from find.foundations.open_clip_text import OpenClipLanguage, load_open_clip_text
 from find.foundations.tokenization import LongTexts
 
@@ -70,7 +70,7 @@ class TinyVision(OpenClipVision):
 def tiny_vision(*, untrained: bool = False, dtype: torch.dtype = torch.float32) -> TinyVision:
     """The shipped image tower, of strides 4 to 32; `untrained`: with seeded random weights."""
     spec = "random:" * untrained + "tiny"
-    tower = load_open_clip_vision(_shipped(WEIGHTS), spec=spec, untrained=untrained, dtype=dtype).tower
+    tower = load_open_clip(_shipped(WEIGHTS), untrained=untrained).visual
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         vision = TinyVision(tower, spec=spec, dtype=dtype)

@@ -39,6 +39,15 @@ def test_open_clip_itself_loads_the_same_model(pair):
     torch.testing.assert_close(vision(image).pooled, expected_image, rtol=1e-4, atol=1e-4)
 
 
+def test_both_towers_work_in_half_precision(pair):
+    vision, language = load_vision(dtype=torch.bfloat16), load_language(dtype=torch.bfloat16)
+    image = torch.randint(0, 256, (1, 3, 160, 160), dtype=torch.uint8)
+    text = language.tokenize(["a small red dog"])
+    for near, exact in ((vision(image).pooled, pair[0](image).pooled), (language(text).pooled, pair[1](text).pooled)):
+        assert near.dtype == torch.bfloat16
+        assert torch.cosine_similarity(near.float(), exact).min() > 0.99
+
+
 def test_every_class_name_of_the_world_is_known_and_a_foreign_word_is_not(pair):
     _, language = pair
     names = [noun for kind in (*THINGS, *STUFF) for noun in kind.nouns] + [c.name for c in COLOURS]
