@@ -138,10 +138,10 @@ class Interface(nn.Module):
     def words(
         self, tokens: Float[Tensor, "b l t"], padding: Bool[Tensor, "b l"], index: Int[Tensor, "b l"] | None = None
     ) -> Tokens:
-        """A language encoder's token features, projected to the interface's width."""
+        """A language encoder's token features, in whatever floating type, projected to the interface's width."""
         if index is None:
             index = torch.full(padding.shape, -1, device=padding.device)
-        return Tokens(self.text_projection(tokens), padding, index)
+        return Tokens(self.text_projection(tokens.to(self.text_projection.weight.dtype)), padding, index)
 
     def mark_regions(self, tokens: Tokens, is_region: Bool[Tensor, "b l"]) -> Tokens:
         """Adds the image query to the placeholder words that stand for a region (to values and positions)."""
@@ -170,9 +170,7 @@ class Interface(nn.Module):
         states = {m.group: self._start(m, prompt, memory) for m in members if m.start is not Start.SAMPLES}
         predicting = [m.group for m in members if m.predicts]
         updated = frozenset(states)
-        placed = (
-            [level + where for level, where in zip(memory.levels, memory.positions, strict=True)] if readers else []
-        )
+        placed = memory.placed() if readers else ()
         predictions: list[Embeddings] = []
         for number, layer in enumerate(self.layers):
             level = number % LEVELS

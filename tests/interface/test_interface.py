@@ -290,6 +290,22 @@ def test_foundation_residual_keeps_the_foundations_order(interface):
     close(interface.residual(embedding, torch.zeros(5, 1, 6)), F.normalize(embedding, dim=-1))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_gives_nearly_the_same_numbers(interface, inputs, joint, dtype):
+    """Under autocast; where a foundation has no embedding of a member, its zeros add nothing there too."""
+    with torch.autocast("cpu", dtype=dtype):
+        found = inputs.run(interface).final
+    for group, expected in joint.final.semantic.items():
+        cosine = F.cosine_similarity(found.semantic[group].float(), expected, dim=-1)
+        assert (cosine > 0.9).all(), group  # a pixel at the edge of a mask may be in or out
+
+
+def test_words_may_come_in_half_precision(interface, inputs):
+    tokens = inputs.caption.bfloat16()
+    found = interface.words(tokens, inputs.caption_padding).values
+    close(found, interface.words(tokens.float(), inputs.caption_padding).values)
+
+
 def test_a_proposal_gets_the_mean_of_the_aligned_features_inside_its_mask():
     mask_features = torch.tensor([[[50.0, 50.0, -50.0, -50.0]]])
     values = torch.tensor([[[1.0, 0.0], [3.0, 0.0], [0.0, 8.0], [0.0, 8.0]]])
