@@ -7,7 +7,7 @@ in, and how the tensor changes on its way; a rule without a name of ours says wh
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -134,8 +134,3 @@ def destination(source: str) -> Destination | None:
             name = rule.name(match) if callable(rule.name) else match.expand(rule.name)
             return Destination(source, rule.part, name, rule.change)
     return None
-
-
-def destinations(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Destination | None]]:
-    """Every name of a state dict with its destination."""
-    return ((source, destination(source)) for source in state)
