@@ -11,7 +11,7 @@ import torch
 
 from find.bench.baselines import PREFIXES, load_baseline
 from find.errors import FindError
-from find.evaluation.evaluate import Task
+from find.evaluation.evaluate import Study, Task
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,18 @@ class Entrant:
             if task not in [one.value for one in self.tasks]:
                 raise FindError(f"{self.name} does not do the task {task!r}; it can do {able}")
         return [Task(task) for task in tasks]
+
+    def check_studies(self, studies: Sequence[str]) -> None:
+        """Raises `FindError` for a study of tasks that it cannot do."""
+        needed = {
+            Study.VARIANTS: {Task.INTERLEAVED_SEGMENTATION, Task.INTERLEAVED_RETRIEVAL},
+            Study.PROBES: {Task.INTERLEAVED_RETRIEVAL},
+        }
+        for study in map(Study, studies):
+            missing = needed[study] - set(self.tasks)
+            if missing:
+                names = " and ".join(sorted(task.value for task in missing))
+                raise FindError(f"{self.name} does not do the study {study.value!r}, for it cannot do {names}")
 
 
 def load_entrant(spec: str, *, device: torch.device) -> Entrant:

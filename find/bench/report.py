@@ -82,6 +82,7 @@ def write_report(paths: Sequence[Path], out: Path) -> Path:
         titles={task: TITLES[task] for task in done},
         tasks=[(task, [(metric, _cells(runs, task, metric)) for metric in METRICS[task]]) for task in done],
         charts=_charts(runs),
+        studies=_studies(runs),
         classes=classes,
         categories=sorted(shown),
         examples=examples,
@@ -112,9 +113,7 @@ def _cells(runs: Sequence[Run], task: str, metric: str) -> list[Cell]:
     for run, value in zip(runs, values, strict=True):
         interval = run.results.get("intervals", {}).get(task, {}).get(metric)
         digits = 2 if metric.startswith("NoC") else 1
-        text = "–" if value is None else f"{value:.{digits}f}"
-        ends = "" if value is None or interval is None else f"{interval[0]:.{digits}f} – {interval[1]:.{digits}f}"
-        cells.append(Cell(text, ends, best is not None and value == best))
+        cells.append(_cell(value, interval, digits, best is not None and value == best))
     return cells
 
 
@@ -129,6 +128,38 @@ def _charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
         if lines:
             charts.append({"task": task, "title": title, "svg": line_chart(lines, axis), "lines": lines})
     return charts
+
+
+def _studies(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """A table for each study of each run: the variants of the interleaved tasks, and probes."""
+    tables = []
+    for run in runs:
+        for task, rows in (run.results.get("variants") or {}).items():
+            if rows:
+                title = f"{TITLES[task]} asked in every way: {run.name}"
+                body = [
+                    (f"{r['name']}{' (as published)' if r['published'] else ''}", r["figures"], r["intervals"])
+                    for r in rows
+                ]
+                tables.append(_table(task, title, body))
+        probes = run.results.get("probes")
+        if probes:
+            body = [(name, figures, probes["intervals"].get(name, {})) for name, figures in probes["figures"].items()]
+            title = f"Probes, share of true sentences that win: {run.name}"
+            tables.append(_table("interleaved_retrieval", title, body))
+    return tables
+
+
+def _table(task: str, title: str, body: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]) -> dict[str, Any]:
+    names = list(dict.fromkeys(name for _, figures, _ in body for name in figures))
+    rows = [(label, [_cell(figures.get(n), intervals.get(n), 1) for n in names]) for label, figures, intervals in body]
+    return {"task": task, "title": title, "names": names, "rows": rows}
+
+
+def _cell(value: float | None, interval: Sequence[float] | None, digits: int, is_best: bool = False) -> Cell:
+    text = "–" if value is None else f"{value:.{digits}f}"
+    ends = "" if value is None or interval is None else f"{interval[0]:.{digits}f} – {interval[1]:.{digits}f}"
+    return Cell(text, ends, is_best)
 
 
 def _classes(runs: Sequence[Run]) -> list[dict[str, Any]]:

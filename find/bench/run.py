@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from find.bench.examples import write_examples
 from find.bench.folder import NamedFolder
 from find.bench.recorder import Recorder
 from find.data.coco import AUTO, CocoFolder
+from find.errors import FindError
 from find.evaluation.evaluate import evaluate
 from find.evaluation.results import Evaluation
 
@@ -31,6 +33,7 @@ class Settings:
     gallery: int = 500
     large_gallery: int | None = 2000
     clicked_images: int = 50
+    studies: tuple[str, ...] = ()  # what goes beyond the published tables (`find.evaluation.evaluate.Study`)
 
     def options(self) -> dict[str, Any]:
         """The arguments of `evaluate` but for the folder."""
@@ -45,7 +48,6 @@ def run(
     *,
     settings: Settings,
     tasks: list[str] | None = None,
-    studies: Sequence[str] = (),
     out: Path,
     save_predictions: bool = False,
     batch_size: int = 16,
@@ -53,20 +55,22 @@ def run(
 ) -> Evaluation:
     """Evaluates `entrant`, and writes out/results.json, out/examples/ (and out/predictions/ if asked for).
 
-    Without `tasks` it does all that it can and the folder has annotations for. `studies` go beyond the published
-    tables (`find.evaluation.evaluate.Study`).
+    Without `tasks` it does all that it can and the folder has annotations for.
 
     Raises:
-        FindError: a task that it cannot do, or whatever `evaluate` refuses.
+        FindError: a task or study that it cannot do, predictions to be saved by several processes, or whatever
+            `evaluate` refuses.
     """
     chosen = entrant.choose(tasks)
+    entrant.check_studies(settings.studies)
+    if save_predictions and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise FindError("predictions are saved by one process only: run without torchrun, or without saving them")
     folder = NamedFolder(root, settings.split, entities=settings.entities)
     recorder = Recorder(entrant.system, folder=folder, out=out / PREDICTIONS) if save_predictions else None
     found = evaluate(
         recorder or entrant.system,
         folder,
         tasks=chosen,
-        studies=studies,
         skip_missing=tasks is None,
         batch_size=batch_size,
         progress=progress,

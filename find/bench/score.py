@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
 
 from find.bench.asked import Questionnaire
 from find.bench.folder import BlankFolder
@@ -82,7 +85,7 @@ def find_files(predictions: Path, task: FileTask | None) -> dict[FileTask, Path]
     if predictions.is_dir():
         folder = predictions / "predictions" if (predictions / "predictions").is_dir() else predictions
         wanted = list(FileTask) if task is None else [task]
-        found = {one: folder / one.file for one in wanted if (folder / one.file).exists()}
+        found = {one: folder / one.file for one in wanted if _is_there(folder / one.file, one)}
         if not found:
             raise FindError(
                 f"{folder}: no predictions in it; the files are called {', '.join(sorted({t.file for t in wanted}))}"
@@ -93,6 +96,18 @@ def find_files(predictions: Path, task: FileTask | None) -> dict[FileTask, Path]
     if not predictions.exists():
         raise FindError(f"{predictions}: there is no such file or folder of predictions")
     return {task: predictions}
+
+
+def _is_there(path: Path, task: FileTask) -> bool:
+    """Whether a run has written the file, and for this task: the two retrieval tasks share theirs."""
+    asked = {FileTask.RETRIEVAL: "texts", FileTask.INTERLEAVED_RETRIEVAL: "queries"}.get(task)
+    if not path.exists() or asked is None:
+        return path.exists()
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return asked in arrays
+    except (ValueError, OSError, EOFError, BadZipFile):
+        return True  # whoever reads it will tell what is wrong
 
 
 def validate(files: dict[FileTask, Path], root: Path, settings: Settings) -> Validation:

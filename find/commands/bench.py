@@ -63,11 +63,6 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--tasks", nargs="+", choices=TASKS, metavar="TASK", help=f"of {', '.join(TASKS)} (default: all it can)"
     )
-    parser.add_argument(
-        "--studies", nargs="+", default=(), choices=("variants", "probes"), metavar="STUDY",
-        help="beyond the published tables: variants (the interleaved tasks asked in every way), probes "
-        "(does the true sentence win over one made of the same units)",
-    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="the folder to write results.json into")
     parser.add_argument("--save-predictions", action="store_true", help="also write OUT/predictions, for bench score")
     parser.add_argument("--batch-size", type=positive, default=16, help="images at a time (default: %(default)s)")
@@ -134,7 +129,6 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.root,
         settings=_settings(arguments),
         tasks=arguments.tasks,
-        studies=arguments.studies,
         out=arguments.out,
         save_predictions=arguments.save_predictions,
         batch_size=arguments.batch_size,
@@ -212,6 +206,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--entities", default="auto", help="entity file without .json (default: entity_SPLIT)")
     parser.add_argument("--gallery", type=positive, default=500, help="images searched (default: %(default)s)")
     parser.add_argument(
+        "--studies", nargs="+", default=(), choices=("variants", "probes"), metavar="STUDY",
+        help="beyond the published tables: variants (the interleaved tasks asked in every way), probes "
+        "(does the true sentence win over one made of the same units)",
+    )  # fmt: skip
+    parser.add_argument(
         "--clicked-images",
         type=positive,
         default=50,
@@ -228,4 +227,5 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         entities=arguments.entities,
         gallery=arguments.gallery,
         clicked_images=arguments.clicked_images,
+        studies=tuple(arguments.studies),
     )
