@@ -81,13 +81,14 @@ CLOSED = frozenset(
     re.findall(
         r"\w+",
         """
-    of for in on at by with without to from into onto over under above below beside besides behind near next between
-    among against along across through toward towards around inside outside up down off out about as like than before
-    after during while and or but nor so yet that which who whom whose where when what there here it he she they them
-    him we us i you is are was were be been being am has have had do does did can could will would may might must not no very
-    also just front top bottom side left right middle background foreground sit sits sat stand stands stood lie lies lay
-    ride rides rode walk walks walked run runs ran eat eats ate hold holds held look looks looked wear wears wore get
-    gets play plays go goes going make makes take takes use uses fly flies hang hangs lean leans pass passes wait waits
+        of for in on at by with without to from into onto over under above below beside besides behind near next
+        between among against along across through toward towards around inside outside up down off out about as
+        like than before after during while and or but nor so yet that which who whom whose where when what there
+        here it he she they them him we us i you is are was were be been being am has have had do does did can could
+        will would may might must not no very also just front top bottom side left right middle background
+        foreground sit sits sat stand stands stood lie lies lay ride rides rode walk walks walked run runs ran eat
+        eats ate hold holds held look looks looked wear wears wore get gets play plays go goes going make makes take
+        takes use uses fly flies hang hangs lean leans pass passes wait waits
         """,
     )
 )
