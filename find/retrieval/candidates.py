@@ -154,22 +154,25 @@ def update_sketch(album: str, table: Table, objects: int, *, storage: Mapping[st
         codebook = learn(table, objects)
         leaves = torch.cat([codebook.coarse, codebook.leaves]).half().numpy()
         database.create_table(CODEBOOK, pa.table({"vector": fixed_lists(leaves)}), mode="overwrite")
-        known: set[int] = set()
+        known = np.zeros(0, np.uint64)
     else:
-        codebook, known = kept[0], set(kept[1].tolist())
+        codebook, known, _ = kept
     schema = pa.schema({"key": pa.uint64(), "codes": pa.list_(pa.uint16(), objects)})
 
+    facts = table.search().select(["digest", "frame"]).with_row_id(True).to_arrow()
+    keys, first = np.unique(row_keys(facts), return_index=True)
+    new = ~np.isin(keys, known)
+    keys, numbers = keys[new], facts["_rowid"].to_numpy().astype(np.int64)[first[new]]
+    order = numbers.argsort()  # as they lie on disk
+
     def batches() -> Iterator[pa.RecordBatch]:
-        for batch in table.search().select(["digest", "frame", "image", "objects"]).with_row_id(True).to_batches(4096):
-            rows = pa.Table.from_batches([batch])
-            keys = row_keys(rows)
-            new = np.array([key not in known for key in keys.tolist()], dtype=bool)
-            if new.any():
-                codes = codebook.encode(Vectors.of(rows.filter(pa.array(new)), objects).objects)
-                yield pa.RecordBatch.from_arrays([pa.array(keys[new]), fixed_lists(codes)], schema=schema)
+        for start in range(0, len(order), 4096):
+            mine = order[start : start + 4096]
+            codes = codebook.encode(Vectors.take(table, numbers[mine], objects).objects)
+            yield pa.RecordBatch.from_arrays([pa.array(keys[mine]), fixed_lists(codes)], schema=schema)
 
     rows = pa.RecordBatchReader.from_batches(schema, batches())
-    if known:
+    if len(known):
         database.open_table(SKETCH).add(rows)
     else:
         database.create_table(SKETCH, rows, schema=schema, mode="overwrite")
@@ -178,7 +181,7 @@ def update_sketch(album: str, table: Table, objects: int, *, storage: Mapping[st
 def row_keys(rows: pa.Table) -> UInt64[np.ndarray, " i"]:
     """A number for the contents of each image, from its file's digest and the number of its frame."""
     digests = rows["digest"].combine_chunks()
-    words = np.frombuffer(b"".join(digests.to_pylist()), np.uint64)[::2]
+    words = np.frombuffer(digests.buffers()[1], np.uint64)[2 * digests.offset :][: 2 * len(digests) : 2]
     return words ^ (rows["frame"].to_numpy().astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
 
 
