@@ -37,6 +37,8 @@ class Checkpoint:
         write_tensors(folder / WEIGHTS, self.interface, {"format": "pt"})
         if self.classes:
             write_tensors(folder / CLASSES, {name: row.clone() for name, row in self.classes.items()})
+        else:
+            (folder / CLASSES).unlink(missing_ok=True)  # an earlier model's
         about = {"format": FORMAT, **self.config.to_dict(), "foundations": self.foundations}
         (folder / CONFIG).write_text(json.dumps(about, indent=2) + "\n")
 

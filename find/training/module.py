@@ -1,6 +1,7 @@
 """The Lightning module: one step over all tasks; checkpoints hold the interface and never the frozen foundations."""
 
 import json
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from find.tasks.matching import DivergenceError
 from find.tasks.points import MaskSampling
 from find.training.criterion import Criterion, LossWeights
 from find.training.distributed import is_distributed, mean_over_processes
-from find.training.optimisation import Progress, adamw, warmup_cosine
+from find.training.optimisation import Progress, adamw, idle_parameters, warmup_cosine
 from find.training.sharding import WholeStep, shard
 from find.training.text_cache import CachedLanguage
 
@@ -70,6 +71,9 @@ class FINDModule(L.LightningModule):
             if trained.config != self.find.config:
                 raise FindError(f"weights {weights!r} were made with another config; give that one, or no weights")
             self.find = trained
+        self.find.known_classes = {}  # they are of the weights before the run
+        if self.find.interface.memories is not None:  # no loss reads them, and DDP waits for every gradient
+            self.find.interface.memories.requires_grad_(False)
         if text_cache is not None:
             self.find.language = CachedLanguage(self.find.language, text_cache, limit=text_cache_limit)
         wide = [width for width in nested_widths if not 0 < width < config.interface.semantic_width]
@@ -78,6 +82,8 @@ class FINDModule(L.LightningModule):
                 f"nested_widths {wide}: embeddings can be cut to less than semantic_width, "
                 f"{config.interface.semantic_width}, and to 1 at least"
             )
+        for idle in idle_parameters(self.find.interface):
+            idle.requires_grad_(False)
         self.criterion = Criterion(
             weights=loss_weights,
             sampling=mask_sampling,
@@ -93,6 +99,12 @@ class FINDModule(L.LightningModule):
         self.class_names: list[str] = []
         self.strict_loading = False  # a checkpoint lacks the foundations by design
 
+    @property
+    def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
+        """DDP asks for it: every process builds the foundations itself, so none has to be sent them."""
+        names = (name for part in (self.named_parameters(), self.named_buffers()) for name, _ in part)
+        return [name for name in names if not name.startswith("find.interface.")]
+
     def setup(self, stage: str) -> None:
         self.class_names = [category.words for category in self.trainer.datamodule.categories]
 
@@ -103,10 +115,11 @@ class FINDModule(L.LightningModule):
             self.__dict__["criterion"] = shard(self.criterion, self.find.interface, self.device_mesh)
 
     def configure_optimizers(self) -> dict[str, Any]:
+        steps = self.trainer.estimated_stepping_batches
+        if math.isinf(steps) and self.minutes is None:
+            raise FindError("the run has no end: give --trainer.max_epochs, --trainer.max_steps or --model.minutes")
         optimizer = adamw(self.find.interface, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
-        self.progress = Progress(
-            steps=int(self.trainer.estimated_stepping_batches), minutes=self.minutes, spent=self.seconds_spent
-        )
+        self.progress = Progress(steps=steps, minutes=self.minutes, spent=self.seconds_spent)
         self.share_done = 0.0  # until the first step, which starts the clock
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda _: max(warmup_cosine(self.share_done, warmup=self.warmup), 1e-4)

@@ -1,13 +1,14 @@
 """A run that diverges stops at once and leaves the ids of the batch; one with a time budget ends in time."""
 
 import json
+from dataclasses import replace
 
 import lightning as L
 import pytest
 import torch
 from small_run import CONFIG
 
-from find.config import FINDConfig
+from find.config import Conventions, FINDConfig
 from find.errors import FindError
 from find.model import FIND
 from find.training.module import FINDModule
@@ -77,3 +78,25 @@ def test_run_may_start_from_trained_weights_of_the_same_config_only(tmp_path):
 def test_widths_that_cut_nothing_off_are_refused():
     with pytest.raises(FindError, match=r"nested_widths \[24\]: embeddings can be cut to less than semantic_width, 24"):
         FINDModule(CONFIG, nested_widths=(8, 24))
+
+
+def test_training_keeps_nothing_of_the_weights_that_it_changes_and_leaves_alone_what_no_loss_reads(tmp_path):
+    """Embeddings of class names are the old weights'; the memories of rounds of clicks would never get a gradient."""
+    config = replace(CONFIG, conventions=Conventions(memories=2))
+    trained = FIND.build(config)
+    trained.known_classes = {"dog": trained.embed_classes(["dog"])[0]}
+    trained.save_pretrained(tmp_path)
+    assert FIND.from_pretrained(tmp_path).known_classes
+    module = FINDModule(config, weights=str(tmp_path))
+    frozen = {name for name, weight in module.find.interface.named_parameters() if not weight.requires_grad}
+    assert frozen == {"memories.features", "memories.positions"}
+    module.find.save_pretrained(tmp_path)
+    assert not FIND.from_pretrained(tmp_path).known_classes
+
+
+def test_a_run_without_an_end_needs_its_minutes(data, tmp_path):
+    with pytest.raises(FindError, match="the run has no end"):
+        trainer(tmp_path, max_epochs=-1).fit(FINDModule(CONFIG), datamodule=data)
+    run = trainer(tmp_path, max_epochs=-1, limit_train_batches=1)
+    run.fit(FINDModule(CONFIG, minutes=1 / 120), datamodule=data)
+    assert run.global_step >= 1
