@@ -135,6 +135,8 @@ class FINDConfig:
 
 
 def _checked(kind: type, values: Mapping[str, Any], source: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise FindError(f"{source}: {values!r} is no table of settings, which {kind.__name__} needs")
     names = [f.name for f in dataclasses.fields(kind)]
     for key in values:
         if key not in names:

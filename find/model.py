@@ -121,13 +121,10 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         return cls._from_pretrained(model_id=str(shipped) if shipped.is_dir() else name, **hub)
 
     @classmethod
-    def _from_pretrained(cls, *, model_id: str, **hub: Any) -> "FIND":
+    def _from_pretrained(cls, *, model_id: str, revision: str | None = None, **options: Any) -> "FIND":
         folder = Path(model_id)
         is_here = folder.is_dir()
-        source = Source(model_id, hub.get("revision"), model_id)
-        options = {
-            name: hub[name] for name in ("cache_dir", "force_download", "token", "local_files_only") if name in hub
-        }
+        source = Source(model_id, revision, model_id)
         if not is_here:
             folder = source.fetch("a FIND model", CONFIG, WEIGHTS, CLASSES, needs=[CONFIG, WEIGHTS], **options)
         checkpoint = Checkpoint.read(folder / CONFIG, folder / WEIGHTS)
@@ -193,6 +190,8 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
     @torch.inference_mode()
     def embed_classes(self, names: Sequence[str]) -> Float[Tensor, "k d"]:
         """Class embeddings, to compare with object proposals."""
+        if not names:
+            raise FindError("no class names to embed")
         bank = dict(self.known_classes)
         new = [name for name in dict.fromkeys(names) if name not in bank]
         if new:

@@ -87,6 +87,8 @@ def test_misspelt_key_names_the_nearest_one(folder):
         FINDConfig.from_dict({"interface": {"heds": 3}}, source="here")
     with pytest.raises(FindError, match="here: unknown key 'zzz'; it may have: vision, language"):
         FINDConfig.from_dict({"zzz": 3}, source="here")
+    with pytest.raises(FindError, match="here: 5 is no table of settings, which InterfaceConfig needs"):
+        FINDConfig.from_dict({"interface": 5}, source="here")
 
 
 def test_checkpoint_of_other_foundations_is_refused(folder):

@@ -354,6 +354,8 @@ def test_nothing_to_embed_is_an_error(model):
         model.embed_queries([])
     with pytest.raises(FindError, match="no texts to embed"):
         model.embed_texts([])
+    with pytest.raises(FindError, match="no class names to embed"):
+        model.embed_classes([])
 
 
 def test_no_images_have_no_answers(model):
