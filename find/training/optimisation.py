@@ -2,10 +2,12 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
+
+from find.interface import Interface
 
 
 def parameter_groups(module: nn.Module, *, weight_decay: float) -> list[dict[str, object]]:
@@ -17,6 +19,18 @@ def parameter_groups(module: nn.Module, *, weight_decay: float) -> list[dict[str
         learned_tokens = name.startswith(("query_", "level_embed"))
         (kept if parameter.ndim < 2 or learned_tokens else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+
+
+def idle_parameters(interface: Interface) -> Iterator[nn.Parameter]:
+    """Weights that no training step reads; DDP would wait for their gradients.
+
+    Those of levels that too few layers look at, and memories, which carry an answer into a next round of strokes.
+    """
+    unread = slice(len(interface.layers), None)
+    for parts in (interface.sampler.projections, interface.level_projections):
+        yield from parts[unread].parameters()
+    if interface.memories is not None:
+        yield from interface.memories.parameters()
 
 
 def warmup_cosine(progress: float, *, warmup: float) -> float:

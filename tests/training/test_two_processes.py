@@ -57,3 +57,9 @@ def test_every_image_is_validated_once_and_the_figures_are_those_of_one_process(
     for name in OWN:
         for one in seen:
             assert one.validation[f"val/{name}"] == pytest.approx(alone.validation[f"val/{name}"], rel=1e-5)
+
+
+def test_foundations_are_not_sent(seen):
+    sent = {name.removeprefix("find.interface.") for name in seen[0].sent}
+    interface = module().find.interface
+    assert sent == {name for part in (interface.named_parameters(), interface.named_buffers()) for name, _ in part}

@@ -36,6 +36,8 @@ class Seen:
     steps: list[Step]
     validated: list[list[int]]
     validation: dict[str, float]
+    sent: set[str]
+    """What DDP sends from the first process to the others."""
 
 
 def module() -> FINDModule:
@@ -84,6 +86,12 @@ CASES = (unchanged, without_segments, without_texts, without_entities)
 class Watched(FINDModule):
     """Keeps batches and gradients, and takes from the second process's batches what the step's case says."""
 
+    def on_train_start(self) -> None:
+        wrapped = self.trainer.strategy.model
+        kept = getattr(wrapped, "parameters_to_ignore", set())
+        names = {name for part in (self.named_parameters(), self.named_buffers()) for name, _ in part}
+        self.sent = names - kept if wrapped is not self else set()
+
     def watch(self) -> None:
         self.steps: list[Step] = []
         self.validated: list[list[int]] = []
@@ -128,7 +136,7 @@ def run(root: Path, *, batch_size: int, steps: int, **options: object) -> Seen:
     )
     trainer.fit(watched, datamodule=data)
     validation = {n: v.item() for n, v in trainer.callback_metrics.items() if n.startswith("val/")}
-    return Seen(watched.steps, watched.validated, validation)
+    return Seen(watched.steps, watched.validated, validation, watched.sent)
 
 
 class _Started(LightningEnvironment):
