@@ -175,7 +175,11 @@ class FindDataModule(L.LightningDataModule):
         return {} if self.training is None else {"training": self.training.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Before the loader is made; after it where a strategy wants optimizers, and so its length, first."""
         self._interrupted = state.get("training")
+        if self.training is not None and self._interrupted is not None:
+            self.training.load_state_dict(self._interrupted)
+            self._interrupted = None
 
     def val_dataloader(self) -> BatchLoader:
         return self._loader(self.val_folder, (), shuffle=False)
