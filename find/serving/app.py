@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pathlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -42,6 +43,8 @@ ERRORS = {
         504: "No answer in time",
     }.items()
 }
+PAGE = pathlib.Path(__file__).with_name("page.html")
+POLICY = "default-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 log = logging.getLogger(__name__)
 
 
@@ -100,12 +103,18 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         name: Annotated[str, Path(description="Path below the album's folder of photos")],
         frame: Annotated[int, Query(ge=0, description="Number of a video's frame")] = 0,
         objects: Annotated[str, Query(pattern=r"^(\d+(,\d+)*)?$", description="Objects to draw, such as 0,3")] = "",
+        label: Annotated[list[str] | None, Query(max_length=16, description="Of each object to draw")] = None,
         side: Annotated[int, Query(ge=16, le=2048, description="Longer side in pixels")] = 480,
     ) -> Response:
         """An image of the album with masks of its objects."""
         numbers = [int(number) for number in objects.split(",") if number]
-        data = await service.picture(name, frame, numbers, side)
+        labels = (label or []) + [f"object {number}" for number in numbers[len(label or []) :]]
+        data = await service.picture(name, frame, list(zip(numbers, labels, strict=False)), side)
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def page() -> HTMLResponse:
+        return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers={"Content-Security-Policy": POLICY})
 
     @app.get("/healthz", tags=["operation"])
     async def healthz() -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import numpy as np
 from jaxtyping import UInt8
@@ -118,8 +118,8 @@ class Service:
         ]
         return await self._within(self._embed.submit(_Embed(queries, pictures)))
 
-    async def picture(self, name: str, frame: int, objects: Sequence[int], side: int) -> bytes:
-        """A JPEG of an image of the album with the masks of some of its objects."""
+    async def picture(self, name: str, frame: int, objects: Sequence[tuple[int, str]], side: int) -> bytes:
+        """A JPEG of an image of the album with the masks of some of its objects, by their numbers, and their labels."""
         return await self._read(lambda: self._draw(name, frame, objects, side))
 
     def metrics_text(self) -> bytes:
@@ -188,7 +188,7 @@ class Service:
         height, width = picture.shape[:2]
         return messages.SegmentAnswer(width=width, height=height, entities=entities)
 
-    def _draw(self, name: str, frame: int, objects: Sequence[int], side: int) -> bytes:
+    def _draw(self, name: str, frame: int, objects: Sequence[tuple[int, str]], side: int) -> bytes:
         from find.demo.drawing import Overlay, draw_overlays
 
         try:
@@ -197,9 +197,9 @@ class Service:
         except FindError as error:  # which names paths of this machine
             raise Refusal(404, f"no image {name!r} in the album, or its file is gone") from error
         count = len(hit.found.scores)
-        if any(not 0 <= number < count for number in objects):
+        if any(not 0 <= number < count for number, _ in objects):
             raise Refusal(422, f"{name} has objects 0 to {count - 1}")
-        overlays = [Overlay(hit.object_mask(number), f"object {number}") for number in objects]
+        overlays = [Overlay(hit.object_mask(number), label[:80]) for number, label in objects]
         drawn = draw_overlays(pixels, overlays, min_side=side)
         drawn.thumbnail((side, side))
         stream = io.BytesIO()
@@ -243,7 +243,10 @@ def _found_image(rank: int, query: Query, hit: Hit, masks: bool) -> messages.Fou
         )
         for number, (text, term, thing) in enumerate(found)
     ]
-    shown = ",".join(str(entity.object) for entity in entities)
+    asked = [("frame", hit.frame)]
+    if entities:
+        asked.append(("objects", ",".join(str(entity.object) for entity in entities)))
+        asked += [("label", entity.text[:80]) for entity in entities]
     return messages.FoundImage(
         rank=rank,
         name=hit.name,
@@ -255,5 +258,5 @@ def _found_image(rank: int, query: Query, hit: Hit, masks: bool) -> messages.Fou
         time=hit.time,
         frame=hit.frame,
         seconds=hit.seconds,
-        picture=f"/images/{quote(hit.name)}?frame={hit.frame}" + (f"&objects={shown}" if shown else ""),
+        picture=f"/images/{quote(hit.name)}?{urlencode(asked)}",
     )

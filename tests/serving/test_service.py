@@ -154,3 +154,10 @@ def test_every_route_is_described(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert {"/search", "/segment", "/embed", "/images/{name}", "/healthz", "/readyz", "/metrics"} <= set(paths)
     assert "429" in paths["/search"]["post"]["responses"]
+
+
+def test_the_page_needs_nothing_from_elsewhere(client):
+    answer = client.get("/")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "http://" not in answer.text and "https://" not in answer.text
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
