@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from find.interface import Group, Interface, Member, Prompt, Prototype, Start
-from find.tasks.losses import binary_cross_entropy, dice
+from find.tasks.losses import binary_cross_entropy, dice, masked_mean
 from find.tasks.prompted import SegmentationLosses, gather_rows
 
 PROTOTYPE = Prototype(
@@ -70,11 +70,10 @@ def losses(
     """Class loss over all proposals, mask losses over matched pairs; label -1 is padding."""
     valid = labels >= 0
     chosen = gather_rows(masks, assigned)
-    count = valid.sum().clamp(min=1)
     return SegmentationLosses(
         ce=class_cross_entropy(logits, labels, assigned),
-        bce=(binary_cross_entropy(chosen, targets) * valid).sum() / count,
-        dice=(dice(chosen, targets) * valid).sum() / count,
+        bce=masked_mean(binary_cross_entropy(chosen, targets), valid),
+        dice=masked_mean(dice(chosen, targets), valid),
     )
 
 

@@ -61,7 +61,7 @@ def shares(counts: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
         return torch.ones_like(counts)
     total = counts.clone()
     dist.all_reduce(total)
-    return counts * dist.get_world_size() / total.clamp(min=1)
+    return counts * dist.get_world_size() / total.clamp(min=1e-6)  # a weight of the background may be below 1
 
 
 def mean_over_processes(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
