@@ -91,7 +91,7 @@ class FINDTrainer(L.Trainer):
             out.parent.mkdir(parents=True, exist_ok=True)
             out.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
             out.with_suffix(".md").write_text(result.to_markdown(), encoding="utf-8")
-        rich.print(Markdown(table))
+        rich.print(Markdown(f"{table}{result.studies_to_markdown()}"))
         for note in result.notes():
             rich.print(Text(f"note: {note}", style="yellow"))
 
