@@ -91,7 +91,7 @@ def add_search(commands: argparse._SubParsersAction) -> None:
         "search an album with a query",
         QUERY_HELP + "\n" + SCORE_HELP + "\n" + WHERE_HELP + "\n" + DOUBT_HELP + "\nexamples:\n"
         '  findvl search pictures.album --query "{a blue car} on {the road}" --png hits.png\n'
-        '  findvl search pictures.album --query "{a dog}" --without "{a collar}" --where "path LIKE \'2024/%%\'"\n'
+        '  findvl search pictures.album --query "{a dog}" --without "{a collar}" --where "path LIKE \'2024/%\'"\n'
         '  findvl search pictures.album --query "a dog like [rex.jpg@120,80,300,260]" -k 5 --json hits.json\n',
     )
     parser.add_argument("album", help="what findvl index has written")

@@ -61,9 +61,9 @@ def test_killed_at_random_moments_the_album_opens_and_completes(tmp_path, kills)
             child.join(dice.uniform(0, whole))
         else:
             child.join(120)
-        if child.exitcode is None:
-            os.kill(child.pid, signal.SIGKILL)
-            child.join()
+        child.kill()
+        child.join()
+        if child.exitcode == -signal.SIGKILL:
             killed += 1
             if has_table(album):
                 assert _held(album).keys() <= {f"{number:02d}.png" for number in range(40)}
