@@ -72,8 +72,6 @@ class FINDModule(L.LightningModule):
                 raise FindError(f"weights {weights!r} were made with another config; give that one, or no weights")
             self.find = trained
         self.find.known_classes = {}  # they are of the weights before the run
-        if self.find.interface.memories is not None:  # no loss reads them, and DDP waits for every gradient
-            self.find.interface.memories.requires_grad_(False)
         if text_cache is not None:
             self.find.language = CachedLanguage(self.find.language, text_cache, limit=text_cache_limit)
         wide = [width for width in nested_widths if not 0 < width < config.interface.semantic_width]

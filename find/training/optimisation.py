@@ -52,7 +52,7 @@ class Progress:
     def __init__(
         self,
         *,
-        steps: int,
+        steps: float,
         minutes: float | None,
         spent: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
