@@ -10,13 +10,26 @@ if TYPE_CHECKING:
     from find.model import FIND
     from find.query import Phrase, Query, Region
     from find.retrieval.album import Album
+    from find.retrieval.encoder import Encoder
 
 __version__ = "0.1.0"
-__all__ = ["FIND", "Album", "FINDConfig", "FindError", "InterfaceConfig", "Phrase", "Query", "Region", "evaluate"]
+__all__ = [
+    "FIND",
+    "Album",
+    "Encoder",
+    "FINDConfig",
+    "FindError",
+    "InterfaceConfig",
+    "Phrase",
+    "Query",
+    "Region",
+    "evaluate",
+]
 
 _HOME = {
     "FIND": "find.model",
     "Album": "find.retrieval.album",
+    "Encoder": "find.retrieval.encoder",
     "FINDConfig": "find.config",
     "InterfaceConfig": "find.config",
     "FindError": "find.errors",
