@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,6 +109,10 @@ class FINDConfig:
         for name in ("vision_dtype", "language_dtype"):
             if getattr(self, name) not in DTYPES:
                 raise FindError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(DTYPES)}")
+        if "{}" not in self.class_prompt:
+            raise FindError(
+                f"class_prompt is {self.class_prompt!r}; put {{}} where the class name belongs, or all classes are one"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -132,6 +137,18 @@ class FINDConfig:
                 )
         vision, language = (spec.replace(FOLDER, os.path.abspath(folder)) for spec in (self.vision, self.language))
         return dataclasses.replace(self, vision=vision, language=language)
+
+    def out_of_folder(self, folder: str | os.PathLike[str]) -> "FINDConfig":
+        """The config with a "{folder}" again where it names this one."""
+        here = os.path.join(os.path.abspath(folder), "")
+        vision, language = (spec.replace(here, f"{FOLDER}/") for spec in (self.vision, self.language))
+        return dataclasses.replace(self, vision=vision, language=language)
+
+    @property
+    def kept_beside(self) -> list[str]:
+        """Names of the sub-folders of its own folder that the foundations are in."""
+        specs = f"{self.vision} {self.language}"
+        return sorted(set(re.findall(re.escape(FOLDER) + r"/([\w.-]+)", specs)))
 
 
 def _checked(kind: type, values: Mapping[str, Any], source: str) -> Any:

@@ -1,6 +1,7 @@
 """FIND: frozen foundations, the interface and its tasks as one model that takes pictures, strokes and queries."""
 
 import hashlib
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -79,6 +80,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         )
         self.panoptic_settings = generic.PanopticSettings(config.panoptic_score, config.panoptic_overlap)
         self.known_classes: dict[str, Float[Tensor, " d"]] = {}  # embeddings of class names, computed before
+        self.folder: Path | None = None  # that it was loaded from
         self.told_words: set[str] = set()  # unknown words that the user was warned of
         metric = Metric.DOT if conventions.dot_products else Metric.COSINE
         self.interactive_task = replace(interactive.TASK, metric=metric)
@@ -131,6 +133,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
         if not is_here and FOLDER in checkpoint.config.vision + checkpoint.config.language:
             source.fetch("its foundations", **options)
         model = cls.build(checkpoint.config.in_folder(folder))
+        model.folder = folder
         checkpoint.check_foundations(vision=fingerprint(model.vision), language=fingerprint(model.language))
         checkpoint.load_into(model.interface)
         model.known_classes = checkpoint.classes
@@ -139,7 +142,13 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
     def _save_pretrained(self, save_directory: Path) -> None:
         """Called by the hub library's mixin."""
         weights, source = self.interface.state_dict(), str(save_directory)
-        Checkpoint(self.config, self.foundations, weights, source, self.known_classes).write(save_directory)
+        config = self.config
+        if self.folder is not None:  # foundations that came with the model go with it
+            config = config.out_of_folder(self.folder)
+            for name in config.kept_beside:
+                if (self.folder / name).resolve() != (save_directory / name).resolve():
+                    shutil.copytree(self.folder / name, save_directory / name, dirs_exist_ok=True)
+        Checkpoint(config, self.foundations, weights, source, self.known_classes).write(save_directory)
 
     @property
     def device(self) -> torch.device:

@@ -1,6 +1,7 @@
 """A checkpoint is refused, by the name of its file and with a mend, wherever it does not fit together."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,8 @@ def test_a_program_in_a_models_own_folder_is_not_run(folder):
     change_config(folder, vision="detectron2:{folder}/backbone.py")
     with pytest.raises(FindError, match=r"a program of its own folder \(detectron2:\{folder\}/backbone\.py\)"):
         FIND.from_pretrained(folder)
+
+
+def test_a_class_prompt_without_a_place_for_the_name_is_refused():
+    with pytest.raises(FindError, match=r"class_prompt is 'a photo'; put \{\} where the class name belongs"):
+        replace(CONFIG, class_prompt="a photo")

@@ -56,6 +56,16 @@ def test_converted_folder_is_a_model_like_any_other(converted, tmp_path):
     assert torch.equal(model.embed_images([picture]).image, again.embed_images([picture]).image)
 
 
+def test_what_is_saved_again_needs_the_first_folder_no_more(converted, tmp_path):
+    first = shutil.copytree(converted, tmp_path / "first")
+    fingerprint = FIND.from_pretrained(first).fingerprint
+    FIND.from_pretrained(first).save_pretrained(tmp_path / "again")
+    FIND.from_pretrained(tmp_path / "again").save_pretrained(tmp_path / "again")  # into its own folder
+    shutil.rmtree(first)
+    assert str(tmp_path) not in (tmp_path / "again" / "config.json").read_text()
+    assert FIND.from_pretrained(tmp_path / "again").fingerprint == fingerprint
+
+
 def test_converted_folder_may_be_moved(converted, tmp_path):
     moved = shutil.copytree(converted, tmp_path / "elsewhere")
     assert FIND.from_pretrained(moved).fingerprint == FIND.from_pretrained(converted).fingerprint
