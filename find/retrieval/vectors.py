@@ -46,7 +46,7 @@ class Vectors:
         number = np.arange(most)
         index = starts[:-1, None] + np.where(number < counts[:, None], number, 0)
         values = objects.values  # with what lies before this slice, as the offsets count it
-        flat = values.values.to_numpy(zero_copy_only=False).reshape(-1, values.type.list_size)
+        flat = values.flatten().to_numpy(zero_copy_only=False).reshape(-1, values.type.list_size)
         return cls(table["_rowid"].to_numpy().astype(np.int64), images, torch.from_numpy(flat[index]))
 
     @classmethod
