@@ -209,6 +209,7 @@ def measure_world(root: Path, most: int, count: int) -> tuple[dict[str, object],
 
 
 def _album_search(album: Album, queries: Queries) -> Callable[[int], Int64[np.ndarray, " k"]]:
+    place = {name: number for number, name in enumerate(album.to_arrow(["path"])["path"].to_pylist())}
     counts = (~queries.padding).sum(dim=1).tolist()
     joined = [JoinedQuery.of(Query.parse("this " + "{thing} " * count)) for count in counts]
 
@@ -217,7 +218,7 @@ def _album_search(album: Album, queries: Queries) -> Callable[[int], Int64[np.nd
             *(x[number : number + 1] for x in (queries.sentences, queries.entities, queries.padding))
         )
         hits = album.search_vectors([joined[number]], [vectors], K)[0]
-        return np.array([int(hit.name) for hit in hits])
+        return np.array([place[hit.name] for hit in hits])
 
     return search
 

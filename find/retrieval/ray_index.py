@@ -242,8 +242,10 @@ def _pack(rows: Sequence[pa.RecordBatch], schema: pa.Schema) -> bytes:
     return stream.getvalue().to_pybytes()
 
 
-def _cause(error: BaseException) -> str:
-    """The first error of a chain, in one line: Ray wraps what a worker raised several times."""
-    while error.__cause__ is not None:
+def _cause(error: BaseException | None) -> str:
+    """The last line of the innermost error that says something: Ray wraps what a worker raised several times."""
+    told = type(error).__name__
+    while error is not None:
+        told = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), told)
         error = error.__cause__
-    return " ".join(str(error).split())[:500]
+    return told.removeprefix("find.errors.FindError: ")[:500]

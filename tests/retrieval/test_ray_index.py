@@ -1,8 +1,10 @@
 """Claims about indexing with Ray: the album is the one that the usual index makes."""
 
 import os
+import sys
 from functools import partial
 
+import colors
 import numpy as np
 import pytest
 from colors import ColorModel, paint
@@ -12,6 +14,7 @@ from find.query import Phrase, Query
 from find.retrieval.album import Album
 from find.retrieval.indexing import Settings, index
 
+os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")  # the usual 30 s are too few on a busy machine
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 ray = pytest.importorskip("ray", reason="indexing on many machines needs: pip install 'findvl[ray]'")
 pytest.importorskip("lance", reason="indexing on many machines needs: pip install 'findvl[ray]'")
@@ -21,24 +24,21 @@ SETTINGS = Settings(batch_size=4, workers=1)
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
-    for _ in range(3):  # Ray gives its own processes 30 seconds to start, which a busy machine may exceed
-        try:
-            ray.init(num_cpus=2, object_store_memory=100_000_000, include_dashboard=False, log_to_driver=False)
-            break
-        except Exception as error:  # Ray raises this very type
-            why = error
-            ray.shutdown()
-    else:
-        pytest.skip(f"no local Ray cluster could be started here ({why})")
+    try:
+        ray.init(num_cpus=2, object_store_memory=100_000_000, include_dashboard=False, log_to_driver=False)
+        for module in (colors, sys.modules[__name__]):  # which workers could not import
+            ray.cloudpickle.register_pickle_by_value(module)
+    except Exception as error:  # Ray raises this very type where a busy machine takes longer than its 30 seconds
+        pytest.skip(f"no local Ray cluster could be started here ({error})")
     yield
     ray.shutdown()
 
 
 @pytest.fixture
 def photos(tmp_path):
-    colors = ["red", "green", "blue", "grey"]
+    names = ["red", "green", "blue", "grey"]
     for number in range(14):
-        paint(tmp_path / f"photos/{number % 3}/{number:02d}.png", colors[number % 4], colors[number % 3])
+        paint(tmp_path / f"photos/{number % 3}/{number:02d}.png", names[number % 4], names[number % 3])
     (tmp_path / "photos/broken.jpg").write_bytes(b"no image")
     paint(tmp_path / "photos/small.png", "red", "red", size=(2, 2))  # which the model refuses
     return tmp_path / "photos"
