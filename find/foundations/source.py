@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants, snapshot_download
+from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
@@ -125,9 +126,17 @@ class Source:
             )
         if any(isinstance(cause, RepositoryNotFoundError) for cause in causes):
             return f"there is no {page} that you may see: check the name, or `hf auth login` if it is private"
-        if any(isinstance(cause, EntryNotFoundError) for cause in causes):
+        if any(isinstance(cause, EntryNotFoundError) for cause in causes) or self._lacks("config.json"):
             return f"{self.name} has no such file; is it a model of this library? See {page}/tree/main"
         return first_line(error)
+
+    def _lacks(self, file: str) -> bool:
+        """Whether the hub has said that there is no such file, which its cache notes; libraries may hide it."""
+        try:
+            found = try_to_load_from_cache(self.name, file, revision=self.revision)
+        except HFValidationError:  # no name of the hub
+            return False
+        return found is not None and not isinstance(found, str)
 
 
 def first_line(error: BaseException) -> str:

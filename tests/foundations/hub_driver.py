@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 
@@ -13,8 +14,11 @@ from find.foundations import fingerprint, load_language, load_vision
 from find.model import FIND
 
 
-def load(kind: str, name: str) -> dict[str, str]:
+def load(kind: str, name: str, token: str | None = None) -> dict[str, str]:
     """The spec and fingerprint of what was loaded, or the message."""
+    os.environ.pop("HF_TOKEN", None)
+    if token is not None:
+        os.environ["HF_TOKEN"] = token
     try:
         if kind == "model":
             name, _, revision = name.partition("@")
