@@ -11,9 +11,9 @@ def to_markdown(record: dict[str, object]) -> str:
         "# Search of albums",
         "",
         "Written by `python benchmark/search.py`; do not edit. Synthetic albums with 16 object vectors of 128 values "
-        f"an image, float16 (`benchmark/synthetic_album.py`). {machine['processor']}, {machine['threads']} threads, torch "
-        f"{machine['torch']}. Where wall time exceeds CPU time, other work had the machine. Recall is the share of the 10 best "
-        "images by exact scores that is among the 10 found; queries have one to three entities.",
+        f"an image, float16 (`benchmark/synthetic_album.py`). {machine['processor']}, torch {machine['torch']} with "
+        f"{machine['threads']} thread(s). Where wall time exceeds CPU time, other work had the machine. Recall is the "
+        "share of the 10 best images by exact scores that is among the 10 found; queries have one to three entities.",
         "",
         "| images | bytes an image | written, images/s | and CPU s | then, CPU s |",
         "| ---: | ---: | ---: | ---: | ---: |",
@@ -48,8 +48,8 @@ def to_markdown(record: dict[str, object]) -> str:
             f"{world['images']} photographs: {world['index_per_second']:.1f} indexed a second "
             f"({world['index_per_cpu_second']:.0f} a CPU second), {world['bytes_per_image']:,.0f} bytes an image with "
             f"{world['objects_per_image']:.1f} objects on average. A query from words and regions to ten hits: "
-            f"{world['query_ms_with_model']:.0f} ms ({world['query_cpu_ms_with_model']:.0f} ms CPU), of which the search "
-            f"{world['search']['wall_p50']:.0f} ms; recall@10 {world['search']['recall']:.3f}.",
+            f"{world['query_ms_with_model']:.0f} ms ({world['query_cpu_ms_with_model']:.0f} ms CPU), of which the "
+            f"search {world['search']['wall_p50']:.0f} ms; recall@10 {world['search']['recall']:.3f}.",
             "",
             "Cosines (10 %, 50 %, 90 % quantiles), which the synthetic albums were made to resemble:",
             "",
