@@ -27,7 +27,8 @@ class Questionnaire:
     """Notes what it is asked and answers with nothing: empty masks, vectors of zeros."""
 
     folder: NamedFolder
-    masks: list[tuple[int, Parts]] = field(default_factory=list)  # image id, query
+    grounded: list[tuple[int, Parts]] = field(default_factory=list)  # image id, query
+    segmented: list[tuple[int, Parts]] = field(default_factory=list)  # likewise, of interleaved segmentation
     image_ids: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     queries: dict[str, Parts] = field(default_factory=dict)  # by key
@@ -42,10 +43,10 @@ class Questionnaire:
     def write(self, path: Path) -> None:
         """The questions as JSON (see docs/bench-formats.md)."""
         queries = AskedQueries()
-        for image_id, parts in self.masks:
+        for image_id, parts in self.grounded or self.segmented:
             queries.add(image_id, parts)
         lists: dict[str, Sequence[dict]] = {}
-        if self.masks:
+        if queries.records:
             lists = {"queries": queries.records, "masks": []}
         if self.image_ids:
             lists |= {
@@ -57,7 +58,7 @@ class Questionnaire:
 
     def summary(self) -> str:
         counts = {
-            "queries for masks": len(self.masks),
+            "queries for masks": len(self.grounded + self.segmented),
             "images": len(self.image_ids),
             "texts": len(self.texts),
             "queries": len(self.queries),
@@ -66,12 +67,12 @@ class Questionnaire:
 
     def ground(self, images: Sequence[ImageLike], texts: Sequence[Sequence[str]]) -> list[list[EntityMask]]:
         for image, asked in zip(images, texts, strict=True):
-            self.masks += [(id_of(image), parts_of_text(text)) for text in asked]
+            self.grounded += [(id_of(image), parts_of_text(text)) for text in asked]
         return [[_nothing(image)] * len(asked) for image, asked in zip(images, texts, strict=True)]
 
     def segment(self, images: Sequence[ImageLike], queries: Sequence[Query]) -> list[list[EntityMask]]:
         for image, query in zip(images, queries, strict=True):
-            self.masks.append((id_of(image), parts_of(query, self.folder)))
+            self.segmented.append((id_of(image), parts_of(query, self.folder)))
         return [[_nothing(image)] * len(query.entities) for image, query in zip(images, queries, strict=True)]
 
     def embed_images(self, images: Sequence[ImageLike]) -> ImageRows:

@@ -86,7 +86,7 @@ def write_report(paths: Sequence[Path], out: Path) -> Path:
         classes=classes,
         categories=sorted(shown),
         examples=examples,
-        notes=[f"{run.name}: {note}" for run in runs for note in run.results.get("notes", [])],
+        notes=_notes(runs),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
@@ -106,9 +106,17 @@ def _read(path: Path, color: str) -> Run:
         raise FindError(f"{file}: these are no results of `findvl bench run` or `score` ({error!r})") from error
 
 
+def _notes(runs: Sequence[Run]) -> list[str]:
+    notes = [f"{run.name}: {note}" for run in runs for note in run.results.get("notes", [])]
+    if len({run.data for run in runs}) > 1:
+        notes.insert(0, "These runs are on different data: compare figures only where the data are the same.")
+    return notes
+
+
 def _cells(runs: Sequence[Run], task: str, metric: str) -> list[Cell]:
     values = [(run.results.get(task) or {}).get(metric) for run in runs]
-    best = best_value(metric, values)
+    asked_alike = len({run.data for run, value in zip(runs, values, strict=True) if value is not None}) == 1
+    best = best_value(metric, values) if asked_alike else None  # figures on other data are not to be compared
     cells = []
     for run, value in zip(runs, values, strict=True):
         interval = run.results.get("intervals", {}).get(task, {}).get(metric)

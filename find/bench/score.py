@@ -45,6 +45,11 @@ class FileTask(str, Enum):
         generic = (FileTask.PANOPTIC, FileTask.INSTANCES, FileTask.SEMANTIC)
         return Task.PANOPTIC if self in generic else Task(self.value)
 
+    def options(self, settings: Settings) -> dict[str, Any]:
+        """What decides about the questions of this task: studies ask more of the interleaved ones alone."""
+        interleaved = self in (FileTask.INTERLEAVED_SEGMENTATION, FileTask.INTERLEAVED_RETRIEVAL)
+        return settings.options() | ({} if interleaved else {"studies": ()})
+
     @property
     def file(self) -> str:
         """What `findvl bench run --save-predictions` calls it."""
@@ -193,10 +198,10 @@ def _read(task: FileTask, path: Path, folder: BlankFolder, settings: Settings, r
         results = ResultFile.read(path, folder, report, scored=not is_semantic)
         results.check(image_ids, report, exclusive=is_semantic)
         return results
-    asked = Questionnaire.of(folder, task.task, **settings.options())
+    asked = Questionnaire.of(folder, task.task, **task.options(settings))
     if task in (FileTask.GROUNDING, FileTask.INTERLEAVED_SEGMENTATION):
         masks = MaskFile.read(path, folder, report)
-        masks.check(asked.masks, report)
+        masks.check(asked.grounded if task is FileTask.GROUNDING else asked.segmented, report)
         return masks
     vectors = read_vectors(path, report)
     vectors.check(

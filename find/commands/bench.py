@@ -178,7 +178,8 @@ def queries(arguments: argparse.Namespace) -> int:
 
     settings = _settings(arguments)
     folder = BlankFolder(arguments.gt, settings.split, entities=settings.entities)
-    asked = Questionnaire.of(folder, FileTask(arguments.task).task, **settings.options())
+    task = FileTask(arguments.task)
+    asked = Questionnaire.of(folder, task.task, **task.options(settings))
     asked.write(arguments.out)
     print(f"{arguments.out}: {asked.summary()}")
     return 0

@@ -44,6 +44,20 @@ def test_the_page_holds_every_figure_and_needs_nothing_else(runs: list[Path], tm
     assert 'data-category="sky"' in page or "PQ of each category" in page
 
 
+def test_figures_on_other_data_are_not_compared(runs: list[Path], tmp_path: Path):
+    results = json.loads((runs[0] / "results.json").read_text())
+    results["retrieval"]["IR@1"] = 1.0
+    (tmp_path / "same.json").write_text(json.dumps(results))
+    results["data"]["images"] = 3
+    (tmp_path / "other.json").write_text(json.dumps(results))
+    pages = [
+        write_report([runs[0], tmp_path / name], tmp_path / "page.html").read_text()
+        for name in ("same.json", "other.json")
+    ]
+    assert ['<td class="best"' in page for page in pages] == [True, False]
+    assert ["on different data" in page for page in pages] == [False, True]
+
+
 def test_best_answers_are_no_worse_than_the_worst_and_are_drawn(runs: list[Path]):
     examples = [example for example, _ in read_examples(runs[0])]
     for task in ("panoptic", "grounding"):
