@@ -34,6 +34,8 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
 
 def serve(arguments: argparse.Namespace) -> int:
     """`findvl serve`: runs until it is interrupted, then answers what waits."""
+    if not 0 <= arguments.port < 1 << 16:
+        raise FindError(f"--port {arguments.port}: ports are 1 to 65535; 0 takes a free one")
     try:
         import uvicorn
 
@@ -59,6 +61,7 @@ def serve(arguments: argparse.Namespace) -> int:
     family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
     with socket.create_server((arguments.host, arguments.port), family=family) as listener:
         host, port = listener.getsockname()[:2]
+        host = f"[{host}]" if family == socket.AF_INET6 else host
         print(f"{arguments.album}: {len(album)} images at http://{host}:{port} (Ctrl-C ends)", flush=True)
         uvicorn.Server(config).run(sockets=[listener])
     return 0

@@ -37,6 +37,10 @@ KEY = ("path", "frame")
 _STAMP, _ROOT = b"find", b"find.root"
 
 
+class UnreadableAlbum(FindError):
+    """Files of an album are damaged or gone: nothing is wrong with what was asked."""
+
+
 class Embedder(Protocol):
     """What an album needs of a model; FIND is one."""
 
@@ -244,14 +248,15 @@ def open_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | No
 
 @contextmanager
 def reading(album: str | os.PathLike[str]) -> Iterator[None]:
-    """Tells of damaged or missing files of an album as a FindError that names it."""
+    """Tells of damaged or missing files of an album as an UnreadableAlbum that names it."""
     try:
         yield
     except FindError:
         raise
     except (ValueError, RuntimeError, OSError) as error:  # LanceDB raises any of these
-        raise FindError(
-            f"{album}: this album cannot be read; it is damaged, or files of it are gone ({first_line(error)})"
+        raise UnreadableAlbum(
+            f"{album}: this album cannot be read; it is damaged, or files of it are gone ({first_line(error)}); if it "
+            "has been indexed since it was opened, open it again"
         ) from error
 
 

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from find.errors import FindError
+from find.retrieval.table import UnreadableAlbum
 from find.serving.limits import Limits, Refusal
 from find.serving.messages import (
     EmbedAnswer,
@@ -40,11 +41,13 @@ ERRORS = {
         413: "Too large a body or picture",
         422: "A query, picture or number that cannot be used",
         429: "Too many requests wait; try again",
+        503: "The album cannot be read",
         504: "No answer in time",
     }.items()
 }
 PAGE = pathlib.Path(__file__).with_name("page.html")
 POLICY = "default-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+OBJECTS = r"^(\d{1,4}(,\d{1,4})*)?$"
 log = logging.getLogger(__name__)
 
 
@@ -52,7 +55,7 @@ def create_app(album: Album, *, limits: Limits | None = None) -> FastAPI:
     """The service of one album, to be run by an ASGI server.
 
     Every error is JSON `{"error": "one line"}`: 413 and 422 for what a request asks too much or wrongly, 429 where too
-    many wait, 504 after `limits.seconds`.
+    many wait, 504 after `limits.seconds`; 503 where files of the album are gone.
     """
     limits = limits or Limits()
     service = Service(album, limits=limits)
@@ -73,6 +76,7 @@ def create_app(album: Album, *, limits: Limits | None = None) -> FastAPI:
     _add_routes(app, service)
     for kind, answer in (
         (Refusal, lambda error: (error.status, str(error))),
+        (UnreadableAlbum, _unreadable),
         (FindError, lambda error: (422, one_line(error))),
         (RequestValidationError, lambda error: (422, _invalid(error))),
         (HTTPException, lambda error: (error.status_code, str(error.detail))),
@@ -102,7 +106,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     async def picture(
         name: Annotated[str, Path(description="Path below the album's folder of photos")],
         frame: Annotated[int, Query(ge=0, description="Number of a video's frame")] = 0,
-        objects: Annotated[str, Query(pattern=r"^(\d+(,\d+)*)?$", description="Objects to draw, such as 0,3")] = "",
+        objects: Annotated[str, Query(pattern=OBJECTS, description="Objects to draw, such as 0,3")] = "",
         label: Annotated[list[str] | None, Query(max_length=16, description="Of each object to draw")] = None,
         side: Annotated[int, Query(ge=16, le=2048, description="Longer side in pixels")] = 480,
     ) -> Response:
@@ -143,6 +147,11 @@ def _handler(answer):
     return handle
 
 
+def _unreadable(error: UnreadableAlbum) -> tuple[int, str]:
+    log.error("%s", error)  # which names paths of this machine
+    return 503, "the album cannot be read any more; it was indexed anew, perhaps: the server has to be started again"
+
+
 def _invalid(error: RequestValidationError) -> str:
     """The first of the mistakes, such as 'k: Input should be a valid integer'."""
     first = error.errors()[0]
@@ -172,13 +181,10 @@ class _Bounds:
             await send(message)
 
         try:
-            body = await asyncio.wait_for(self._read(scope, receive), self.limits.seconds)
+            body = await self._body(scope, receive)
             await self.app(scope, _replay(body, receive), watched)
         except Refusal as refusal:
             await JSONResponse({"error": str(refusal)}, refusal.status)(scope, receive, watched)
-        except asyncio.TimeoutError:
-            error = {"error": f"the request did not arrive within {self.limits.seconds:g} s"}
-            await JSONResponse(error, 408)(scope, receive, watched)
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if status == 500:  # nothing has been sent
@@ -189,6 +195,12 @@ class _Bounds:
         path = getattr(route, "path", "other")  # never what a client makes up
         self.metrics.requests.labels(path, str(status)).inc()
         self.metrics.seconds.labels(path).observe(time.perf_counter() - begin)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        try:
+            return await asyncio.wait_for(self._read(scope, receive), self.limits.seconds)
+        except asyncio.TimeoutError:
+            raise Refusal(408, f"the request did not arrive within {self.limits.seconds:g} s") from None
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
         most = self.limits.body_bytes

@@ -12,19 +12,19 @@ class Limits:
     Attributes:
         body_bytes: of a request; images travel in it as base64, a third larger than their files.
         images: pictures of one request, those of its regions among them.
-        pixels: of one picture.
-        characters: of one query.
+        pixels: of all of these together.
+        characters: of one query, and of a filter.
         queries: texts or queries of one request for embeddings.
         entities: of one query.
         hits: images that a search may ask for.
         waiting: requests that wait for the model; more are refused at once, to be tried again.
         batch: requests that one call of the model takes.
-        seconds: after which a request is given up.
+        seconds: in which a request has to arrive, and after which it is given up.
     """
 
     body_bytes: int = 32 << 20
     images: int = 16
-    pixels: int = 40_000_000
+    pixels: int = 64_000_000
     characters: int = 2000
     queries: int = 64
     entities: int = 16

@@ -25,7 +25,7 @@ class SearchRequest(_Request):
     k: int = Field(default=10, ge=1, description="How many images")
     where: str | None = Field(
         default=None,
-        description="SQL condition on path, time, width, height, bytes, modified, seconds",
+        description="SQL condition on path, time, width, height, bytes, modified, frame, seconds",
         examples=["width > 640 AND path LIKE 'holiday/%'"],
     )
     masks: bool = Field(default=False, description="Whether entities come with masks (COCO run-length codes)")
@@ -74,7 +74,7 @@ class SegmentRequest(_Request):
 class SegmentedEntity(BaseModel):
     text: str
     score: float = Field(description="Probability with which its mask was chosen, 0..1")
-    doubtful: bool = Field(description="A low score, or words that the language model has never seen")
+    doubtful: bool = Field(description="An empty mask, a low score, or words that the language model has never seen")
     unknown_words: list[str]
     box: list[int] | None = Field(description="x0, y0, x1, y1 in pixels; null for an empty mask")
     segmentation: Mask

@@ -7,6 +7,7 @@ import io
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from find.demo.doubts import UnknownWords
-from find.demo.results import encode_mask, entities_json, entity_names
+from find.demo.results import encode_mask, entities_json
 from find.errors import FindError
 from find.predictions import EntityMask
 from find.query import Query
@@ -23,7 +24,7 @@ from find.serving import messages
 from find.serving.batching import Batcher
 from find.serving.limits import Limits, Refusal, check_count
 from find.serving.metrics import Metrics
-from find.serving.uploads import decode_image, read_query
+from find.serving.uploads import Pictures, read_query
 
 if TYPE_CHECKING:
     from find.retrieval.album import Album
@@ -31,6 +32,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Pixels = UInt8[np.ndarray, "h w 3"]
+
+
+def _in_time(answer: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
+    """Gives a request up after `limits.seconds`, whatever it waits for."""
+
+    @wraps(answer)
+    async def bounded(service: Service, *args: object) -> T:
+        seconds = service.limits.seconds
+        try:
+            return await asyncio.wait_for(answer(service, *args), seconds)
+        except asyncio.TimeoutError:  # not the built-in one before Python 3.11
+            raise Refusal(504, f"no answer within {seconds:g} s; try again later") from None
+
+    return bounded
 
 
 @dataclass(frozen=True)
@@ -87,37 +102,31 @@ class Service:
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
+    @_in_time
     async def search(self, request: messages.SearchRequest) -> messages.SearchAnswer:
         check_count("hits", request.k, self.limits.hits)
-        query = await self._read_query(request.query, request.images)
         if request.where is not None:
+            check_count("characters of a filter", len(request.where), self.limits.characters)
             filter_sql(request.where)  # raises FindError, which is told as 422
-        hits = await self._within(self._search.submit(_Search(query, request.k, request.where)))
+        query = await self._read(lambda: self._asked(request.query, request.images))
+        hits = await self._search.submit(_Search(query, request.k, request.where))
         return await self._read(lambda: self._search_answer(query, hits, request.masks))
 
+    @_in_time
     async def segment(self, request: messages.SegmentRequest) -> messages.SegmentAnswer:
-        query = await self._read_query(request.query, request.images)
-        if not query.entities:
-            raise Refusal(422, "the query has no entity to segment; mark one with braces, such as {a red dog}")
-        picture = await self._read(lambda: decode_image(request.image, "image", self.limits))
-        masks = await self._within(self._segment.submit(_Segment(picture, query)))
-        return await self._read(lambda: self._segment_answer(picture, query, masks))
+        item = await self._read(lambda: self._to_segment(request))
+        masks = await self._segment.submit(item)
+        return await self._read(lambda: self._segment_answer(item.picture, item.query, masks))
 
+    @_in_time
     async def embed(self, request: messages.EmbedRequest) -> messages.EmbedAnswer:
         check_count("queries", len(request.queries), self.limits.queries)
         check_count("pictures", len(request.pictures), self.limits.images)
         if not request.queries and not request.pictures:
             raise Refusal(422, "nothing to embed: give queries or pictures")
-        queries = [
-            await self._read_query(text, {name: request.images[name] for name in request.images if f"[{name}" in text})
-            for text in request.queries
-        ]
-        pictures = [
-            await self._read(lambda text=text, number=number: decode_image(text, f"pictures[{number}]", self.limits))
-            for number, text in enumerate(request.pictures)
-        ]
-        return await self._within(self._embed.submit(_Embed(queries, pictures)))
+        return await self._embed.submit(await self._read(lambda: self._to_embed(request)))
 
+    @_in_time
     async def picture(self, name: str, frame: int, objects: Sequence[tuple[int, str]], side: int) -> bytes:
         """A JPEG of an image of the album with the masks of some of its objects, by their numbers, and their labels."""
         return await self._read(lambda: self._draw(name, frame, objects, side))
@@ -171,12 +180,29 @@ class Service:
 
     # --- in the readers' threads ------------------------------------------------------------------------------------
 
-    def _stored_pixels(self, name: str) -> Pixels:
-        try:
-            return self.album.image(name).pixels()
-        except FindError as error:
-            message = f"no image {name!r}: neither among the request's images nor in the album"
-            raise Refusal(422, message) from error
+    def _pictures(self, images: dict[str, str]) -> Pictures:
+        return Pictures(images, self.limits, stored=self.album.image)
+
+    def _asked(self, text: str, images: dict[str, str]) -> Query:
+        pictures = self._pictures(images)
+        query = read_query(text, pictures, self.limits)
+        pictures.check_used()
+        return query
+
+    def _to_segment(self, request: messages.SegmentRequest) -> _Segment:
+        pictures = self._pictures(request.images)
+        query = read_query(request.query, pictures, self.limits)
+        if not query.entities:
+            raise Refusal(422, "the query has no entity to segment; mark one with braces, such as {a red dog}")
+        pictures.check_used()
+        return _Segment(pictures.decode(request.image, "image"), query)
+
+    def _to_embed(self, request: messages.EmbedRequest) -> _Embed:
+        pictures = self._pictures(request.images)
+        queries = [read_query(text, pictures, self.limits) for text in request.queries]
+        pictures.check_used()
+        shown = [pictures.decode(text, f"pictures[{number}]") for number, text in enumerate(request.pictures)]
+        return _Embed(queries, shown)
 
     def _search_answer(self, query: Query, hits: Sequence[Hit], masks: bool) -> messages.SearchAnswer:
         unknown = UnknownWords.read(self.model.language, query)
@@ -197,8 +223,8 @@ class Service:
         except FindError as error:  # which names paths of this machine
             raise Refusal(404, f"no image {name!r} in the album, or its file is gone") from error
         count = len(hit.found.scores)
-        if any(not 0 <= number < count for number, _ in objects):
-            raise Refusal(422, f"{name} has objects 0 to {count - 1}")
+        if len(objects) > count or any(not 0 <= number < count for number, _ in objects):
+            raise Refusal(422, f"{name} has objects 0 to {count - 1}, to be drawn once each")
         overlays = [Overlay(hit.object_mask(number), label[:80]) for number, label in objects]
         drawn = draw_overlays(pixels, overlays, min_side=side)
         drawn.thumbnail((side, side))
@@ -208,17 +234,8 @@ class Service:
 
     # --- waiting ----------------------------------------------------------------------------------------------------
 
-    async def _read_query(self, text: str, images: dict[str, str]) -> Query:
-        return await self._read(lambda: read_query(text, images, self.limits, stored=self._stored_pixels))
-
     async def _read(self, work: Callable[[], T]) -> T:
-        return await self._within(asyncio.get_running_loop().run_in_executor(self._readers, work))
-
-    async def _within(self, answer: Awaitable[T]) -> T:
-        try:
-            return await asyncio.wait_for(answer, self.limits.seconds)
-        except asyncio.TimeoutError:  # not the built-in one before Python 3.11
-            raise Refusal(504, f"no answer within {self.limits.seconds:g} s; try again later") from None
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
     def _batcher(self, name: str, answer: Callable[[Sequence[T]], Sequence[object]]) -> Batcher:
         limits = self.limits
@@ -232,7 +249,7 @@ class Service:
 
 
 def _found_image(rank: int, query: Query, hit: Hit, masks: bool) -> messages.FoundImage:
-    found = zip(entity_names(query), hit.entity_terms, hit.objects, strict=True)
+    found = zip(query.entity_names, hit.entity_terms, hit.objects, strict=True)
     entities = [
         messages.FoundEntity(
             text=text,

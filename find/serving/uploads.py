@@ -7,6 +7,7 @@ import base64
 import binascii
 import io
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
@@ -17,59 +18,92 @@ from find.images import read_image, read_size
 from find.query import Query
 from find.serving.limits import Limits, Refusal, check_count
 
+if TYPE_CHECKING:
+    from find.retrieval.hits import Hit
+
 Pixels = UInt8[np.ndarray, "h w 3"]
 
 
-def decode_image(text: str, name: str, limits: Limits) -> Pixels:
-    """A picture file in base64, with or without the head of a data URL.
-
-    Raises:
-        Refusal: 413 for more pixels than allowed, before any is decoded; 422 where it is no picture.
-    """
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise Refusal(422, f"{name}: not base64; send the file's bytes in base64") from None
-    try:
-        height, width = read_size(io.BytesIO(data), name=name)
-        if height * width > limits.pixels:
-            raise Refusal(413, f"{name}: {width} x {height} pixels; at most {limits.pixels / 1e6:g} million are taken")
-        return read_image(io.BytesIO(data), name=name)
-    except FindError as error:
-        raise Refusal(422, one_line(error)) from error
-
-
-def read_query(text: str, images: Mapping[str, str], limits: Limits, *, stored: Callable[[str], Pixels]) -> Query:
-    """A query in the command line's syntax, with the pixels of its regions.
+class Pictures:
+    """The pictures of one request: each decoded once, and no more than the limits allow for all of them together.
 
     Args:
-        text: such as `a [dog@120,80] next to {a red sofa}`.
-        images: name in the query -> picture file in base64; masks (`[dog#mask]`) are among them.
-        stored: pixels of an image of the album, for names that `images` lacks.
+        images: name in a query -> picture file in base64, with or without the head of a data URL.
+        limits: how many pictures and pixels.
+        stored: an image of the album by its name.
+    """
+
+    def __init__(self, images: Mapping[str, str], limits: Limits, *, stored: Callable[[str], Hit]) -> None:
+        self.images, self.limits, self._stored = images, limits, stored
+        self._count = self._pixels = 0
+        self._read: dict[str, Pixels] = {}
+
+    def named(self, name: str) -> Pixels:
+        """What a query calls `name`: an image of the request, else of the album."""
+        if name not in self._read:
+            self._read[name] = self.decode(self.images[name], name) if name in self.images else self._of_album(name)
+        return self._read[name]
+
+    def mask(self, name: str) -> Pixels:
+        """A mask of a region, which the album cannot have. Raises Refusal where the request lacks it."""
+        if name not in self.images:
+            raise Refusal(422, f"the mask {name!r} is missing; send it with the query's images")
+        return self.named(name)
+
+    def decode(self, text: str, name: str) -> Pixels:
+        """A picture file in base64.
+
+        Raises:
+            Refusal: 413 for more pixels than allowed, before any is decoded; 422 where it is no picture, or one too
+                many.
+        """
+        if text.startswith("data:"):
+            text = text.partition(",")[2]
+        try:
+            data = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            raise Refusal(422, f"{name}: not base64; send the file's bytes in base64") from None
+        try:
+            self._take(name, *read_size(io.BytesIO(data), name=name))
+            return read_image(io.BytesIO(data), name=name)
+        except FindError as error:
+            raise Refusal(422, one_line(error)) from error
+
+    def check_used(self) -> None:
+        """Refuses pictures that no query has named."""
+        unused = sorted(self.images.keys() - self._read.keys())
+        if unused:
+            raise Refusal(422, f"the image {unused[0]!r} is not in the query; write [{unused[0]}@x,y] there")
+
+    def _of_album(self, name: str) -> Pixels:
+        try:
+            hit = self._stored(name)
+            self._take(name, hit.height, hit.width)
+            return hit.pixels()
+        except FindError as error:  # which names paths of this machine
+            message = f"no image {name!r}: neither among the request's images nor in the album"
+            raise Refusal(422, message) from error
+
+    def _take(self, name: str, height: int, width: int) -> None:
+        self._count += 1
+        self._pixels += height * width
+        check_count("images", self._count, self.limits.images)
+        if self._pixels > self.limits.pixels:
+            most = f"{self.limits.pixels / 1e6:g} million"
+            raise Refusal(413, f"{name}: {width} x {height} pixels; a request may have {most} in all its pictures")
+
+
+def read_query(text: str, pictures: Pictures, limits: Limits) -> Query:
+    """A query in the command line's syntax, such as `a [dog@120,80] next to {a red sofa}`, with its regions' pixels.
 
     Raises:
-        Refusal: too long, too many entities or images; wrong syntax; a picture that is unknown, broken or not used.
+        Refusal: too long, too many entities or images; wrong syntax; a picture that is unknown or broken.
     """
     check_count("characters of a query", len(text), limits.characters)
     try:
         parsed = Query.parse(text)
         check_count("entities", len(parsed.entities), limits.entities)
-        regions = [part for part in parsed.parts if isinstance(part, Region)]
-        names = {name for region in regions for name in (region.image, region.mask) if isinstance(name, str)}
-        unused = sorted(images.keys() - names)
-        if unused:
-            raise Refusal(422, f"the image {unused[0]!r} is not in the query; write [{unused[0]}@x,y] there")
-        check_count("images", len(names), limits.images)
-        pixels = {name: decode_image(images[name], name, limits) for name in names & images.keys()}
-        pixels |= {region.image: stored(region.image) for region in regions if region.image not in images}
-        masks = {region.mask for region in regions if isinstance(region.mask, str)}
-        missing = sorted(masks - images.keys())
-        if missing:
-            raise Refusal(422, f"the mask {missing[0]!r} is missing; send it with the query's images")
-        parts = [_with_pixels(part, pixels) if isinstance(part, Region) else part for part in parsed.parts]
-        return Query(*parts)
+        return Query(*(_with_pixels(part, pictures) if isinstance(part, Region) else part for part in parsed.parts))
     except FindError as error:
         raise Refusal(422, one_line(error)) from error
 
@@ -78,6 +112,6 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _with_pixels(region: Region, pixels: Mapping[str, Pixels]) -> Region:
-    mask = None if region.mask is None else pixels[region.mask].any(axis=2)
-    return Region(pixels[region.image], mask=mask, box=region.box, points=region.points, label=region.name)
+def _with_pixels(region: Region, pictures: Pictures) -> Region:
+    mask = None if region.mask is None else pictures.mask(region.mask).any(axis=2)
+    return Region(pictures.named(region.image), mask=mask, box=region.box, points=region.points, label=region.name)

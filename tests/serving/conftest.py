@@ -42,7 +42,7 @@ def encoded(photos, names) -> list[str]:
     return [base64.b64encode((photos / name).read_bytes()).decode() for name in names]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def client(album):
     from fastapi.testclient import TestClient
 

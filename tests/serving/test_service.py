@@ -2,6 +2,9 @@
 
 import base64
 import io
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from pycocotools import mask as coco_mask
 
 from find.entity import Region
 from find.query import Query
+from find.retrieval.album import Album
 from find.serving.app import create_app
 from find.serving.limits import Limits
 
@@ -82,12 +86,30 @@ def test_segment_and_embed_give_what_the_model_gives(client, model, photos, name
     assert np.allclose(told["pictures"][0]["objects"], picture.objects[0], atol=1e-5)
 
 
+def test_queries_to_embed_share_pictures_and_masks(client, model, photos, names, encoded):
+    bitmap = np.zeros((160, 160), bool)
+    bitmap[30:90, 40:100] = True
+    stream = io.BytesIO()
+    Image.fromarray(bitmap).save(stream, format="PNG")
+    images = {"a": encoded[0], "ab": encoded[1], "m": base64.b64encode(stream.getvalue()).decode()}
+    texts = ["like [a@20,20]", "like [ab@20,20]", "like [ab#m]"]
+    told = client.post("/embed", json={"queries": texts, "images": images}).json()
+    files = [photos / name for name in names]
+    regions = [Region(files[0], points=(20, 20)), Region(files[1], points=(20, 20)), Region(files[1], mask=bitmap)]
+    expected = model.embed_queries([Query("like ", region) for region in regions])
+    assert np.allclose([query["vector"] for query in told["queries"]], expected.query, atol=1e-5)
+    message = _error(client.post("/embed", json={"queries": texts[:2], "images": images}), 422)
+    assert "the image 'm' is not in the query" in message
+
+
 def test_pictures_of_hits_can_be_fetched(client):
     hit = client.post("/search", json={"query": QUERY, "k": 1}).json()["hits"][0]
     answer = client.get(hit["picture"])
     assert answer.headers["content-type"] == "image/jpeg"
     assert Image.open(io.BytesIO(answer.content)).size == (480, 480)
-    assert "objects 0 to" in _error(client.get(f"/images/{hit['name']}?objects=99"), 422)
+    for objects in ("99", ",".join(["0"] * 99)):
+        assert "objects 0 to" in _error(client.get(f"/images/{hit['name']}?objects={objects}"), 422)
+    assert _error(client.get(f"/images/{hit['name']}?objects={'9' * 5000}"), 422).startswith("objects: ")
     assert _error(client.get(f"/images/{hit['name']}?side=100000"), 422).startswith("side: ")
 
 
@@ -110,6 +132,7 @@ def test_no_path_leads_out_of_the_album(client, album, path):
         ({"query": "   "}, "empty"),
         ({"query": "a" * 5000}, "characters of a query"),
         ({"query": "{a} " * 30}, "30 entities"),
+        ({"query": QUERY, "where": "width > 1" + " AND width > 1" * 500}, "characters of a filter"),
         ({"query": "like [x@1,1]", "images": {"x": "%%%"}}, "x: not base64"),
         ({"query": "like [x@1,1]", "images": {"x": "aGVsbG8="}}, "not an image"),
         ({"query": "like [x@999,1]", "images": {"x": _png(8, 8)}}, "outside the image"),
@@ -131,7 +154,7 @@ def test_segment_needs_an_entity(client, encoded):
     assert "no entity" in _error(client.post("/segment", json={"image": encoded[0], "query": "a dog"}), 422)
 
 
-def test_large_bodies_and_pictures_are_refused_before_they_are_read(album):
+def test_large_bodies_and_pictures_are_refused_before_they_are_read(album, names):
     with TestClient(create_app(album, limits=Limits(body_bytes=20_000, pixels=10_000))) as client:
         huge = {"query": "like [x@1,1]", "images": {"x": "A" * 30_000}}
         assert "larger than" in _error(client.post("/search", json=huge), 413)
@@ -139,13 +162,42 @@ def test_large_bodies_and_pictures_are_refused_before_they_are_read(album):
         assert "larger than" in _error(client.post("/search", content=parts), 413)
         wide = {"query": "like [x@1,1]", "images": {"x": _png(200, 200)}}
         assert "200 x 200 pixels" in _error(client.post("/search", json=wide), 413)
+        many = {"queries": [f"like [{name}@1,1]" for name in "ab"], "images": dict.fromkeys("ab", _png(80, 80))}
+        assert "in all its pictures" in _error(client.post("/embed", json=many), 413)  # each alone is small enough
+        stored = {"query": f"like [{names[0]}@1,1]"}
+        assert "160 x 160 pixels" in _error(client.post("/search", json=stored), 413)
+    with TestClient(create_app(album, limits=Limits(images=2))) as client:
+        many = {"queries": ["like [x@1,1]"], "images": {"x": _png(8, 8)}, "pictures": [_png(8, 8)] * 2}
+        assert "3 images are more than the 2" in _error(client.post("/embed", json=many), 422)
 
 
-def test_health_readiness_and_metrics(client):
-    assert client.get("/healthz").json() == {"status": "ok"}
-    assert client.get("/readyz").json()["images"] == 6
-    client.post("/search", json={"query": QUERY})
-    text = client.get("/metrics").text
+def test_a_request_is_given_up_in_time_and_one_too_many_refused(album):
+    app, may = create_app(album, limits=Limits(seconds=0.5, waiting=1)), threading.Event()
+    with TestClient(app) as client:
+        app.state.service._thread.submit(may.wait, 60)  # the model is at work
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: client.post("/search", json={"query": QUERY}), range(4)))
+        may.set()
+        told = {answer.status_code: _error(answer, answer.status_code) for answer in answers}
+        assert told.keys() == {429, 504} and told[504] == "no answer within 0.5 s; try again later"
+
+
+def test_an_album_whose_files_are_gone_is_no_fault_of_the_request(album, model, tmp_path):
+    shutil.copytree(album.name, tmp_path / "gone.album")
+    opened = Album.open(tmp_path / "gone.album", model, photos=album.root)
+    for file in (tmp_path / "gone.album/images.lance/data").iterdir():
+        file.unlink()
+    with TestClient(create_app(opened), raise_server_exceptions=False) as client:
+        message = _error(client.post("/search", json={"query": QUERY}), 503)
+    assert "cannot be read" in message and str(tmp_path) not in message
+
+
+def test_health_readiness_and_metrics(album):
+    with TestClient(create_app(album)) as client:
+        assert client.get("/healthz").json() == {"status": "ok"}
+        assert client.get("/readyz").json()["images"] == 6
+        client.post("/search", json={"query": QUERY})
+        text = client.get("/metrics").text
     assert 'find_requests_total{path="/search",status="200"} 1.0' in text
     assert "find_album_images 6.0" in text and 'find_batch_size_count{work="search"} 1.0' in text
 
