@@ -74,7 +74,8 @@ def evaluate(
         root: the folder that holds annotations/; or such a folder already read, whose split and sentences then count.
         tasks: which ones; by default all that the folder has annotations for (`Evaluation.skipped` tells the rest).
         studies: what else to do: "variants" of the interleaved tasks, compositional "probes".
-        skip_missing: leave out (and tell) tasks without annotations; by default only where `tasks` is not given.
+        skip_missing: leave out (and tell) tasks and studies without annotations; by default only where `tasks` is not
+            given.
         limit: use only the first so many images, in every task (then there is no large gallery).
         entities: the sentences, as in `CocoFolder`.
         interleaving: which entities are shown instead of named, and by whose pixels.
@@ -89,8 +90,9 @@ def evaluate(
     """
     chosen = [_named(Task, task) for task in tasks] if tasks is not None else list(Task)
     asked = [_named(Study, study) for study in studies]
-    if limit is not None and limit < 1:
-        raise FindError(f"limit is the number of images to evaluate, at least 1, not {limit}")
+    for name, number in (("limit", limit), ("gallery", gallery), ("clicked_images", clicked_images)):
+        if number is not None and number < 1:
+            raise FindError(f"{name} is a number of images, at least 1, not {number}")
     folder = root if isinstance(root, CocoFolder) else CocoFolder(root, split, entities=entities)
     skips = tasks is None if skip_missing is None else skip_missing
     image_ids = folder.image_ids[:limit]
@@ -100,15 +102,15 @@ def evaluate(
     seconds: dict[str, float] = {}
     skipped: dict[str, str] = {}
     results: dict[str, Any] = {}
+    searched: dict[str, Any] = {"gallery": min(gallery, len(image_ids)), **common}
 
     if set(chosen) & set(EMBEDDING_TASKS):
-        size = min(gallery, len(image_ids))
+        size = searched["gallery"]
         if limit is None and large_gallery is not None and Task.INTERLEAVED_RETRIEVAL in chosen:
-            size = large_gallery if large_gallery <= len(image_ids) else size
+            size = max(size, large_gallery) if large_gallery <= len(image_ids) else size
         begin = time.perf_counter()
-        embeddings = embed_gallery(model, folder, image_ids[:size], **common)
+        searched["embeddings"] = embed_gallery(model, folder, image_ids[:size], **common)
         seconds["embedding"] = time.perf_counter() - begin
-        searched = {"gallery": gallery, "embeddings": embeddings, **common}
     looked_at = {"image_ids": image_ids, **common}
     protocols: dict[Task, Callable[[], Any]] = {
         Task.PANOPTIC: lambda: panoptic(model, folder, **looked_at),
@@ -135,14 +137,18 @@ def evaluate(
         seconds[task.value] = time.perf_counter() - begin
     for study in asked:
         begin = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UnknownWordsWarning)
-            if study is Study.PROBES:
-                results["probes"] = probes(model, folder, **looked_at)
-            else:
-                searched_images = min(gallery, len(image_ids))
-                results["segmentation_variants"] = segmentation_variants(model, folder, **looked_at)
-                results["retrieval_variants"] = retrieval_variants(model, folder, gallery=searched_images, **common)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UnknownWordsWarning)
+                if study is Study.PROBES:
+                    results["probes"] = probes(model, folder, **looked_at)
+                else:
+                    results["segmentation_variants"] = segmentation_variants(model, folder, **looked_at)
+                    results["retrieval_variants"] = retrieval_variants(model, folder, **searched)
+        except MissingAnnotations as missing:  # told, so that the tasks' figures are not lost
+            if not skips:
+                raise
+            skipped[study.value] = str(missing)
         seconds[study.value] = time.perf_counter() - begin
     return Evaluation(
         split=folder.split,

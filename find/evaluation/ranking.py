@@ -108,5 +108,5 @@ def recall(ranks: Int[np.ndarray, " q"]) -> RecallScores | None:
     """Recall at 1, 5 and 10 of some ranks (1 = best); None without any."""
     if not len(ranks):
         return None
-    at_1, at_5, at_10 = (float((ranks <= k).mean()) for k in (1, 5, 10))
+    at_1, at_5, at_10 = (float((ranks <= k).mean()) for k in CUTOFFS)
     return RecallScores(at_1=at_1, at_5=at_5, at_10=at_10, count=len(ranks))

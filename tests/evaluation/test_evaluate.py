@@ -11,7 +11,7 @@ from oracle import Oracle
 from find.data.coco import CocoFolder
 from find.errors import FindError
 from find.evaluation.baseline import FrozenPair, PooledQueries, evaluate_pair, words_of
-from find.evaluation.evaluate import Task, evaluate
+from find.evaluation.evaluate import EMBEDDING_TASKS, Task, evaluate
 from find.evaluation.queries import EntityMode, Interleaving, RegionSource
 from find.evaluation.results import METRICS, comparison_table
 from find.evaluation.task_results import MissingAnnotations
@@ -79,8 +79,9 @@ def test_bad_requests_are_named(root: Path, folder: CocoFolder):
         evaluate(Oracle(folder), root, tasks=["panoptics"])
     with pytest.raises(FindError, match="no study 'probe'; there are variants, probes"):
         evaluate(Oracle(folder), root, studies=["probe"])
-    with pytest.raises(FindError, match="at least 1, not 0"):
-        evaluate(Oracle(folder), root, limit=0)
+    for name in ("limit", "gallery", "clicked_images"):
+        with pytest.raises(FindError, match=f"{name} is a number of images, at least 1, not 0"):
+            evaluate(Oracle(folder), root, **{name: 0})
     (root / "held_out.json").write_text('{"segments": []}')
     with pytest.raises(FindError, match=r"held_out\.json: expected"):
         evaluate(Oracle(folder), root, tasks=["grounding"], progress=False)
@@ -116,6 +117,35 @@ def test_studies_are_done_only_when_asked_for(root: Path, folder: CocoFolder):
     assert figures["probes"]["details"]["false_by"] == "phrase swaps"
     text = found.to_markdown()
     assert "**mixed (same image) (as published)**" in text and "| relation | 100.0" in text
+
+
+def test_a_large_gallery_smaller_than_the_main_one_takes_nothing_from_it(root: Path, folder: CocoFolder):
+    found = evaluate(Oracle(folder), root, tasks=EMBEDDING_TASKS, gallery=6, large_gallery=3, progress=False)
+    assert (found.retrieval.gallery, found.interleaved_retrieval.gallery.size) == (6, 6)
+    assert found.interleaved_retrieval.large is None
+
+
+def test_images_are_embedded_once_for_tasks_and_variants(root: Path, folder: CocoFolder):
+    class Counts(Oracle):
+        images = 0
+
+        def embed_images(self, images):
+            self.images += len(images)
+            return super().embed_images(images)
+
+    model = Counts(folder)
+    evaluate(model, root, tasks=["retrieval"], studies=["variants"], progress=False)
+    assert model.images == len(folder)
+
+
+def test_a_study_without_annotations_does_not_lose_the_tasks_figures(root: Path, folder: CocoFolder):
+    (root / "annotations" / "entity_val2017.json").unlink()
+    options = {"studies": ["probes"], "progress": False}
+    found = evaluate(Oracle(folder), root, tasks=["panoptic"], skip_missing=True, **options)
+    assert found.panoptic is not None and "no probe" in found.skipped["probes"]
+    assert "probes was not evaluated" in found.to_markdown()
+    with pytest.raises(MissingAnnotations, match="no probe"):
+        evaluate(Oracle(folder), root, tasks=["panoptic"], **options)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from oracle import Constant, HalfMasks, Neighbour, Oracle
 
 from find.data.coco import CocoFolder
 from find.errors import FindError
+from find.evaluation.baseline import PooledQueries
 from find.evaluation.protocols.grounding import grounding
 from find.evaluation.protocols.hard_negatives import read_hard_negatives
 from find.evaluation.protocols.interactive import interactive
@@ -222,6 +223,30 @@ def test_hard_negatives_are_lost_by_a_system_that_cannot_tell_them(folder: CocoF
     negatives = interleaved_retrieval(Constant(folder), folder).hard_negatives
     assert (negatives.combined, negatives.sentence_term, negatives.by_change["colour"]) == (0, 0, 0)
     assert (negatives.sentences, negatives.negatives) == (8, 8)
+
+
+def test_a_lead_of_a_rounding_is_no_win_over_hard_negatives(folder: CocoFolder):
+    class Barely(Oracle):
+        def __init__(self, folder: CocoFolder, lead: float) -> None:
+            super().__init__(folder)
+            self.lead = lead
+
+        def embed_queries(self, queries):
+            return PooledQueries(0.25 + self.lead * super().embed_queries(queries).query)
+
+    for lead, won in ((2e-7, 0), (1e-4, 1)):
+        assert interleaved_retrieval(Barely(folder, lead), folder).hard_negatives.combined == won
+
+
+def test_a_main_gallery_without_sentences_is_told(root: Path):
+    path = root / "annotations" / "entity_val2017.json"
+    content = json.loads(path.read_text())
+    content["annotations"] = [one for one in content["annotations"] if one["image_id"] >= 104]
+    path.write_text(json.dumps(content))
+    (root / "annotations" / "hard_negatives_val2017.json").unlink()
+    folder = CocoFolder(root, "val2017")
+    with pytest.raises(MissingAnnotations, match="one of the 4 images of the gallery"):
+        interleaved_retrieval(Oracle(folder), folder, gallery=4, large_gallery=8)
 
 
 def test_hard_negatives_must_belong_to_a_true_sentence_of_their_image(folder: CocoFolder):

@@ -20,6 +20,7 @@ from find.errors import FindError
 from find.evaluation.gallery import EmbeddedQueries, ImageGallery, embed_queries
 from find.evaluation.interleaved_results import HardNegativeResult
 from find.evaluation.queries import EntityMode, Interleaving
+from find.evaluation.ranking import TIE
 from find.evaluation.systems import QueryEmbedder
 from find.retrieval.scoring import late_interaction
 
@@ -63,7 +64,7 @@ def hard_negatives(
     pairs: dict[str, list[bool]] = defaultdict(list)
     for case, scores in zip(cases, combined, strict=True):
         for change, score in zip(case.changes, scores[1:], strict=True):
-            pairs[change].append(bool(scores[0] > score))
+            pairs[change].append(bool(scores[0] > score + TIE))
     return HardNegativeResult(
         combined=_share_won(combined),
         sentence_term=_share_won(sentence_term),
@@ -155,4 +156,4 @@ def _starts(cases: Sequence[HardNegatives]) -> list[int]:
 
 def _share_won(cases: Sequence[Float[np.ndarray, " n"]]) -> float:
     """Share of the cases whose first score is above all others."""
-    return float(np.mean([(scores[0] > scores[1:]).all() for scores in cases]))
+    return float(np.mean([(scores[0] > scores[1:] + TIE).all() for scores in cases]))

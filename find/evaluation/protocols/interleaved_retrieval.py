@@ -106,9 +106,15 @@ def search_gallery(
 
     Args:
         queries: row k is the query of sentence k.
+
+    Raises:
+        MissingAnnotations: no sentence is about an image of the gallery.
+        FindError: a score is not a number.
     """
     column = {image_id: number for number, image_id in enumerate(gallery.image_ids)}
     asked = [row for row, sentence in enumerate(sentences) if sentence.image_id in column]
+    if not asked:
+        raise MissingAnnotations(f"no sentence is about one of the {len(gallery)} images of the gallery")
     targets = np.array([column[sentences[row].image_id] for row in asked])
 
     def ranked(starts: Sequence[int]) -> list[Int[np.ndarray, "4 q"]]:
