@@ -16,6 +16,7 @@ from find.bench.folder import NamedFolder
 from find.bench.recorder import Recorder
 from find.data.coco import AUTO, CocoFolder
 from find.errors import FindError
+from find.evaluation.distributed import is_first
 from find.evaluation.evaluate import evaluate
 from find.evaluation.results import Evaluation
 
@@ -55,7 +56,7 @@ def run(
 ) -> Evaluation:
     """Evaluates `entrant`, and writes out/results.json, out/examples/ (and out/predictions/ if asked for).
 
-    Without `tasks` it does all that it can and the folder has annotations for.
+    Without `tasks` it does all that it can and the folder has annotations for. Of several processes the first writes.
 
     Raises:
         FindError: a task or study that it cannot do, predictions to be saved by several processes, or whatever
@@ -78,9 +79,10 @@ def run(
     )
     if recorder is not None:
         recorder.save()
-    record = results_json(found, name=entrant.name, about=entrant.about, folder=folder, settings=settings)
-    write_results(out / RESULTS, record)
-    write_examples(found, entrant.system, folder, out)
+    if is_first():
+        record = results_json(found, name=entrant.name, about=entrant.about, folder=folder, settings=settings)
+        write_results(out / RESULTS, record)
+        write_examples(found, entrant.system, folder, out)
     return found
 
 

@@ -122,6 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
     from find.bench.run import RESULTS
     from find.bench.run import run as run_bench
     from find.device import choose_device
+    from find.evaluation.distributed import is_first
 
     entrant = load_entrant(arguments.model, device=choose_device(arguments.device))
     found = run_bench(
@@ -133,8 +134,9 @@ def run(arguments: argparse.Namespace) -> int:
         save_predictions=arguments.save_predictions,
         batch_size=arguments.batch_size,
     )
-    print(found.to_markdown())
-    print(f"written: {arguments.out / RESULTS}")
+    if is_first():  # under torchrun all processes have the figures
+        print(found.to_markdown())
+        print(f"written: {arguments.out / RESULTS}")
     return 0
 
 

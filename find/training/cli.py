@@ -85,11 +85,12 @@ class FINDTrainer(L.Trainer):
         )
         if not is_first():  # under torchrun all processes have the figures
             return
-        table = comparison_table({weights: result.to_json()})
+        figures = result.to_json()
+        table = comparison_table({weights: figures})
         if out is not None:
             out = Path(out)
             out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
+            out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
             out.with_suffix(".md").write_text(result.to_markdown(), encoding="utf-8")
         rich.print(Markdown(f"{table}{result.studies_to_markdown()}"))
         for note in result.notes():
@@ -113,6 +114,8 @@ class FINDTrainer(L.Trainer):
             out: folder for predictions.json and predictions/*.png.
             split: another split than the validation split.
         """
+        if not is_first():  # under torchrun one process writes the files
+            return
         weights = weights or model.weights or DEFAULT
         found = FIND.from_pretrained(weights).to(self.strategy.root_device).eval()
         rich.print(write_panoptic(found, CocoFolder(datamodule.root, split or datamodule.val_split), Path(out)))

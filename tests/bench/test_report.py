@@ -93,6 +93,15 @@ def test_what_is_no_result_is_refused(tmp_path: Path):
             write_report([path], tmp_path / "page.html")
 
 
+def test_of_several_processes_the_first_writes(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    entrant = load_entrant("frozen-pair:find-tiny", device=torch.device("cpu"))
+    for rank in ("1", "0"):
+        assert not (tmp_path / "results.json").exists()
+        monkeypatch.setenv("RANK", rank)
+        assert run(entrant, world, settings=SETTINGS, tasks=["retrieval"], out=tmp_path, progress=False).retrieval
+    assert (tmp_path / "results.json").exists()
+
+
 def test_the_commands_work_as_a_newcomer_types_them(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     options = ["--split", "val2017", "--limit", "2"]
     run_options = ["--root", str(world), "--tasks", "grounding", "--out", str(tmp_path / "run"), "--save-predictions"]
