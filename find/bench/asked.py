@@ -38,6 +38,7 @@ class Questionnaire:
         """All questions of one task; `options` as for `evaluate`. Raises `FindError` as `evaluate` does."""
         asked = cls(folder)
         evaluate(asked, folder, tasks=[task], progress=False, **options)
+        asked.image_ids, asked.texts = list(dict.fromkeys(asked.image_ids)), list(dict.fromkeys(asked.texts))
         return asked
 
     def write(self, path: Path) -> None:

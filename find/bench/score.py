@@ -7,16 +7,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
-
-import numpy as np
 
 from find.bench.asked import Questionnaire
 from find.bench.folder import BlankFolder
 from find.bench.formats.masks import MaskFile
 from find.bench.formats.panoptic import PanopticFile
 from find.bench.formats.results import ResultFile
-from find.bench.formats.vectors import read_vectors
+from find.bench.formats.vectors import read_arrays, read_vectors
 from find.bench.questions import entities_in
 from find.bench.recorded import RecordedSystem
 from find.bench.recorder import GROUNDING, INSTANCES, PANOPTIC, SEGMENTATION, SEMANTIC, VECTORS
@@ -96,10 +93,10 @@ def find_files(predictions: Path, task: FileTask | None) -> dict[FileTask, Path]
                 f"{folder}: no predictions in it; the files are called {', '.join(sorted({t.file for t in wanted}))}"
             )
         return found
-    if task is None:
-        raise FindError(f"{predictions}: which task is it for? Give --task {'|'.join(t.value for t in FileTask)}")
     if not predictions.exists():
         raise FindError(f"{predictions}: there is no such file or folder of predictions")
+    if task is None:
+        raise FindError(f"{predictions}: which task is it for? Give --task {'|'.join(t.value for t in FileTask)}")
     return {task: predictions}
 
 
@@ -109,9 +106,8 @@ def _is_there(path: Path, task: FileTask) -> bool:
     if not path.exists() or asked is None:
         return path.exists()
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return asked in arrays
-    except (ValueError, OSError, EOFError, BadZipFile):
+        return bool(read_arrays(path, [asked]))
+    except FindError:
         return True  # whoever reads it will tell what is wrong
 
 
@@ -209,7 +205,7 @@ def _read(task: FileTask, path: Path, folder: BlankFolder, settings: Settings, r
         folder,
         report,
         image_ids=asked.image_ids,
-        texts=list(dict.fromkeys(asked.texts)),
+        texts=asked.texts,
         queries={key: len(entities_in(parts)) for key, parts in asked.queries.items()},
     )
     return vectors

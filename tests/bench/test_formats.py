@@ -17,13 +17,17 @@ from PIL import Image
 from pyarrow import feather, ipc, parquet
 from pycocotools import mask as coco_rle
 
+from find.bench.asked import Questionnaire
 from find.bench.entrant import load_entrant
 from find.bench.folder import BlankFolder
 from find.bench.formats.rle import checked_runs, decode
 from find.bench.formats.vectors import read_vectors, write_vectors
 from find.bench.run import Settings, run
 from find.bench.score import FileTask, find_files, score, validate
+from find.commands.bench import FILE_TASKS
+from find.commands.bench import TASKS as TASK_NAMES
 from find.errors import FindError
+from find.evaluation.evaluate import Task
 
 SETTINGS = Settings(split="val2017", clicked_images=1, studies=("variants", "probes"))
 TASKS = ["panoptic", "grounding", "retrieval", "interleaved_segmentation", "interleaved_retrieval"]
@@ -156,6 +160,8 @@ def test_every_fault_of_instances_is_told(predictions: Path, world: Path):
         results.append(dict(results[7]))
         del results[8]["score"]
         results[9]["segmentation"] = [[1, 1, 2, 2, 3, 3]]
+        results[10]["segmentation"]["size"] = 96
+        results[11]["segmentation"]["counts"] = [10**30]
 
     edit(predictions / "instances.json", spoil)
     assert sorted(kinds(predictions, world, FileTask.INSTANCES)) == sorted(
@@ -169,6 +175,8 @@ def test_every_fault_of_instances_is_told(predictions: Path, world: Path):
             "unknown category",
             "duplicate",
             "malformed record",
+            "broken mask",
+            "wrong size",
             "broken mask",
         ]
     )
@@ -186,6 +194,8 @@ def test_every_fault_of_masks_of_queries_is_told(predictions: Path, world: Path)
         content["masks"].append({**content["masks"][-1], "entity": 9})
         content["masks"].append({**content["masks"][-1], "query_id": 12345})
         content["masks"][8]["segmentation"]["size"] = [1, 1]
+        content["queries"].append({**content["queries"][2], "id": 5001, "parts": [5]})
+        content["queries"].append({**content["queries"][2], "id": 5002, "parts": [{"region": 7}]})
 
     edit(predictions / "interleaved_segmentation.json", spoil)
     found = set(kinds(predictions, world, FileTask.INTERLEAVED_SEGMENTATION))
@@ -197,6 +207,8 @@ def test_every_fault_of_masks_of_queries_is_told(predictions: Path, world: Path)
         "unknown entity",
         "unknown query id",
         "wrong size",
+        "malformed record",
+        "missing mask",
     }
 
 
@@ -226,6 +238,50 @@ def test_files_of_another_kind_are_one_clear_error(content: bytes, predictions: 
     for task in FileTask:
         (predictions / task.file).write_bytes(content)
         assert "unreadable file" in kinds(predictions, world, task)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"padding": np.zeros((2, 5), bool)}, "'padding' has 5 places for entities, 'entities' 3"),
+        ({"queries": np.array([1, 2])}, "'queries' is int64.*strings"),
+        ({"queries": np.array([["a", "b"]])}, r"'queries' is <U1 of shape \[1, 2\]"),
+        ({"image_ids": np.array([0.5])}, "'image_ids' is float64.*whole numbers"),
+        ({"entities": np.zeros((2, 3), np.float32)}, "'entities'.*3 dimensions"),
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_named(change: dict, message: str, tmp_path: Path):
+    arrays = {
+        "image_ids": np.array([1]), "image": np.ones((1, 4)), "queries": np.array(["a", "b"]),
+        "query": np.ones((2, 4)), "entities": np.ones((2, 3, 4)), "padding": np.zeros((2, 3), bool),
+    }  # fmt: skip
+    np.savez(tmp_path / "good.npz", **arrays)
+    assert read_vectors(tmp_path / "good.npz", pytest.fail).queries["b"][1].shape == (3, 4)
+    np.savez(tmp_path / "bad.npz", **arrays | change)
+    with pytest.raises(FindError, match=message):
+        read_vectors(tmp_path / "bad.npz", pytest.fail)
+
+
+def test_a_single_array_is_no_file_of_vectors(tmp_path: Path):
+    with open(tmp_path / "embeddings.npz", "wb") as file:
+        np.save(file, np.ones(3))
+    with pytest.raises(FindError, match="one array without a name"):
+        read_vectors(tmp_path / "embeddings.npz", pytest.fail)
+    assert find_files(tmp_path, FileTask.RETRIEVAL)  # whose reader tells what is wrong
+
+
+def test_a_path_of_nothing_is_told_before_the_task_is_asked_for(tmp_path: Path):
+    with pytest.raises(FindError, match="no such file or folder"):
+        find_files(tmp_path / "nothing", None)
+
+
+def test_the_command_line_names_the_tasks_that_there_are():
+    assert (tuple(task.value for task in Task), tuple(task.value for task in FileTask)) == (TASK_NAMES, FILE_TASKS)
+
+
+def test_questions_list_each_image_and_text_once(world: Path):
+    asked = Questionnaire.of(BlankFolder(world, "val2017"), Task.INTERLEAVED_RETRIEVAL, **SETTINGS.options())
+    assert sorted(asked.image_ids) == sorted(BlankFolder(world, "val2017").image_ids)
 
 
 def test_npz_files_with_objects_inside_are_not_unpickled(tmp_path: Path):

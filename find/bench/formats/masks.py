@@ -84,8 +84,8 @@ class MaskFile:
             item = f"query {record.get('id')}"
             try:
                 query, image_id, parts = whole_number(record["id"]), whole_number(record["image_id"]), record["parts"]
-                if not isinstance(parts, list):
-                    raise ValueError("parts must be a list")
+                if not isinstance(parts, list) or not all(isinstance(part, (str, dict)) for part in parts):
+                    raise ValueError("parts must be a list of texts, phrases and regions")
             except (KeyError, TypeError, ValueError) as problem:
                 report(malformed(path, item, problem))
                 continue
@@ -199,6 +199,7 @@ def _text(parts: Parts) -> str:
         elif "phrase" in part:
             words.append(f"{{{part['phrase']}}}")
         else:
-            region = part.get("region") or {}
+            region = part.get("region")
+            region = region if isinstance(region, dict) else {}
             words.append(f"[image {region.get('image_id')}, segments {region.get('segment_ids')}]")
     return f'"{"".join(words)}"'

@@ -26,17 +26,19 @@ def checked_runs(segmentation: Any, size: tuple[int, int]) -> Int[np.ndarray, " 
     """
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= set(segmentation):
         raise ValueError('the segmentation must be a run-length code {"size": [height, width], "counts": ...}')
-    counts = segmentation["counts"]
-    if list(segmentation["size"]) != list(size):
+    counts, pixels = segmentation["counts"], size[0] * size[1]
+    if segmentation["size"] not in (list(size), tuple(size)):
         raise ValueError(f"the mask's size is {segmentation['size']}, the image's [height, width] {list(size)}")
     if isinstance(counts, str):
         runs = runs_of(counts)
     elif isinstance(counts, list) and all(isinstance(run, int) for run in counts):
+        if any(not 0 <= run <= pixels for run in counts):
+            raise ValueError(f"a run is negative or longer than the image, which has {pixels} pixels")
         runs = np.array(counts, np.int64)
     else:
         raise ValueError("counts must be a compressed string or a list of whole numbers")
-    if runs.sum() != size[0] * size[1] or (runs < 0).any():
-        raise ValueError(f"the runs add up to {int(runs.sum())} pixels, the image has {size[0] * size[1]}")
+    if runs.sum() != pixels or (runs < 0).any():
+        raise ValueError(f"the runs add up to {int(runs.sum())} pixels, the image has {pixels}")
     return runs
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -103,12 +103,19 @@ def read_vectors(path: Path, report: Report) -> Vectors:
         from find.bench.formats.arrow import read_table
 
         return read_table(path, report)
+    return _from_arrays(read_arrays(path), path, report)
+
+
+def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of an npz file, or those of some names that it has. Raises `FindError` for any other file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError("it holds one array without a name")
+        with file:
+            return {name: file[name] for name in file if names is None or name in names}
     except (ValueError, OSError, EOFError, BadZipFile) as problem:
         raise FindError(f"{path}: not an npz file of plain arrays ({problem}). Write it with numpy.savez.") from problem
-    return _from_arrays(arrays, path, report)
 
 
 def write_vectors(path: Path, vectors: Vectors) -> None:
@@ -155,24 +162,39 @@ def _from_arrays(arrays: Mapping[str, np.ndarray], path: Path, report: Report) -
             report(error("duplicate", path.name, f"{kind} {key}", "it is given twice", "Keep one of them"))
         rows.setdefault(key, value)
 
+    def keys(name: str, kinds: str) -> list:
+        found = arrays[name]
+        if found.ndim != 1 or found.dtype.kind not in kinds:
+            what = "strings" if kinds == "U" else "whole numbers"
+            raise FindError(
+                f"{path}: the array {name!r} is {found.dtype} of shape {list(found.shape)}; it must hold {what} in one "
+                "dimension."
+            )
+        return found.tolist()
+
     if "image_ids" in arrays:
-        ids = arrays["image_ids"].tolist()
+        ids = keys("image_ids", "iu")
         images = array("image", len(ids), 2)
         objects = array("objects", len(ids), 3) if "objects" in arrays else images[:, None]
         for key, image, own in zip(ids, images, objects, strict=True):
             add("image", vectors.images, key, (image, own))
     if "texts" in arrays:
-        texts = arrays["texts"].tolist()
+        texts = keys("texts", "U")
         for key, text in zip(texts, array("text", len(texts), 2), strict=True):
             add("text", vectors.texts, key, text)
     if "queries" in arrays:
-        keys = arrays["queries"].tolist()
-        queries = array("query", len(keys), 2)
-        entities = array("entities", len(keys), 3) if "entities" in arrays else queries[:, None][:, :0]
+        names = keys("queries", "U")
+        queries = array("query", len(names), 2)
+        entities = array("entities", len(names), 3) if "entities" in arrays else queries[:, None][:, :0]
         padding: Bool[np.ndarray, "q e"] = (
-            array("padding", len(keys), 2).astype(bool) if "padding" in arrays else np.zeros(entities.shape[:2], bool)
+            array("padding", len(names), 2).astype(bool) if "padding" in arrays else np.zeros(entities.shape[:2], bool)
         )
-        for key, query, own, unused in zip(keys, queries, entities, padding, strict=True):
+        if padding.shape != entities.shape[:2]:
+            raise FindError(
+                f"{path}: 'padding' has {padding.shape[1]} places for entities, 'entities' {entities.shape[1]}; one "
+                "place stands for one entity."
+            )
+        for key, query, own, unused in zip(names, queries, entities, padding, strict=True):
             add("query", vectors.queries, key, (query, own[~unused]))
     if not (vectors.images or vectors.texts or vectors.queries):
         raise FindError(f"{path}: the file holds none of the arrays image_ids, texts and queries.")
