@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from torch import Tensor
 
 from find.bench.folder import NamedFolder, id_of
 from find.bench.formats.masks import MaskWriter, write_records
-from find.bench.formats.panoptic import png_of, record_of
+from find.bench.formats.panoptic import record_of
 from find.bench.formats.vectors import Vectors, write_vectors
 from find.bench.questions import key_of, parts_of, parts_of_text
+from find.data.decode import segment_png
 from find.evaluation.mask_ap import encode, instance_results
 from find.evaluation.systems import FindSystem, ImageVectors, QueryVectors
 from find.images import ImageLike
@@ -77,7 +79,7 @@ class Recorder:
         pictures.mkdir(parents=True, exist_ok=True)
         for image, answer in zip(images, answers, strict=True):
             record = record_of(id_of(image), answer, self._category_ids)
-            png_of(answer).save(pictures / record["file_name"])
+            segment_png(answer.segment_map).save(pictures / record["file_name"])
             self._panoptic.append(record)
         return answers
 
@@ -96,9 +98,13 @@ class Recorder:
         answers = self.system.semantic(images, class_names)
         for image, answer in zip(images, answers, strict=True):
             self._semantic += [
-                {"image_id": id_of(image), "category_id": self._category_ids[label], "segmentation": encode(mask)}
+                {
+                    "image_id": id_of(image),
+                    "category_id": self._category_ids[label],
+                    "segmentation": encode(answer == label),
+                }
                 for label in np.unique(answer).tolist()
-                if label >= 0 and (mask := answer == label).any()
+                if label >= 0
             ]
         return answers
 
@@ -145,8 +151,6 @@ class Recorder:
 
 def write_results(path: Path, results: Sequence[dict]) -> None:
     """COCO's result list, one record a line."""
-    import json
-
     lines = ",\n".join(json.dumps(result) for result in results)
     path.write_text(f"[\n{lines}\n]\n" if results else "[]\n", encoding="utf-8")
 

@@ -1,4 +1,5 @@
-"""Decoding a data set's own files: torchvision's decoders, which give the same pixels sooner, else Pillow."""
+"""Decoding a data set's own files: torchvision's decoders, which give the same pixels sooner, else Pillow; and the
+pictures of segment maps."""
 
 from __future__ import annotations
 
@@ -38,6 +39,12 @@ def decode_segment_map(data: bytes, name: str) -> np.ndarray:
         rgba = _decode_any(data, name)
     ids = np.ascontiguousarray(rgba).view("<i4")[..., 0]  # four bytes, little-endian; the last one is filler
     return (ids & ((1 << ID_BITS) - 1)).astype(np.int32, copy=False)
+
+
+def segment_png(segment_map: np.ndarray) -> Image.Image:
+    """The picture that `decode_segment_map` reads; ids [H, W] are below 2^24."""
+    ids = segment_map.astype(np.uint32)
+    return Image.fromarray(np.stack([ids >> shift & 255 for shift in (0, 8, 16)], axis=-1).astype(np.uint8))
 
 
 def _decode_rgb(data: bytes) -> np.ndarray | None:

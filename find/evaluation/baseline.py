@@ -111,14 +111,15 @@ def evaluate_pair(pair: FrozenPair, root: str | Path, **options: Any) -> Evaluat
 
 def words_of(query: Query) -> str:
     """The query as one text, each region by the words it replaced."""
-    return "".join(part if isinstance(part, str) else _words(part) for part in query.parts)
+    return "".join(part if isinstance(part, str) else words_of_entity(part) for part in query.parts)
 
 
-def _words(entity: Phrase | Region) -> str:
+def words_of_entity(entity: Phrase | Region) -> str:
+    """A phrase's words, or those that a region replaced. Raises `FindError` for a region without a label."""
     if isinstance(entity, Phrase):
         return entity.text
     if entity.label is None:
-        raise FindError(f"{entity}: a pair of encoders reads words only, so the region needs a label")
+        raise FindError(f"{entity}: this system reads words only, so the region needs a label")
     return entity.label
 
 

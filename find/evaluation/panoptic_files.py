@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
 from rich.progress import track
 
 from find.data.coco import CocoFolder
+from find.data.decode import segment_png
 from find.model import FIND
 
 
@@ -27,10 +26,7 @@ def write_panoptic(model: FIND, folder: CocoFolder, out: Path, *, batch_size: in
         found = model.panoptic([sample.image for sample in samples], names, things)
         for sample, prediction in zip(samples, found, strict=True):
             name = f"{Path(sample.file_name).stem}.png"
-            ids = prediction.segment_map.astype(np.uint32)
-            Image.fromarray(np.stack([ids >> shift & 255 for shift in (0, 8, 16)], axis=-1).astype(np.uint8)).save(
-                pictures / name
-            )
+            segment_png(prediction.segment_map).save(pictures / name)
             segments = [
                 {"id": segment.id, "category_id": folder.categories[segment.label].id, "score": round(segment.score, 4)}
                 for segment in prediction.segments

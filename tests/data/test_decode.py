@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from find.data.decode import decode_photo, decode_segment_map
+from find.data.decode import decode_photo, decode_segment_map, segment_png
 from find.data.panoptic import locate
 from find.errors import FindError
 from find.images import read_image
@@ -56,6 +56,12 @@ def test_colours_are_ids(mode):
     r, g, b = np.moveaxis(np.asarray(image.convert("RGB")).astype(np.int32), -1, 0)
     ids = decode_segment_map(encoded(image, "PNG"), "a")
     assert ids.dtype == np.int32 and np.array_equal(ids, r + 256 * g + 65536 * b)
+
+
+def test_segment_maps_are_read_as_they_were_painted():
+    ids = np.random.default_rng(0).integers(0, 1 << 24, (9, 11)).astype(np.int32)
+    ids[0, :3] = 0, 255, (1 << 24) - 1
+    assert np.array_equal(decode_segment_map(encoded(segment_png(ids), "PNG"), "a"), ids)
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 10_000))

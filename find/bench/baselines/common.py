@@ -1,4 +1,4 @@
-"""What the adapters share: crops of regions, the words of entities, chunks, and masks brought to the image's size."""
+"""What the adapters share: crops of regions, chunks, and masks brought to the image's size."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from find.errors import FindError
+from find.evaluation.baseline import words_of_entity
 from find.images import ImageLike, read_image
 from find.predictions import EntityMask
-from find.query import Phrase, Query, Region
+from find.query import Query, Region
 
 T = TypeVar("T")
 
@@ -33,20 +33,11 @@ def crop(region: Region) -> UInt8[np.ndarray, "h w 3"]:
     return pixels_of(region.image)[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
 
 
-def words_of(entity: Phrase | Region) -> str:
-    """A phrase's words, or those that a region replaced. Raises `FindError` for a region without a label."""
-    if isinstance(entity, Phrase):
-        return entity.text
-    if entity.label is None:
-        raise FindError(f"{entity}: this baseline reads words only, so the region needs a label")
-    return entity.label
-
-
 def segment_by_words(
     grounder: TextGrounder, images: Sequence[ImageLike], queries: Sequence[Query]
 ) -> list[list[EntityMask]]:
     """Interleaved segmentation for systems that read words only: regions by the words that they replaced."""
-    return grounder.ground(images, [[words_of(entity) for entity in query.entities] for query in queries])
+    return grounder.ground(images, [[words_of_entity(entity) for entity in query.entities] for query in queries])
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 from faster_coco_eval import COCO
-from jaxtyping import Int
-from PIL import Image
 
+from find.data.decode import segment_png
 from find.data.panoptic import locate
 from find.data.records import read_json
 from find.errors import FindError
@@ -26,7 +25,7 @@ def write_panoptic(root: Path, split: str, out: Path) -> dict[str, int]:
         How many images and segments there are, and how many objects lie hidden under others.
 
     Raises:
-        FindError: there is no such file, or an object's mask cannot be drawn.
+        FindError: there is no such file, an object's mask cannot be drawn, or two images differ in their suffix only.
     """
     path = root / "annotations" / f"instances_{split}.json"
     content = read_json(path, "images", "annotations", "categories")
@@ -37,6 +36,7 @@ def write_panoptic(root: Path, split: str, out: Path) -> dict[str, int]:
     pictures = out / f"panoptic_{split}"
     pictures.mkdir(parents=True, exist_ok=True)
     records, hidden = [], 0
+    written: set[str] = set()
     for image in content["images"]:
         objects = sorted(by_image[image["id"]], key=lambda a: (not a.get("iscrowd", 0), -float(a["area"]), a["id"]))
         segment_map = np.zeros((image["height"], image["width"]), np.int32)
@@ -53,7 +53,10 @@ def write_panoptic(root: Path, split: str, out: Path) -> dict[str, int]:
         ]
         hidden += len(objects) - len(segments)
         name = f"{Path(image['file_name']).stem}.png"
-        _png(segment_map).save(pictures / name)
+        if name in written:
+            raise FindError(f"{path}: two images would share the panoptic map {name}; give their files different names")
+        written.add(name)
+        segment_png(segment_map).save(pictures / name)
         records.append({"image_id": image["id"], "file_name": name, "segments_info": segments})
     categories = [{**category, "isthing": 1} for category in content["categories"]]
     made = {"images": content["images"], "annotations": records, "categories": categories}
@@ -61,8 +64,3 @@ def write_panoptic(root: Path, split: str, out: Path) -> dict[str, int]:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(made) + "\n", encoding="utf-8")
     return {"images": len(records), "segments": sum(len(r["segments_info"]) for r in records), "hidden": hidden}
-
-
-def _png(segment_map: Int[np.ndarray, "h w"]) -> Image.Image:
-    ids = segment_map.astype(np.uint32)
-    return Image.fromarray(np.stack([ids >> shift & 255 for shift in (0, 8, 16)], axis=-1).astype(np.uint8))

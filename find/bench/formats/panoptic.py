@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int
-from PIL import Image
 
 from find.data.anomaly import Anomaly, Report, Severity
 from find.data.coco import CocoFolder
@@ -123,14 +122,8 @@ class PanopticFile:
             raise FindError(f"{where}: the PNG cannot be read ({reason}). Put it into {self.pictures}/.") from problem
 
 
-def png_of(prediction: PanopticPrediction) -> Image.Image:
-    """The segment map as COCO's PNG: id = R + 256 G + 65536 B."""
-    ids = prediction.segment_map.astype(np.uint32)
-    return Image.fromarray(np.stack([ids >> shift & 255 for shift in (0, 8, 16)], axis=-1).astype(np.uint8))
-
-
 def record_of(image_id: int, prediction: PanopticPrediction, category_ids: Sequence[int]) -> dict[str, Any]:
-    """The JSON record beside `png_of`; `category_ids[label]` is COCO's number of a class."""
+    """The JSON record of a prediction; `category_ids[label]` is COCO's number of a class."""
     segments = [{"id": s.id, "category_id": category_ids[s.label], "score": s.score} for s in prediction.segments]
     return {"image_id": image_id, "file_name": f"{image_id:012d}.png", "segments_info": segments}
 
