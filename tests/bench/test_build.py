@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from find.bench.entities import references
 from find.bench.entities.build import ImageFacts, build
 from find.bench.entities.instances import write_panoptic
 from find.bench.entities.lexicon import Lexicon, plural, read_synonyms, singular
@@ -210,6 +211,26 @@ def test_instances_alone_become_panoptic_maps(tmp_path: Path):
     ]
     assert np.array_equal(segment_map > 0, masks.any(axis=0))
     assert build(root, progress=False).sentences == 0  # a crowd of the only class: nothing is certain
+
+
+def test_two_images_are_not_painted_into_one_file(tmp_path: Path):
+    (tmp_path / "annotations").mkdir()
+    images = [{"id": k, "file_name": name, "height": 2, "width": 2} for k, name in enumerate(("a.png", "a.jpg"))]
+    content = {"images": images, "annotations": [], "categories": [{"id": 3, "name": "car"}]}
+    (tmp_path / "annotations" / "instances_val2017.json").write_text(json.dumps(content))
+    with pytest.raises(FindError, match=r"share the panoptic map a\.png"):
+        write_panoptic(tmp_path, "val2017", tmp_path)
+
+
+def test_references_do_not_depend_on_how_many_are_compared_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(30, 6)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    features = SegmentFeatures(vectors, np.arange(30) // 3, np.arange(30), np.arange(30) % 2)
+    whole = nearest(features, range(100, 110), skip=1)
+    assert len(whole) == 30
+    monkeypatch.setattr(references, "AT_ONCE", 4)
+    assert nearest(features, range(100, 110), skip=1) == whole
 
 
 def test_an_existing_file_is_never_overwritten(bare: Path, tmp_path: Path):

@@ -88,6 +88,8 @@ def build(
         FindError: the folder cannot be used, the file is there already, or what was made is not what a reader expects.
     """
     root = Path(root)
+    if skip_near < 0:
+        raise FindError(f"skip_near is a number of images, not {skip_near}")
     target = _folder(root, out, split)
     path = target / "annotations" / f"{name or f'entity_{split}'}.json"
     if path.exists():

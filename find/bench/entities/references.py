@@ -15,10 +15,13 @@ from torch import Tensor
 from find.data.coco import CocoFolder
 from find.data.panoptic import segment_index
 from find.data.sample import Reference, Segment
+from find.errors import FindError
 from find.foundations.base import VisionEncoder
 
 SIDE = 384
 """Images are looked at with their longer side brought to about this, in multiples of the encoder's divisor."""
+AT_ONCE = 512
+"""Segments compared with all of their class at a time: COCO's train split has a quarter of a million persons."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ def segment_features(folder: CocoFolder, encoder: VisionEncoder, *, progress: bo
         positions += [position] * len(segments)
         segment_ids += [segment.id for segment in segments]
         category_ids += [segment.category_id for segment in segments]
+    if not vectors:
+        raise FindError(f"{folder.root}: {folder.split} has no segments that could be references; build without them")
     return SegmentFeatures(np.concatenate(vectors), *map(np.array, (positions, segment_ids, category_ids)))
 
 
@@ -57,15 +62,16 @@ def nearest(features: SegmentFeatures, image_ids: Sequence[int], *, skip: int = 
     found: dict[tuple[int, int], Reference] = {}
     for category in np.unique(features.category_ids):
         own = np.flatnonzero(features.category_ids == category)
-        similarity = (features.vectors[own] @ features.vectors[own].T).astype(np.float64).round(6)
-        apart = np.abs(features.positions[own][:, None] - features.positions[own]) > skip
-        similarity[~apart] = -np.inf
-        for row, best in enumerate(similarity.argmax(axis=1)):
-            if not apart[row, best]:
-                continue
-            mine, other = own[row], own[best]
-            reference = Reference(image_ids[features.positions[other]], int(features.segment_ids[other]))
-            found[image_ids[features.positions[mine]], int(features.segment_ids[mine])] = reference
+        for block in (own[start : start + AT_ONCE] for start in range(0, len(own), AT_ONCE)):
+            similarity = (features.vectors[block] @ features.vectors[own].T).astype(np.float64).round(6)
+            apart = np.abs(features.positions[block][:, None] - features.positions[own]) > skip
+            similarity[~apart] = -np.inf
+            for row, best in enumerate(similarity.argmax(axis=1)):
+                if not apart[row, best]:
+                    continue
+                mine, other = block[row], own[best]
+                reference = Reference(image_ids[features.positions[other]], int(features.segment_ids[other]))
+                found[image_ids[features.positions[mine]], int(features.segment_ids[mine])] = reference
     return found
 
 
