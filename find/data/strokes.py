@@ -64,7 +64,7 @@ def draw_stroke(
     height, width = index.shape
     x, y, w, h = box
     radius = stroke_radius(height, width)
-    reach = (w + h) // 4 + radius + 2  # no kind of stroke is drawn farther outside
+    reach = (w + h) // 4 + radius + 2  # only rare polygons, of lopsided masks, go farther: they are cut there
     top, left = max(0, y - reach), max(0, x - reach)
     mask = index[top : y + h + reach, left : x + w + reach] == number
     stroke = sample_stroke(mask, kind, rng, radius=radius, grid=GRID)

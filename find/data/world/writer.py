@@ -19,7 +19,7 @@ from find.data.world.records import Json, ReferenceIndex, SceneRecord, SentenceR
 from find.data.world.scene import MOST_IMAGES, SIZES, TRAIN, VAL, Scene, scene
 from find.errors import FindError
 
-VERSION = 1
+VERSION = 2
 """Grows whenever the same seed gives other files."""
 
 _CHUNK = 32
