@@ -23,7 +23,7 @@ from find.integrations.detectron2 import Classes, Predictor, Registered, entity_
 from find.model import FIND
 from find.predictions import EntityMask, InstancePrediction, PanopticPrediction, PredictedSegment
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "detectron2.md"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -219,9 +219,9 @@ def test_detectron2s_evaluators_agree_with_ours(catalogs, root, tmp_path):
         assert theirs["segm"][key] == pytest.approx(100 * own, abs=1e-6), key
 
 
-def test_the_readmes_example_runs(catalogs, root):
+def test_the_guides_example_runs(catalogs, root):
     pytest.importorskip("panopticapi", reason="COCO's panopticapi is not installed")
-    (code,) = re.findall(r"^```py\n(.*?)^```", README.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    (code,) = re.findall(r"^```py\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     names: dict = {}
     exec(code.replace("data/world", str(root)), names)
     assert names["result"]["panoptic_seg"]["PQ"] > 50
