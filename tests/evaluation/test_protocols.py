@@ -136,6 +136,21 @@ def test_the_coin_is_fair_seeded_and_independent_of_order(folder: CocoFolder):
 # --- interactive ---
 
 
+def test_images_without_segments_are_passed_over(root: Path):
+    path = root / "annotations" / "panoptic_val2017.json"
+    content = json.loads(path.read_text())
+    for segment in content["annotations"][0]["segments_info"]:
+        segment["iscrowd"] = 1
+    path.write_text(json.dumps(content))
+    (root / "annotations" / "referring_val2017.json").unlink()
+    folder = CocoFolder(root, "val2017", entities=None)
+    result = interactive(Oracle(folder), folder, clicked_images=1, strokes=())
+    assert result.images == 8 and result.details()["objects"] == 21
+    assert {track.image_id for track in result.tracks} == {101} and result.to_json()["NoC@90"] == 1
+    with pytest.raises(MissingAnnotations, match="no segments to click on"):
+        interactive(Oracle(folder), folder, image_ids=[100])
+
+
 def test_one_click_is_enough_for_the_truth(folder: CocoFolder):
     oracle = Oracle(folder)
     result = interactive(oracle, folder, clicked_images=3, batch_size=2)

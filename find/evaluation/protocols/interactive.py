@@ -47,8 +47,8 @@ def interactive(
 
     Args:
         image_ids: the images for the first click; all of the split if not given.
-        clicked_images: on the first so many of them users go on clicking, and draw the other strokes (each further
-            click or stroke costs as much as the first click).
+        clicked_images: on the first so many that have segments, users go on clicking, and draw the other strokes
+            (each further click or stroke costs as much as the first click).
         strokes: kinds to draw, once each.
         seed: of the strokes; each depends on it, the segment and the kind alone.
 
@@ -60,32 +60,28 @@ def interactive(
     held_out = HeldOut.read(folder)
 
     def clicked(clicks: int, chunk: Sequence[int]) -> list[tuple[list[Overlap], list[ClickTrack]]]:
-        started = [_Session.start(folder, image_id) for image_id in chunk]
-        sessions = [session for session in started if session is not None]
-        first: dict[int, list[Overlap]] = {}
-        for number in range(clicks):
+        sessions = [_Session.start(folder, image_id) for image_id in chunk]
+        _click(model, sessions)
+        first = [session.compared(held_out) for session in sessions]
+        for _ in range(1, clicks):
             _click(model, [session for session in sessions if session.open])
-            if number == 0:
-                first = {session.image_id: session.compared(held_out) for session in sessions}
-        tracks = {session.image_id: session.click_tracks() for session in sessions}
-        return [(first.get(image_id, []), tracks.get(image_id, [])) for image_id in chunk]
+        return [(one, session.click_tracks()) for one, session in zip(first, sessions, strict=True)]
 
     def drawn(kind: StrokeKind, chunk: Sequence[int]) -> list[list[Overlap]]:
-        started = [_Session.start(folder, image_id) for image_id in chunk]
-        sessions = [session for session in started if session is not None]
+        sessions = [_Session.start(folder, image_id) for image_id in chunk]
         for session in sessions:
             session.draw(kind, seed)
         _answer(model, sessions)
-        found = {session.image_id: session.compared(held_out) for session in sessions}
-        return [found.get(image_id, []) for image_id in chunk]
+        return [session.compared(held_out) for session in sessions]
 
     common = {"batch_size": batch_size, "progress": progress}
-    watched = image_ids[:clicked_images]
-    many = in_order(watched, partial(clicked, max_clicks), title=f"interactive, up to {max_clicks} clicks", **common)
-    once = in_order(image_ids[clicked_images:], partial(clicked, 1), title="interactive, one click", **common)
-    first = tuple(overlap for overlaps, _ in (*many, *once) for overlap in overlaps)
-    if not first:
+    asked = [id for id in image_ids if _clickable(folder, id)]
+    if not asked:
         raise MissingAnnotations(f"{folder.root}: the images of {folder.split} have no segments to click on")
+    watched = asked[:clicked_images]
+    many = in_order(watched, partial(clicked, max_clicks), title=f"interactive, up to {max_clicks} clicks", **common)
+    once = in_order(asked[clicked_images:], partial(clicked, 1), title="interactive, one click", **common)
+    first = tuple(overlap for overlaps, _ in (*many, *once) for overlap in overlaps)
     return InteractiveResult(
         first_click=Overlaps(first),
         strokes={
@@ -121,11 +117,9 @@ class _Session:
     tracks: list[list[float]]
 
     @classmethod
-    def start(cls, folder: CocoFolder, image_id: int) -> _Session | None:
-        """A session before the first click; None for an image without segments."""
-        segment_ids = [segment.id for segment in folder.segments(image_id) if not segment.is_crowd]
-        if not segment_ids:
-            return None
+    def start(cls, folder: CocoFolder, image_id: int) -> _Session:
+        """A session before the first click, for an image with segments."""
+        segment_ids = _clickable(folder, image_id)
         targets = folder.segment_map(image_id)[None] == np.array(segment_ids)[:, None, None]
         return cls(
             image_id=image_id,
@@ -180,6 +174,11 @@ class _Session:
     def click_tracks(self) -> list[ClickTrack]:
         pairs = zip(self.segment_ids, self.tracks, strict=True)
         return [ClickTrack(self.image_id, segment_id, tuple(track)) for segment_id, track in pairs]
+
+
+def _clickable(folder: CocoFolder, image_id: int) -> list[int]:
+    """Ids of an image's segments that are no crowd regions."""
+    return [segment.id for segment in folder.segments(image_id) if not segment.is_crowd]
 
 
 def _click(model: InteractiveSegmenter, sessions: Sequence[_Session]) -> None:
