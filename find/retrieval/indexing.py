@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import torch
 from filelock import FileLock, Timeout
@@ -71,6 +72,16 @@ class Settings:
     frame_seconds: float = 1.0
     commit_seconds: float = 10.0
     storage: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "workers", "objects", "dim", "frame_seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise FindError(f"{name} is {value:g}; give more than 0")
+
+
+class _TooFewValues(FindError):
+    """The model's vectors are shorter than the album is to keep: nothing can be embedded."""
 
 
 @dataclass
@@ -204,8 +215,8 @@ class _Run:
             else:
                 new.append(file)
         self.changed = {file.path for file in new} & known.keys()
-        scope = self.folder.scope
-        gone = [] if scope is None else [path for path in known if path.startswith(scope) and path not in found]
+        report.skipped += self.folder.unlisted
+        gone = [path for path in known if path not in found and self._was_looked_for(path)]
         with self._bar(len(new)) as advance:
             self._embed([file for file in new if not file.is_video], advance)
             for file in new:
@@ -224,6 +235,12 @@ class _Run:
         tidy(self.album, self.table, self.stamp, storage=self.settings.storage)
         report.rows = self.table.count_rows()
         return report
+
+    def _was_looked_for(self, path: str) -> bool:
+        """Whether a file that was not found is one that this run would have found."""
+        scope, file = self.folder.scope, self.folder.root / path
+        hidden = any(file.is_relative_to(skipped.path) for skipped in self.folder.unlisted)
+        return scope is not None and path.startswith(scope) and not hidden
 
     def _embed(self, files: Sequence[PhotoFile], advance) -> None:
         for batch in read_ahead(files, self.settings.batch_size, self.settings.workers):
@@ -248,6 +265,8 @@ class _Run:
                     frames.clear()
             if frames:
                 self.rows.append(self._rows_of(frames))
+        except _TooFewValues:
+            raise
         except FindError as error:
             del self.rows[before:]
             self.report.skipped.append(Skipped.because(file.file, error))
@@ -265,6 +284,8 @@ class _Run:
             return
         try:
             self.rows.append(self._rows_of(pictures))
+        except _TooFewValues:
+            raise
         except FindError as error:
             if len(pictures) > 1:
                 for picture in pictures:
@@ -287,7 +308,10 @@ class _Run:
         if not (torch.isfinite(embedded.image).all() and torch.isfinite(embedded.objects).all()):
             raise FindError("the model gives vectors that are not finite")
         if self.table is None:
-            dim = self.settings.dim or embedded.image.shape[1]
+            width = embedded.image.shape[1]
+            dim = self.settings.dim or width
+            if dim > width:
+                raise _TooFewValues(f"the model's vectors have {width} values; dim={dim} cannot be kept of them")
             self.stamp = Stamp(self.model.fingerprint, self.name, dim, self.settings.objects or Selection().most)
             root = stored_root(self.album, self.folder.root)
             self.table = create_table(self.album, self.stamp, root, storage=self.settings.storage)
@@ -299,9 +323,9 @@ class _Run:
         """Everything since the last commit: at most one commit for new files, one for changed ones."""
         if self.rows:
             rows = pa.Table.from_batches(self.rows)
-            is_changed = pa.array([path in self.changed for path in rows["path"].to_pylist()])
-            write_rows(self.table, rows.filter(pa.compute.invert(is_changed)), is_new=not is_remote(self.album))
-            write_rows(self.table, rows.filter(is_changed), is_new=False)
+            is_changed = np.array([path in self.changed for path in rows["path"].to_pylist()])
+            write_rows(self.table, rows.filter(pa.array(~is_changed)), is_new=not is_remote(self.album))
+            write_rows(self.table, rows.filter(pa.array(is_changed)), is_new=False)
             self.rows.clear()
         self.last_commit = time.monotonic()
 
@@ -349,7 +373,11 @@ def write_rows(table: Table, rows: pa.Table, *, is_new: bool) -> None:
 def tidy(
     album: str | os.PathLike[str], table: Table, stamp: Stamp, *, storage: Mapping[str, str] | None = None
 ) -> None:
-    """Writes many small commits together; makes or renews the sketch that large albums are searched by."""
+    """Writes many small commits together; makes or renews the sketch that large albums are searched by.
+
+    An open album reads its own version's files at every search, so those stay for an hour: the disk holds both until
+    the next time that commits are written together.
+    """
     if table.stats()["fragment_stats"]["num_small_fragments"] > MANY_FRAGMENTS:
         table.optimize(cleanup_older_than=timedelta(hours=1))
     if table.count_rows() > EXACT_ROWS:

@@ -76,11 +76,13 @@ class PhotoFolder:
         files: the images and videos, by path.
         scope: the part of the root that `files` is all of, as a prefix of paths ("" for the whole root); None where
             they are some files only.
+        unlisted: sub-folders that could not be looked into.
     """
 
     root: Path
     files: tuple[PhotoFile, ...]
     scope: str | None
+    unlisted: tuple[Skipped, ...] = ()
 
 
 def find_files(
@@ -95,6 +97,7 @@ def find_files(
     Raises:
         FindError: no such folder or file, nothing to index in it, or it lies outside the root.
     """
+    unlisted: list[Skipped] = []
     if not isinstance(photos, (str, os.PathLike)):
         files = [Path(photo) for photo in photos]
         if not files:
@@ -108,7 +111,10 @@ def find_files(
         if not folder.exists():
             raise FindError(f"{folder}: no such folder of photos")
         suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES
-        files = sorted(file for file in _walk(folder) if file.suffix.lower() in suffixes and file.is_file())
+        names = (file for file in _walk(folder, unlisted) if file.suffix.lower() in suffixes)
+        files = sorted(file for file in names if file.is_file())
+        if not files and unlisted:
+            raise FindError(f"{unlisted[0].path}: {unlisted[0].reason}")
         if not files:
             raise FindError(f"{folder}: no image in this folder (looked for {', '.join(sorted(suffixes))})")
         scope = ""
@@ -118,34 +124,36 @@ def find_files(
         raise FindError(f"{folder}: this lies outside of {root}, the album's folder of photos; make another album")
     if scope is not None and folder != root:
         scope = folder.relative_to(root).as_posix() + "/"
-    found = []
+    found = {}  # a file that is named twice is one
     for file in files:
         if not file.exists():
             raise FindError(f"{file}: no such image file (looked in {file.parent.resolve()})")
         place = file.parent.resolve() / file.name
-        found.append(PhotoFile.at(place, root))
-    return PhotoFolder(root, tuple(found), scope)
+        found[place] = PhotoFile.at(place, root)
+    return PhotoFolder(root, tuple(found.values()), scope, tuple(unlisted))
 
 
 def read_ahead(files: Sequence[PhotoFile], batch_size: int, workers: int) -> Iterator[list[Picture | Skipped]]:
     """Batches of photographs, read in threads while the last batch is embedded; those that cannot be read as Skipped.
 
-    A batch is shorter where its images are large (`BATCH_PIXELS`).
+    A batch is shorter where its images are large, and so many fewer are read ahead (`BATCH_PIXELS`).
     """
     batch: list[Picture | Skipped] = []
-    pixels = 0
+    pixels = seen = seen_pixels = 0
     with ThreadPoolExecutor(workers, thread_name_prefix="read") as pool:
         waiting: deque[Future[Picture | Skipped]] = deque()
         rest = iter(files)
         try:
             while True:
                 # A few more than one batch, so that threads have work while the model has its own.
-                while len(waiting) < batch_size + workers and (file := next(rest, None)) is not None:
+                batch_of_such = min(batch_size, BATCH_PIXELS * seen // max(seen_pixels, 1))
+                while len(waiting) < batch_of_such + workers and (file := next(rest, None)) is not None:
                     waiting.append(pool.submit(read_photo, file))
                 if not waiting:
                     break
                 picture = waiting.popleft().result()
                 size = picture.pixels.shape[0] * picture.pixels.shape[1] if isinstance(picture, Picture) else 0
+                seen, seen_pixels = seen + 1, seen_pixels + size
                 if batch and (len(batch) == batch_size or pixels + size > BATCH_PIXELS):
                     yield batch
                     batch, pixels = [], 0
@@ -179,7 +187,10 @@ def read_photo(file: PhotoFile) -> Picture | Skipped:
         return Skipped.because(file.file, error)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
+def _walk(folder: Path, unlisted: list[Skipped]) -> Iterator[Path]:
+    def told(error: OSError) -> None:
+        unlisted.append(Skipped(Path(error.filename).resolve(), f"this folder cannot be listed ({error.strerror})"))
+
+    for place, folders, names in os.walk(folder, onerror=told):
         folders[:] = [name for name in folders if not name.startswith(".") and not name.endswith(".lance")]
         yield from (Path(place, name) for name in names if not name.startswith("."))

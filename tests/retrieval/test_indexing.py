@@ -3,6 +3,7 @@
 import datetime
 import os
 import shutil
+import time
 import zlib
 
 import numpy as np
@@ -13,8 +14,10 @@ from PIL import Image
 
 from find.errors import FindError
 from find.query import Phrase
+from find.retrieval import photos as indexed_photos
 from find.retrieval.album import Album
 from find.retrieval.indexing import LOCK, Settings, index
+from find.retrieval.photos import find_files, read_ahead, read_photo
 
 SOON = Settings(batch_size=2, workers=2, commit_seconds=0)
 
@@ -64,6 +67,53 @@ def test_a_part_of_the_folder_or_single_files_leave_the_rest_alone(photos, tmp_p
     paint(photos / "0.png", "blue", "blue", size=(10, 10))
     report = _index([photos / "0.png", photos / "2.png"], album)
     assert (report.updated, report.unchanged, report.removed) == (1, 1, 0)
+
+
+def test_a_file_that_is_named_twice_is_one_image(photos, tmp_path):
+    report = _index([photos / "0.png", photos / "1.png", photos / "0.png"], tmp_path / "my.album")
+    assert (report.added, report.rows) == (2, 2)
+
+
+def test_a_folder_that_cannot_be_listed_is_told_and_keeps_its_images(photos, tmp_path, monkeypatch):
+    album = tmp_path / "my.album"
+    _index(photos, album)
+    (photos / "0.png").unlink()
+    scan = os.scandir
+
+    def refused(folder):  # as for a user without permission, which a superuser cannot be
+        if os.path.basename(folder) == "deep":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    report = _index(photos, album)
+    assert [(skipped.path.name, skipped.reason) for skipped in report.skipped] == [
+        ("deep", "this folder cannot be listed (Permission denied)")
+    ]
+    assert report.removed == 1 and _paths(album) == ["1.png", "2.png", "deep/3.png"]
+    with pytest.raises(FindError, match="deep: this folder cannot be listed"):
+        _index(photos / "deep", album)
+
+
+def test_few_large_images_are_read_ahead(photos, monkeypatch):
+    files, read = find_files(photos).files * 10, []
+    monkeypatch.setattr(indexed_photos, "read_photo", lambda file: read.append(file) or read_photo(file))
+    monkeypatch.setattr(indexed_photos, "BATCH_PIXELS", 2 * 48)
+    batches = read_ahead(files, batch_size=32, workers=1)
+    assert len(next(batches)) == 2
+    time.sleep(0.2)  # what threads do meanwhile
+    assert len(read) <= 6
+    assert sum(map(len, batches)) == 38 and len(read) == 40
+
+
+def test_settings_of_no_use_are_refused_early(photos, tmp_path):
+    for name in ("batch_size", "workers", "objects", "dim", "frame_seconds"):
+        with pytest.raises(FindError, match=f"{name} is 0"):
+            Settings(**{name: 0})
+    model = ColorModel()
+    with pytest.raises(FindError, match="have 3 values; dim=9"):
+        _index(photos, tmp_path / "my.album", model, Settings(batch_size=2, dim=9))
+    assert model.embedded == 2 and not (tmp_path / "my.album").exists()
 
 
 def test_another_folder_is_refused_and_a_moved_one_is_found_again(photos, tmp_path):
