@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from find.algebra import JoinedQuery
@@ -42,7 +42,8 @@ _HIT_COLUMNS = ("path", "frame", "seconds", "time", "width", "height", "objects"
 class Album:
     """Embedded images, and the model that embedded them. Made by `Album.build` or `Album.open`.
 
-    It shows the table as it was when it was opened; what is indexed later is seen by opening it again.
+    It shows the table as it was when it was opened; what is indexed later is seen by opening it again. Where a later
+    run has written many commits together, what it replaced is there for an hour: an older `Album` cannot read on then.
 
     Attributes:
         model: what embeds queries; None for an album that is only read.
@@ -189,8 +190,7 @@ class Album:
         dim: int | None = None,
     ) -> list[list[Hit]]:
         """`search_all` for queries that are embedded already; `vectors[n]` has a row a query of `queries[n]`."""
-        if k < 1:
-            raise FindError(f"k is the number of images to find, not {k}")
+        _check_count(k)
         dim = self._dim(dim)
         allowed = self._allowed(where, values)
         asked = [QueryVectors(cut(v.query, dim), cut(v.entities, dim), v.padding) for v in vectors]
@@ -217,6 +217,7 @@ class Album:
         Args:
             thing: the number of one of the hit's objects; None for the one that its query's `entity` found.
         """
+        _check_count(k)
         number = hit._object(entity, 0) if thing is None else thing
         if not 0 <= number < len(hit.found.vectors):
             raise FindError(f"{hit.name} has {len(hit.found.vectors)} objects, none is {number}")
@@ -242,7 +243,8 @@ class Album:
         rows = self._allowed("path = :name AND frame = :frame", {"name": name, "frame": frame})
         if not len(rows):
             raise FindError(f"{self.name}: there is no image {name!r}" + (f" with a frame {frame}" if frame else ""))
-        return self._hit(take_rows(self.table, rows, _HIT_COLUMNS).to_pylist()[0], 0.0, ())
+        with reading(self.name):
+            return self._hit(take_rows(self.table, rows, _HIT_COLUMNS).to_pylist()[0], 0.0, ())
 
     def ground(self, query: Query, hits: Sequence[Hit]) -> list[list[EntityMask]]:
         """A mask of each entity of the query in each image that was found, by the model (`Hit.mask` needs none).
@@ -315,7 +317,7 @@ class Album:
             allowed = None
         scores = torch.from_numpy(joined_score(query, vectors.scores(asked).numpy()))
         if allowed is not None:
-            scores[torch.from_numpy(~_contains(allowed, vectors.rows))] = -torch.inf
+            scores[torch.from_numpy(~np.isin(vectors.rows, allowed, assume_unique=True))] = -torch.inf
             k = min(k, len(allowed))
         best = scores.sort(descending=True, stable=True).indices[:k].numpy()
         return vectors.rows[best], scores.numpy()[best]
@@ -369,11 +371,9 @@ class Album:
         return self.root / path
 
 
-def _contains(sorted_rows: Int64[np.ndarray, " r"], rows: Int64[np.ndarray, " i"]) -> Bool[np.ndarray, " i"]:
-    if not len(sorted_rows):
-        return np.zeros(len(rows), dtype=bool)
-    place = np.searchsorted(sorted_rows, rows).clip(max=len(sorted_rows) - 1)
-    return sorted_rows[place] == rows
+def _check_count(k: int) -> None:
+    if k < 1:
+        raise FindError(f"k is the number of images to find, not {k}")
 
 
 def _parts(query: JoinedQuery, asked: QueryVectors, vectors: Vectors) -> list[tuple[ScorePart, ...]]:

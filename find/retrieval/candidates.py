@@ -8,6 +8,7 @@ search for each term cannot do.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lancedb.table import Table
 
 SKETCH, CODEBOOK = "sketch", "codebook"
+_CODEBOOK = b"find.codebook"
 BRANCHES = 128
 """Of the tree of centroids, at both of its levels."""
 SAMPLE = 16_384
@@ -53,9 +55,24 @@ class Codebook:
         fine = [_kmeans(vectors[nearest == k], BRANCHES, fallback=coarse[k]) for k in range(BRANCHES)]
         return cls(coarse, torch.stack(fine))
 
+    @classmethod
+    def of_rows(cls, rows: Float[Tensor, "r d"]) -> Codebook:
+        """Inverse of `rows`."""
+        return cls(rows[:BRANCHES], rows[BRANCHES:].view(BRANCHES, BRANCHES, -1))
+
+    @property
+    def rows(self) -> Float[Tensor, "r d"]:
+        """All vectors, as they are kept."""
+        return torch.cat([self.coarse, self.leaves])
+
     @property
     def leaves(self) -> Float[Tensor, "l d"]:
         return self.fine.flatten(0, 1)
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Changes with the vectors, as they are kept: codes of one codebook mean nothing to another."""
+        return hashlib.blake2b(self.rows.half().numpy().tobytes(), digest_size=16).hexdigest().encode()
 
     def encode(self, objects: Float[Tensor, "i n d"]) -> UInt16[np.ndarray, "i n"]:
         """The number of the leaf that each vector falls to."""
@@ -152,12 +169,13 @@ def update_sketch(album: str, table: Table, objects: int, *, storage: Mapping[st
     database = connect(album, storage)
     if kept is None or count > GROWTH * len(kept[1]):
         codebook = learn(table, objects)
-        leaves = torch.cat([codebook.coarse, codebook.leaves]).half().numpy()
-        database.create_table(CODEBOOK, pa.table({"vector": fixed_lists(leaves)}), mode="overwrite")
+        kept_rows = pa.table({"vector": fixed_lists(codebook.rows.half().numpy())})
+        database.create_table(CODEBOOK, kept_rows, mode="overwrite")
         known = np.zeros(0, np.uint64)
     else:
         codebook, known, _ = kept
-    schema = pa.schema({"key": pa.uint64(), "codes": pa.list_(pa.uint16(), objects)})
+    codes_of = {_CODEBOOK: codebook.fingerprint}
+    schema = pa.schema([("key", pa.uint64()), ("codes", pa.list_(pa.uint16(), objects))], metadata=codes_of)
 
     facts = table.search().select(["digest", "frame"]).with_row_id(True).to_arrow()
     keys, first = np.unique(row_keys(facts), return_index=True)
@@ -188,15 +206,17 @@ def row_keys(rows: pa.Table) -> UInt64[np.ndarray, " i"]:
 def _kept(
     album: str, objects: int, storage: Mapping[str, str] | None
 ) -> tuple[Codebook, UInt64[np.ndarray, " i"], UInt16[np.ndarray, "i n"]] | None:
-    """Codebook, keys in order and their codes, where there are any."""
+    """Codebook, keys in order and their codes, where there are any, and the codes are of this codebook: a run that
+    makes new ones, or was killed meanwhile, has replaced the codebook only."""
     database = connect(album, storage)
     if not {SKETCH, CODEBOOK, TABLE} <= set(database.list_tables().tables):
         return None
-    leaves = vector_rows(database.open_table(CODEBOOK).to_arrow()["vector"]).float()
-    codebook = Codebook(leaves[:BRANCHES], leaves[BRANCHES:].view(BRANCHES, BRANCHES, -1))
-    table = database.open_table(SKETCH).to_arrow()
-    if table.schema.field("codes").type.list_size != objects:
+    codebook = Codebook.of_rows(vector_rows(database.open_table(CODEBOOK).to_arrow()["vector"]).float())
+    sketch = database.open_table(SKETCH)
+    of_codebook = (sketch.schema.metadata or {}).get(_CODEBOOK)
+    if of_codebook != codebook.fingerprint or sketch.schema.field("codes").type.list_size != objects:
         return None
+    table = sketch.to_arrow()
     keys = table["key"].to_numpy()
     order = keys.argsort()
     return codebook, keys[order], vector_rows(table["codes"]).numpy()[order]

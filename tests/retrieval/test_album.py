@@ -89,6 +89,21 @@ def test_more_like_a_thing_of_a_hit_leaves_its_own_image_out(album):
     assert album.more_like(hit, entity=1, k=1)[0].name == "deep/c.PNG"
     with pytest.raises(FindError, match="has 2 objects"):
         album.more_like(hit, 2)
+    for ask in (lambda: album.more_like(hit, 1, k=0), lambda: album.search(Query("red"), k=0)):
+        with pytest.raises(FindError, match="images to find, not 0"):
+            ask()
+
+
+def test_an_album_of_one_image_and_an_empty_one_answer(tmp_path):
+    file = paint(tmp_path / "photos/a.png", "red", "green")
+    for path, exact_rows in (("exact", 9), ("stages", 0)):
+        Album.build(ColorModel(), tmp_path / "photos", tmp_path / path, progress=False)
+        album = Album.open(tmp_path / path, ColorModel(), exact_rows=exact_rows)
+        (hit,) = album.search(Phrase("red") - Phrase("blue"), k=9)
+        assert hit.path == file and album.more_like(hit, 1) == []
+    album.table.checkout_latest()
+    album.table.delete("true")
+    assert Album.open(tmp_path / path, ColorModel()).search(Phrase("red")) == []
 
 
 def test_ties_keep_the_order_of_the_album(tmp_path):
@@ -133,6 +148,7 @@ def test_two_stages_find_what_the_exact_search_finds(album, tmp_path):
         assert [(hit.name, hit.parts) for hit in exact] == [(hit.name, hit.parts) for hit in found]
         filtered = two_stages.search(query, k=4, where="width > 8")
         assert _names(filtered) == ["b.png"]
+        assert two_stages.search(query, where="width > 99") == album.search(query, where="width > 99") == []
 
 
 def test_fewer_values_of_each_vector_rank_by_those(album):

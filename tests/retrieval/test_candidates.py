@@ -9,9 +9,9 @@ from torch.nn.functional import normalize
 from find.algebra import JoinedQuery
 from find.query import Phrase, Query
 from find.retrieval import candidates
-from find.retrieval.candidates import Sketch, update_sketch
+from find.retrieval.candidates import CODEBOOK, Sketch, update_sketch
 from find.retrieval.hits import joined_score
-from find.retrieval.table import Stamp, album_schema, create_table, fixed_lists, lists
+from find.retrieval.table import Stamp, album_schema, connect, create_table, fixed_lists, lists
 from find.retrieval.vectors import QueryVectors, Vectors
 
 IMAGES, OBJECTS, DIM = 3000, 4, 32
@@ -103,3 +103,18 @@ def test_without_a_sketch_one_is_made_in_memory(album, tmp_path, monkeypatch):
     sketch = Sketch.read(path, other, OBJECTS)
     assert _recall(sketch, Vectors.read(other, OBJECTS), monkeypatch) >= 0.95
     assert [entry.name for entry in (tmp_path / "other.album").iterdir()] == ["images.lance"]
+
+
+def test_codes_of_another_codebook_are_not_read(album, tmp_path, monkeypatch):
+    """A run that makes new centroids was killed before it had made the codes."""
+    _, table = album
+    path = str(tmp_path / "my.album")
+    own = create_table(path, Stamp("x", "x", DIM, OBJECTS), "photos")
+    own.add(table.to_arrow().slice(0, 2000))
+    update_sketch(path, own, OBJECTS)
+    rows = connect(path).open_table(CODEBOOK).to_arrow()
+    connect(path).create_table(CODEBOOK, rows.take(np.random.default_rng(0).permutation(len(rows))), mode="overwrite")
+    sketch = Sketch.read(path, own, OBJECTS)
+    assert _recall(sketch, Vectors.read(own, OBJECTS), monkeypatch) >= 0.95
+    update_sketch(path, own, OBJECTS)
+    assert (Sketch.read(path, own, OBJECTS).codes == sketch.codes).all()

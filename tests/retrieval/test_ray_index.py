@@ -5,7 +5,6 @@ import sys
 from functools import partial
 
 import colors
-import numpy as np
 import pytest
 from colors import ColorModel, paint
 
@@ -89,10 +88,3 @@ def _other_weights(marker):
         return ColorModel("colours-2")
     Path(marker).touch()
     return ColorModel("colours-1")
-
-
-def test_vectors_survive_the_way_through_ray(photos, tmp_path):
-    _index(photos, tmp_path / "ray.album")
-    rows = Album.open(tmp_path / "ray.album").to_arrow(["image", "objects"])
-    lengths = np.linalg.norm(np.array(rows["image"].to_pylist(), np.float32), axis=1)
-    assert np.allclose(lengths, 1, atol=1e-3)
