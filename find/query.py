@@ -70,6 +70,11 @@ class Query(Joinable):
         return tuple(part for part in self.parts if not isinstance(part, str))
 
     @property
+    def entity_names(self) -> tuple[str, ...]:
+        """What to call each entity: a phrase's words, a region's label or file name in brackets."""
+        return tuple(entity.text if isinstance(entity, Phrase) else f"[{entity.name}]" for entity in self.entities)
+
+    @property
     def text(self) -> str:
         """The query for people to read: a region shows as its label or file name in brackets."""
         return self._join(_readable).text

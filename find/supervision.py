@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool
 
-from find.entity import Phrase
 from find.errors import FindError
 from find.predictions import EntityMask, InstancePrediction, PanopticPrediction
 from find.query import Query
@@ -17,18 +16,13 @@ if TYPE_CHECKING:
     from supervision import Detections
 
 
-def entity_names(query: Query) -> list[str]:
-    """What to call each entity of a query: a phrase's words, a region's label or file name in brackets."""
-    return [entity.text if isinstance(entity, Phrase) else f"[{entity.name}]" for entity in query.entities]
-
-
 def entities_to_supervision(masks: Sequence[EntityMask], names: Query | Sequence[str]) -> Detections:
     """What `FIND.segment`, `ground` or `interact` found in one image.
 
     Args:
         names: the query, or a name for each mask. The class is the number of the entity.
     """
-    names = entity_names(names) if isinstance(names, Query) else list(names)
+    names = names.entity_names if isinstance(names, Query) else list(names)
     if len(names) != len(masks):
         raise FindError(f"{len(masks)} masks but {len(names)} names; give one for each mask")
     found = _stack([mask.mask for mask in masks])

@@ -161,7 +161,7 @@ def search(arguments: argparse.Namespace) -> int:
     from find.retrieval.album import Album
 
     album = Album.open(arguments.album, model)
-    unknown = unknown_words(model, query)
+    unknown, *_ = [unknown_words(model, one) for one in joined.queries]  # tells those of all of them
     hits = album.search(joined, arguments.k, where=arguments.where, dim=arguments.dim)
     wants_masks = bool(query.entities) and bool(arguments.png or arguments.json)
     masks = album.ground(query, hits) if wants_masks else [[] for _ in hits]

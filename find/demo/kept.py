@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,17 @@ import find
 
 def source_key(*parts: object, folder: str = ".") -> str:
     """A key that changes with `parts` and with any Python file in a folder of the package (all of it by default)."""
-    digest = hashlib.sha256(repr(parts).encode())
-    package = Path(find.__file__).parent
+    return hashlib.sha256(repr(parts).encode() + _source(folder)).hexdigest()[:16]
+
+
+@cache
+def _source(folder: str) -> bytes:
+    """Read once: a process runs what it has imported, whatever becomes of the files."""
+    digest, package = hashlib.sha256(), Path(find.__file__).parent
     for file in sorted((package / folder).rglob("*.py")):
         digest.update(file.relative_to(package).as_posix().encode())
         digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest.digest()
 
 
 class KeptRecords:

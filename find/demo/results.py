@@ -11,16 +11,11 @@ from PIL import Image
 
 from find.demo.doubts import DOUBTFUL, UnknownWords, doubt
 from find.demo.drawing import Overlay, add_title, draw_overlays, tile
-from find.query import Phrase, Query
 
 if TYPE_CHECKING:
     from find.predictions import EntityMask
-    from find.retrieval.album import Hit
-
-
-def entity_names(query: Query) -> tuple[str, ...]:
-    """What to call each entity of a query: a phrase's words, a region's label or file name in brackets."""
-    return tuple(entity.text if isinstance(entity, Phrase) else f"[{entity.name}]" for entity in query.entities)
+    from find.query import Query
+    from find.retrieval.hits import Hit
 
 
 def encode_mask(mask: Bool[np.ndarray, "h w"]) -> dict[str, object]:
@@ -47,7 +42,8 @@ def shown(figure: float) -> float:
 def entities_json(query: Query, masks: Sequence[EntityMask], unknown: UnknownWords) -> list[dict[str, object]]:
     """One record an entity: text, score 0..1, box (x0, y0, x1, y1 in pixels, or null), COCO run-length code.
 
-    An entity is doubtful where words of it are unknown or its score is below `find.demo.doubts.DOUBTFUL`.
+    An entity is doubtful where words of it are unknown, its mask is empty, or its score is below
+    `find.demo.doubts.DOUBTFUL`.
     """
     return [
         {
@@ -58,7 +54,7 @@ def entities_json(query: Query, masks: Sequence[EntityMask], unknown: UnknownWor
             "box": mask_box(found.mask),
             "segmentation": encode_mask(found.mask),
         }
-        for name, found, words in zip(entity_names(query), masks, unknown.entities, strict=True)
+        for name, found, words in zip(query.entity_names, masks, unknown.entities, strict=True)
     ]
 
 
@@ -88,7 +84,7 @@ def hits_json(
 
 def hit_line(rank: int, hit: Hit, query: Query, unknown: UnknownWords) -> str:
     """One line of a terminal: rank, score, file, what made the score; a question mark after unknown words."""
-    names = [f"{name}?" if words else name for name, words in zip(entity_names(query), unknown.entities, strict=True)]
+    names = [f"{name}?" if words else name for name, words in zip(query.entity_names, unknown.entities, strict=True)]
     terms = ", ".join(f"{name} {term:.3f}" for name, term in zip(names, hit.entity_terms, strict=True))
     return f"{rank:3d}. {hit.score:.3f}  {hit.path}  (sentence {hit.image_term:.3f}{', ' + terms if terms else ''})"
 
@@ -103,10 +99,8 @@ def draw_entities(
 ) -> Image.Image:
     """The image with the mask, name and score of every entity; a question mark where it is doubtful."""
     overlays = [
-        Overlay(
-            mask=found.mask, label=name if doubt(found, words) is None else f"{name}?", score=float(found.score)
-        )
-        for name, found, words in zip(entity_names(query), masks, unknown.entities, strict=True)
+        Overlay(mask=found.mask, label=name if doubt(found, words) is None else f"{name}?", score=float(found.score))
+        for name, found, words in zip(query.entity_names, masks, unknown.entities, strict=True)
     ]
     return draw_overlays(image, overlays, min_side=min_side)
 

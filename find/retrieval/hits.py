@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from find.algebra import JoinedQuery
-from find.entity import Phrase
 from find.errors import FindError
 from find.query import Query
 from find.retrieval.objects import ObjectMasks
@@ -112,8 +111,7 @@ class Hit:
         for part in self.parts:
             word = "must not be" if part.is_excluded else "query"
             lines.append(f"  {word} “{part.query.text}”: {part.score:.3f} = {_terms(part)}")
-            for number, entity in enumerate(part.query.entities):
-                name = entity.text if isinstance(entity, Phrase) else f"[{entity.name}]"
+            for number, name in enumerate(part.query.entity_names):
                 term, thing = part.entity_terms[number], part.objects[number]
                 x0, y0, x1, y1 = (int(side) for side in self.found.masks.boxes[thing])
                 where = _place((x0 + x1) / 2 / self.width, (y0 + y1) / 2 / self.height)
@@ -146,14 +144,13 @@ class Hit:
         for number, part in enumerate(self.parts):
             if part.is_excluded:
                 continue
-            for entity, thing in enumerate(part.query.entities):
-                name = thing.text if isinstance(thing, Phrase) else f"[{thing.name}]"
+            for entity, name in enumerate(part.query.entity_names):
                 overlays.append(Overlay(self.mask(entity, part=number), name, part.entity_terms[entity]))
         return draw_overlays(self.pixels(), overlays, min_side=min_side)
 
     def to_supervision(self) -> Detections:
         """What the entities found, as supervision's Detections; the confidence is an entity's cosine."""
-        from find.supervision import detections, entity_names
+        from find.supervision import detections
 
         found = [
             (k, number)
@@ -163,7 +160,7 @@ class Hit:
         ]
         masks = np.array([self.mask(number, part=k) for k, number in found]).reshape(-1, self.height, self.width)
         terms = [self.parts[k].entity_terms[number] for k, number in found]
-        names = [entity_names(self.parts[k].query)[number] for k, number in found]
+        names = [self.parts[k].query.entity_names[number] for k, number in found]
         return detections(masks, terms, range(len(found)), names)
 
     def _object(self, entity: int, part: int) -> int:

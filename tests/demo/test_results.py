@@ -15,7 +15,6 @@ from find.demo.results import (
     draw_entities,
     encode_mask,
     entities_json,
-    entity_names,
     hit_line,
     hits_json,
     mask_box,
@@ -50,7 +49,7 @@ def test_the_box_is_the_smallest_that_holds_the_mask(mask):
 
 
 def test_entities_are_named_as_a_reader_of_the_query_would():
-    assert entity_names(QUERY) == ("red dog", "[cup]")
+    assert QUERY.entity_names == ("red dog", "[cup]")
 
 
 def test_records_keep_the_order_of_the_entities():
