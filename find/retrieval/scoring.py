@@ -13,6 +13,10 @@ from torch import Tensor
 CACHE_ELEMENTS = 1 << 20
 """Similarities of a block on a CPU: 4 MB in float32, which stay in the cache until their maximum is taken."""
 
+CONVERTED_ELEMENTS = 1 << 20
+"""Values of object vectors that are brought to the queries' precision at once on a CPU: to write all of them into fresh
+memory takes several times as long as to score them."""
+
 GPU_ELEMENTS = 1 << 26
 """Similarities of a block on a GPU: 256 MB in float32."""
 
@@ -77,6 +81,8 @@ def late_interaction(
         max_elements = CACHE_ELEMENTS if rows.device.type == "cpu" else GPU_ELEMENTS
     row_block = max(1, min(ROWS_AT_ONCE, len(rows), max_elements // n))
     image_block = max(1, max_elements // (n * row_block))
+    if rows.device.type == "cpu" and objects.dtype != rows.dtype:
+        image_block = min(image_block, max(1, CONVERTED_ELEMENTS // objects[0].numel()))
     terms = []
     for chunk in objects.split(image_block):
         vectors = chunk.to(rows.dtype).flatten(0, 1)
