@@ -40,7 +40,7 @@ def write_config(shared, tmp_path) -> Callable[..., Path]:
 
     def write(change: Callable[[Settings], object] = lambda settings: None) -> Path:
         settings = yaml.safe_load((CONFIGS / "tiny.yaml").read_text())
-        settings["model"]["config"] = CONFIG.to_dict()
+        settings["model"] |= {"config": CONFIG.to_dict(), "nested_widths": [8]}
         settings["data"] |= {"root": str(shared / "camvid-coco"), "batch_size": 3}
         settings["data"]["cache_in_memory"] = False
         settings["trainer"] |= {
