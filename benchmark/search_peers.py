@@ -18,11 +18,14 @@ from find.retrieval.vectors import Vectors as RowVectors
 
 MOST = 16  # object vectors of an image
 
-ABOUT = """\
-FAISS flat compares image vectors with the sentence alone, exactly. LanceDB's multivector index sums each entity's best
-match and knows no sentence; its indexes of both columns (IVF with RaBitQ codes) give 1,000 candidates for the sentence
-and for each entity, and their union is scored exactly.
-"""
+ABOUT = {
+    "FAISS flat, image vectors": "FAISS flat compares image vectors with the sentence alone, exactly.",
+    "LanceDB multivector index": "LanceDB's multivector index (IVF with RaBitQ codes) sums each entity's best match "
+    "and knows no sentence.",
+    "LanceDB indexes, union": "LanceDB's indexes of both columns give 1,000 candidates for the sentence and for each "
+    "entity; their union is scored exactly.",
+}
+"""What peers do, by their names in the results."""
 
 
 def build_index(table: Table, column: str) -> None:

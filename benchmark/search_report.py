@@ -34,7 +34,7 @@ def to_markdown(record: dict[str, object]) -> str:
             figures = " | ".join(f"{latency[key]:.0f}" for key in ("wall_p50", "wall_p95", "cpu_p50", "cpu_p95"))
             label = f"**{name}**" if name in album["searches"] else name
             lines.append(f"| {album['images']:,} | {label} | {figures} | {latency['recall']:.3f} |")
-    lines += ["", ABOUT]
+    lines += ["", *(text for name, text in ABOUT.items() if any(name in album["peers"] for album in albums))]
     for album in albums:
         built = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in album["peer_index_cpu"].items())
         if built:
