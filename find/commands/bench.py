@@ -86,7 +86,7 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     parser = add_command(
         bench,
         "validate",
-        "list every anomaly of predictions, with file, item and mend; status 1 if there are errors",
+        "list what is wrong with predictions: file, item and how to mend it; status 1 if there are errors",
         "example:\n  findvl bench validate panoptic.json --task panoptic --gt datasets/coco --split val2017\n",
     )
     _add_predictions(parser)
