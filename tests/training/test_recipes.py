@@ -163,7 +163,7 @@ def shrink(tmp_path, monkeypatch, shared):
             {"class_path": "find.data.transforms.HorizontalFlip"},
         ]
         settings = {
-            "model": {"config": model, "text_cache": str(tmp_path / "cache")},
+            "model": {"config": model, "nested_widths": [8], "text_cache": str(tmp_path / "cache")},
             "data": {
                 "root": str(shared / "coco-sample" / "coco"),
                 "batch_size": 2,
