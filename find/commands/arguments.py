@@ -63,6 +63,23 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message} ({self.prog} --help tells more)\n")
 
 
+class NamesAction(argparse.Action):
+    """Some of the known names, separated by spaces or commas."""
+
+    def __init__(self, *args: object, known: Sequence[str], **kwargs: object) -> None:
+        super().__init__(*args, nargs="+", **kwargs)
+        self.known = known
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        names = [name for value in values for name in value.split(",") if name]
+        for name in names:
+            if name not in self.known:
+                parser.error(
+                    f"{option_string}: there is no {name!r}{nearest(name, self.known)}; {', '.join(self.known)}"
+                )
+        setattr(namespace, self.dest, names)
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {near[0]}?" if near else ""

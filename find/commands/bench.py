@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from find.commands.arguments import add_command, is_stdout, positive, write_json
+from find.commands.arguments import NamesAction, add_command, is_stdout, positive, write_json
 from find.commands.bench_build import add_build
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--model", required=True, help="see below")
     parser.add_argument("--root", type=Path, required=True, help="a folder in COCO's layout")
     parser.add_argument(
-        "--tasks", nargs="+", choices=TASKS, metavar="TASK", help=f"of {', '.join(TASKS)} (default: all it can)"
+        "--tasks", action=NamesAction, known=TASKS, metavar="TASK", help=f"of {', '.join(TASKS)} (default: all it can)"
     )
     parser.add_argument("--out", type=Path, required=True, help="the folder to write results.json into")
     parser.add_argument("--save-predictions", action="store_true", help="also write OUT/predictions, for bench score")
@@ -209,7 +209,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--entities", default="auto", help="entity file without .json (default: entity_SPLIT)")
     parser.add_argument("--gallery", type=positive, default=500, help="images searched (default: %(default)s)")
     parser.add_argument(
-        "--studies", nargs="+", default=(), choices=("variants", "probes"), metavar="STUDY",
+        "--studies", action=NamesAction, known=("variants", "probes"), default=(), metavar="STUDY",
         help="beyond the published tables: variants (the interleaved tasks asked in every way), probes "
         "(does the true sentence win over one made of the same units)",
     )  # fmt: skip

@@ -44,7 +44,8 @@ class Published:
     def load(self, *wanted: tuple[str, ...], **environment: str) -> list[dict[str, str]]:
         """What `hub_driver` says of each (kind, spec, token), the token of whom asks being optional."""
         known = {"HF_ENDPOINT": self.hub.url, "HF_HOME": str(self.home), "HF_HUB_DISABLE_TELEMETRY": "1"}
-        variables = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "TRANSFORMERS_"))}
+        own = ("HF_", "HUGGING", "TRANSFORMERS_")
+        variables = {name: value for name, value in os.environ.items() if not name.startswith(own)}
         variables |= known | {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1"} | environment
         command = [sys.executable, str(HERE / "hub_driver.py"), json.dumps(wanted)]
         result = subprocess.run(
