@@ -15,7 +15,7 @@ from find.commands.convert import add_convert
 from find.commands.data import add_data
 from find.commands.export import add_export
 from find.commands.segment import add_segment
-from find.commands.serve import add_serve
+from find.commands.serve import add_demo, add_serve
 from find.errors import FindError, UnknownWordsWarning
 
 TRAINING_COMMANDS = {
@@ -59,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_segment(commands)
     add_index(commands)
     add_search(commands)
+    add_demo(commands)
     add_serve(commands)
     add_export(commands)
     add_data(commands)

@@ -82,9 +82,7 @@ class Trainee(nn.Module):
         _, pooled = self.language.encode(self.language.tokenize(texts).ids)
         return F.normalize(pooled.float(), dim=-1)
 
-    def read_lines(
-        self, lines: Sequence[Line]
-    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "p d"]]:
+    def read_lines(self, lines: Sequence[Line]) -> tuple[Float[Tensor, "b d"], Float[Tensor, "p d"]]:
         """Unit vectors of the lines and, in order, of their spans: the mean of a span's tokens, projected alike."""
         tokenized = self.language.tokenize([line.text for line in lines])
         states, pooled = self.language.encode(tokenized.ids)
@@ -98,9 +96,7 @@ class Trainee(nn.Module):
         return F.normalize(pooled.float(), dim=-1), F.normalize(spans.float(), dim=-1)
 
 
-def true_of(
-    phrases: Sequence[str], known: Sequence[set[str]], vocabulary: dict[str, int]
-) -> Bool[Tensor, "r p"]:
+def true_of(phrases: Sequence[str], known: Sequence[set[str]], vocabulary: dict[str, int]) -> Bool[Tensor, "r p"]:
     """Which phrases say nothing but what is known to be true of a region, so that they are no negatives."""
     said = torch.zeros(len(phrases), len(vocabulary) + 1)
     for p, phrase in enumerate(phrases):

@@ -106,9 +106,7 @@ def test_every_key_is_used_and_every_parameter_given(folder):
     weights = load_file(file)
     weights["lineer.weight"] = weights.pop("linear.weight")
     save_file(weights, file)
-    with pytest.raises(
-        FindError, match=r"does not fit its config.json: missing linear.weight; unused lineer.weight$"
-    ):
+    with pytest.raises(FindError, match=r"does not fit its config.json: missing linear.weight; unused lineer.weight$"):
         read(folder).load_into(Small())
 
 

@@ -236,8 +236,10 @@ def test_embed_images_and_embed_queries_are_halves_of_the_joint_forward(model, i
             k = numbers[0]
             features = model.vision(frames[k].place(pictures[k])[None])
             memory = model.interface.remember(features.maps, features.pooled, features.aligned)
-            own = tuple(replace(t, values=t.values[k : k + 1], padding=t.padding[k : k + 1], index=t.index[k : k + 1])
-                        for t in regions)
+            own = tuple(
+                replace(t, values=t.values[k : k + 1], padding=t.padding[k : k + 1], index=t.index[k : k + 1])
+                for t in regions
+            )
             sentences = Sentences.read(model.language, [asked[k].render(model.language.placeholder)], model.device)
             width = own[0].index.max() + 1
             missing = int(width) - sentences.padding.shape[1]

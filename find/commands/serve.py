@@ -1,12 +1,14 @@
-"""`findvl serve`: an album's search over HTTP."""
+"""`findvl serve`: an album's search over HTTP; `findvl demo`: its page, over drawn scenes or a folder of photos."""
 
 from __future__ import annotations
 
 import argparse
-import socket
+from pathlib import Path
 
 from find.commands.arguments import add_command, add_model, load_model, positive
 from find.errors import FindError
+
+WORLD_IMAGES = 200
 
 
 def add_serve(commands: argparse._SubParsersAction) -> None:
@@ -15,14 +17,13 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
         "serve",
         "answer searches of an album over HTTP",
         "POST /search, /segment and /embed; GET /images/NAME, /healthz, /readyz, /metrics; GET / is a page to search\n"
-        "with, /docs describes all\n\n"
+        "with, /docs describes all. An album that is indexed again is followed: new images are found seconds later.\n\n"
         "examples:\n"
         "  findvl serve pictures.album\n"
         '  curl localhost:8000/search --json \'{"query": "{a blue car} on {the road}", "k": 5}\'\n',
     )
     parser.add_argument("album", help="what findvl index has written, or a URI of object storage")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine)")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
+    _add_address(parser)
     limits = parser.add_argument_group("limits", "what is more is refused")
     limits.add_argument("--body-mb", type=positive, default=32, help="of a request (default: %(default)s)")
     limits.add_argument("--waiting", type=positive, default=64, help="requests that wait (default: %(default)s)")
@@ -32,36 +33,79 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=serve)
 
 
+def add_demo(commands: argparse._SubParsersAction) -> None:
+    parser = add_command(
+        commands,
+        "demo",
+        "try interleaved search in a browser, on drawn scenes or a folder of photos",
+        "Indexes what is new and opens a page; click a thing in a picture, and it joins the query. Without PHOTOS,\n"
+        f"{WORLD_IMAGES} scenes are drawn, all that find-tiny knows; for photographs, give weights that know them.\n\n"
+        "examples:\n"
+        "  findvl demo\n"
+        "  findvl demo ~/Pictures --weights my-model\n",
+    )
+    parser.add_argument("photos", type=Path, nargs="?", help="folder of images and videos (default: drawn scenes)")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("outputs/page"), help="where the album is kept (default: %(default)s)"
+    )
+    parser.add_argument("--no-browser", action="store_true", help="tell the address only")
+    _add_address(parser)
+    add_model(parser)
+    parser.set_defaults(run=demo)
+
+
+def _add_address(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine)")
+    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
+
+
 def serve(arguments: argparse.Namespace) -> int:
     """`findvl serve`: runs until it is interrupted, then answers what waits."""
-    if not 0 <= arguments.port < 1 << 16:
-        raise FindError(f"--port {arguments.port}: ports are 1 to 65535; 0 takes a free one")
-    try:
-        import uvicorn
-
-        from find.serving.app import create_app
-    except ModuleNotFoundError as error:
-        raise FindError(f"findvl serve needs {error.name}; install it with: pip install 'findvl[serve]'") from error
+    run = _server(arguments)
     from find.retrieval.album import Album
     from find.serving.limits import Limits
 
     limits = Limits(
         body_bytes=arguments.body_mb << 20,
         waiting=arguments.waiting,
+        open=4 * arguments.waiting,
         batch=arguments.batch,
         seconds=arguments.seconds,
     )
     album = Album.open(arguments.album, load_model(arguments))
-    config = uvicorn.Config(
-        create_app(album, limits=limits),
-        log_level="warning",
-        limit_concurrency=4 * limits.waiting,
-        timeout_graceful_shutdown=arguments.seconds,
-    )
-    family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
-    with socket.create_server((arguments.host, arguments.port), family=family) as listener:
-        host, port = listener.getsockname()[:2]
-        host = f"[{host}]" if family == socket.AF_INET6 else host
-        print(f"{arguments.album}: {len(album)} images at http://{host}:{port} (Ctrl-C ends)", flush=True)
-        uvicorn.Server(config).run(sockets=[listener])
+    run(album, host=arguments.host, port=arguments.port, limits=limits)
     return 0
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """`findvl demo`: draws scenes if no photos are given, indexes, and shows the page."""
+    run = _server(arguments)
+    from find.retrieval.album import Album
+
+    photos = arguments.photos or _drawn(arguments.folder / "world")
+    model = load_model(arguments)
+    album = Album.build(model, photos, arguments.folder / f"{photos.resolve().name}.album", name=arguments.weights)
+    for skipped in album.skipped:
+        print(f"skipped {skipped.path}: {skipped.reason}")
+    run(album, host=arguments.host, port=arguments.port, show=not arguments.no_browser)
+    return 0
+
+
+def _server(arguments: argparse.Namespace):
+    """What runs a server; tells what is wrong with the port or missing before anything is loaded."""
+    if not 0 <= arguments.port < 1 << 16:
+        raise FindError(f"--port {arguments.port}: ports are 1 to 65535; 0 takes a free one")
+    try:
+        from find.serving.server import run
+    except ModuleNotFoundError as error:
+        raise FindError(f"the service needs {error.name}; install it with: pip install 'findvl[serve]'") from error
+    return run
+
+
+def _drawn(world: Path) -> Path:
+    """The scenes of a small world, drawn if they are not there."""
+    from find.data.world import generate_world
+
+    if not (world / "world.json").is_file():
+        generate_world(world, images=1, val_images=WORLD_IMAGES, seed=2026)
+    return world / "val2017"

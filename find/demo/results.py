@@ -61,7 +61,8 @@ def entities_json(query: Query, masks: Sequence[EntityMask], unknown: UnknownWor
 def hits_json(
     query: Query, hits: Sequence[Hit], masks: Sequence[Sequence[EntityMask]], unknown: UnknownWords
 ) -> list[dict[str, object]]:
-    """One record a hit: rank from 1, path, score, image_term, and its entities with their term of the score.
+    """One record a hit: rank from 1, path, score, image_term, its entities with their term of the score, and the score
+    of each query of a joined one.
 
     `masks` holds one mask an entity for each hit; for a query without entities, an empty list for each.
     """
@@ -77,16 +78,27 @@ def hits_json(
                 "score": shown(hit.score),
                 "image_term": shown(hit.image_term),
                 "entities": entities,
+                "queries": [
+                    {"query": part.query.text, "is_excluded": part.is_excluded, "score": shown(part.score)}
+                    for part in hit.parts
+                ],
             }
         )
     return records
 
 
 def hit_line(rank: int, hit: Hit, query: Query, unknown: UnknownWords) -> str:
-    """One line of a terminal: rank, score, file, what made the score; a question mark after unknown words."""
+    """One line of a terminal: rank, score, file, what made the score; a question mark after unknown words.
+
+    Of a joined query, `query` is the first; the others follow with their whole scores.
+    """
     names = [f"{name}?" if words else name for name, words in zip(query.entity_names, unknown.entities, strict=True)]
     terms = ", ".join(f"{name} {term:.3f}" for name, term in zip(names, hit.entity_terms, strict=True))
-    return f"{rank:3d}. {hit.score:.3f}  {hit.path}  (sentence {hit.image_term:.3f}{', ' + terms if terms else ''})"
+    others = "".join(
+        f"; {'without' if part.is_excluded else 'and'} “{part.query.text}” {part.score:.3f}" for part in hit.parts[1:]
+    )
+    told = f"sentence {hit.image_term:.3f}" + (f", {terms}" if terms else "") + others
+    return f"{rank:3d}. {hit.score:.3f}  {hit.path}  ({told})"
 
 
 def draw_entities(

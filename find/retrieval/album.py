@@ -26,7 +26,7 @@ from find.retrieval.indexing import EXACT_ROWS, IndexReport, Settings, index, re
 from find.retrieval.objects import ObjectMasks
 from find.retrieval.photos import Skipped
 from find.retrieval.scoring import match_entities
-from find.retrieval.table import Embedder, Stamp, first_line, open_table, read_root, reading
+from find.retrieval.table import TABLE, Embedder, Stamp, connect, first_line, open_table, read_root, reading
 from find.retrieval.vectors import QueryVectors, Vectors, cut, take_rows
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ _HIT_COLUMNS = ("path", "frame", "seconds", "time", "width", "height", "objects"
 class Album:
     """Embedded images, and the model that embedded them. Made by `Album.build` or `Album.open`.
 
-    It shows the table as it was when it was opened; what is indexed later is seen by opening it again. Where a later
-    run has written many commits together, what it replaced is there for an hour: an older `Album` cannot read on then.
+    It shows the table as it was when it was opened; `latest` gives the album with what has been indexed since. Where a
+    later run has written many commits together, what it replaced is there for an hour: an older `Album` cannot read on
+    then.
 
     Attributes:
         model: what embeds queries; None for an album that is only read.
@@ -58,13 +59,14 @@ class Album:
         name: str,
         table: Table,
         stamp: Stamp,
-        root: Path,
         model: Embedder | None,
+        photos: str | os.PathLike[str] | None = None,
         exact_rows: int = EXACT_ROWS,
         storage: Mapping[str, str] | None = None,
         report: IndexReport | None = None,
     ) -> None:
-        self.name, self.table, self.stamp, self.root, self.model = name, table, stamp, root, model
+        self.name, self.table, self.stamp, self.model, self._photos = name, table, stamp, model, photos
+        self.root = Path(photos).resolve() if photos else resolve_root(name, read_root(table.schema))
         self.exact_rows, self.storage = exact_rows, storage
         self.report = report
         self._rows = table.count_rows()
@@ -120,16 +122,34 @@ class Album:
         if model is not None:
             stamp.check(model, str(path))
         table.checkout(table.version)  # later commits of others must not change row numbers under us
-        root = Path(photos).resolve() if photos else resolve_root(path, read_root(table.schema))
         return cls(
             name=str(path),
             table=table,
             stamp=stamp,
-            root=root,
             model=model,
+            photos=photos,
             exact_rows=exact_rows,
             storage=storage,
         )
+
+    def latest(self) -> Album:
+        """The album as it is now; this very one if nothing has been written since it was opened.
+
+        Raises FindError as `open` does, where it is gone or other weights have made it anew.
+        """
+        with reading(self.name):
+            written = connect(self.name, self.storage).open_table(TABLE).version
+        if written == self.table.version:
+            return self
+        return Album.open(self.name, self.model, photos=self._photos, storage=self.storage, exact_rows=self.exact_rows)
+
+    def load(self) -> None:
+        """Reads now what the first search would read."""
+        with reading(self.name):
+            if len(self) <= self.exact_rows:
+                self._cut(self.stamp.dim)
+            else:
+                _ = self._sketch
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
@@ -268,7 +288,10 @@ class Album:
 
     def to_pandas(self, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
         """The rows as a data frame; by default what files tell, without vectors and masks."""
-        return self.to_arrow(columns).to_pandas()
+        try:
+            return self.to_arrow(columns).to_pandas()
+        except ModuleNotFoundError as error:
+            raise FindError("a data frame needs pandas; install it with: pip install pandas") from error
 
     @cached_property
     def paths(self) -> tuple[Path, ...]:

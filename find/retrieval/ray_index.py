@@ -1,5 +1,5 @@
 """Indexing on many machines: Ray Data reads and embeds new photographs and writes their rows in parallel, as fragments
-of the album's table; one commit makes all of them visible.
+of the album's table; one commit makes many of them visible.
 
 What is left (changed and deleted files, videos, the sketch of a large album) is done by the usual index after it, so
 the album is the one that the usual index makes, row for row.
@@ -44,11 +44,13 @@ class Cluster:
     Args:
         actors: models that embed at the same time.
         cpus, gpus: of one actor.
+        commit_images: photographs of one commit, which is what an interruption may cost.
     """
 
     actors: int = 1
     cpus: float = 1
     gpus: float = 0
+    commit_images: int = 100_000
 
 
 def index_with_ray(
@@ -64,7 +66,7 @@ def index_with_ray(
     """`find.retrieval.indexing.index` on the Ray cluster that this process is connected to (a local one if none).
 
     Photos and album must be at the same place on all machines (a shared folder; the album may be on object storage).
-    Interrupted, nothing of the parallel part is in the album: unlike the usual index it commits once.
+    Rows are committed once for each `cluster.commit_images` photographs; interrupted, the same call does the rest.
 
     Args:
         load: gives the model, on each machine; it must be picklable.
@@ -113,15 +115,17 @@ def _add_new(
         table = create_table(album, stamp, stored_root(album, folder.root), storage=settings.storage)
     work = _Work(load, stamp, table.schema.serialize().to_pybytes(), settings)
     uri = f"{str(album).rstrip('/')}/{TABLE}.lance"
-    fragments = _embed_all(new, work, cluster, uri, progress)
-    if not fragments:
-        return 0
     storage = dict(settings.storage or {}) or None
-    version = lance.dataset(uri, storage_options=storage).version
-    lance.LanceDataset.commit(
-        uri, lance.LanceOperation.Append(fragments), read_version=version, storage_options=storage
-    )
-    return sum(fragment.num_rows for fragment in fragments)
+    added = 0
+    for start in range(0, len(new), cluster.commit_images):
+        fragments = _embed_all(new[start : start + cluster.commit_images], work, cluster, uri, progress)
+        if fragments:
+            version = lance.dataset(uri, storage_options=storage).version
+            lance.LanceDataset.commit(
+                uri, lance.LanceOperation.Append(fragments), read_version=version, storage_options=storage
+            )
+        added += sum(fragment.num_rows for fragment in fragments)
+    return added
 
 
 def _width(model: Embedder, files: Sequence[PhotoFile]) -> int:
@@ -207,7 +211,10 @@ def _embed_all(
         )
         return [FragmentMetadata.from_json(row["fragment"]) for row in written.take_all()]
     except (ray.exceptions.RayError, OSError) as error:
-        raise FindError(f"Ray could not do the work: {_cause(error)}; nothing was added to the album") from error
+        raise FindError(
+            f"Ray could not do the work: {_cause(error)}; what was committed before is kept, the same command goes on "
+            "from there"
+        ) from error
     finally:
         context.execution_options.preserve_order, context.enable_progress_bars = before
 

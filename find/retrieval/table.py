@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -35,6 +36,8 @@ KEY = ("path", "frame")
 """Columns that no two rows share."""
 
 _STAMP, _ROOT = b"find", b"find.root"
+_KEY = {b"lance-schema:unenforced-primary-key": b"true"}
+"""Makes Lance refuse a commit of rows whose keys another writer has committed meanwhile."""
 
 
 class UnreadableAlbum(FindError):
@@ -104,8 +107,8 @@ def album_schema(stamp: Stamp, root: str) -> pa.Schema:
     vector = pa.list_(pa.float16(), stamp.dim)
     return pa.schema(
         [
-            pa.field("path", pa.string(), nullable=False, metadata={_ROOT: root.encode()}),
-            pa.field("frame", pa.int32(), nullable=False),
+            pa.field("path", pa.string(), nullable=False, metadata={_ROOT: root.encode(), **_KEY}),
+            pa.field("frame", pa.int32(), nullable=False, metadata=_KEY),
             pa.field("seconds", pa.float32()),
             pa.field("time", pa.timestamp("us")),
             pa.field("width", pa.int32(), nullable=False),
@@ -202,10 +205,20 @@ def is_remote(album: str | os.PathLike[str]) -> bool:
 
 
 def connect(album: str | os.PathLike[str], storage: Mapping[str, str] | None = None) -> DBConnection:
-    """The database that an album is. `storage` are LanceDB's options of object storage (keys, endpoint, ...)."""
+    """The database that an album is. `storage` are LanceDB's options of object storage (keys, endpoint, ...).
+
+    Raises UnreadableAlbum where the storage cannot be reached or does not let us in.
+    """
     import lancedb
 
-    return lancedb.connect(str(album), storage_options=dict(storage or {}) or None)
+    try:
+        return lancedb.connect(str(album), storage_options=dict(storage or {}) or None)
+    except (ValueError, RuntimeError, OSError) as error:
+        if not is_remote(album):
+            raise
+        raise UnreadableAlbum(
+            f"{album}: this storage cannot be reached ({first_line(error)}); check its address, keys and region"
+        ) from error
 
 
 def create_table(
@@ -261,8 +274,11 @@ def reading(album: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """What a library's error says, without the places in its source."""
+    """What a library's error says, without the places in its source; of object storage, what its server says."""
     text = str(error).strip() or type(error).__name__
+    told = re.search(r"<Message>(.+?)</Message>", text)
+    if told:
+        return told[1]
     return text.splitlines()[0].split(", /rustc")[0][:300]
 
 

@@ -41,24 +41,27 @@ ERRORS = {
         413: "Too large a body or picture",
         422: "A query, picture or number that cannot be used",
         429: "Too many requests wait; try again",
-        503: "The album cannot be read",
+        503: "The album cannot be read, or too many requests are open",
         504: "No answer in time",
     }.items()
 }
 PAGE = pathlib.Path(__file__).with_name("page.html")
 POLICY = "default-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+OPERATION = ("/healthz", "/readyz", "/metrics")
+"""Routes for those who run the service; answered however much else is asked."""
 OBJECTS = r"^(\d{1,4}(,\d{1,4})*)?$"
 log = logging.getLogger(__name__)
 
 
-def create_app(album: Album, *, limits: Limits | None = None) -> FastAPI:
+def create_app(album: Album, *, limits: Limits | None = None, look_seconds: float = 10.0) -> FastAPI:
     """The service of one album, to be run by an ASGI server.
 
     Every error is JSON `{"error": "one line"}`: 413 and 422 for what a request asks too much or wrongly, 429 where too
-    many wait, 504 after `limits.seconds`; 503 where files of the album are gone.
+    many wait, 504 after `limits.seconds`; 503 where files of the album are gone, or more requests are open than can be
+    held. An album that is indexed again is followed; `look_seconds` lie between looks.
     """
     limits = limits or Limits()
-    service = Service(album, limits=limits)
+    service = Service(album, limits=limits, look_seconds=look_seconds)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -140,16 +143,18 @@ def _add_routes(app: FastAPI, service: Service) -> None:
 
 def _handler(answer):
     async def handle(request: Request, error: Exception) -> JSONResponse:
-        status, message = answer(error)
-        headers = {"Retry-After": "2"} if status in (429, 503) else None
-        return JSONResponse({"error": message}, status, headers)
+        return _error(*answer(error))
 
     return handle
 
 
+def _error(status: int, message: str) -> JSONResponse:
+    return JSONResponse({"error": message}, status, {"Retry-After": "2"} if status in (429, 503) else None)
+
+
 def _unreadable(error: UnreadableAlbum) -> tuple[int, str]:
     log.error("%s", error)  # which names paths of this machine
-    return 503, "the album cannot be read any more; it was indexed anew, perhaps: the server has to be started again"
+    return 503, "the album cannot be read now; if it has just been indexed anew, try again in a few seconds"
 
 
 def _invalid(error: RequestValidationError) -> str:
@@ -162,10 +167,14 @@ def _invalid(error: RequestValidationError) -> str:
 
 
 class _Bounds:
-    """Reads a request's body before anything else sees it, no further than the limit; counts and times answers."""
+    """Reads a request's body before anything else sees it, no further than the limit; counts and times answers.
+
+    More requests than `limits.open` at a time are refused before they are read.
+    """
 
     def __init__(self, app: ASGIApp, *, limits: Limits, metrics: Metrics) -> None:
         self.app, self.limits, self.metrics = app, limits, metrics
+        self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -180,17 +189,20 @@ class _Bounds:
                 status = message["status"]
             await send(message)
 
+        self._open += 1
         try:
+            if self._open > self.limits.open and scope["path"] not in OPERATION:
+                raise Refusal(503, f"{self.limits.open} requests are open already; try again in a few seconds")
             body = await self._body(scope, receive)
             await self.app(scope, _replay(body, receive), watched)
         except Refusal as refusal:
-            await JSONResponse({"error": str(refusal)}, refusal.status)(scope, receive, watched)
+            await _error(refusal.status, str(refusal))(scope, receive, watched)
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if status == 500:  # nothing has been sent
-                await JSONResponse({"error": "an internal error; the server's log tells more"}, 500)(
-                    scope, receive, watched
-                )
+                await _error(500, "an internal error; the server's log tells more")(scope, receive, watched)
+        finally:
+            self._open -= 1
         route = scope.get("route")
         path = getattr(route, "path", "other")  # never what a client makes up
         self.metrics.requests.labels(path, str(status)).inc()

@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Job(Generic[Item, Answer]):
     item: Item
     answer: asyncio.Future[Answer]
@@ -30,7 +30,7 @@ class Batcher(Generic[Item, Answer]):
             tried by itself, so that one that cannot be answered does not spoil the others.
         executor: with one thread, also where several batchers share a model.
         most: items of one call.
-        waiting: items that may wait.
+        waiting: items that may wait; one whose caller has left counts no more.
         observe: is told the number of items of each call.
     """
 
@@ -44,12 +44,14 @@ class Batcher(Generic[Item, Answer]):
         observe: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._answer, self._executor, self._most, self._observe = answer, executor, most, observe
-        self._jobs: asyncio.Queue[_Job[Item, Answer]] = asyncio.Queue(maxsize=waiting)
+        self._places = waiting
+        self._jobs: asyncio.Queue[_Job[Item, Answer]] = asyncio.Queue()
+        self._waiting: set[_Job[Item, Answer]] = set()
         self._worker: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
-        return self._jobs.qsize()
+        return len(self._waiting)
 
     def start(self) -> None:
         self._worker = asyncio.create_task(self._work())
@@ -67,12 +69,15 @@ class Batcher(Generic[Item, Answer]):
             Refusal: 429 where too many wait.
             Exception: what `answer` raised for this item.
         """
+        if self.waiting >= self._places:
+            raise Refusal(429, f"{self.waiting} requests are waiting already; try again in a few seconds")
         job = _Job(item, asyncio.get_running_loop().create_future())
+        self._waiting.add(job)
+        self._jobs.put_nowait(job)
         try:
-            self._jobs.put_nowait(job)
-        except asyncio.QueueFull:
-            raise Refusal(429, f"{self.waiting} requests are waiting already; try again in a few seconds") from None
-        return await job.answer
+            return await job.answer
+        finally:
+            self._waiting.discard(job)
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
@@ -80,6 +85,7 @@ class Batcher(Generic[Item, Answer]):
             jobs = [await self._jobs.get()]
             while len(jobs) < self._most and not self._jobs.empty():
                 jobs.append(self._jobs.get_nowait())
+            self._waiting.difference_update(jobs)
             wanted = [job for job in jobs if not job.answer.cancelled()]
             if wanted:
                 self._observe(len(wanted))

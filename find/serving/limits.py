@@ -18,6 +18,7 @@ class Limits:
         entities: of one query.
         hits: images that a search may ask for.
         waiting: requests that wait for the model; more are refused at once, to be tried again.
+        open: requests that are read, wait or are answered at a time, of any kind.
         batch: requests that one call of the model takes.
         seconds: in which a request has to arrive, and after which it is given up.
     """
@@ -30,6 +31,7 @@ class Limits:
     entities: int = 16
     hits: int = 200
     waiting: int = 64
+    open: int = 256
     batch: int = 16
     seconds: float = 30.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from find.retrieval.hits import Hit
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 Pixels = UInt8[np.ndarray, "h w 3"]
 
 
@@ -73,10 +75,11 @@ class Service:
     Args:
         album: what is searched, with the model that made it.
         limits: what a request may ask.
+        look_seconds: between looks whether the album has been indexed again; what is new is searched from then on.
     """
 
-    def __init__(self, album: Album, *, limits: Limits) -> None:
-        self.album, self.model, self.limits = album, album.model, limits
+    def __init__(self, album: Album, *, limits: Limits, look_seconds: float = 10.0) -> None:
+        self.album, self.model, self.limits, self.look_seconds = album, album.model, limits, look_seconds
         self.fingerprint = self.model.fingerprint
         self.metrics = Metrics()
         self.metrics.images.set(len(album))
@@ -87,15 +90,18 @@ class Service:
         self._segment = self._batcher("segment", self._segment_all)
         self._embed = self._batcher("embed", self._embed_all)
         self._batchers = (self._search, self._segment, self._embed)
+        self._follower: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         for batcher in self._batchers:
             batcher.start()
+        self._follower = asyncio.create_task(self._follow())
         self.is_ready = True
 
     async def stop(self) -> None:
         """Answers what waits, then ends."""
         self.is_ready = False
+        self._follower.cancel()
         await asyncio.gather(*(batcher.stop() for batcher in self._batchers))
         self._thread.shutdown()
         self._readers.shutdown()
@@ -136,15 +142,35 @@ class Service:
             self.metrics.waiting.labels(name).set(batcher.waiting)
         return self.metrics.text()
 
+    async def _follow(self) -> None:
+        """Puts the album as it is indexed by now in the place of the one that is searched."""
+        while True:
+            await asyncio.sleep(self.look_seconds)
+            try:
+                album = await asyncio.to_thread(self._latest)
+            except FindError as error:  # gone, half copied, made by other weights: what is open is searched on
+                log.warning("%s", error)
+                continue
+            if album is not self.album:
+                self.album = album
+                self.metrics.images.set(len(album))
+
+    def _latest(self) -> Album:
+        album = self.album.latest()
+        if album is not self.album:
+            album.load()  # before anybody waits for it
+        return album
+
     # --- in the model's thread --------------------------------------------------------------------------------------
 
     def _search_all(self, items: Sequence[_Search]) -> list[list[Hit]]:
         """One call of the model for all that have the same filter, mostly none."""
+        album = self.album  # which may be followed by another one meanwhile
         answers: dict[int, list[Hit]] = {}
         for where in {item.where for item in items}:
             numbers = [number for number, item in enumerate(items) if item.where == where]
             most = max(items[number].k for number in numbers)
-            found = self.album.search_all([items[number].query for number in numbers], most, where=where)
+            found = album.search_all([items[number].query for number in numbers], most, where=where)
             answers |= {number: hits[: items[number].k] for number, hits in zip(numbers, found, strict=True)}
         return [answers[number] for number in range(len(items))]
 
@@ -263,7 +289,7 @@ def _found_image(rank: int, query: Query, hit: Hit, masks: bool) -> messages.Fou
     asked = [("frame", hit.frame)]
     if entities:
         asked.append(("objects", ",".join(str(entity.object) for entity in entities)))
-        asked += [("label", entity.text[:80]) for entity in entities]
+        asked += [("label", f"{entity.text[:70]} {entity.term:.3f}") for entity in entities]
     return messages.FoundImage(
         rank=rank,
         name=hit.name,

@@ -149,8 +149,16 @@ def test_layer_without_region_tokens_lets_words_see_nothing():
 
 def test_words_alone_need_neither_pixels_nor_regions():
     """With no source of content present at all, the words still pass content attention with its bias only."""
-    members = (Member(Group.INTERLEAVED_TOKENS, Start.TOKENS, content=Group.REGION_TOKENS, by_index=True,
-                      condition=(Group.INTERLEAVED_TOKENS,), predicts=False),)
+    members = (
+        Member(
+            Group.INTERLEAVED_TOKENS,
+            Start.TOKENS,
+            content=Group.REGION_TOKENS,
+            by_index=True,
+            condition=(Group.INTERLEAVED_TOKENS,),
+            predicts=False,
+        ),
+    )
     states = random_states(1, members)
     layer = random_layer(1)
     found = layer(states, members, None, frozenset(states))

@@ -43,10 +43,11 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-def _index(photos, album, load=ColorModel):
+def _index(photos, album, load=ColorModel, commit_images=100):
     from find.retrieval.ray_index import Cluster, index_with_ray
 
-    return index_with_ray(load, photos, album, settings=SETTINGS, cluster=Cluster(actors=1), progress=False)
+    cluster = Cluster(actors=1, commit_images=commit_images)
+    return index_with_ray(load, photos, album, settings=SETTINGS, cluster=cluster, progress=False)
 
 
 def test_the_album_is_the_usual_one_row_for_row_in_one_commit(photos, tmp_path):
@@ -71,6 +72,14 @@ def test_the_album_is_the_usual_one_row_for_row_in_one_commit(photos, tmp_path):
     assert (report.added, report.updated, report.removed, report.unchanged) == (1, 1, 1, 12)
     names = Album.open(tmp_path / "ray.album").to_arrow(["path"])["path"].to_pylist()
     assert len(names) == len(set(names)) == 14 and "new.png" in names and "1/01.png" not in names
+
+
+def test_commits_of_a_part_each_make_the_same_album(photos, tmp_path):
+    report = _index(photos, tmp_path / "parts.album", commit_images=6)
+    index(ColorModel(), photos, tmp_path / "usual.album", settings=SETTINGS, progress=False)
+    ours, theirs = Album.open(tmp_path / "parts.album"), Album.open(tmp_path / "usual.album")
+    assert report.added == 14 and ours.table.version == 4  # the empty table, and three parts of 16 files
+    assert ours.to_arrow().equals(theirs.to_arrow())
 
 
 def test_a_worker_with_other_weights_is_refused(photos, tmp_path):

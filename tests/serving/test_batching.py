@@ -92,6 +92,21 @@ def test_who_left_is_not_worked_for():
     assert answers == [2, 6] and batches == [[1], [3]]
 
 
+def test_who_left_keeps_no_place():
+    async def scenario(batcher, worker):
+        tasks = await _submit(batcher, [1, 2, 3])
+        tasks[1].cancel()
+        await asyncio.sleep(0)
+        assert batcher.waiting == 1
+        late = asyncio.create_task(batcher.submit(4))
+        await asyncio.sleep(0)
+        worker.may.set()
+        return await asyncio.gather(tasks[0], tasks[2], late)
+
+    answers, batches = _run(scenario, waiting=2)
+    assert answers == [2, 6, 8] and batches == [[1], [3, 4]]
+
+
 def test_stop_answers_what_waits():
     async def scenario(batcher, worker):
         tasks = await _submit(batcher, [1, 2])

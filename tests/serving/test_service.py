@@ -4,7 +4,9 @@ import base64
 import io
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from pycocotools import mask as coco_mask
 from find.entity import Region
 from find.query import Query
 from find.retrieval.album import Album
+from find.retrieval.table import connect
 from find.serving.app import create_app
 from find.serving.limits import Limits
 
@@ -32,6 +35,13 @@ def _error(answer, status):
     message = answer.json()["error"]
     assert "\n" not in message and list(answer.json()) == ["error"]
     return message
+
+
+def _wait(until):
+    deadline = time.monotonic() + 60
+    while not until():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_search_finds_what_the_album_finds(client, album):
@@ -190,6 +200,45 @@ def test_an_album_whose_files_are_gone_is_no_fault_of_the_request(album, model, 
     with TestClient(create_app(opened), raise_server_exceptions=False) as client:
         message = _error(client.post("/search", json={"query": QUERY}), 503)
     assert "cannot be read" in message and str(tmp_path) not in message
+
+
+def test_more_open_requests_than_can_be_held_are_refused(album):
+    app, may = create_app(album, limits=Limits(open=2)), threading.Event()
+    service = app.state.service
+    with TestClient(app) as client, ThreadPoolExecutor(2) as pool:
+        service._thread.submit(may.wait, 60)  # the model is at work
+        asked = [pool.submit(client.post, "/search", json={"query": QUERY})]
+        _wait(lambda: service._thread._work_queue.qsize() == 1)
+        asked.append(pool.submit(client.post, "/search", json={"query": QUERY}))
+        _wait(lambda: service._search.waiting == 1)
+        answer = client.post("/embed", json={"queries": ["a dog"]})
+        assert "2 requests are open" in _error(answer, 503) and answer.headers["retry-after"]
+        assert client.get("/healthz").status_code == 200
+        may.set()
+        assert [one.result().status_code for one in asked] == [200, 200]
+
+
+def test_an_album_that_is_indexed_again_is_followed(model, photos, names, tmp_path):
+    mine, folder = tmp_path / "photos", tmp_path / "my.album"
+    mine.mkdir()
+    for name in names[:3]:
+        shutil.copy(photos / name, mine)
+    opened = Album.build(model, mine, folder, progress=False)
+    assert opened.latest() is opened
+    with TestClient(create_app(opened, look_seconds=0.05)) as client:
+        assert client.get("/readyz").json()["images"] == 3
+        for name in names[3:]:
+            shutil.copy(photos / name, mine)
+        (mine / names[0]).unlink()
+        Album.build(model, mine, folder, progress=False)
+        connect(folder).open_table("images").optimize(cleanup_older_than=timedelta(0))  # the old files are gone
+        _wait(lambda: client.get("/readyz").json()["images"] == 5)
+        found = client.post("/search", json={"query": QUERY, "k": 9}).json()["hits"]
+        assert {hit["name"] for hit in found} == set(names[1:])
+        assert "find_album_images 5.0" in client.get("/metrics").text
+        shutil.rmtree(folder)
+        time.sleep(0.2)
+        assert client.get("/readyz").json()["images"] == 5  # nothing to follow any more
 
 
 def test_health_readiness_and_metrics(album):
