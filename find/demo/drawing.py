@@ -63,9 +63,9 @@ def draw_overlays(
     """The image with every mask tinted and outlined in its colour and tagged with its phrase and score.
 
     Small images are enlarged until their longer side has `min_side` pixels, so that the words can be read.
-    Tags stand in the middle of their mask and move where they would hide each other; the tint is light, so
-    that the colours of the image stay what they are. An empty mask is not drawn. `font_size` is in pixels of
-    the drawing; by default it grows with the drawing.
+    Tags stand in the middle of their mask, or above it where they would hide it, and move where they would hide
+    each other; the tint is light, so that the colours of the image stay what they are. An empty mask is not
+    drawn. `font_size` is in pixels of the drawing; by default it grows with the drawing.
     """
     height, width = image.shape[:2]
     scale = max(1.0, min_side / max(height, width))
@@ -83,12 +83,12 @@ def draw_overlays(
         mask = _enlarge_mask(overlay.mask, size)
         canvas.paste(Image.new("RGB", size, color), mask=mask.point(lambda value: round(value * opacity)))
         canvas.paste(Image.new("RGB", size, color), mask=_inner_edge(mask, line))
-        anchors.append((_inner_point(overlay.mask, scale), overlay.caption, color))
+        anchors.append((overlay, color))
 
     font = ImageFont.load_default(size=font_size or max(13, round(max(size) / 30)))
     taken: list[tuple[int, int, int, int]] = []
-    for point, caption, color in anchors:
-        taken.append(_draw_tag(canvas, point, caption, color, font, taken))
+    for overlay, color in anchors:
+        taken.append(_draw_tag(canvas, overlay, scale, color, font, taken))
     return canvas
 
 
@@ -222,20 +222,31 @@ def _inner_point(mask: np.ndarray, scale: float) -> tuple[float, float]:
     return (columns[nearest] + 0.5) * scale, (rows[nearest] + 0.5) * scale
 
 
+def _tag_point(mask: np.ndarray, scale: float, width: int, height: int) -> tuple[float, float]:
+    """Where the middle of a tag goes: inside the mask; above or else below one that is not four times as large."""
+    if 4 * width * height <= mask.sum() * scale**2:
+        return _inner_point(mask, scale)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    x = (columns[0] + columns[-1] + 1) / 2 * scale
+    above, below = rows[0] * scale - height / 2 - 3, (rows[-1] + 1) * scale + height / 2 + 3
+    return x, above if above - height / 2 >= 2 else below
+
+
 def _draw_tag(
     canvas: Image.Image,
-    point: tuple[float, float],
-    caption: str,
+    overlay: Overlay,
+    scale: float,
     color: Color,
     font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
     taken: Sequence[tuple[int, int, int, int]],
 ) -> tuple[int, int, int, int]:
-    """Draws a tag as near to `point` as no other tag hides; returns its box (x0, y0, x1, y1)."""
+    """Draws a mask's tag where neither it hides the mask nor another tag hides it; returns its box (x0, y0, x1, y1)."""
     pad = max(3, round(font.size * 0.3))
-    caption = _shorten(caption, font, canvas.width - 2 * pad - 4)
+    caption = _shorten(overlay.caption, font, canvas.width - 2 * pad - 4)
     left, _, right, _ = font.getbbox(caption)
     _, top, _, bottom = font.getbbox("Ag")  # the same for all words, so that tags are of one height
     width, height = round(right - left) + 2 * pad, round(bottom - top) + 2 * pad
+    point = _tag_point(overlay.mask, scale, width, height)
 
     def box_at(shift: int) -> tuple[int, int, int, int]:
         x = min(max(2, round(point[0] - width / 2)), max(2, canvas.width - width - 2))
