@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from supervision import Detections
 
 
+EXCLUDED_WEIGHT = 0.5
+"""Of the score of what must not be there. A quarter to a half serve best: over 277 pairs of categories of a synthetic
+world, where images with the first and without the second are sought, the mean average precision is 0.63 without it,
+0.73 at 0.25, 0.72 at 0.5 and 0.60 at 1."""
+
+
 @dataclass(frozen=True)
 class ScorePart:
     """What one query gives to the score of an image.
@@ -175,7 +181,7 @@ def joined_score(query: JoinedQuery, scores: Sequence[float] | np.ndarray) -> np
     scores = np.asarray(scores)
     count = len(query.include)
     total = scores[:count].mean(axis=0)
-    return total - 0.5 * scores[count:].max(axis=0) if query.exclude else total
+    return total - EXCLUDED_WEIGHT * scores[count:].max(axis=0) if query.exclude else total
 
 
 def _terms(part: ScorePart) -> str:
@@ -190,7 +196,7 @@ def _formula(parts: Sequence[ScorePart]) -> str:
     text = include[0] if len(include) == 1 else f"mean({', '.join(include)})"
     if not exclude:
         return text
-    return f"{text} - 0.5 x {exclude[0] if len(exclude) == 1 else 'max(' + ', '.join(exclude) + ')'}"
+    return f"{text} - {EXCLUDED_WEIGHT:g} x {exclude[0] if len(exclude) == 1 else 'max(' + ', '.join(exclude) + ')'}"
 
 
 def _place(x: float, y: float) -> str:
