@@ -37,12 +37,12 @@ def main() -> None:
     world = json.loads((options.root / "world.json").read_text())
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "find-tiny.json").write_text(json.dumps({"world": world, "columns": columns}, indent=1) + "\n")
-    tables = f"{comparison_table(columns)}\n{held_out_table(found.to_json())}"
-    (RESULTS / "find-tiny.md").write_text(f"# find-tiny\n\n{facts(columns, options.weights, world)}\n\n{tables}")
+    about, table = facts(columns, options.weights, world), comparison_table(columns)
+    (RESULTS / "find-tiny.md").write_text(f"# find-tiny\n\n{about}\n\n{table}\n{held_out_table(found.to_json())}")
     readme = HOME / "README.md"
     before, rest = readme.read_text().split(BEGIN)
     after = rest.split(END)[1]
-    readme.write_text(f"{before}{BEGIN}\n{facts(columns, options.weights, world)}\n\n{tables}\n{END}{after}")
+    readme.write_text(f"{before}{BEGIN}\n{about}\n\n{table}\n{END}{after}")
 
 
 def facts(columns: dict[str, dict], weights: str, world: dict) -> str:
@@ -58,7 +58,7 @@ def facts(columns: dict[str, dict], weights: str, world: dict) -> str:
     if details.get("large_gallery"):
         text += f" In a gallery of 2,000: {details['large_gallery']['combined']['IR@1']:.1f}."
     if details.get("hard_negatives"):
-        text += " Details, hard negatives among them: `benchmark/results/find-tiny.json`."
+        text += " Held-out pairs: `benchmark/results/find-tiny.md`; hard negatives: `find-tiny.json` beside it."
     return text
 
 

@@ -4,7 +4,7 @@
     python benchmark/tables.py outputs/bench/*/results.json
 
 Measured figures are kept in benchmark/results/find-bench.json; without arguments the tables are made of these again.
-They go to benchmark/results/find-bench.md, and a part of them to README between its two markers.
+They go to benchmark/results/find-bench.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ HOME = Path(__file__).resolve().parents[1]
 PUBLISHED = HOME / "benchmark" / "published.yaml"
 MEASURED = HOME / "benchmark" / "results" / "find-bench.json"
 TABLES = HOME / "benchmark" / "results" / "find-bench.md"
-BEGIN, END = "<!-- benchmark: written by benchmark/tables.py -->\n", "<!-- end of benchmark -->"
 KEPT = ("system", "data", "settings", "intervals", *METRICS)
 PATHS = ("root", "unknown_words")
 """What a data set is called and how it was asked says enough; where it lay on somebody's disk does not."""
@@ -42,10 +41,6 @@ def main() -> None:
     check(published)
     MEASURED.write_text(json.dumps(runs, indent=1) + "\n")
     TABLES.write_text(f"# FIND-Bench\n\n{measured_tables(runs)}\n{published_tables(published)}")
-    readme = HOME / "README.md"
-    before, rest = readme.read_text().split(BEGIN)
-    after = rest.split(END)[1]
-    readme.write_text(f"{before}{BEGIN}\n{measured_tables(runs, heading='###')}{END}{after}")
 
 
 def kept(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,12 +63,12 @@ def check(published: Mapping[str, Any]) -> None:
                 raise SystemExit(f"{PUBLISHED.name}, {name}, {row['name']}: no such source, or unknown {unknown}")
 
 
-def measured_tables(runs: Sequence[Mapping[str, Any]], heading: str = "##") -> str:
+def measured_tables(runs: Sequence[Mapping[str, Any]]) -> str:
     """One table for each data set, a row a system and task; 95 % intervals in brackets."""
     text = ""
     for data in dict.fromkeys(place(run)[:3] for run in runs):
         own = [run for run in runs if place(run)[:3] == data]
-        text += f"{heading} Measured here: {data[0]}, {data[1]}, {data[2]} images\n\n"
+        text += f"## Measured here: {data[0]}, {data[1]}, {data[2]} images\n\n"
         for task, metrics in METRICS.items():
             rows = [run for run in own if run.get(task)]
             if not rows:
