@@ -17,8 +17,6 @@ from find.files import write_tensors
 
 CONFIG, WEIGHTS, CLASSES = "config.json", "interface.safetensors", "classes.safetensors"
 FORMAT = 1
-SHIPPED = Path(__file__).parent / "weights"
-"""Models that come with the package, by name."""
 
 
 @dataclass(frozen=True)

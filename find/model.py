@@ -1,29 +1,22 @@
 """FIND: frozen foundations, the interface and its tasks as one model that takes pictures, strokes and queries."""
 
-import hashlib
-import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from huggingface_hub import ModelHubMixin
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from find.answers import Answers, same_length, stack_strokes
-from find.building import build_interface, check_sides
 from find.canvas import Frame, Resizing, by_canvas
-from find.checkpoint import CLASSES, CONFIG, SHIPPED, WEIGHTS, Checkpoint
-from find.config import FOLDER, FINDConfig
+from find.config import FINDConfig
 from find.errors import FindError, UnknownWordsWarning
-from find.foundations import LanguageEncoder, VisionEncoder, fingerprint, load_language, load_vision
-from find.foundations.source import Source
+from find.foundations import LanguageEncoder, VisionEncoder
 from find.images import ImageLike, read_image, read_size
 from find.inputs import Phrases, Sentences, read_texts
 from find.interface import (
@@ -41,16 +34,16 @@ from find.predictions import (
     PredictedSegment,
     QueryEmbeddings,
 )
+from find.pretrained import Pretrained
 from find.query import Query
 from find.regions import ShownRegions
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
 from find.tasks.prompted import Metric, PromptedTask, Space, SplitTask, best_masks
 
-DEFAULT = "find-tiny"
 Answer = TypeVar("Answer")
 
 
-class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-embeddings"]):
+class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-embeddings"]):
     """One embedding space over a frozen vision and a frozen language encoder.
 
     Pictures are paths, PIL images or uint8 arrays [H, W, 3]; they may differ in size. Masks come back at the pictures'
@@ -65,11 +58,7 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
     def __init__(
         self, *, config: FINDConfig, vision: VisionEncoder, language: LanguageEncoder, interface: Interface
     ) -> None:
-        super().__init__()
-        self.config = config
-        self.vision = vision
-        self.language = language
-        self.interface = interface
+        super().__init__(config=config, vision=vision, language=language, interface=interface)
         conventions = config.conventions
         self.resizing = Resizing(
             config.shortest_side,
@@ -79,91 +68,12 @@ class FIND(nn.Module, ModelHubMixin, library_name="find", tags=["interleaved-emb
             bicubic=conventions.bicubic_masks,
         )
         self.panoptic_settings = generic.PanopticSettings(config.panoptic_score, config.panoptic_overlap)
-        self.known_classes: dict[str, Float[Tensor, " d"]] = {}  # embeddings of class names, computed before
-        self.folder: Path | None = None  # that it was loaded from
         self.told_words: set[str] = set()  # unknown words that the user was warned of
         metric = Metric.DOT if conventions.dot_products else Metric.COSINE
         self.interactive_task = replace(interactive.TASK, metric=metric)
         self.phrase_task = replace(interleaved.TASK, metric=metric)
         region_space = Space.PIXEL if conventions.regions_by_pixel else Space.SEMANTIC
         self.region_task = replace(interleaved.TASK, metric=metric, space=region_space)
-
-    # --- building and keeping -------------------------------------------------------------------------------------
-
-    @classmethod
-    def build(cls, config: FINDConfig) -> "FIND":
-        """A model with an untrained interface."""
-        vision = load_vision(config.vision, dtype=getattr(torch, config.vision_dtype))
-        check_sides(config, vision)
-        dtype = getattr(torch, config.language_dtype)
-        language = load_language(config.language, dtype=dtype, long_texts=config.long_texts)
-        config = replace(config, vision=vision.spec, language=language.spec)  # which name the revisions that they got
-        paired = config.interface.residual and vision.pooled_dim is not None
-        interface = build_interface(
-            config,
-            channels=vision.channels,
-            strides=vision.strides,
-            text_width=language.width,
-            pooled_width=vision.pooled_dim if paired and vision.pooled_dim == language.pooled_dim else None,
-        )
-        return cls(config=config, vision=vision, language=language, interface=interface).eval()
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path = DEFAULT, **hub: Any) -> "FIND":
-        """A shipped model ("find-tiny"), a folder written by `save_pretrained`, or a model of the hub."""
-        # Not by the hub library's own method: that would fetch and read config.json first, without our checks.
-        name = str(pretrained_model_name_or_path)
-        shipped = SHIPPED / name
-        if not shipped.is_dir() and not Path(name).is_dir() and name.count("/") != 1:
-            names = sorted(path.name for path in SHIPPED.glob("*") if path.is_dir())
-            raise FindError(
-                f"no model {name!r}: it is neither shipped ({', '.join(names)}) nor a folder here; a model of the hub "
-                "has a name with one slash, user/model"
-            )
-        return cls._from_pretrained(model_id=str(shipped) if shipped.is_dir() else name, **hub)
-
-    @classmethod
-    def _from_pretrained(cls, *, model_id: str, revision: str | None = None, **options: Any) -> "FIND":
-        folder = Path(model_id)
-        is_here = folder.is_dir()
-        source = Source(model_id, revision, model_id)
-        if not is_here:
-            folder = source.fetch("a FIND model", CONFIG, WEIGHTS, CLASSES, needs=[CONFIG, WEIGHTS], **options)
-        checkpoint = Checkpoint.read(folder / CONFIG, folder / WEIGHTS)
-        if not is_here and FOLDER in checkpoint.config.vision + checkpoint.config.language:
-            source.fetch("its foundations", **options)
-        model = cls.build(checkpoint.config.in_folder(folder))
-        model.folder = folder
-        checkpoint.check_foundations(vision=fingerprint(model.vision), language=fingerprint(model.language))
-        checkpoint.load_into(model.interface)
-        model.known_classes = checkpoint.classes
-        return model
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        """Called by the hub library's mixin."""
-        weights, source = self.interface.state_dict(), str(save_directory)
-        config = self.config
-        if self.folder is not None:  # foundations that came with the model go with it
-            config = config.out_of_folder(self.folder)
-            for name in config.kept_beside:
-                if (self.folder / name).resolve() != (save_directory / name).resolve():
-                    shutil.copytree(self.folder / name, save_directory / name, dirs_exist_ok=True)
-        Checkpoint(config, self.foundations, weights, source, self.known_classes).write(save_directory)
-
-    @property
-    def device(self) -> torch.device:
-        return self.interface.query_features.device
-
-    @cached_property
-    def foundations(self) -> dict[str, str]:
-        """Their fingerprints. They are frozen, so this is computed once, which takes seconds where they are large."""
-        return {"vision": fingerprint(self.vision), "language": fingerprint(self.language)}
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes with the interface's or the foundations' weights; an index keeps it to know whose vectors it has."""
-        parts = (fingerprint(self.interface), self.foundations["vision"], self.foundations["language"])
-        return hashlib.sha256("".join(parts).encode()).hexdigest()
 
     # --- embedding ------------------------------------------------------------------------------------------------
 

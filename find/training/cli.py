@@ -25,7 +25,8 @@ from find.evaluation.evaluate import evaluate
 from find.evaluation.panoptic_files import write_panoptic
 from find.evaluation.queries import EntityMode, Interleaving, RegionSource
 from find.evaluation.results import comparison_table
-from find.model import DEFAULT, FIND
+from find.model import FIND
+from find.pretrained import DEFAULT
 from find.training.configs import find_config
 from find.training.module import FINDModule
 from find.training.notices import only_useful_notices
@@ -72,9 +73,8 @@ class FINDTrainer(L.Trainer):
                 the sought segment itself.
         """
         weights = weights or model.weights or DEFAULT
-        found = FIND.from_pretrained(weights).to(self.strategy.root_device).eval()
         result = evaluate(
-            found,
+            self._instead(model, weights),
             datamodule.root,
             split=split or datamodule.val_split,
             tasks=tasks.split(",") if tasks else None,
@@ -116,9 +116,13 @@ class FINDTrainer(L.Trainer):
         """
         if not is_first():  # under torchrun one process writes the files
             return
-        weights = weights or model.weights or DEFAULT
-        found = FIND.from_pretrained(weights).to(self.strategy.root_device).eval()
+        found = self._instead(model, weights or model.weights or DEFAULT)
         rich.print(write_panoptic(found, CocoFolder(datamodule.root, split or datamodule.val_split), Path(out)))
+
+    def _instead(self, model: FINDModule, weights: str) -> FIND:
+        """The model of these weights; the module's own goes before it comes, for foundations may fill the memory."""
+        del model.find
+        return FIND.from_pretrained(weights).to(self.strategy.root_device).eval()
 
 
 class ConfigByName(ActionConfigFile):

@@ -63,14 +63,7 @@ class FINDModule(L.LightningModule):
         weights: str | None = None,
     ) -> None:
         super().__init__()
-        if weights is not None:
-            config = config.in_folder(weights)
-        self.find = FIND.build(config)
-        if weights is not None:
-            trained = FIND.from_pretrained(weights)
-            if trained.config != self.find.config:
-                raise FindError(f"weights {weights!r} were made with another config; give that one, or no weights")
-            self.find = trained
+        self.find = FIND.build(config) if weights is None else FIND.from_pretrained(weights, config=config)
         self.find.known_classes = {}  # they are of the weights before the run
         if text_cache is not None:
             self.find.language = CachedLanguage(self.find.language, text_cache, limit=text_cache_limit)
@@ -201,7 +194,7 @@ class FINDModule(L.LightningModule):
         losses: dict[str, Tensor] = {}
         try:
             losses = self.criterion(self.find, batch, self.class_names)
-        except DivergenceError:  # in all processes
+        except DivergenceError:
             self._stop_at_nan(batch, losses)
         values = torch.stack(list(losses.values()))
         *joint, images = mean_over_processes(torch.cat([values, values.new_tensor([len(batch)])]))

@@ -12,7 +12,6 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from find.checkpoint import Checkpoint
 from find.model import FIND
 from find.training.criterion import Criterion
 
@@ -71,10 +70,10 @@ def shard(criterion: Criterion, interface: nn.Module, mesh: DeviceMesh) -> Whole
 
 @torch.no_grad()
 def save_sharded(find: FIND, step: WholeStep, folder: Path, *, write: bool) -> None:
-    """What `find.save_pretrained` writes of a model's weights; all processes have to call it, and one writes."""
+    """What `find.save_pretrained` does; all processes have to call it, and one writes."""
     state = find.interface.state_dict()
     # A clone waits for its data, which the whole tensor need not have done.
     weights = {n: value.full_tensor().clone() if isinstance(value, DTensor) else value for n, value in state.items()}
     weights |= {name: weights[name].reshape(()) for name in step.numbers}
     if write:
-        Checkpoint(find.config, find.foundations, weights, str(folder), find.known_classes).write(folder)
+        find.write(folder, weights)
