@@ -29,13 +29,18 @@ def folder(trained, tmp_path) -> Path:
 def built(monkeypatch) -> Counter:
     """How often each foundation was built since, by its spec."""
     counts = Counter()
-    for name in ("load_vision", "load_language"):
 
-        def counted(spec, *, build=getattr(pretrained, name), name=name, **options):
+    def count(name: str) -> None:
+        build = getattr(pretrained, name)
+
+        def counted(spec: str, **options: object) -> object:
             counts[name, spec] += 1
             return build(spec, **options)
 
         monkeypatch.setattr(pretrained, name, counted)
+
+    count("load_vision")
+    count("load_language")
     return counts
 
 

@@ -13,13 +13,13 @@ from torch import Tensor
 from find.data.batch import Batch
 from find.foundations import TextFeatures
 from find.inputs import Phrases, Sentences, read_texts, side_by_side
-from find.interface import Embeddings, Group, ImageMemory, Prompt
+from find.interface import Embeddings, Group, ImageMemory, Interface, Prompt
 from find.model import FIND
 from find.retrieval.scoring import late_interaction
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
 from find.tasks.chance import NEGATIVE_STROKES, uniform
 from find.tasks.losses import assignment_cross_entropy, contrastive
-from find.tasks.matching import DivergenceError, hungarian, matching_cost
+from find.tasks.matching import hungarian, matching_cost
 from find.tasks.points import EveryPlace, MaskPoints, MaskSampling
 from find.tasks.prompted import PromptedTask, SegmentationLosses, SplitTask, prompted_losses
 from find.training.distributed import gather_entities, gather_rows, raised_by_all, shares
@@ -133,6 +133,19 @@ class Criterion:
 
         `class_names[k]` is the name of the category with index k.
         """
+        with raised_by_all(model.device):  # whatever the batch; from here on they wait for each other
+            own = self._own(model, batch, class_names)
+        share = Shares.of(own.batch, own.targets, own.final.semantic[Group.OBJECT].shape[1])
+        with torch.autocast(model.device.type, enabled=False):
+            losses: dict[str, Tensor] = {}
+            for parts in own.segmentation:
+                for name, part in parts.items():
+                    weighted = getattr(self.weights, name).total(part, getattr(share, name)) / len(own.segmentation)
+                    losses[name] = losses.get(name, 0) + weighted
+            return losses | self._retrieval(model, own, share)
+
+    def _own(self, model: FIND, batch: Batch, class_names: Sequence[str]) -> "_Own":
+        """The forward and the matching."""
         interface = model.interface
         with torch.no_grad():
             features = model.vision(batch.images)
@@ -151,10 +164,8 @@ class Criterion:
         with torch.autocast(model.device.type, enabled=False):  # similarities and losses are worth float32
             points = self.sampling(memory.mask_features.float(), batch.segments, batch.labels.shape[1], batch.seeds)
             targets = self._targets(model, batch, points, sentences)
-            share = Shares.of(batch, targets, layers[-1].semantic[Group.OBJECT].shape[1])
-            with raised_by_all(DivergenceError, model.device):  # before rows are gathered
-                losses, assigned = self._segmentation(model, layers, batch, points, targets, share, classes.float())
-            return losses | self._retrieval(model, layers[-1], batch, assigned, sentences, share, captions.float())
+            parts, assigned = self._segmentation(interface, layers, batch, points, targets, classes.float())
+        return _Own(batch, targets, layers[-1], parts, assigned, sentences, captions.float())
 
     def _read_classes(self, model: FIND, class_names: Sequence[str]) -> TextFeatures:
         """They are the same in each step, so they are read in the first."""
@@ -206,16 +217,14 @@ class Criterion:
 
     def _segmentation(
         self,
-        model: FIND,
+        interface: Interface,
         layers: Sequence[Embeddings],
         batch: Batch,
         points: MaskPoints,
         targets: Sequence[PromptedTargets],
-        share: Shares,
         classes: Float[Tensor, "k d"],
-    ) -> tuple[dict[str, Tensor], Int[Tensor, "b s"]]:
-        """The four segmentation losses, averaged over layers, and the last layer's object of each segment."""
-        interface = model.interface
+    ) -> tuple[list[dict[str, SegmentationLosses]], Int[Tensor, "b s"]]:
+        """The four segmentation losses of each layer, and the last layer's object of each segment."""
         present = batch.labels >= 0
         costs, valid, rows = [], [], []
         for layer in layers:
@@ -235,42 +244,32 @@ class Criterion:
             rows.append((logits, masks, prompted))
 
         assignments = iter(hungarian(costs, valid))
-        losses: dict[str, Tensor] = {}
+        parts: list[dict[str, SegmentationLosses]] = []
         assigned = None
         for logits, masks, prompted in rows:
             assigned = next(assignments)
-            parts = {"panoptic": generic.losses(logits, masks, points.segments, batch.labels, assigned)}
+            part = {"panoptic": generic.losses(logits, masks, points.segments, batch.labels, assigned)}
             for target, (scores, drawn) in zip(targets, prompted, strict=True):
-                parts[target.task.name] = prompted_losses(scores, drawn, target.masks, next(assignments), target.valid)
-            for name, part in parts.items():
-                weighted = getattr(self.weights, name).total(part, getattr(share, name)) / len(rows)
-                losses[name] = losses.get(name, 0) + weighted
-        return losses, assigned
+                part[target.task.name] = prompted_losses(scores, drawn, target.masks, next(assignments), target.valid)
+            parts.append(part)
+        return parts, assigned
 
-    def _retrieval(
-        self,
-        model: FIND,
-        final: Embeddings,
-        batch: Batch,
-        assigned: Int[Tensor, "b s"],
-        sentences: Sentences,
-        share: Shares,
-        captions: Float[Tensor, "b d"],
-    ) -> dict[str, Tensor]:
+    def _retrieval(self, model: FIND, own: "_Own", share: Shares) -> dict[str, Tensor]:
+        final, batch = own.final, own.batch
         meant = batch.entity_targets.int().argmax(dim=-1)
         searched = _Searched(
             image=final.semantic[Group.IMAGE][:, 0],
-            caption=captions,
+            caption=own.captions,
             sentence=final.semantic[Group.INTERLEAVED][:, 0],
             objects=final.semantic[Group.OBJECT],
             entities=final.semantic[Group.INTERLEAVED_ENTITY],
-            padding=sentences.padding,
-            own_object=assigned.gather(1, meant),
+            padding=own.sentences.padding,
+            own_object=own.assigned.gather(1, meant),
             means_one=batch.entity_targets.any(-1),
         )
         gathered = searched.gathered()
         scale = model.interface.logit_scale.exp().clamp(max=100)
-        widths = (*self.nested_widths, captions.shape[-1])
+        widths = (*self.nested_widths, own.captions.shape[-1])
         losses = [self._search_losses(searched.cut(w), gathered.cut(w), scale, share) for w in widths]
         return {name: torch.stack([loss[name] for loss in losses]).mean() for name in losses[0]}
 
@@ -287,6 +286,21 @@ class Criterion:
             "retrieval": weights.retrieval * contrastive(scale * whole),
             "entity": weights.entity * share.interleaved.ce * choice,
         }
+
+
+@dataclass(frozen=True)
+class _Own:
+    """What a process finds of its own batch, before it hears of the others'."""
+
+    batch: Batch
+    targets: Sequence[PromptedTargets]
+    final: Embeddings
+    segmentation: Sequence[dict[str, SegmentationLosses]]
+    """Of each layer, by task."""
+    assigned: Int[Tensor, "b s"]
+    """The last layer's object of each segment."""
+    sentences: Sentences
+    captions: Float[Tensor, "b d"]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from find.errors import FindError
+
 
 def is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
@@ -74,25 +76,27 @@ def mean_over_processes(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return total / dist.get_world_size()
 
 
-def in_any_process(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is set in one of the processes; all of them have to ask."""
-    if not is_distributed():
-        return flag
-    raised = torch.tensor(int(flag), device=device)
-    dist.all_reduce(raised, op=dist.ReduceOp.MAX)
-    return bool(raised)
-
-
 @contextmanager
-def raised_by_all(error: type[Exception], device: torch.device) -> Iterator[None]:
-    """What raises `error` in one process does so in all, so that none waits for rows that never come."""
+def raised_by_all(device: torch.device) -> Iterator[None]:
+    """What fails in one process stops all, so that none waits for messages that never come; all have to be in it.
+
+    Raises:
+        FindError: another process failed.
+    """
+    if not is_distributed():
+        yield
+        return
     own = None
     try:
         yield
-    except error as caught:
-        own = caught
-    if in_any_process(own is not None, device):
-        raise own or error("in another process")
+    except Exception as error:
+        own = error
+    failed = torch.tensor(0 if own is None else dist.get_rank() + 1, device=device)
+    dist.all_reduce(failed, op=dist.ReduceOp.MAX)
+    if own is not None:
+        raise own
+    if failed:
+        raise FindError(f"process {int(failed) - 1} failed, and so the others stop; what it says tells why")
 
 
 def _row_counts(x: Tensor) -> list[int]:

@@ -139,7 +139,7 @@ def run(root: Path, *, batch_size: int, steps: int, **options: object) -> Seen:
     return Seen(watched.steps, watched.validated, validation, watched.sent)
 
 
-class _Started(LightningEnvironment):
+class Started(LightningEnvironment):
     """Both processes are there already."""
 
     def __init__(self, rank: int, port: int) -> None:
@@ -160,7 +160,7 @@ class _Started(LightningEnvironment):
 
 def _one_of_two(rank: int, root: str, out: str, port: int) -> None:
     os.environ["LOCAL_RANK"] = str(rank)
-    plugins = [_Started(rank, port)]
+    plugins = [Started(rank, port)]
     seen = run(Path(root), batch_size=3, steps=len(CASES), devices=2, strategy="ddp", plugins=plugins)
     torch.save(seen, f"{out}/{rank}.pt")
 
