@@ -13,10 +13,10 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from rich.progress import track
 from torch import Tensor
 
 from find.errors import FindError
+from find.progress import track
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -63,7 +63,7 @@ def in_order(
     mine: list[list[R]] = []
     problem: str | None = None
     try:
-        for chunk in track(chunks[rank::world], title, disable=not progress or rank > 0, transient=True):
+        for chunk in track(chunks[rank::world], title, shown=progress and rank == 0, transient=True):
             results = list(work(chunk))
             if len(results) != len(chunk):
                 raise FindError(f"{title}: {len(results)} answers to {len(chunk)} questions")

@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
-from rich.progress import track
-
 from find.data.coco import CocoFolder
 from find.data.decode import segment_png
 from find.model import FIND
+from find.progress import track
 
 
 def write_panoptic(model: FIND, folder: CocoFolder, out: Path, *, batch_size: int = 16, progress: bool = True) -> Path:
@@ -21,7 +20,7 @@ def write_panoptic(model: FIND, folder: CocoFolder, out: Path, *, batch_size: in
     things = [category.is_thing for category in folder.categories]
     annotations = []
     starts = range(0, len(folder), batch_size)
-    for start in track(starts, "segmenting", disable=not progress):
+    for start in track(starts, "segmenting", shown=progress):
         samples = [folder[k] for k in range(start, min(start + batch_size, len(folder)))]
         found = model.panoptic([sample.image for sample in samples], names, things)
         for sample, prediction in zip(samples, found, strict=True):

@@ -19,9 +19,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 from filelock import FileLock, Timeout
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from find.errors import FindError
+from find.progress import progress_bar
 from find.retrieval.candidates import update_sketch
 from find.retrieval.filters import quoted
 from find.retrieval.objects import Selection
@@ -342,7 +343,7 @@ class _Run:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, disable=not self.progress or not total) as bar:
+        with progress_bar(*columns, shown=self.progress and total > 0) as bar:
             task = bar.add_task("", total=total)
             yield lambda count: bar.advance(task, count)
 

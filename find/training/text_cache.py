@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from rich.progress import track
 from torch import Tensor, nn
 
 from find.foundations import Frozen, LanguageEncoder, TextFeatures, TokenizedText, fingerprint
+from find.progress import track
 from find.training.text_store import DIGEST_BYTES, StoredText, TextStore
 
 FORMAT = 1
@@ -122,7 +122,7 @@ class CachedLanguage(Frozen):
         """Encodes the texts that are not there yet and writes them; killed, it goes on where it was."""
         ordered = sorted(set(texts), key=len)  # little padding
         starts = range(0, len(ordered), batch_size)
-        for start in track(starts, "encoding texts", disable=not progress):
+        for start in track(starts, "encoding texts", shown=progress):
             self(self.tokenize(ordered[start : start + batch_size]))
         self.store.flush()
         return self.report()

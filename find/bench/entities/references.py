@@ -9,7 +9,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from rich.progress import track
 from torch import Tensor
 
 from find.data.coco import CocoFolder
@@ -17,6 +16,7 @@ from find.data.panoptic import segment_index
 from find.data.sample import Reference, Segment
 from find.errors import FindError
 from find.foundations.base import VisionEncoder
+from find.progress import track
 
 SIDE = 384
 """Images are looked at with their longer side brought to about this, in multiples of the encoder's divisor."""
@@ -37,7 +37,7 @@ class SegmentFeatures:
 def segment_features(folder: CocoFolder, encoder: VisionEncoder, *, progress: bool = False) -> SegmentFeatures:
     """The mean of the encoder's deepest map inside each segment (places count by the share that the segment covers)."""
     vectors, positions, segment_ids, category_ids = [], [], [], []
-    for position, image_id in enumerate(track(folder.image_ids, "looking at segments", disable=not progress)):
+    for position, image_id in enumerate(track(folder.image_ids, "looking at segments", shown=progress)):
         segments = [segment for segment in folder.segments(image_id) if not segment.is_crowd]
         if not segments:
             continue

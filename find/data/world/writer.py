@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from find.data.world.kinds import HELD_OUT, THINGS
 from find.data.world.records import Json, ReferenceIndex, SceneRecord, SentenceRecord, categories, record, sentence_json
 from find.data.world.scene import MOST_IMAGES, SIZES, TRAIN, VAL, Scene, scene
 from find.errors import FindError
+from find.progress import progress_bar
 
 VERSION = 2
 """Grows whenever the same seed gives other files."""
@@ -61,7 +62,7 @@ def generate_world(
     workers = (os.cpu_count() or 1) if workers is None else max(1, workers)
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not progress, transient=True) as bar:
+    with progress_bar(*columns, shown=progress, transient=True) as bar:
         for split, count in ((TRAIN, images), (VAL, val_images)):
             task = bar.add_task(f"drawing {split}", total=count)
             for folder in (root / split, root / f"panoptic_{split}", root / "annotations"):
