@@ -94,7 +94,7 @@ class FINDTrainer(L.Trainer):
             out.with_suffix(".md").write_text(result.to_markdown(), encoding="utf-8")
         rich.print(Markdown(f"{table}{result.studies_to_markdown()}"))
         for note in result.notes():
-            rich.print(Text(f"note: {note}", style="yellow"))
+            rich.get_console().print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
 
     def predict(
         self,
@@ -117,7 +117,7 @@ class FINDTrainer(L.Trainer):
         if not is_first():  # under torchrun one process writes the files
             return
         found = self._instead(model, weights or model.weights or DEFAULT)
-        rich.print(write_panoptic(found, CocoFolder(datamodule.root, split or datamodule.val_split), Path(out)))
+        print(write_panoptic(found, CocoFolder(datamodule.root, split or datamodule.val_split), Path(out)))
 
     def _instead(self, model: FINDModule, weights: str) -> FIND:
         """The model of these weights; the module's own goes before it comes, for foundations may fill the memory."""

@@ -189,7 +189,7 @@ def shrink(tmp_path, monkeypatch, shared):
 
 @pytest.mark.parametrize(
     "recipe",
-    [  # the others take a minute more
+    [  # one of them with a tower of each kind is enough for every day
         pytest.param(one, id=one.stem, marks=() if one.stem in ("siglip2", "swinl_llama") else pytest.mark.slow)
         for one in RECIPES
     ],
