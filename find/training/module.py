@@ -145,7 +145,9 @@ class FINDModule(L.LightningModule):
 
         What layers draw follows the step, so that a run that goes on draws what it would have drawn.
         """
-        self.share_done = self.trainer.strategy.broadcast(self.progress.at(self.global_step))
+        self.share_done = self.progress.at(self.global_step)
+        if self.minutes is not None:  # it takes until the device has done the step before
+            self.share_done = self.trainer.strategy.broadcast(self.share_done)
         place = (self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
