@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -22,12 +22,13 @@ from find.query import Query
 from find.retrieval.candidates import Sketch
 from find.retrieval.filters import COLUMNS, filter_sql
 from find.retrieval.hits import Hit, Objects, ScorePart, joined_score
-from find.retrieval.indexing import EXACT_ROWS, IndexReport, Settings, index, resolve_root
+from find.retrieval.indexing import IndexReport, index
 from find.retrieval.objects import ObjectMasks
 from find.retrieval.photos import Skipped
 from find.retrieval.scoring import match_entities
-from find.retrieval.table import TABLE, Embedder, Stamp, connect, first_line, open_table, read_root, reading
+from find.retrieval.table import Embedder, Stamp, UnreadableAlbum, first_line, open_table, origin, read_root, reading
 from find.retrieval.vectors import QueryVectors, Vectors, cut, take_rows
+from find.retrieval.writing import EXACT_ROWS, Settings, resolve_root
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +71,7 @@ class Album:
         self.exact_rows, self.storage = exact_rows, storage
         self.report = report
         self._rows = table.count_rows()
-        self._cut = lru_cache(maxsize=2)(self._read)
+        self._read: dict[int, Vectors] = {}  # whole, and cut to the number of values that was last asked for
 
     def __len__(self) -> int:
         return self._rows
@@ -137,17 +138,17 @@ class Album:
 
         Raises FindError as `open` does, where it is gone or other weights have made it anew.
         """
+        table, _ = open_table(self.name, storage=self.storage)
         with reading(self.name):
-            written = connect(self.name, self.storage).open_table(TABLE).version
-        if written == self.table.version:
-            return self
+            if (table.version, origin(table.schema)) == (self.table.version, origin(self.table.schema)):
+                return self
         return Album.open(self.name, self.model, photos=self._photos, storage=self.storage, exact_rows=self.exact_rows)
 
     def load(self) -> None:
         """Reads now what the first search would read."""
         with reading(self.name):
             if len(self) <= self.exact_rows:
-                self._cut(self.stamp.dim)
+                self._vectors(self.stamp.dim)
             else:
                 _ = self._sketch
 
@@ -305,8 +306,12 @@ class Album:
             raise FindError(f"{self.name}: its vectors have {self.stamp.dim} values, {dim} cannot be taken")
         return dim or self.stamp.dim
 
-    def _read(self, dim: int) -> Vectors:
-        return Vectors.read(self.table, self.stamp.objects).cut(dim)
+    def _vectors(self, dim: int) -> Vectors:
+        read = self._read
+        if dim not in read:
+            whole = read.get(self.stamp.dim) or Vectors.read(self.table, self.stamp.objects)
+            self._read = read = {self.stamp.dim: whole, dim: whole.cut(dim)}
+        return read[dim]
 
     def _allowed(self, where: str | None, values: Mapping[str, object] | None) -> Int64[np.ndarray, " r"] | None:
         """The rows that a filter lets through, sorted; None for all."""
@@ -314,11 +319,13 @@ class Album:
             if values:
                 raise FindError("there are values for a filter, but no filter (where=...)")
             return None
+        sql = filter_sql(where, values)
         try:
-            found = self.table.search().where(filter_sql(where, values)).select(["frame"]).with_row_id(True).to_arrow()
-        except (ValueError, RuntimeError) as error:
-            if isinstance(error, FindError):
-                raise
+            found = self.table.search().where(sql).select(["frame"]).with_row_id(True).to_arrow()
+        except (ValueError, RuntimeError, OSError) as error:
+            with reading(self.name):  # what the filter speaks of: if that cannot be read, the filter is not to blame
+                for _ in self.table.search().select(list(COLUMNS)).to_batches():
+                    pass
             raise FindError(f"filter {where!r}: {first_line(error)}") from error
         return np.sort(found["_rowid"].to_numpy().astype(np.int64))
 
@@ -333,7 +340,7 @@ class Album:
     ) -> tuple[Int64[np.ndarray, " k"], Float[np.ndarray, " k"]]:
         """Numbers and scores of the best rows."""
         if len(self) <= self.exact_rows:
-            vectors = self._cut(dim)
+            vectors = self._vectors(dim)
         else:
             candidates = self._sketch.candidates(query, whole, k, allowed)
             vectors = Vectors.take(self.table, candidates, self.stamp.objects).cut(dim)
@@ -390,7 +397,9 @@ class Album:
         """The file of a row; an album from elsewhere must not name files outside of its folder of photos."""
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
-            raise FindError(f"{self.name}: the path {name!r} in this album leaves its folder of photos; it is damaged")
+            raise UnreadableAlbum(
+                f"{self.name}: the path {name!r} in this album leaves its folder of photos; it is damaged"
+            )
         return self.root / path
 
 

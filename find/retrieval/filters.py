@@ -13,6 +13,8 @@ from find.errors import FindError
 
 COLUMNS = ("path", "frame", "seconds", "time", "width", "height", "bytes", "modified")
 """What a filter may speak of."""
+MOST_OPERATORS = 300
+"""Of a condition: one of a thousand nested ones overflows the stack of LanceDB's planner, which ends the process."""
 
 _TOKEN = re.compile(
     r"""(?P<text>'(?:[^']|'')*')  |  (?P<quoted>"[^"]*"|`[^`]*`)  |  (?P<value>:[A-Za-z_]\w*)
@@ -47,10 +49,10 @@ def filter_sql(where: str, values: Mapping[str, object] | None = None) -> str:
         raise FindError("the filter holds a NUL character")
     values = dict(values or {})
     unused = set(values)
-    parts, about_path, depth = [], False, 0
+    parts, about_path, depth, operators = [], False, 0, 0
     for token in _TOKEN.finditer(where):
         kind, text = str(token.lastgroup), token.group()
-        if kind == "other" or text == "--" or (text == "-" and where[token.end() : token.end() + 1] == "-"):
+        if kind == "other" or (text == "-" and where[token.end() : token.end() + 1] == "-"):
             raise FindError(f"filter {where!r}: {text!r} at {token.start()} cannot stand in a condition")
         if text == "/" and where[token.end() : token.end() + 1] == "*":
             raise FindError(f"filter {where!r}: a comment cannot stand in a condition")
@@ -70,7 +72,13 @@ def filter_sql(where: str, values: Mapping[str, object] | None = None) -> str:
         depth += {"(": 1, ")": -1}.get(text, 0)
         if depth < 0:
             break
+        operators += (kind == "sign" and text not in "(),") or (kind == "word" and text.lower() not in COLUMNS)
         parts.append(text)
+    if operators > MOST_OPERATORS:
+        raise FindError(
+            f"filter {where[:60]!r}...: {operators} operators are more than the {MOST_OPERATORS} that a condition may "
+            "have; many values of one column are a list: path IN :names"
+        )
     if depth:
         raise FindError(f"filter {where!r}: its brackets do not match")
     if unused:
@@ -115,9 +123,9 @@ def _literal(value: object, name: str) -> str:
     if isinstance(value, str):
         return quoted(value)
     if isinstance(value, Integral):
-        return str(int(value))
+        return f"({int(value)})"  # in brackets: two minus signs would begin a comment
     if isinstance(value, Real) and np.isfinite(float(value)):
-        return repr(float(value))
+        return f"({float(value)!r})"
     if isinstance(value, datetime):
         return f"TIMESTAMP '{value.isoformat(sep=' ')}'"
     if isinstance(value, date):

@@ -65,7 +65,7 @@ class Hit:
         path: its file. For a frame of a video, the video's; then `seconds` says where in it.
         name: the path below the album's folder of photos.
         score: of a query, its part's; of a joined one, see `JoinedQuery`.
-        parts: what each query gives to it.
+        parts: what each query gives to it; none where no query was asked (`Album.image`).
         height, width: of the image, in pixels.
         found: the image's objects.
         time: when it was taken, if the file tells.
@@ -86,17 +86,17 @@ class Hit:
     @property
     def image_term(self) -> float | None:
         """Of the first query."""
-        return self.parts[0].image_term
+        return self.parts[0].image_term if self.parts else None
 
     @property
     def entity_terms(self) -> tuple[float, ...]:
         """Of the first query."""
-        return self.parts[0].entity_terms
+        return self.parts[0].entity_terms if self.parts else ()
 
     @property
     def objects(self) -> tuple[int, ...]:
         """Of the first query's entities."""
-        return self.parts[0].objects
+        return self.parts[0].objects if self.parts else ()
 
     def mask(self, entity: int = 0, *, part: int = 0) -> Bool[np.ndarray, "H W"]:
         """The mask of the object that an entity of a query found, from the album, at the image's own size."""
@@ -170,6 +170,8 @@ class Hit:
         return detections(masks, terms, range(len(found)), names)
 
     def _object(self, entity: int, part: int) -> int:
+        if not 0 <= part < len(self.parts):
+            raise FindError(f"{self.name} was found by {len(self.parts)} queries, none is {part}")
         objects = self.parts[part].objects
         if not 0 <= entity < len(objects):
             raise FindError(f"the query “{self.parts[part].query.text}” has {len(objects)} entities, none is {entity}")

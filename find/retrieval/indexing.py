@@ -8,81 +8,40 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import torch
-from filelock import FileLock, Timeout
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from find.errors import FindError
 from find.progress import progress_bar
-from find.retrieval.candidates import update_sketch
 from find.retrieval.filters import quoted
 from find.retrieval.objects import Selection
 from find.retrieval.photos import PhotoFile, PhotoFolder, Picture, Skipped, find_files, read_ahead
-from find.retrieval.table import (
-    KEY,
-    TABLE,
-    Embedder,
-    Stamp,
-    create_table,
-    first_line,
-    has_table,
-    is_remote,
-    open_table,
-    read_root,
-    to_rows,
-    write_root,
+from find.retrieval.table import Embedder, Stamp, first_line, has_table, is_remote, read_root, to_rows, write_root
+from find.retrieval.writing import (
+    Settings,
+    begin,
+    known_files,
+    open_to_write,
+    resolve_root,
+    stored_root,
+    tidy,
+    write_rows,
+    writing,
 )
 
 if TYPE_CHECKING:
     from lancedb.table import Table
 
-LOCK = "index.lock"
-EXACT_ROWS = 20_000
-"""Albums of more images are searched in two stages, with the help of a sketch."""
-MANY_FRAGMENTS = 64
-"""Commits that a table gathers before they are written together; fewer do not slow a search down."""
 
-
-@dataclass(frozen=True)
-class Settings:
-    """How an album is made.
-
-    Args:
-        batch_size: images embedded together.
-        workers: threads that read files.
-        objects: object vectors an image keeps at most; None: the album's own, 16 for a new one.
-        dim: values that a vector keeps (Matryoshka); None: the album's own, all of the model's for a new one.
-        frame_seconds: of a video, the first frame of each so many seconds is an image.
-        commit_seconds: how much work an interruption may cost.
-        storage: LanceDB's options of object storage.
-    """
-
-    batch_size: int = 32
-    workers: int = min(8, os.cpu_count() or 1)
-    objects: int | None = None
-    dim: int | None = None
-    frame_seconds: float = 1.0
-    commit_seconds: float = 10.0
-    storage: Mapping[str, str] | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "workers", "objects", "dim", "frame_seconds"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise FindError(f"{name} is {value:g}; give more than 0")
-
-
-class _TooFewValues(FindError):
-    """The model's vectors are shorter than the album is to keep: nothing can be embedded."""
+class _Unfit(FindError):
+    """The model's vectors cannot be the album's: no image can be embedded."""
 
 
 @dataclass
@@ -136,37 +95,6 @@ def index(
             ) from error
 
 
-@contextmanager
-def writing(album: str | os.PathLike[str]) -> Iterator[None]:
-    """Keeps other processes of this machine from writing the album; the system frees it if this one is killed.
-
-    Raises FindError if another one is writing, or the folder cannot be an album.
-    """
-    if is_remote(album):  # its commits are atomic, and rows are merged by their key
-        yield
-        return
-    folder = Path(album)
-    is_new = not folder.exists()
-    if not has_table(album) and folder.is_dir():
-        others = [entry.name for entry in folder.iterdir() if entry.name not in (LOCK, f"{TABLE}.lance")]
-        if others:
-            raise FindError(f"{folder}: this folder holds other things ({others[0]}); give the album one of its own")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK, timeout=0)
-        with lock:
-            yield
-    except Timeout as error:
-        raise FindError(f"{folder}: another run is writing this album; wait until it has finished") from error
-    except PermissionError as error:
-        raise FindError(f"{folder}: no permission to write here") from error
-    finally:
-        if is_new and folder.is_dir() and not has_table(album):
-            (folder / LOCK).unlink(missing_ok=True)
-            if not any(folder.iterdir()):
-                folder.rmdir()
-
-
 class _Run:
     """One run of `index`; holds what it has made and not yet committed."""
 
@@ -189,15 +117,9 @@ class _Run:
         self.folder = self._open(photos)
 
     def _open(self, photos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> PhotoFolder:
-        settings = self.settings
-        if not has_table(self.album, storage=settings.storage):
+        if not has_table(self.album, storage=self.settings.storage):
             return find_files(photos)
-        self.table, self.stamp = open_table(self.album, storage=settings.storage)
-        self.stamp.check(self.model, str(self.album))
-        for what in ("objects", "dim"):
-            asked, has = getattr(settings, what), getattr(self.stamp, what)
-            if asked is not None and asked != has:
-                raise FindError(f"{self.album}: this album keeps {what}={has}, not {asked}; make another album")
+        self.table, self.stamp = open_to_write(self.model, self.album, self.settings)
         root = resolve_root(self.album, read_root(self.table.schema))
         if root.is_dir():
             return find_files(photos, root=root)
@@ -266,7 +188,7 @@ class _Run:
                     frames.clear()
             if frames:
                 self.rows.append(self._rows_of(frames))
-        except _TooFewValues:
+        except _Unfit:
             raise
         except FindError as error:
             del self.rows[before:]
@@ -285,7 +207,7 @@ class _Run:
             return
         try:
             self.rows.append(self._rows_of(pictures))
-        except _TooFewValues:
+        except _Unfit:
             raise
         except FindError as error:
             if len(pictures) > 1:
@@ -312,10 +234,13 @@ class _Run:
             width = embedded.image.shape[1]
             dim = self.settings.dim or width
             if dim > width:
-                raise _TooFewValues(f"the model's vectors have {width} values; dim={dim} cannot be kept of them")
-            self.stamp = Stamp(self.model.fingerprint, self.name, dim, self.settings.objects or Selection().most)
-            root = stored_root(self.album, self.folder.root)
-            self.table = create_table(self.album, self.stamp, root, storage=self.settings.storage)
+                raise _Unfit(f"the model's vectors have {width} values; dim={dim} cannot be kept of them")
+            try:
+                self.table, self.stamp = begin(
+                    self.model, self.album, self.folder.root, name=self.name, dim=dim, settings=self.settings
+                )
+            except FindError as error:
+                raise _Unfit(str(error)) from error
         photos = [picture.photo for picture in pictures]
         selection = Selection(most=self.stamp.objects)
         return to_rows(photos, embedded, schema=self.table.schema, selection=selection)
@@ -346,55 +271,3 @@ class _Run:
         with progress_bar(*columns, shown=self.progress and total > 0) as bar:
             task = bar.add_task("", total=total)
             yield lambda count: bar.advance(task, count)
-
-
-def known_files(table: Table) -> dict[str, tuple[int, object]]:
-    """path -> bytes and time of the last change, of every file that has rows."""
-    rows = table.search().select(["path", "bytes", "modified"]).to_arrow()
-    columns = (rows[name].to_pylist() for name in ("path", "bytes", "modified"))
-    return {path: (size, modified) for path, size, modified in zip(*columns, strict=True)}
-
-
-def write_rows(table: Table, rows: pa.Table, *, is_new: bool) -> None:
-    """Writes all rows of some files in one commit.
-
-    Args:
-        is_new: the table has no rows of these files, and nobody else is writing; otherwise theirs are replaced.
-    """
-    if rows.num_rows == 0:
-        return
-    if is_new:
-        table.add(rows)
-        return
-    paths = ", ".join(map(quoted, sorted(set(rows["path"].to_pylist()))))
-    merge = table.merge_insert(list(KEY)).when_matched_update_all().when_not_matched_insert_all()
-    merge.when_not_matched_by_source_delete(f"path IN ({paths})").execute(rows)
-
-
-def tidy(
-    album: str | os.PathLike[str], table: Table, stamp: Stamp, *, storage: Mapping[str, str] | None = None
-) -> None:
-    """Writes many small commits together; makes or renews the sketch that large albums are searched by.
-
-    An open album reads its own version's files at every search, so those stay for an hour: the disk holds both until
-    the next time that commits are written together.
-    """
-    if table.stats()["fragment_stats"]["num_small_fragments"] > MANY_FRAGMENTS:
-        table.optimize(cleanup_older_than=timedelta(hours=1))
-    if table.count_rows() > EXACT_ROWS:
-        update_sketch(str(album), table, stamp.objects, storage=storage)
-
-
-def resolve_root(album: str | os.PathLike[str], root: str) -> Path:
-    """The folder of photos, from what the table keeps of it."""
-    return Path(root) if is_remote(album) else Path(os.path.normpath(Path(album).resolve().parent / root))
-
-
-def stored_root(album: str | os.PathLike[str], root: Path) -> str:
-    """The folder of photos relative to the one that the album lies in, so that both can move together."""
-    if is_remote(album):
-        return root.as_posix()
-    try:
-        return Path(os.path.relpath(root, Path(album).resolve().parent)).as_posix()
-    except ValueError:  # another drive
-        return root.as_posix()

@@ -1,5 +1,5 @@
-"""Indexing on many machines: Ray Data reads and embeds new photographs and writes their rows in parallel, as fragments
-of the album's table; one commit makes many of them visible.
+"""Indexing on many machines: Ray Data reads and embeds new photographs. In a folder, their rows are written in parallel
+as fragments of the album's table, and one commit makes many of them visible; on object storage they are merged.
 
 What is left (changed and deleted files, videos, the sketch of a large album) is done by the usual index after it, so
 the album is the one that the usual index makes, row for row.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,21 +20,14 @@ import torch
 from lance.fragment import FragmentMetadata, write_fragments
 
 from find.errors import FindError
-from find.retrieval.indexing import (
-    IndexReport,
-    Settings,
-    index,
-    known_files,
-    resolve_root,
-    stored_root,
-    writing,
-)
+from find.retrieval.indexing import IndexReport, index
 from find.retrieval.objects import Selection
 from find.retrieval.photos import PhotoFile, Picture, find_files, read_ahead
-from find.retrieval.table import TABLE, Embedder, Stamp, create_table, has_table, open_table, read_root, to_rows
+from find.retrieval.table import TABLE, Embedder, Stamp, has_table, is_remote, open_table, read_root, to_rows
+from find.retrieval.writing import Settings, begin, known_files, open_to_write, resolve_root, write_rows, writing
 
 FRAGMENT_ROWS = 8192
-"""Rows that a worker gathers before it writes them as a fragment (40 MB)."""
+"""Rows that a worker gathers before it writes them (40 MB)."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +37,7 @@ class Cluster:
     Args:
         actors: models that embed at the same time.
         cpus, gpus: of one actor.
-        commit_images: photographs of one commit, which is what an interruption may cost.
+        commit_images: photographs of one commit in a folder, which is what an interruption may cost.
     """
 
     actors: int = 1
@@ -66,7 +59,9 @@ def index_with_ray(
     """`find.retrieval.indexing.index` on the Ray cluster that this process is connected to (a local one if none).
 
     Photos and album must be at the same place on all machines (a shared folder; the album may be on object storage).
-    Rows are committed once for each `cluster.commit_images` photographs; interrupted, the same call does the rest.
+    In a folder, rows are committed once for each `cluster.commit_images` photographs. On object storage, where others
+    may write at the same time, they are merged by their keys, FRAGMENT_ROWS at a time. Interrupted, the same call does
+    the rest.
 
     Args:
         load: gives the model, on each machine; it must be picklable.
@@ -96,35 +91,28 @@ def _add_new(
 ) -> int:
     """Embeds photographs that the album lacks; how many it got."""
     if has_table(album, storage=settings.storage):
-        table, stamp = open_table(album, storage=settings.storage)
-        stamp.check(model, str(album))
+        table, stamp = open_to_write(model, album, settings)
         root = resolve_root(album, read_root(table.schema))
         if not root.is_dir():
             return 0  # the photos have moved, which the usual index minds
-        folder = find_files(photos, root=root)
-        known = known_files(table)
+        folder, known = find_files(photos, root=root), known_files(table)
     else:
-        folder = find_files(photos)
-        known = {}
+        table, folder, known = None, find_files(photos), {}
     new = [file for file in folder.files if file.path not in known and not file.is_video]
     if not new:
         return 0
-    if not known and not has_table(album, storage=settings.storage):
+    if table is None:
         dim = settings.dim or _width(model, new)
-        stamp = Stamp(model.fingerprint, name, dim, settings.objects or Selection().most)
-        table = create_table(album, stamp, stored_root(album, folder.root), storage=settings.storage)
-    work = _Work(load, stamp, table.schema.serialize().to_pybytes(), settings)
-    uri = f"{str(album).rstrip('/')}/{TABLE}.lance"
-    storage = dict(settings.storage or {}) or None
+        table, stamp = begin(model, album, folder.root, name=name, dim=dim, settings=settings)
+    work = _Work(load, str(album), stamp, table.schema.serialize().to_pybytes(), settings)
     added = 0
     for start in range(0, len(new), cluster.commit_images):
-        fragments = _embed_all(new[start : start + cluster.commit_images], work, cluster, uri, progress)
+        written = _embed_all(new[start : start + cluster.commit_images], work, cluster, progress)
+        fragments = [FragmentMetadata.from_json(part["fragment"]) for part in written if part["fragment"]]
         if fragments:
-            version = lance.dataset(uri, storage_options=storage).version
-            lance.LanceDataset.commit(
-                uri, lance.LanceOperation.Append(fragments), read_version=version, storage_options=storage
-            )
-        added += sum(fragment.num_rows for fragment in fragments)
+            version = lance.dataset(work.uri).version
+            lance.LanceDataset.commit(work.uri, lance.LanceOperation.Append(fragments), read_version=version)
+        added += sum(part["rows"] for part in written)
     return added
 
 
@@ -145,9 +133,15 @@ class _Work:
     """What an actor has to know; travels to it."""
 
     load: Callable[[], Embedder]
+    album: str
     stamp: Stamp
     schema: bytes
     settings: Settings
+
+    @property
+    def uri(self) -> str:
+        """Of the table."""
+        return f"{self.album.rstrip('/')}/{TABLE}.lance"
 
 
 class _EmbedFiles:
@@ -184,10 +178,8 @@ class _EmbedFiles:
             return [row for picture in pictures for row in self._rows([picture])] if len(pictures) > 1 else []
 
 
-def _embed_all(
-    files: Sequence[PhotoFile], work: _Work, cluster: Cluster, uri: str, progress: bool
-) -> list[FragmentMetadata]:
-    """Fragments with the rows of all files, in their order; written, and not yet part of the table."""
+def _embed_all(files: Sequence[PhotoFile], work: _Work, cluster: Cluster, progress: bool) -> list[dict]:
+    """Embeds files and writes their rows: what `_write` tells of each part."""
     size = work.settings.batch_size
     blocks = [_file_table(files[start : start + size]) for start in range(0, len(files), size)]
     context = ray.data.DataContext.get_current()
@@ -204,12 +196,13 @@ def _embed_all(
             num_gpus=cluster.gpus,
         )
         written = rows.map_batches(
-            _write_fragment,
-            fn_kwargs={"uri": uri, "schema": work.schema, "storage": work.settings.storage},
+            _write,
+            fn_kwargs={"work": work},
             batch_size=max(1, FRAGMENT_ROWS // size),
             batch_format="pyarrow",
+            concurrency=1 if is_remote(work.album) else None,  # merges at the same time would fail each other
         )
-        return [FragmentMetadata.from_json(row["fragment"]) for row in written.take_all()]
+        return written.take_all()
     except (ray.exceptions.RayError, OSError) as error:
         raise FindError(
             f"Ray could not do the work: {_cause(error)}; what was committed before is kept, the same command goes on "
@@ -219,15 +212,18 @@ def _embed_all(
         context.execution_options.preserve_order, context.enable_progress_bars = before
 
 
-def _write_fragment(batch: pa.Table, *, uri: str, schema: bytes, storage: Mapping[str, str] | None) -> pa.Table:
-    """On any machine: packed rows to a file of the table; what the commit has to know of it."""
-    rows = [row for packed in batch["rows"] for row in pa.ipc.open_stream(packed.as_buffer())]
-    told: list[str] = []
-    if sum(len(row) for row in rows):
-        table = pa.Table.from_batches(rows, pa.ipc.read_schema(pa.py_buffer(schema)))
-        fragments = write_fragments(table, uri, mode="append", storage_options=dict(storage or {}) or None)
-        told = [json.dumps(fragment.to_json()) for fragment in fragments]
-    return pa.table({"fragment": pa.array(told, pa.string())})
+def _write(batch: pa.Table, *, work: _Work) -> pa.Table:
+    """On any machine, packed rows to the album: how many, and of a file that is not yet part of the table, what the
+    commit has to know of it."""
+    packed = [row for part in batch["rows"] for row in pa.ipc.open_stream(part.as_buffer())]
+    rows = pa.Table.from_batches(packed, pa.ipc.read_schema(pa.py_buffer(work.schema)))
+    told = [("", len(rows))]
+    if is_remote(work.album):
+        write_rows(open_table(work.album, storage=work.settings.storage)[0], rows, is_new=False)
+    elif len(rows):
+        parts = write_fragments(rows, work.uri, mode="append")
+        told = [(json.dumps(part.to_json()), part.num_rows) for part in parts]
+    return pa.table(dict(zip(("fragment", "rows"), map(list, zip(*told, strict=True)), strict=True)))
 
 
 def _file_table(files: Sequence[PhotoFile]) -> pa.Table:

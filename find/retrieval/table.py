@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -35,7 +36,7 @@ FORMAT = "find-album-2"
 KEY = ("path", "frame")
 """Columns that no two rows share."""
 
-_STAMP, _ROOT = b"find", b"find.root"
+_STAMP, _ROOT, _ORIGIN = b"find", b"find.root", b"find.origin"
 _KEY = {b"lance-schema:unenforced-primary-key": b"true"}
 """Makes Lance refuse a commit of rows whose keys another writer has committed meanwhile."""
 
@@ -224,8 +225,23 @@ def connect(album: str | os.PathLike[str], storage: Mapping[str, str] | None = N
 def create_table(
     album: str | os.PathLike[str], stamp: Stamp, root: str, *, storage: Mapping[str, str] | None = None
 ) -> Table:
-    """An empty album, in one commit."""
-    return connect(album, storage).create_table(TABLE, schema=album_schema(stamp, root))
+    """An empty album, in one commit.
+
+    Raises FileExistsError if one is there, which another run may have begun.
+    """
+    schema = album_schema(stamp, root)
+    schema = schema.with_metadata(schema.metadata | {_ORIGIN: uuid.uuid4().hex.encode()})
+    try:
+        return connect(album, storage).create_table(TABLE, schema=schema)
+    except ValueError as error:
+        if "already exists" not in str(error):
+            raise
+        raise FileExistsError(f"{album} is an album already") from error
+
+
+def origin(schema: pa.Schema) -> bytes | None:
+    """What tells an album from one that was made in its place; None for albums of earlier versions."""
+    return (schema.metadata or {}).get(_ORIGIN)
 
 
 def has_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | None = None) -> bool:
@@ -279,7 +295,7 @@ def first_line(error: BaseException) -> str:
     told = re.search(r"<Message>(.+?)</Message>", text)
     if told:
         return told[1]
-    return text.splitlines()[0].split(", /rustc")[0][:300]
+    return re.split(r",? /\S+\.rs:\d", text.splitlines()[0])[0][:300]
 
 
 def _unit(vectors: np.ndarray, dim: int) -> np.ndarray:

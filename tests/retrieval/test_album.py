@@ -1,7 +1,9 @@
 """Claims about the album, with a model of colours, so that answers are known."""
 
+import gc
 import math
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from find.errors import FindError
 from find.query import Phrase, Query
 from find.retrieval.album import Album
 from find.retrieval.indexing import Settings
+from find.retrieval.table import UnreadableAlbum
 
 
 @pytest.fixture
@@ -89,6 +92,10 @@ def test_more_like_a_thing_of_a_hit_leaves_its_own_image_out(album):
     assert album.more_like(hit, entity=1, k=1)[0].name == "deep/c.PNG"
     with pytest.raises(FindError, match="has 2 objects"):
         album.more_like(hit, 2)
+    found = album.image("b.png")  # by no query
+    assert found.image_term is None and found.objects == () and album.more_like(found, 1, k=1)[0].name == "deep/c.PNG"
+    with pytest.raises(FindError, match=r"b\.png was found by 0 queries"):
+        album.more_like(found)
     for ask in (lambda: album.more_like(hit, 1, k=0), lambda: album.search(Query("red"), k=0)):
         with pytest.raises(FindError, match="images to find, not 0"):
             ask()
@@ -210,6 +217,37 @@ def test_a_file_of_an_earlier_version_says_to_index_again(tmp_path):
     for call in (Album.open, lambda path, model: Album.build(model, tmp_path, path)):
         with pytest.raises(FindError, match="index the photos again"):
             call(tmp_path / "old.album", ColorModel())
+
+
+def test_an_album_made_anew_in_the_place_of_another_is_the_latest(album, photos, tmp_path):
+    shutil.rmtree(tmp_path / "my.album")
+    with pytest.raises(FindError, match="no such album"):
+        album.latest()
+    assert not (tmp_path / "my.album").exists()
+    paint(photos / "e.png", "red", "red")
+    anew = Album.build(ColorModel(), photos, tmp_path / "my.album", progress=False)
+    assert anew.table.version == album.table.version
+    assert len(album.latest()) == 5 and anew.latest() is anew
+
+
+def test_an_album_that_nobody_holds_is_freed_at_once(album):
+    opened = Album.open(album.name, ColorModel())
+    opened.search(Phrase("red"))
+    held = weakref.ref(opened)
+    gc.disable()  # which would free it some time later, when a service follows the next album
+    try:
+        del opened
+        assert held() is None
+    finally:
+        gc.enable()
+
+
+def test_files_that_are_gone_are_no_fault_of_the_filter(album, tmp_path):
+    for file in (tmp_path / "my.album/images.lance/data").iterdir():
+        file.unlink()
+    for ask in (lambda: album.search(Phrase("red"), where="width > 8"), lambda: album.image("a.png")):
+        with pytest.raises(UnreadableAlbum, match="cannot be read"):
+            ask()
 
 
 def test_an_album_that_names_files_outside_its_photos_is_refused(album, tmp_path):

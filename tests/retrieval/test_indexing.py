@@ -16,8 +16,9 @@ from find.errors import FindError
 from find.query import Phrase
 from find.retrieval import photos as indexed_photos
 from find.retrieval.album import Album
-from find.retrieval.indexing import LOCK, Settings, index
+from find.retrieval.indexing import Settings, index
 from find.retrieval.photos import find_files, read_ahead, read_photo
+from find.retrieval.writing import LOCK
 
 SOON = Settings(batch_size=2, workers=2, commit_seconds=0)
 

@@ -15,33 +15,6 @@ NAMES = ("red", "green", "blue", "grey")
 QUERY = Query(Phrase("green"), " beside ", Phrase("blue"))
 
 
-@pytest.fixture(scope="module")
-def storage():
-    server = pytest.importorskip("moto.server", reason="needs: pip install 'moto[s3]' flask flask-cors")
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    options = {
-        "aws_endpoint": f"http://{host}:{port}",
-        "aws_access_key_id": "test",
-        "aws_secret_access_key": "test",
-        "aws_region": "us-east-1",
-        "allow_http": "true",
-    }
-    import boto3
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=options["aws_endpoint"],
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    client.create_bucket(Bucket="pictures")
-    yield options
-    running.stop()
-
-
 @pytest.fixture
 def photos(tmp_path):
     _paint(tmp_path / "photos", range(14))
@@ -87,6 +60,28 @@ def test_two_writers_at_once_double_nothing(photos, storage):
         list(pool.map(lambda _: _index(photos, album, storage), range(2)))
     paths = Album.open(album, storage=storage).to_arrow(["path"])["path"].to_pylist()
     assert sorted(paths) == [f"{number:02d}.png" for number in range(60)]
+
+
+def test_an_album_that_another_writer_begins_meanwhile_is_gone_on_with(photos, storage):
+    album, settings = "s3://pictures/begun.album", Settings(batch_size=4, workers=1, storage=storage)
+
+    class Slow(ColorModel):
+        """Embeds its first pictures while another writer makes the album."""
+
+        def embed_images(self, images):
+            if not self.embedded:
+                _index(photos, album, storage)
+            return super().embed_images(images)
+
+    report = index(Slow(), photos, album, settings=settings, progress=False)
+    assert report.rows == 14
+    paths = Album.open(album, storage=storage).to_arrow(["path"])["path"].to_pylist()
+    assert sorted(paths) == [f"{number:02d}.png" for number in range(14)]
+
+    album = "s3://pictures/other.album"
+    settings = replace(settings, dim=2)  # which the other writer's has not
+    with pytest.raises(FindError, match="keeps dim=3, not 2"):
+        index(Slow(), photos, album, settings=settings, progress=False)
 
 
 def test_what_is_wrong_is_told(photos, storage):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from functools import partial
 
 import colors
@@ -43,11 +44,11 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-def _index(photos, album, load=ColorModel, commit_images=100):
+def _index(photos, album, load=ColorModel, commit_images=100, settings=SETTINGS):
     from find.retrieval.ray_index import Cluster, index_with_ray
 
     cluster = Cluster(actors=1, commit_images=commit_images)
-    return index_with_ray(load, photos, album, settings=SETTINGS, cluster=cluster, progress=False)
+    return index_with_ray(load, photos, album, settings=settings, cluster=cluster, progress=False)
 
 
 def test_the_album_is_the_usual_one_row_for_row_in_one_commit(photos, tmp_path):
@@ -87,6 +88,16 @@ def test_a_worker_with_other_weights_is_refused(photos, tmp_path):
     with pytest.raises(FindError, match="this machine's weights are colours-2"):
         _index(photos, album, load=partial(_other_weights, str(tmp_path / "here")))
     assert len(Album.open(album)) == 0
+    with pytest.raises(FindError, match="keeps dim=3, not 2"):
+        _index(photos, album, settings=replace(SETTINGS, dim=2))
+
+
+def test_on_object_storage_what_another_writer_commits_meanwhile_is_not_doubled(photos, storage, tmp_path):
+    album, settings = "s3://pictures/ray.album", replace(SETTINGS, storage=storage)
+    load = partial(_while_another_writes, str(tmp_path / "here"), str(photos), album, settings)
+    report = _index(photos, album, load=load, settings=settings)
+    paths = Album.open(album, storage=storage).to_arrow(["path"])["path"].to_pylist()
+    assert len(paths) == len(set(paths)) == report.rows == 14
 
 
 def _other_weights(marker):
@@ -97,3 +108,13 @@ def _other_weights(marker):
         return ColorModel("colours-2")
     Path(marker).touch()
     return ColorModel("colours-1")
+
+
+def _while_another_writes(marker, photos, album, settings):
+    """The model; whoever comes second, a worker, has lost time in which the whole album was written."""
+    from pathlib import Path
+
+    if Path(marker).exists():
+        index(ColorModel(), photos, album, settings=settings, progress=False)
+    Path(marker).touch()
+    return ColorModel()
