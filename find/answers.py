@@ -21,7 +21,7 @@ class Answers:
 
     def add(self, numbers: Sequence[int], counts: Sequence[int], logits: Tensor, scores: Tensor) -> None:
         for row, (number, count) in enumerate(zip(numbers, counts, strict=True)):
-            masks = (self.frames[number].crop(logits[row, :count]) > 0).cpu().numpy() if count else ()
+            masks = self.frames[number].inside(logits[row, :count]).cpu().numpy()
             found = zip(masks, scores[row, :count].tolist(), strict=True)
             self.masks[number] = [EntityMask(mask, score) for mask, score in found]
 

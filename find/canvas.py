@@ -11,6 +11,11 @@ from torch import Tensor
 
 from find.errors import FindError
 
+DRAWN, WIDENED = 2**22, 2**26
+"""How many numbers are drawn at a time of masks at the picture's own size, and on the way there."""
+NARROWEST = 16
+"""Columns of a strip: narrower ones are slow to resize."""
+
 
 @dataclass(frozen=True)
 class Resizing:
@@ -87,16 +92,64 @@ class Frame:
         """Mask logits of the canvas (at any stride), at the picture's own size."""
         if len(logits) == 0:
             return logits.new_zeros(0, self.height, self.width, dtype=torch.float)
-        full = F.interpolate(logits[None].float(), self.canvas, mode="bilinear", align_corners=False)
-        inner = full[..., : self.inner_height, : self.inner_width]
+        inner = self._inner(logits)
         if (self.inner_height, self.inner_width) == (self.height, self.width):
-            return inner[0]
+            return inner
+        return self._resize(inner, self.height, self.width)
+
+    def parts(self, logits: Float[Tensor, "n h w"]) -> Iterator[Float[Tensor, "_ H W"]]:
+        """What `crop` gives, a few masks at a time; of no masks one empty part."""
+        for few in logits.split(self._few):
+            yield self.crop(few)
+
+    def strips(self, logits: Float[Tensor, "n h w"]) -> Iterator[tuple[slice, Float[Tensor, "n H _"]]]:
+        """What `crop` gives, up to rounding, a few columns of all masks at a time, and which columns these are."""
+        columns = max(NARROWEST, DRAWN // max(len(logits) * self.height, 1))
+        if self.height <= self.inner_height or len(logits) == 0:  # no larger than the canvas on which all lie anyway
+            full = self.crop(logits)
+            yield from ((strip, full[..., strip]) for strip in _evenly(0, self.width, columns))
+            return
+        # Resizing is separable: each mask to the picture's width, a block of columns of all masks to its height.
+        inner = self._inner(logits)
+        for block in _evenly(0, self.width, max(columns, WIDENED // (len(logits) * self.inner_height))):
+            widened = (self._resize(few, self.inner_height, self.width) for few in inner.split(self._few))
+            wide = torch.cat([few[..., block] for few in widened])
+            for strip in _evenly(block.start, block.stop, columns):
+                narrow = wide[..., strip.start - block.start : strip.stop - block.start]
+                yield strip, self._resize(narrow, self.height, narrow.shape[-1])
+
+    def inside(self, logits: Float[Tensor, "n h w"]) -> Bool[Tensor, "n H W"]:
+        """Where `crop` is positive."""
+        inside = torch.empty(len(logits), self.height, self.width, dtype=torch.bool, device=logits.device)
+        for few, part in zip(inside.split(self._few), self.parts(logits), strict=True):
+            torch.gt(part, 0, out=few)
+        return inside
+
+    @property
+    def _few(self) -> int:
+        """Masks drawn at a time."""
+        return max(1, DRAWN // (self.height * self.width))
+
+    def _inner(self, logits: Float[Tensor, "n h w"]) -> Float[Tensor, "n _ _"]:
+        """Logits of the picture as it lies on the canvas."""
+        full = F.interpolate(logits[None].float(), self.canvas, mode="bilinear", align_corners=False)[0]
+        return full[..., : self.inner_height, : self.inner_width]
+
+    def _resize(self, logits: Float[Tensor, "n _ _"], height: int, width: int) -> Float[Tensor, "n _ _"]:
         mode = "bicubic" if self.bicubic else "bilinear"
-        size = (self.height, self.width)
-        return F.interpolate(inner, size, mode=mode, antialias=self.bicubic, align_corners=False)[0]
+        size = (height, width)
+        return F.interpolate(logits[None], size, mode=mode, antialias=self.bicubic, align_corners=False)[0]
 
     def _pad(self, pixels: Tensor) -> Tensor:
         return F.pad(pixels, (0, self.canvas[1] - self.inner_width, 0, self.canvas[0] - self.inner_height))
+
+
+def _evenly(start: int, stop: int, most: int) -> Iterator[slice]:
+    """Parts of at most so many, as even as can be: no single column is left over, which torch's antialiased resizing
+    gets wrong (2.15: a column of one value)."""
+    count = -(-(stop - start) // most)
+    edges = [start + (stop - start) * k // count for k in range(count + 1)]
+    yield from map(slice, edges[:-1], edges[1:])
 
 
 def by_canvas(frames: Sequence[Frame], batch_size: int) -> Iterator[list[int]]:

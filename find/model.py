@@ -228,8 +228,7 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
         things = self._things(class_names, is_thing)
 
         def answer(logits: Tensor, masks: Tensor, frame: Frame) -> PanopticPrediction:
-            kept = generic.candidates(logits, self.panoptic_settings)  # the others are not worth a picture's pixels
-            found = generic.panoptic(logits[kept], frame.crop(masks[kept]), things, self.panoptic_settings)
+            found = generic.panoptic(logits, masks, things, self.panoptic_settings, drawing=frame)
             segments = enumerate(zip(found.labels, found.scores, strict=True), start=1)
             return PanopticPrediction(
                 found.segment_map.cpu().numpy(), tuple(PredictedSegment(k, *segment) for k, segment in segments)
@@ -244,7 +243,7 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
         things = self._things(class_names, is_thing)
 
         def answer(logits: Tensor, masks: Tensor, frame: Frame) -> InstancePrediction:
-            found = generic.instances(logits, frame.crop(masks), things)
+            found = generic.instances(logits, masks, things, drawing=frame)
             return InstancePrediction(*(x.cpu().numpy() for x in (found.masks, found.labels, found.scores)))
 
         return self._each(images, class_names, answer, batch_size)
@@ -255,7 +254,7 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
         """Semantic segmentation: the index of the best class name at each pixel."""
 
         def answer(logits: Tensor, masks: Tensor, frame: Frame) -> np.ndarray:
-            return generic.semantic(logits, frame.crop(masks)).argmax(dim=0).cpu().numpy()
+            return generic.best_classes(logits, masks, drawing=frame).cpu().numpy()
 
         return self._each(images, class_names, answer, batch_size)
 

@@ -22,7 +22,7 @@ class ImageEmbeddings:
 
     def object_masks(self, number: int) -> Bool[Tensor, "n H W"]:
         """The masks of an image's object proposals at the image's own size."""
-        return self.frames[number].crop(self.masks[number]) > 0
+        return self.frames[number].inside(self.masks[number])
 
     def to(self, device: torch.device | str) -> "ImageEmbeddings":
         return ImageEmbeddings(
