@@ -171,7 +171,8 @@ class Album:
         """The `k` images (fewer if fewer there are) that fit the query best, best first.
 
         Args:
-            query: a query, a phrase or a region, or several joined: `A & B`, `A - B`.
+            query: a query, a phrase or a region, or several joined: `A & B`, `A - B`. A str is read by `Query.parse`:
+                "{a red dog} on [photo.jpg@120,80]".
             where, values: which images are asked; see `find.retrieval.filters.filter_sql`.
             dim: compare the first values of the vectors only; for models trained for that (Matryoshka).
 
@@ -189,6 +190,8 @@ class Album:
         dim: int | None = None,
     ) -> list[list[Hit]]:
         """`search` for many queries at once."""
+        if isinstance(queries, str):
+            raise FindError(f"search_all takes a list of queries; write [{queries!r}], or search({queries!r})")
         if self.model is None:
             raise FindError(f"{self.name}: this album was opened without a model; give it to Album.open to search")
         joined = [JoinedQuery.of(query) for query in queries]
@@ -267,12 +270,15 @@ class Album:
         with reading(self.name):
             return self._hit(take_rows(self.table, rows, _HIT_COLUMNS).to_pylist()[0], 0.0, ())
 
-    def ground(self, query: Query, hits: Sequence[Hit]) -> list[list[EntityMask]]:
+    def ground(self, query: Askable, hits: Sequence[Hit]) -> list[list[EntityMask]]:
         """A mask of each entity of the query in each image that was found, by the model (`Hit.mask` needs none).
 
         Raises:
-            FindError: the query has no entity, or an image has gone since.
+            FindError: the query has no entity or is joined of several, or an image has gone since.
         """
+        query, *others = JoinedQuery.of(query).queries
+        if others:
+            raise FindError("ground draws the entities of one query at a time, not of several joined by & or -")
         pictures = [hit.pixels() for hit in hits]
         return self.model.segment(pictures, [query] * len(pictures)) if pictures else []
 

@@ -70,6 +70,19 @@ def test_many_queries_at_once_answer_as_each_alone(album):
     assert album.search_all([]) == []
 
 
+def test_an_entity_by_itself_is_compared_as_a_thing(album, tmp_path):
+    for query in (Phrase("green"), Query(Phrase("green"), "."), Query(" ", Phrase("green"))):
+        hits = album.search(query, k=4)
+        assert [hit.score for hit in hits] == [hit.entity_terms[0] for hit in hits]
+        assert {hit.image_term for hit in hits} == {None}
+        assert "= the nearest object's" in hits[0].explain()
+    assert hits[0].score == pytest.approx(1, abs=1e-3)
+    both = album.search(Query("a ", Phrase("green")), k=4)
+    assert both[0].score == pytest.approx(both[0].image_term + 0.5 * both[0].entity_terms[0])
+    joined = album.search(Phrase("green") & Query("a ", Phrase("green")), k=4)
+    assert [[part.image_term is None for part in hit.parts] for hit in joined] == [[True, False]] * 4
+
+
 def test_joined_queries_want_both_or_the_one_without_the_other(album):
     red, blue = Phrase("red"), Phrase("blue")
     assert _names(album.search(red & blue, k=1)) == ["c.PNG"]
@@ -159,7 +172,7 @@ def test_two_stages_find_what_the_exact_search_finds(album, tmp_path):
 
 
 def test_fewer_values_of_each_vector_rank_by_those(album):
-    hits = album.search(Query(Phrase("green")), k=4, dim=2)  # red and green are left
+    hits = album.search(Query("a ", Phrase("green")), k=4, dim=2)  # red and green are left
     assert hits[0].score == pytest.approx(1.5, abs=1e-3)
     grey = next(hit for hit in hits if hit.name == "d.png")
     assert grey.image_term == pytest.approx(math.sqrt(0.5), abs=1e-2)
@@ -256,3 +269,22 @@ def test_an_album_that_names_files_outside_its_photos_is_refused(album, tmp_path
     table.update(where="path = 'a.png'", values={"path": "../../etc/passwd"})
     with pytest.raises(FindError, match="leaves its folder of photos"):
         Album.open(tmp_path / "my.album", ColorModel()).search(Query(Phrase("red")), k=4)
+
+
+def test_text_is_read_as_on_the_command_line(album, photos):
+    words, query = "{green} beside {blue}", Query(Phrase("green"), " beside ", Phrase("blue"))
+    hit, expected = album.search(words)[0], album.search(query)
+    assert hit.parts == expected[0].parts and hit.parts[0].query == query
+    assert [row[0].name for row in album.search_all([words, "{red}"])] == ["b.png", "a.png"]
+    assert album.search("only green words")[0].parts == album.search(Query("only green words"))[0].parts
+    assert album.ground(words, []) == []
+    assert "{red}" - Phrase("blue") == Phrase("red") - "{blue}" == Phrase("red") - Phrase("blue")
+    assert "{red}" & Phrase("blue") == Phrase("red") & "{blue}" == Phrase("red") & Phrase("blue")
+    with pytest.raises(FindError, match=r"'\}' at character 5: nothing is open here; write \\\}"):
+        album.search("red }")
+    with pytest.raises(FindError, match=r"write \['\{red\}'\]"):
+        album.search_all("{red}")
+    with pytest.raises(FindError, match="one query at a time"):
+        album.ground(Phrase("red") - "{blue}", [hit])
+    with pytest.raises(TypeError):
+        Phrase("red") & 3
