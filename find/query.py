@@ -70,6 +70,12 @@ class Query(Joinable):
         return tuple(part for part in self.parts if not isinstance(part, str))
 
     @property
+    def is_entity(self) -> bool:
+        """Whether it is one phrase or region with no word beside it."""
+        words = (part for part in self.parts if isinstance(part, str))
+        return len(self.entities) == 1 and not any(letter.isalnum() for part in words for letter in part)
+
+    @property
     def entity_names(self) -> tuple[str, ...]:
         """What to call each entity: a phrase's words, a region's label or file name in brackets."""
         return tuple(entity.text if isinstance(entity, Phrase) else f"[{entity.name}]" for entity in self.entities)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SCORE_HELP = """\
 score of an image = sentence + 0.5 x mean of its entities' terms
   sentence: cosine of the whole query with the image; a term: cosine of an entity with the nearest object in the image
+  a query that is an entity by itself, "{a dog}", has its term only
 with --and, the mean of the queries' scores; with --without, less half of that query's score (the greatest of several)
 """
 

@@ -76,7 +76,7 @@ def hits_json(
                 "rank": rank,
                 "path": str(hit.path),
                 "score": shown(hit.score),
-                "image_term": shown(hit.image_term),
+                "image_term": None if hit.image_term is None else shown(hit.image_term),
                 "entities": entities,
                 "queries": [
                     {"query": part.query.text, "is_excluded": part.is_excluded, "score": shown(part.score)}
@@ -97,7 +97,8 @@ def hit_line(rank: int, hit: Hit, query: Query, unknown: UnknownWords) -> str:
     others = "".join(
         f"; {'without' if part.is_excluded else 'and'} “{part.query.text}” {part.score:.3f}" for part in hit.parts[1:]
     )
-    told = f"sentence {hit.image_term:.3f}" + (f", {terms}" if terms else "") + others
+    sentence = "" if hit.image_term is None else f"sentence {hit.image_term:.3f}"
+    told = ", ".join(filter(None, (sentence, terms))) + others
     return f"{rank:3d}. {hit.score:.3f}  {hit.path}  ({told})"
 
 

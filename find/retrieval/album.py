@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -197,8 +196,7 @@ class Album:
         joined = [JoinedQuery.of(query) for query in queries]
         if not joined:
             return []
-        embedded = self.model.embed_queries([query for one in joined for query in one.queries])
-        vectors = QueryVectors.of(embedded, self.stamp.dim)
+        vectors = QueryVectors.embed(self.model, [query for one in joined for query in one.queries], self.stamp.dim)
         ends = np.cumsum([len(one.queries) for one in joined])
         pieces = [vectors[end - len(one.queries) : end] for one, end in zip(joined, ends, strict=True)]
         return self.search_vectors(joined, pieces, k, where=where, values=values, dim=dim)
@@ -256,11 +254,8 @@ class Album:
         allowed = self._allowed(where, values)
         with reading(self.name):
             rows, scores = self._best(joined, whole, asked, k + 1, allowed, dim)
-            hits = self._hits(joined, asked, rows, 2 * scores, dim)  # the score halves the entities' terms
-        others = [found for found in hits if (found.name, found.frame) != (hit.name, hit.frame)]
-        return [
-            replace(found, parts=(replace(found.parts[0], score=found.score, image_term=None),)) for found in others[:k]
-        ]
+            hits = self._hits(joined, asked, rows, scores, dim)
+        return [found for found in hits if (found.name, found.frame) != (hit.name, hit.frame)][:k]
 
     def image(self, name: str, frame: int = 0) -> Hit:
         """One image by its path below the folder of photos: a hit of no query. Raises FindError if it is not there."""
@@ -422,13 +417,14 @@ def _parts(query: JoinedQuery, asked: QueryVectors, vectors: Vectors) -> list[tu
         count = len(one.entities) or int((~asked.padding[number]).sum())
         matches = match_entities(vectors.objects.float(), asked.entities[number : number + 1, :count])
         sentence = vectors.images.float() @ asked.query[number]
+        has_sentence = bool(asked.query[number].any())
         columns.append(
             [
                 ScorePart(
                     query=one,
                     is_excluded=number >= len(query.include),
                     score=float(scores[number, image]),
-                    image_term=float(sentence[image]),
+                    image_term=float(sentence[image]) if has_sentence else None,
                     entity_terms=tuple(matches.similarity[0, :, image].tolist()),
                     objects=tuple(matches.object_index[0, :, image].tolist()),
                 )

@@ -138,7 +138,7 @@ class Sketch:
     def scores(self, vectors: QueryVectors) -> Float[np.ndarray, "q i"]:
         """About the score of every image for each query."""
         kept = (~vectors.padding).float()
-        share = 0.5 * kept / kept.sum(1, keepdim=True).clamp(min=1)
+        share = vectors.entity_weight[:, None] * kept / kept.sum(1, keepdim=True).clamp(min=1)
         tables = (vectors.entities @ self.codebook.leaves.T).numpy()
         queries = vectors.query.to(self.images.dtype).T
 

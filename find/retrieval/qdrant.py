@@ -14,7 +14,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
 from find.errors import FindError
-from find.retrieval.vectors import QueryVectors
+from find.retrieval.vectors import ENTITY_WEIGHT, QueryVectors
 
 if TYPE_CHECKING:
     from find.retrieval.album import Album
@@ -75,8 +75,10 @@ def search(
     prefetch = [models.Prefetch(query=vectors.query[0].tolist(), using="image", limit=candidates)]
     if not entities:
         return client.query_points(collection, query=prefetch[0].query, using="image", limit=k).points
+    if not vectors.query.any():
+        return client.query_points(collection, query=entities, using="objects", limit=k).points
     prefetch.append(models.Prefetch(query=entities, using="objects", limit=candidates))
-    half = models.MultExpression(mult=[0.5 / len(entities), "$score[1]"])
+    half = models.MultExpression(mult=[ENTITY_WEIGHT / len(entities), "$score[1]"])
     score = models.FormulaQuery(
         formula=models.SumExpression(sum=["$score[0]", half]), defaults={"$score[0]": 0.0, "$score[1]": 0.0}
     )

@@ -49,8 +49,10 @@ class FoundEntity(BaseModel):
 class FoundImage(BaseModel):
     rank: int
     name: str = Field(description="Path below the album's folder of photos")
-    score: float = Field(description="image_term + 0.5 x mean of the entities' terms")
-    image_term: float = Field(description="Cosine of the sentence with the image")
+    score: float = Field(description="image_term + 0.5 x mean of the entities' terms; the term alone without one")
+    image_term: float | None = Field(
+        description="Cosine of the sentence with the image; null where the query is an entity by itself"
+    )
     entities: list[FoundEntity]
     width: int
     height: int

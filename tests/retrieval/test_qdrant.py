@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from colors import ColorModel, paint
 
+from find.cli import main
 from find.errors import FindError
 from find.query import Phrase, Query
 from find.retrieval.album import Album
@@ -32,13 +33,14 @@ def client():
         Query(Phrase("green"), " beside ", Phrase("blue")),
         Query("the red ", Phrase("grey")),
         Query("only red and blue words"),
+        Query(Phrase("green")),
     ],
 )
 def test_search_there_finds_what_the_album_finds(album, client, query):
     from find.retrieval.qdrant import export, search
 
     assert export(album, client, "photos") == 16
-    found = search(client, "photos", QueryVectors.of(album.model.embed_queries([query]), album.stamp.dim), 16)
+    found = search(client, "photos", QueryVectors.embed(album.model, [query], album.stamp.dim), 16)
     expected = {hit.name: hit.score for hit in album.search(query, 16)}
     assert {point.payload["path"]: point.score for point in found} == pytest.approx(expected, abs=2e-3)
     scores = [point.score for point in found]
@@ -66,3 +68,10 @@ def test_a_collection_is_not_overwritten_unasked(album, client):
         export(album, client, "photos")
     assert export(album, client, "photos", replace=True) == 16
     assert client.count("photos").count == 16
+
+
+@pytest.mark.parametrize("url", [":memory:", "some/folder", "localhost:6333", "http://", "http://host:port", "ftp://host"])
+def test_only_a_server_is_exported_to(album, url, capsys):
+    assert main(["export", "qdrant", album.name, url]) == 2
+    error = capsys.readouterr().err
+    assert f"{url!r} is no address of a Qdrant server" in error and error.count("\n") == 1
