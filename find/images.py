@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, Union
@@ -146,4 +147,5 @@ def _not_empty(pixels: np.ndarray, name: str) -> np.ndarray:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    told = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "", str(error))  # an open file, which PIL names by its address
+    return " ".join(told.split()) or type(error).__name__

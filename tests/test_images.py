@@ -114,6 +114,11 @@ def test_other_objects_and_float_images_are_refused():
         read_image(Image.new("F", (2, 2)))
 
 
+def test_no_address_of_memory_is_told():
+    with pytest.raises(FindError, match=r"^mine: not an image that can be read \(cannot identify image file\)$"):
+        read_image(io.BytesIO(b"no picture"), name="mine")
+
+
 def test_errors_use_the_given_name():
     with pytest.raises(FindError, match=r"val2017\.zip/1\.jpg"):
         read_image(io.BytesIO(b"x"), name="val2017.zip/1.jpg")
