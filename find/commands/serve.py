@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 from pathlib import Path
 
 from find.commands.arguments import add_command, add_model, load_model, positive
@@ -38,8 +39,9 @@ def add_demo(commands: argparse._SubParsersAction) -> None:
         commands,
         "demo",
         "try interleaved search in a browser, on drawn scenes or a folder of photos",
-        "Indexes what is new and opens a page; click a thing in a picture, and it joins the query. Without PHOTOS,\n"
-        f"{WORLD_IMAGES} scenes are drawn, all that find-tiny knows; for photographs, give weights that know them.\n\n"
+        "Indexes what is new, each folder and weights into an album of their own, and opens a page; click a thing in\n"
+        f"a picture, and it joins the query. Without PHOTOS, {WORLD_IMAGES} scenes are drawn, all that find-tiny\n"
+        "knows; for photographs, give weights that know them.\n\n"
         "examples:\n"
         "  findvl demo\n"
         "  findvl demo ~/Pictures --weights my-model\n",
@@ -82,9 +84,10 @@ def demo(arguments: argparse.Namespace) -> int:
     run = _server(arguments)
     from find.retrieval.album import Album
 
-    photos = arguments.photos or _drawn(arguments.folder / "world")
+    photos = (arguments.photos or _drawn(arguments.folder / "world")).resolve()
     model = load_model(arguments)
-    album = Album.build(model, photos, arguments.folder / f"{photos.resolve().name}.album", name=arguments.weights)
+    key = hashlib.blake2b(f"{photos} {model.fingerprint}".encode(), digest_size=4).hexdigest()
+    album = Album.build(model, photos, arguments.folder / f"{photos.name}-{key}.album", name=arguments.weights)
     for skipped in album.skipped:
         print(f"skipped {skipped.path}: {skipped.reason}")
     run(album, host=arguments.host, port=arguments.port, show=not arguments.no_browser)

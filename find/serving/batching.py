@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 from find.serving.limits import Refusal
@@ -45,8 +46,9 @@ class Batcher(Generic[Item, Answer]):
     ) -> None:
         self._answer, self._executor, self._most, self._observe = answer, executor, most, observe
         self._places = waiting
-        self._jobs: asyncio.Queue[_Job[Item, Answer]] = asyncio.Queue()
-        self._waiting: set[_Job[Item, Answer]] = set()
+        self._waiting: dict[_Job[Item, Answer], None] = {}  # in the order that they came
+        self._news = asyncio.Event()  # one came, or the end
+        self._is_ending = False
         self._worker: asyncio.Task[None] | None = None
 
     @property
@@ -57,35 +59,42 @@ class Batcher(Generic[Item, Answer]):
         self._worker = asyncio.create_task(self._work())
 
     async def stop(self) -> None:
-        """Answers all that wait, then ends. Nothing may be submitted after it."""
-        await self._jobs.join()
+        """Answers all that wait, then ends."""
+        self._is_ending = True
+        self._news.set()
         if self._worker is not None:
-            self._worker.cancel()
+            await self._worker
 
     async def submit(self, item: Item) -> Answer:
-        """The item's answer. If the caller is cancelled while it waits, the item is dropped.
+        """The item's answer. If the caller is cancelled while it waits, the item is dropped at once.
 
         Raises:
-            Refusal: 429 where too many wait.
+            Refusal: 429 where too many wait, 503 after `stop`.
             Exception: what `answer` raised for this item.
         """
+        if self._is_ending:
+            raise Refusal(503, "not ready: stopping")
         if self.waiting >= self._places:
             raise Refusal(429, f"{self.waiting} requests are waiting already; try again in a few seconds")
         job = _Job(item, asyncio.get_running_loop().create_future())
-        self._waiting.add(job)
-        self._jobs.put_nowait(job)
+        self._waiting[job] = None
+        self._news.set()
         try:
             return await job.answer
         finally:
-            self._waiting.discard(job)
+            self._waiting.pop(job, None)
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            jobs = [await self._jobs.get()]
-            while len(jobs) < self._most and not self._jobs.empty():
-                jobs.append(self._jobs.get_nowait())
-            self._waiting.difference_update(jobs)
+            await self._news.wait()
+            jobs = list(islice(self._waiting, self._most))
+            if not jobs and self._is_ending:
+                return
+            if not jobs:
+                self._news.clear()
+            for job in jobs:
+                del self._waiting[job]
             wanted = [job for job in jobs if not job.answer.cancelled()]
             if wanted:
                 self._observe(len(wanted))
@@ -98,8 +107,6 @@ class Batcher(Generic[Item, Answer]):
                         job.answer.set_exception(outcome)
                     else:
                         job.answer.set_result(outcome)
-            for _ in jobs:
-                self._jobs.task_done()
 
     def _outcomes(self, items: Sequence[Item]) -> list[Answer | Exception]:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import webbrowser
 from typing import TYPE_CHECKING
 
@@ -33,5 +34,6 @@ def run(album: Album, *, host: str, port: int, limits: Limits | None = None, sho
         address = f"http://[{name}]:{port}" if family == socket.AF_INET6 else f"http://{name}:{port}"
         print(f"{album.name}: {len(album)} images at {address} (Ctrl-C ends)", flush=True)
         if show:
-            webbrowser.open(address)  # which waits until the server takes its call: the socket listens already
+            # Beside the server, which a browser in the terminal waits for; the socket listens already.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         uvicorn.Server(config).run(sockets=[listener])

@@ -21,6 +21,7 @@ from find.errors import FindError
 from find.predictions import EntityMask
 from find.query import Query
 from find.retrieval.filters import filter_sql
+from find.retrieval.table import UnreadableAlbum
 from find.serving import messages
 from find.serving.batching import Batcher
 from find.serving.limits import Limits, Refusal, check_count
@@ -151,6 +152,9 @@ class Service:
             except FindError as error:  # gone, half copied, made by other weights: what is open is searched on
                 log.warning("%s", error)
                 continue
+            except Exception:  # storage may fail in ways of its own, which end no service
+                log.exception("%s: whether this album has been indexed again cannot be seen", self.album.name)
+                continue
             if album is not self.album:
                 self.album = album
                 self.metrics.images.set(len(album))
@@ -246,6 +250,8 @@ class Service:
         try:
             hit = self.album.image(name, frame)
             pixels = hit.pixels()
+        except UnreadableAlbum:
+            raise
         except FindError as error:  # which names paths of this machine
             raise Refusal(404, f"no image {name!r} in the album, or its file is gone") from error
         count = len(hit.found.scores)

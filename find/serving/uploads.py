@@ -16,6 +16,7 @@ from find.entity import Region
 from find.errors import FindError
 from find.images import read_image, read_size
 from find.query import Query
+from find.retrieval.table import UnreadableAlbum
 from find.serving.limits import Limits, Refusal, check_count
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class Pictures:
             hit = self._stored(name)
             self._take(name, hit.height, hit.width)
             return hit.pixels()
+        except UnreadableAlbum:
+            raise
         except FindError as error:  # which names paths of this machine
             message = f"no image {name!r}: neither among the request's images nor in the album"
             raise Refusal(422, message) from error
@@ -104,6 +107,8 @@ def read_query(text: str, pictures: Pictures, limits: Limits) -> Query:
         parsed = Query.parse(text)
         check_count("entities", len(parsed.entities), limits.entities)
         return Query(*(_with_pixels(part, pictures) if isinstance(part, Region) else part for part in parsed.parts))
+    except UnreadableAlbum:
+        raise
     except FindError as error:
         raise Refusal(422, one_line(error)) from error
 

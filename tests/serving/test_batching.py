@@ -1,7 +1,9 @@
 """Claims about waiting together: one call for what waits, each its own answer, none too many."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -105,6 +107,37 @@ def test_who_left_keeps_no_place():
 
     answers, batches = _run(scenario, waiting=2)
     assert answers == [2, 6, 8] and batches == [[1], [3, 4]]
+
+
+def test_who_left_leaves_nothing_behind():
+    """Pictures of requests that were given up would fill the memory while the model is at work."""
+
+    class Picture(float):
+        pass
+
+    async def scenario(batcher, worker):
+        pictures = [Picture(number) for number in range(3)]
+        held = weakref.ref(pictures[2])
+        tasks = await _submit(batcher, pictures)
+        tasks[2].cancel()
+        await asyncio.wait([tasks[2]])
+        del pictures, tasks[2]
+        gc.collect()
+        is_held = held() is not None
+        worker.may.set()
+        return is_held, await asyncio.gather(*tasks)
+
+    assert _run(scenario)[0] == (False, [0, 2])
+
+
+def test_after_its_end_it_takes_no_more():
+    async def scenario(batcher, worker):
+        worker.may.set()
+        await batcher.stop()
+        with pytest.raises(Refusal, match="stopping"):
+            await batcher.submit(1)
+
+    _run(scenario)
 
 
 def test_stop_answers_what_waits():

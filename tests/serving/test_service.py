@@ -194,12 +194,17 @@ def test_a_request_is_given_up_in_time_and_one_too_many_refused(album):
 
 def test_an_album_whose_files_are_gone_is_no_fault_of_the_request(album, model, tmp_path):
     shutil.copytree(album.name, tmp_path / "gone.album")
-    opened = Album.open(tmp_path / "gone.album", model, photos=album.root)
+    opened, hits = Album.open(tmp_path / "gone.album", model, photos=album.root), album.search(Query.parse(QUERY))
     for file in (tmp_path / "gone.album/images.lance/data").iterdir():
         file.unlink()
     with TestClient(create_app(opened), raise_server_exceptions=False) as client:
-        message = _error(client.post("/search", json={"query": QUERY}), 503)
-    assert "cannot be read" in message and str(tmp_path) not in message
+        name = hits[0].name
+        body = {"query": QUERY}
+        asked = [body, body | {"where": "width > 1"}, body | {"query": f"like [{name}@1,1]"}]
+        answers = [client.post("/search", json=body) for body in asked]
+        for answer in (*answers, client.get(f"/images/{name}")):
+            message = _error(answer, 503)
+            assert "cannot be read" in message and str(tmp_path) not in message
 
 
 def test_more_open_requests_than_can_be_held_are_refused(album):
@@ -239,6 +244,22 @@ def test_an_album_that_is_indexed_again_is_followed(model, photos, names, tmp_pa
         shutil.rmtree(folder)
         time.sleep(0.2)
         assert client.get("/readyz").json()["images"] == 5  # nothing to follow any more
+
+
+def test_storage_that_fails_once_is_looked_at_again(album, model):
+    class Unsteady(Album):
+        """Its storage fails in a way of its own whenever it is looked at."""
+
+        looks = 0
+
+        def latest(self):
+            type(self).looks += 1
+            raise KeyError("not a FindError")
+
+    opened = Unsteady.open(album.name, model)
+    with TestClient(create_app(opened, look_seconds=0.01)) as client:
+        _wait(lambda: Unsteady.looks > 2)
+        assert client.get("/readyz").status_code == 200
 
 
 def test_health_readiness_and_metrics(album):
