@@ -70,7 +70,9 @@ def test_a_collection_is_not_overwritten_unasked(album, client):
     assert client.count("photos").count == 16
 
 
-@pytest.mark.parametrize("url", [":memory:", "some/folder", "localhost:6333", "http://", "http://host:port", "ftp://host"])
+@pytest.mark.parametrize(
+    "url", [":memory:", "some/folder", "localhost:6333", "http://", "http://host:port", "ftp://host"]
+)
 def test_only_a_server_is_exported_to(album, url, capsys):
     assert main(["export", "qdrant", album.name, url]) == 2
     error = capsys.readouterr().err
