@@ -265,6 +265,16 @@ class Album:
         with reading(self.name):
             return self._hit(take_rows(self.table, rows, _HIT_COLUMNS).to_pylist()[0], 0.0, ())
 
+    def sample(self, count: int) -> list[Hit]:
+        """Images evenly spread over the album, at most `count`, in its order; hits of no query."""
+        _check_count(count)
+        numbers = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(np.int64)
+        if not len(numbers):
+            return []
+        with reading(self.name):
+            table = self.table.take_offsets(numbers.tolist()).with_row_id().select(list(_HIT_COLUMNS)).to_arrow()
+        return [self._hit(record, 0.0, ()) for record in table.sort_by("_rowid").to_pylist()]
+
     def ground(self, query: Askable, hits: Sequence[Hit]) -> list[list[EntityMask]]:
         """A mask of each entity of the query in each image that was found, by the model (`Hit.mask` needs none).
 

@@ -255,6 +255,18 @@ def test_an_album_that_nobody_holds_is_freed_at_once(album):
         gc.enable()
 
 
+def test_a_sample_is_spread_evenly_over_the_album(album, photos):
+    assert [hit.path for hit in album.sample(9)] == list(album.paths)
+    assert [hit.path for hit in album.sample(2)] == [album.paths[0], album.paths[-1]]
+    hit = album.sample(1)[0]
+    assert (hit.path, hit.parts, hit.pixels().shape[:2]) == (album.paths[0], (), (hit.height, hit.width))
+    (photos / "b.png").unlink()
+    left = Album.build(ColorModel(), photos, album.name, progress=False)
+    assert [hit.path for hit in left.sample(9)] == list(left.paths) and len(left) == 3
+    with pytest.raises(FindError, match="not 0"):
+        album.sample(0)
+
+
 def test_files_that_are_gone_are_no_fault_of_the_filter(album, tmp_path):
     for file in (tmp_path / "my.album/images.lance/data").iterdir():
         file.unlink()
