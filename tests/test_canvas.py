@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from find import canvas
 from find.canvas import Resizing, by_canvas
 from find.errors import FindError
 
@@ -87,6 +88,39 @@ def test_mask_drawn_on_the_canvas_comes_back_to_its_place(size):
     cell = 4 * size[0] / frame.inner_height
     assert back.shape == expected.shape
     assert (back != expected).sum() <= (sum(size) / 2) * (cell + 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(st.integers(20, 200), st.integers(20, 200)),
+    masks=st.integers(0, 5),
+    bicubic=st.booleans(),
+    drawn=st.sampled_from([1, 3000, 20_000]),
+    widened=st.sampled_from([1, 20_000, 2**26]),
+    narrowest=st.integers(4, 20),
+)
+def test_masks_drawn_in_pieces_are_those_drawn_at_once(size, masks, bicubic, drawn, widened, narrowest):
+    """Whatever the pieces' size, for pictures smaller and larger than the canvas; every column comes once, in order."""
+    frame = Resizing(shortest=64, longest=128, divisor=32, bicubic=bicubic).fit(*size)
+    logits = 5 * torch.randn(masks, *(side // 4 for side in frame.canvas), generator=torch.Generator().manual_seed(0))
+    full = frame.crop(logits)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("DRAWN", drawn), ("WIDENED", widened), ("NARROWEST", narrowest)):
+            patch.setattr(canvas, name, value)
+        parts, strips, inside = list(frame.parts(logits)), list(frame.strips(logits)), frame.inside(logits)
+    assert torch.cat([torch.arange(size[1])[columns] for columns, _ in strips]).tolist() == list(range(size[1]))
+    rounding = {"rtol": 0, "atol": 5e-5}  # torch weighs by other paths in pieces of other sizes
+    torch.testing.assert_close(torch.cat(parts), full, **rounding)
+    torch.testing.assert_close(torch.cat([strip for _, strip in strips], dim=-1), full, **rounding)
+    assert torch.equal(inside, torch.cat(parts) > 0)
+
+
+def test_pieces_of_a_large_picture_are_small():
+    frame = Resizing(shortest=64, longest=128, divisor=32).fit(3000, 4000)
+    logits = torch.randn(100, 16, 24)
+    assert all(part.shape == (1, 3000, 4000) for part in frame.parts(logits[:2]))
+    _, strip = next(iter(frame.strips(logits)))
+    assert strip.shape[:2] == (100, 3000) and strip.shape[2] <= canvas.NARROWEST
 
 
 def test_pictures_are_grouped_by_canvas_in_batches_and_none_is_lost():

@@ -1,6 +1,7 @@
 """Panoptic, instance and semantic answers made by hand, and the class loss."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from find.tasks.generic import (
     BACKGROUND_WEIGHT,
     PanopticSettings,
+    best_classes,
     class_cost,
     instances,
     losses,
@@ -117,6 +119,61 @@ def test_semantic_by_hand():
     masks = torch.tensor([[[0.0, SURE]], [[-99.0, 0.0]]])
     expected = torch.tensor([[[0.25, 0.5]], [[0.125, 0.25 + 0.5]]])
     torch.testing.assert_close(semantic(logits, masks), expected, rtol=0, atol=1e-4)
+
+
+# --- masks drawn in pieces ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """Each mask number becomes a square of `times` pixels, drawn at most `most` masks or columns at a time."""
+
+    height: int
+    width: int
+    times: int
+    most: int
+
+    def parts(self, logits):
+        yield from self._full(logits).split(self.most)
+
+    def strips(self, logits):
+        for start in range(0, self.width, self.most):
+            columns = slice(start, min(start + self.most, self.width))
+            yield columns, self._full(logits)[..., columns]
+
+    def _full(self, logits):
+        return logits.repeat_interleave(self.times, 1).repeat_interleave(self.times, 2)
+
+
+@pytest.mark.parametrize("most", [1, 2, 5, 7, 100])
+@pytest.mark.parametrize("seed", range(3))
+def test_answers_do_not_depend_on_the_pieces_in_which_masks_are_drawn(most, seed):
+    torch.manual_seed(seed)
+    logits, masks = 3 * torch.randn(12, 3), 4 * torch.randn(12, 6, 7)
+    pieces = Enlarged(18, 21, 3, most)
+    full = pieces._full(masks)
+    settings = PanopticSettings(score=0.4, overlap=0.1)
+    one, two = panoptic(logits, full, THINGS, settings), panoptic(logits, masks, THINGS, settings, drawing=pieces)
+    assert len(one.labels) > 1 and one.segment_map.dtype == two.segment_map.dtype == torch.int32
+    assert torch.equal(one.segment_map, two.segment_map) and one.labels == two.labels and one.scores == two.scores
+    one, two = instances(logits, full, THINGS, limit=8), instances(logits, masks, THINGS, limit=8, drawing=pieces)
+    assert torch.equal(one.masks, two.masks) and torch.equal(one.labels, two.labels)
+    torch.testing.assert_close(one.scores, two.scores)
+    assert torch.equal(best_classes(logits, masks, drawing=pieces), semantic(logits, full).argmax(dim=0))
+
+
+def test_nothing_to_draw_gives_answers_of_the_pictures_size():
+    pieces = Enlarged(18, 21, 3, 5)
+    masks = torch.zeros(2, 6, 7)
+    found = panoptic(sure_of(NOTHING, NOTHING), masks, THINGS, PanopticSettings(), drawing=pieces)
+    assert found.segment_map.shape == (18, 21) and not found.segment_map.any()
+    found = instances(sure_of(CAR, CAR), masks, torch.tensor([False, False]), drawing=pieces)
+    assert found.masks.shape == (0, 18, 21)
+
+
+def test_a_proposal_of_two_classes_is_two_instances_with_one_mask():
+    found = instances(torch.tensor([[2.0, 1.0, 0.0]]), masks_of("#."), torch.tensor([True, True]))
+    assert found.labels.tolist() == [0, 1] and found.masks.tolist() == [[[True, False]]] * 2
 
 
 def test_mask_confidence_is_the_mean_probability_inside():
