@@ -8,7 +8,6 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from find.canvas import Frame
-from find.errors import FindError
 from find.predictions import EntityMask
 
 
@@ -37,8 +36,3 @@ def stack_strokes(
             stacked[row, k] = frame.place_mask(np.asarray(mask))
     counts = torch.tensor([len(stack) for stack in masks])
     return stacked.to(device), (torch.arange(most) >= counts[:, None]).to(device)
-
-
-def same_length(images: Sequence[object], others: Sequence[object], name: str) -> None:
-    if len(images) != len(others):
-        raise FindError(f"{len(images)} images but {len(others)} {name}; give one for each image")

@@ -1,6 +1,5 @@
 """FIND: frozen foundations, the interface and its tasks as one model that takes pictures, strokes and queries."""
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -12,11 +11,12 @@ from huggingface_hub import ModelHubMixin
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from find.answers import Answers, same_length, stack_strokes
+from find.answers import Answers, stack_strokes
 from find.canvas import Frame, Resizing, by_canvas
 from find.config import FINDConfig
-from find.errors import FindError, UnknownWordsWarning
+from find.errors import FindError, UnknownWordsWarning, warn_caller
 from find.foundations import LanguageEncoder, VisionEncoder
+from find.given import check_images, check_queries, check_texts, same_length
 from find.images import ImageLike, read_image, read_size
 from find.inputs import Phrases, Sentences, read_texts
 from find.interface import (
@@ -97,6 +97,7 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> Float[Tensor, "t d"]:
         """Unit vectors of captions, to compare with `ImageEmbeddings.image`."""
+        check_texts(texts, "texts")
         if not texts:
             raise FindError("no texts to embed")
         self._tell_unknown(self.language.tokenize(texts).unknown)
@@ -109,6 +110,7 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
     @torch.inference_mode()
     def embed_classes(self, names: Sequence[str]) -> Float[Tensor, "k d"]:
         """Class embeddings, to compare with object proposals."""
+        check_texts(names, "class names")
         if not names:
             raise FindError("no class names to embed")
         bank = dict(self.known_classes)
@@ -123,6 +125,7 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
     @torch.inference_mode()
     def embed_queries(self, queries: Sequence[Query], *, batch_size: int = 64) -> QueryEmbeddings:
         """Every query's vector and its entities' vectors, to compare with images and their object proposals."""
+        check_queries(queries)
         width = max((len(query.entities) for query in queries), default=0)
         whole, parts, unknown = [], [], []
         for start in range(0, len(queries), batch_size):
@@ -148,6 +151,8 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
         self, images: Sequence[ImageLike], queries: Sequence[Query], *, batch_size: int = 16
     ) -> list[list[EntityMask]]:
         """Interleaved segmentation: a mask for each entity of query k in image k."""
+        check_images(images)
+        check_queries(queries)
         same_length(images, queries, "queries")
         for number, query in enumerate(queries):
             if not query.entities:
@@ -170,7 +175,12 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
         self, images: Sequence[ImageLike], texts: Sequence[Sequence[str]], *, batch_size: int = 16
     ) -> list[list[EntityMask]]:
         """Grounded segmentation: a mask for each of image k's texts."""
+        check_images(images)
+        if isinstance(texts, str):
+            raise FindError(f"texts is one str; give a list of texts for each image: [[{texts!r}]]")
         same_length(images, texts, "lists of texts")
+        for number, row in enumerate(texts):
+            check_texts(row, f"the list of texts of image {number}")
         if any(texts):
             self._tell_unknown(self.language.tokenize([text for row in texts for text in row]).unknown)
         answers = Answers(self._frames(images))
@@ -194,6 +204,7 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
         Args:
             negatives: for each stroke, marks of what does not belong to its thing (all False: none).
         """
+        check_images(images)
         same_length(images, strokes, "stacks of strokes")
         for number, stack in enumerate(strokes):
             for k, stroke in enumerate(stack):
@@ -289,6 +300,7 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
         return torch.tensor(list(is_thing), dtype=torch.bool, device=self.device)
 
     def _frames(self, images: Sequence[ImageLike]) -> list[Frame]:
+        check_images(images)
         return [self.resizing.fit(*read_size(image)) for image in images]
 
     def _memories(
@@ -317,7 +329,7 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
         if words:
             self.told_words |= words
             message = f"the language encoder has never seen {', '.join(sorted(words))}: what they find is guessed"
-            warnings.warn(message, UnknownWordsWarning, stacklevel=3)
+            warn_caller(message, UnknownWordsWarning)
 
     def _regions(self, queries: Sequence[Query]) -> tuple[tuple[Tokens, ...] | None, Float[Tensor, "q e v"] | None]:
         """What `Sentences.prompt` takes of the queries' regions."""

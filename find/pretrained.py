@@ -16,6 +16,7 @@ from typing_extensions import Self
 from find.building import build_interface, check_sides
 from find.checkpoint import CLASSES, CONFIG, WEIGHTS, Checkpoint
 from find.config import FOLDER, FINDConfig
+from find.device import choose_device
 from find.errors import FindError
 from find.foundations import LanguageEncoder, VisionEncoder, fingerprint, load_language, load_vision
 from find.foundations.source import COMMIT, Source
@@ -110,6 +111,13 @@ class Pretrained(nn.Module):
                 if (self.folder / name).resolve() != (folder / name).resolve():
                     shutil.copytree(self.folder / name, folder / name, dirs_exist_ok=True)
         Checkpoint(config, self.foundations, weights, str(folder), self.known_classes).write(folder)
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """As `torch.nn.Module.to`. Raises FindError for a device that is not here."""
+        device = kwargs.get("device", args[0] if args else None)
+        if isinstance(device, (str, torch.device)):
+            choose_device(str(device))
+        return super().to(*args, **kwargs)
 
     @property
     def device(self) -> torch.device:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from enum import Enum
 
 import torch
 from tokenizers import Encoding, Tokenizer
 
-from find.errors import FindError
+from find.errors import FindError, warn_caller
 from find.foundations.base import TokenizedText
 
 REGION = "[region]"
@@ -89,10 +88,9 @@ class TextTokenizer:
     def _check_length(self, text: str, encoding: Encoding) -> None:
         if encoding.overflowing:
             if not self.cut:
-                warnings.warn(
+                warn_caller(
                     f"{self.spec} reads the first {self.context_length} tokens of a text only; the rest of "
-                    f"{text[:60]!r}... is cut, and so it will be with others",
-                    stacklevel=3,
+                    f"{text[:60]!r}... is cut, and so it will be with others"
                 )
             self.cut += 1
         elif len(encoding.ids) > self.context_length:
