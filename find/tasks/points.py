@@ -50,10 +50,7 @@ class EveryPlace(MaskSampling):
         count: int,
         seeds: Int[Tensor, " b"],
     ) -> MaskPoints:
-        number = torch.arange(count, device=segments.device, dtype=segments.dtype)
-        covered = (segments[:, None] == number[:, None, None]).to(torch.float32)
-        targets = F.adaptive_avg_pool2d(covered, features.shape[-2:])
-        return MaskPoints(features.flatten(2), targets.flatten(2))
+        return MaskPoints(features.flatten(2), covered_shares(segments, features.shape[-2:], count))
 
 
 class RandomPoints(MaskSampling):
@@ -96,3 +93,31 @@ def segments_at(segments: Int[Tensor, "b H W"], xy: Float[Tensor, "b p 2"], coun
         segment = torch.where(inside & (segment >= 0), segment, count)  # the last row collects void and outside
         covered.scatter_add_(1, segment[:, None], weight[:, None])
     return covered[:, :count]
+
+
+def covered_shares(segments: Int[Tensor, "b H W"], places: tuple[int, int], count: int) -> Float[Tensor, "b s p"]:
+    """Adaptive average pooling of every segment's mask (its cells overlap where sides do not divide), without
+    building the masks: each pixel is counted where it belongs. Places are no finer than pixels."""
+    (height, width), size = segments.shape[-2:], places[0] * places[1]
+    rows, columns = (_cells(*sides, segments.device) for sides in ((height, places[0]), (width, places[1])))
+    covered = torch.zeros(len(segments), (count + 1) * size, device=segments.device)
+    flat = segments.flatten(1).long()
+    start = torch.where(flat >= 0, flat, count) * size  # the last row collects void
+    for row, row_share in rows:
+        for column, column_share in columns:
+            place = (row[:, None] * places[1] + column).flatten()
+            share = (row_share[:, None] * column_share).flatten()
+            covered.scatter_add_(1, start + place, share.expand_as(start))
+    return covered.view(len(segments), count + 1, size)[:, :count]
+
+
+def _cells(
+    length: int, places: int, device: torch.device
+) -> list[tuple[Int[Tensor, " length"], Float[Tensor, " length"]]]:
+    """The cells of a line that each pixel belongs to, one or two, and which share of the cell it is (0: none)."""
+    pixel, cell = torch.arange(length, device=device), torch.arange(places, device=device)
+    share = 1 / ((-(-(cell + 1) * length // places)) - cell * length // places)
+    first, last = pixel * places // length, -(-(pixel + 1) * places // length) - 1
+    if length % places == 0:
+        return [(first, share[first])]
+    return [(first, share[first]), (last, share[last] * (last > first))]

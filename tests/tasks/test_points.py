@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from find.tasks.points import EveryPlace, RandomPoints, segments_at
+from find.tasks.points import EveryPlace, RandomPoints, covered_shares, segments_at
 
 SEED = torch.tensor([7])
 
@@ -40,6 +40,24 @@ def test_every_place_gives_the_covered_share_of_each_cell():
     points = EveryPlace()(features, segments, 3, SEED)
     assert points.segments.tolist() == [[[0.5, 0], [0.25, 1], [0, 0]]]
     assert points.features.tolist() == [[[0, 1], [2, 3], [4, 5]]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    st.integers(1, 4),
+    st.integers(0, 10_000),
+)
+def test_covered_shares_equal_pooling_of_the_masks(size, places, count, seed):
+    """Cells that overlap included; where sides divide by powers of two, as on a canvas, bit for bit."""
+    places = tuple(min(pair) for pair in zip(size, places, strict=True))
+    segments = torch.randint(-1, count, (2, *size), generator=torch.Generator().manual_seed(seed), dtype=torch.int16)
+    found = covered_shares(segments, places, count)
+    expected = F.adaptive_avg_pool2d(one_hot(segments, count).float(), places).flatten(2)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    if all(side % place == 0 and side // place in (1, 2, 4, 8) for side, place in zip(size, places, strict=True)):
+        assert torch.equal(found, expected)
 
 
 def test_random_points_sample_features_and_segments_at_the_same_places():
