@@ -137,7 +137,7 @@ class Hit:
         else:
             from find.retrieval.video import read_frame
 
-            pixels = read_frame(self.path, self.frame)
+            pixels = read_frame(self.path, self.frame, self.seconds)
         if pixels.shape[:2] != (self.height, self.width):
             raise FindError(f"{self.path}: this image has changed since it was indexed; run findvl index again")
         return pixels

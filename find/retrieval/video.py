@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +21,12 @@ from find.retrieval.table import Photo
 
 if TYPE_CHECKING:
     from av import VideoFrame
+    from av.container import InputContainer
+
+SAME_SECONDS = 2e-3
+"""Frames are further apart; an album keeps their times in single precision."""
+TIMES_BREAK = 512
+"""FFmpeg's flag of formats without an index (AVFMT_TS_DISCONT: MPEG streams), which are sought by guesses."""
 
 
 def read_video(file: PhotoFile, *, every: float) -> Iterator[Picture]:
@@ -61,10 +68,18 @@ def read_video(file: PhotoFile, *, every: float) -> Iterator[Picture]:
         raise _broken(file.file, error) from error
 
 
-def read_frame(file: Path, number: int) -> UInt8[np.ndarray, "H W 3"]:
-    """One frame of a video, upright. Raises FindError as `read_video` does, or where the video is shorter."""
+def read_frame(file: Path, number: int, seconds: float) -> UInt8[np.ndarray, "H W 3"]:
+    """One frame of a video, upright, by its number and the time that `read_video` told of it.
+
+    Decodes from the last frame before it that stands by itself, or from the start where the file has no times.
+
+    Raises FindError as `read_video` does, or where the video is shorter.
+    """
     av = _library(file)
     try:
+        with suppress(av.FFmpegError), av.open(str(file)) as container:  # not every format can be sought
+            if number and (frame := _frame_at(container, seconds)) is not None:
+                return _upright(frame)
         with av.open(str(file)) as container:
             for count, frame in enumerate(container.decode(video=0)):
                 if count == number:
@@ -72,6 +87,22 @@ def read_frame(file: Path, number: int) -> UInt8[np.ndarray, "H W 3"]:
     except (av.FFmpegError, OSError, IndexError) as error:
         raise _broken(file, error) from error
     raise FindError(f"{file}: this video has no frame {number} any more; run findvl index again")
+
+
+def _frame_at(container: InputContainer, seconds: float) -> VideoFrame | None:
+    """The frame so long after the first one; None where the file cannot be searched by time, or has no such frame."""
+    if container.format.flags & TIMES_BREAK:
+        return None
+    video = container.streams.video[0]
+    first = next(container.decode(video), None)
+    if first is None or first.time is None:
+        return None
+    wanted = float(first.time) + seconds
+    container.seek(int(wanted / video.time_base), stream=video)
+    for frame in container.decode(video):
+        if frame.time is not None and frame.time > wanted - SAME_SECONDS:
+            return frame if frame.time < wanted + SAME_SECONDS else None
+    return None
 
 
 def _library(file: Path) -> ModuleType:

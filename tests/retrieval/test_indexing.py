@@ -17,7 +17,8 @@ from find.query import Phrase
 from find.retrieval import photos as indexed_photos
 from find.retrieval.album import Album
 from find.retrieval.indexing import Settings, index
-from find.retrieval.photos import find_files, read_ahead, read_photo
+from find.retrieval.photos import PhotoFile, find_files, read_ahead, read_photo
+from find.retrieval.video import read_frame, read_video
 from find.retrieval.writing import LOCK
 
 SOON = Settings(batch_size=2, workers=2, commit_seconds=0)
@@ -326,6 +327,13 @@ def test_frames_of_a_video_are_images_with_a_time(photos, tmp_path, with_sound_o
     assert "film.mp4 at 1.0 s" in blue[0].explain()
     model = ColorModel()
     assert _index(photos, tmp_path / "my.album", model).unchanged == 5 and model.embedded == 0
+    for picture in read_video(
+        PhotoFile.at(photos / "film.mp4", photos), every=0.3
+    ):  # sought by time, not decoded up to
+        found = read_frame(photos / "film.mp4", picture.photo.frame, picture.photo.seconds)
+        assert np.array_equal(found, picture.pixels)
+    with pytest.raises(FindError, match="no frame 25 any more"):
+        read_frame(photos / "film.mp4", 25, 2.5)
     os.utime(photos / "film.mp4")
     slower = Settings(frame_seconds=2)
     assert _index(photos, tmp_path / "my.album", model, slower).rows == 6
