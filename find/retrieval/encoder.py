@@ -18,10 +18,12 @@ from find.errors import FindError
 from find.images import ImageLike
 from find.model import FIND
 from find.query import Query
+from find.retrieval.photos import IMAGE_SUFFIXES
 from find.retrieval.vectors import cut
 
 Encodable: TypeAlias = Union[str, Phrase, Region, Query, ImageLike, "list[str | Phrase | Region]"]
-"""A text (str), an image (path object, PIL image, uint8 array), or a mixture (Query, or a list of its parts)."""
+"""A text (str, in which {braces} mark a phrase and [photo.jpg@x,y] a region, as `Query.parse` reads it), an image
+(pathlib.Path, PIL image, uint8 array), or a mixture (Query, or a list of its parts)."""
 
 
 class Encoder:
@@ -49,11 +51,13 @@ class Encoder:
     ) -> Float[np.ndarray, "n d"] | Float[np.ndarray, " d"]:
         """Vectors of what is sought: a row for each input, or one vector for one input.
 
-        Here a text is a caption of what is sought, and stands in the place of a sentence without entities; a mixture is
-        an interleaved query, of whose vectors this is the sentence's. (`Album.search` compares the entities, too.)
+        A text without braces and brackets is a caption of what is sought, and stands in the place of a sentence without
+        entities; with them it is a mixture: an interleaved query, of whose vectors this is the sentence's.
+        (`Album.search` compares the entities, too.) The file of an image is a pathlib.Path: a str is always text.
 
         Raises:
-            FindError: an input of another type, unreadable images, a `truncate_dim` that the vectors do not have.
+            FindError: an input of another type, a str that names a file of an image, wrong syntax of a query,
+                unreadable images, a `truncate_dim` that the vectors do not have.
         """
         return self._encode(inputs, batch_size, truncate_dim)
 
@@ -64,7 +68,10 @@ class Encoder:
         batch_size: int = 32,
         truncate_dim: int | None = None,
     ) -> Float[np.ndarray, "n d"] | Float[np.ndarray, " d"]:
-        """Vectors of what is searched. Equal to `encode_query`: this model has one space, and no prompts."""
+        """Vectors of what is searched: images as pathlib.Path, PIL images or arrays; a str is text.
+
+        Equal to `encode_query`: this model has one space, and no prompts.
+        """
         return self._encode(inputs, batch_size, truncate_dim)
 
     @staticmethod
@@ -90,6 +97,7 @@ class Encoder:
     def _encode(self, inputs: Encodable | Sequence[Encodable], batch_size: int, truncate_dim: int | None) -> np.ndarray:
         is_one = not isinstance(inputs, (list, tuple))
         items = [inputs] if is_one else list(inputs)
+        items = [_read(item, number) if isinstance(item, str) else item for number, item in enumerate(items)]
         dim = truncate_dim or self.get_embedding_dimension()
         kinds = [_embedder_of(item, number) for number, item in enumerate(items)]
         vectors = np.zeros((len(items), dim), np.float32)
@@ -120,6 +128,19 @@ def _embed_mixtures(model: FIND, mixtures: list, batch_size: int) -> Float[Tenso
         for mixture in mixtures
     ]
     return model.embed_queries(queries, batch_size=batch_size).query
+
+
+def _read(text: str, number: int) -> str | Query:
+    """A text as `Query.parse` reads it; a caption where it has no entities."""
+    if os.path.splitext(text)[1].lower() in IMAGE_SUFFIXES and os.path.isfile(text):
+        raise FindError(
+            f"input {number}, {text!r}, is text that names a file; for its image give pathlib.Path({text!r})"
+        )
+    try:
+        query = Query.parse(text)
+    except FindError as error:
+        raise FindError(f"input {number}, {text[:60]!r}: {error}") from error
+    return query if query.entities else query.text
 
 
 def _embedder_of(item: object, number: int) -> _Embed:

@@ -70,3 +70,24 @@ def test_other_things_and_nothing(encoder):
     with pytest.raises(FindError, match="input 1 is a int"):
         encoder.encode_query(["a dog", 3])
     assert encoder.encode_query([]).shape == (0, encoder.get_embedding_dimension())
+
+
+def test_text_is_read_as_on_the_command_line(encoder, images, tmp_path):
+    Image.fromarray(images[0]).save(tmp_path / "a.png")
+    query = Query("a ", Region(tmp_path / "a.png", points=(30, 20)), " beside ", Phrase("a red dog"))
+    words = f"a [{tmp_path / 'a.png'}@30,20] beside {{a red dog}}"
+    for encode in (encoder.encode_query, encoder.encode_document):
+        np.testing.assert_array_equal(encode(words), encode(query))
+    np.testing.assert_array_equal(encoder.encode_query("a red dog"), encoder.model.embed_texts(["a red dog"])[0])
+    with pytest.raises(FindError, match=r"input 1, 'a \{dog': part 2 .* at character 3: .* never closed"):
+        encoder.encode_query(["a dog", "a {dog"])
+
+
+def test_a_str_that_names_a_file_of_an_image_is_no_image(encoder, images, tmp_path):
+    Image.fromarray(images[0]).save(tmp_path / "a.PNG", format="png")
+    with pytest.raises(
+        FindError, match=r"input 1, .*a.PNG', is text that names a file; for its image give pathlib.Path\('/.*a.PNG'"
+    ):
+        encoder.encode_document(["a dog", str(tmp_path / "a.PNG")])
+    assert encoder.encode_document(["a dog", tmp_path / "a.PNG"]).shape[0] == 2
+    assert encoder.encode_document("none.png").any()  # no such file: words
