@@ -27,6 +27,7 @@ from find.retrieval.table import TABLE, connect, fixed_lists
 from find.retrieval.vectors import QueryVectors, Vectors, vector_rows
 
 if TYPE_CHECKING:
+    from lancedb.db import DBConnection
     from lancedb.table import Table
 
 SKETCH, CODEBOOK = "sketch", "codebook"
@@ -100,11 +101,8 @@ class Sketch:
     def read(cls, album: str, table: Table, objects: int, *, storage: Mapping[str, str] | None = None) -> Sketch:
         """As it is kept beside the table; rows that are not in it yet are added here, in memory only."""
         kept = _kept(album, objects, storage)
-        codebook, keys, codes = kept or (
-            learn(table, objects),
-            np.zeros(0, np.uint64),
-            np.zeros((0, objects), np.uint16),
-        )
+        codebook = kept.codebook if kept else learn(table, objects)
+        keys, codes = (kept.keys, kept.codes) if kept else (np.zeros(0, np.uint64), np.zeros((0, objects), np.uint16))
         facts = table.search().select(["digest", "frame", "image"]).with_row_id(True).to_arrow()
         rows = facts["_rowid"].to_numpy().astype(np.int64)
         mine = row_keys(facts)
@@ -165,23 +163,21 @@ def learn(table: Table, objects: int) -> Codebook:
 def update_sketch(album: str, table: Table, objects: int, *, storage: Mapping[str, str] | None = None) -> None:
     """Makes or renews the sketch that is kept beside the table."""
     kept = _kept(album, objects, storage)
-    count = table.count_rows()
-    database = connect(album, storage)
-    if kept is None or count > GROWTH * len(kept[1]):
-        codebook = learn(table, objects)
-        kept_rows = pa.table({"vector": fixed_lists(codebook.rows.half().numpy())})
-        database.create_table(CODEBOOK, kept_rows, mode="overwrite")
-        known = np.zeros(0, np.uint64)
-    else:
-        codebook, known, _ = kept
-    codes_of = {_CODEBOOK: codebook.fingerprint}
-    schema = pa.schema([("key", pa.uint64()), ("codes", pa.list_(pa.uint16(), objects))], metadata=codes_of)
-
     facts = table.search().select(["digest", "frame"]).with_row_id(True).to_arrow()
     keys, first = np.unique(row_keys(facts), return_index=True)
+    database = connect(album, storage)
+    if kept is None or len(keys) > GROWTH * len(kept.keys):
+        codebook, known = learn(table, objects), np.zeros(0, np.uint64)
+        _replace(database, CODEBOOK, pa.table({"vector": fixed_lists(codebook.rows.half().numpy())}))
+    else:
+        codebook, known = kept.codebook, kept.keys
     new = ~np.isin(keys, known)
+    if not new.any():
+        return
     keys, numbers = keys[new], facts["_rowid"].to_numpy().astype(np.int64)[first[new]]
     order = numbers.argsort()  # as they lie on disk
+    codes_of = {_CODEBOOK: codebook.fingerprint}
+    schema = pa.schema([("key", pa.uint64()), ("codes", pa.list_(pa.uint16(), objects))], metadata=codes_of)
 
     def batches() -> Iterator[pa.RecordBatch]:
         for start in range(0, len(order), 4096):
@@ -191,9 +187,9 @@ def update_sketch(album: str, table: Table, objects: int, *, storage: Mapping[st
 
     rows = pa.RecordBatchReader.from_batches(schema, batches())
     if len(known):
-        database.open_table(SKETCH).add(rows)
+        kept.table.add(rows)  # which fails where another writer has replaced it since it was read
     else:
-        database.create_table(SKETCH, rows, schema=schema, mode="overwrite")
+        _replace(database, SKETCH, rows)
 
 
 def row_keys(rows: pa.Table) -> UInt64[np.ndarray, " i"]:
@@ -203,11 +199,19 @@ def row_keys(rows: pa.Table) -> UInt64[np.ndarray, " i"]:
     return words ^ (rows["frame"].to_numpy().astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
 
 
-def _kept(
-    album: str, objects: int, storage: Mapping[str, str] | None
-) -> tuple[Codebook, UInt64[np.ndarray, " i"], UInt16[np.ndarray, "i n"]] | None:
-    """Codebook, keys in order and their codes, where there are any, and the codes are of this codebook: a run that
-    makes new ones, or was killed meanwhile, has replaced the codebook only."""
+@dataclass(frozen=True)
+class _Kept:
+    """The sketch beside an album's table: keys in order, and their codes."""
+
+    codebook: Codebook
+    table: Table
+    keys: UInt64[np.ndarray, " i"]
+    codes: UInt16[np.ndarray, "i n"]
+
+
+def _kept(album: str, objects: int, storage: Mapping[str, str] | None) -> _Kept | None:
+    """What there is, if the codes are of this codebook: a run that makes new ones, or was killed meanwhile, has
+    replaced the codebook only."""
     database = connect(album, storage)
     if not {SKETCH, CODEBOOK, TABLE} <= set(database.list_tables().tables):
         return None
@@ -216,10 +220,15 @@ def _kept(
     of_codebook = (sketch.schema.metadata or {}).get(_CODEBOOK)
     if of_codebook != codebook.fingerprint or sketch.schema.field("codes").type.list_size != objects:
         return None
-    table = sketch.to_arrow()
-    keys = table["key"].to_numpy()
+    rows = sketch.to_arrow()
+    keys = rows["key"].to_numpy()
     order = keys.argsort()
-    return codebook, keys[order], vector_rows(table["codes"]).numpy()[order]
+    return _Kept(codebook, sketch, keys[order], vector_rows(rows["codes"]).numpy()[order])
+
+
+def _replace(database: DBConnection, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
+    is_there = name in database.list_tables().tables  # to overwrite what is not there is warned of
+    database.create_table(name, rows, mode="overwrite" if is_there else "create")
 
 
 def _best_leaf(cosines: Float[np.ndarray, " l"], codes: UInt16[np.ndarray, "n i"]) -> Float[np.ndarray, " i"]:

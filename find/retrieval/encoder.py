@@ -36,7 +36,7 @@ class Encoder:
 
     def __init__(self, model: FIND, *, truncate_dim: int | None = None) -> None:
         self.model = model
-        self.truncate_dim = truncate_dim
+        self.truncate_dim = _checked(truncate_dim)
 
     def get_embedding_dimension(self) -> int:
         """How many values a vector has."""
@@ -98,7 +98,7 @@ class Encoder:
         is_one = not isinstance(inputs, (list, tuple))
         items = [inputs] if is_one else list(inputs)
         items = [_read(item, number) if isinstance(item, str) else item for number, item in enumerate(items)]
-        dim = truncate_dim or self.get_embedding_dimension()
+        dim = _checked(truncate_dim) or self.get_embedding_dimension()
         kinds = [_embedder_of(item, number) for number, item in enumerate(items)]
         vectors = np.zeros((len(items), dim), np.float32)
         for embed in dict.fromkeys(kinds):
@@ -106,6 +106,12 @@ class Encoder:
             found = embed(self.model, [items[number] for number in mine], batch_size)
             vectors[mine] = cut(found.float().cpu(), dim).numpy()
         return vectors[0] if is_one else vectors
+
+
+def _checked(truncate_dim: int | None) -> int | None:
+    if truncate_dim is not None and truncate_dim < 1:
+        raise FindError(f"truncate_dim is the number of values that are kept, not {truncate_dim}")
+    return truncate_dim
 
 
 _Embed: TypeAlias = Callable[[FIND, list, int], Tensor]

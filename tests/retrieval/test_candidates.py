@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 from find.algebra import JoinedQuery
 from find.query import Phrase, Query
 from find.retrieval import candidates
-from find.retrieval.candidates import CODEBOOK, Sketch, update_sketch
+from find.retrieval.candidates import CODEBOOK, SKETCH, Sketch, update_sketch
 from find.retrieval.hits import joined_score
 from find.retrieval.table import Stamp, album_schema, connect, create_table, fixed_lists, lists
 from find.retrieval.vectors import QueryVectors, Vectors
@@ -118,3 +118,49 @@ def test_codes_of_another_codebook_are_not_read(album, tmp_path, monkeypatch):
     assert _recall(sketch, Vectors.read(own, OBJECTS), monkeypatch) >= 0.95
     update_sketch(path, own, OBJECTS)
     assert (Sketch.read(path, own, OBJECTS).codes == sketch.codes).all()
+
+
+def test_a_sketch_is_written_only_where_something_is_new(album, tmp_path):
+    _, table = album
+    path = str(tmp_path / "my.album")
+    own = create_table(path, Stamp("x", "x", DIM, OBJECTS), "photos")
+    own.add(table.to_arrow().slice(0, 100))
+    update_sketch(path, own, OBJECTS)
+    own.add(_copies(own.to_arrow(), 6))  # which the codes that are there serve, too: nothing is learned anew
+    update_sketch(path, own, OBJECTS)
+    assert [connect(path).open_table(name).version for name in (CODEBOOK, SKETCH)] == [1, 1]
+    assert len(Sketch.read(path, own, OBJECTS).rows) == 700
+
+
+def test_codes_are_not_added_to_another_writers_codebook(album, tmp_path, monkeypatch):
+    _, table = album
+    path = str(tmp_path / "my.album")
+    own = create_table(path, Stamp("x", "x", DIM, OBJECTS), "photos")
+    own.add(table.to_arrow().slice(0, 1000))
+    update_sketch(path, own, OBJECTS)
+    own.add(table.to_arrow().slice(1000, 500))
+    encode = candidates.Codebook.encode
+
+    def slow(codebook, objects):
+        """Another writer makes a sketch of another codebook meanwhile."""
+        monkeypatch.undo()
+        _make_anew(path, own, monkeypatch)
+        return encode(codebook, objects)
+
+    monkeypatch.setattr(candidates.Codebook, "encode", slow)
+    with pytest.raises((RuntimeError, OSError, ValueError), match=r"(?i)conflict|concurrent"):
+        update_sketch(path, own, OBJECTS)
+    assert _recall(Sketch.read(path, own, OBJECTS), Vectors.read(own, OBJECTS), monkeypatch) >= 0.95
+
+
+def _make_anew(path, table, monkeypatch):
+    with monkeypatch.context() as other:
+        other.setattr(candidates, "GROWTH", 1)
+        other.setattr(candidates, "SAMPLE", 700)  # so that the centroids are others
+        update_sketch(path, table, OBJECTS)
+
+
+def _copies(rows, times):
+    names = [f"{number}-{name}" for number in range(times) for name in rows["path"].to_pylist()]
+    copies = pa.concat_tables([rows] * times)
+    return copies.set_column(0, rows.schema.field("path"), pa.array(names))
