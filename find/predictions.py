@@ -1,6 +1,6 @@
 """What FIND answers with: embeddings of images and queries, and masks at the pictures' own sizes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from find.canvas import Frame
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageEmbeddings:
     """Images in the shared space, each embedded once, whatever is asked of it later. Vectors have unit length."""
 
@@ -19,6 +19,9 @@ class ImageEmbeddings:
     scores: Float[Tensor, "b n"]  # how sure a proposal is of its mask: mean probability inside it, 0..1
     masks: tuple[Float[Tensor, "n h w"], ...]  # logits on each image's canvas, at the stride of the mask features
     frames: tuple[Frame, ...]
+
+    def __repr__(self) -> str:
+        return f"ImageEmbeddings(image {list(self.image.shape)}, objects {list(self.objects.shape)})"
 
     def object_masks(self, number: int) -> Bool[Tensor, "n H W"]:
         """The masks of an image's object proposals at the image's own size."""
@@ -34,7 +37,7 @@ class ImageEmbeddings:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class QueryEmbeddings:
     """Interleaved queries in the shared space. Vectors have unit length."""
 
@@ -43,13 +46,20 @@ class QueryEmbeddings:
     padding: Bool[Tensor, "q e"]  # True = the query has fewer entities
     unknown_words: tuple[tuple[str, ...], ...]  # of each query: words that the language encoder has never seen
 
+    def __repr__(self) -> str:
+        return f"QueryEmbeddings(query {list(self.query.shape)}, entities {list(self.entities.shape)})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class EntityMask:
     """One mask, and the probability with which its proposal was chosen among all (0..1)."""
 
     mask: Bool[np.ndarray, "H W"]
     score: float
+
+    def __repr__(self) -> str:
+        height, width = self.mask.shape
+        return f"EntityMask({int(self.mask.sum())} of {width}x{height} pixels, score {self.score:.3f})"
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,7 @@ class PredictedSegment:
 class PanopticPrediction:
     """Every pixel's segment id (0: none), and the segments."""
 
-    segment_map: Int[np.ndarray, "H W"]
+    segment_map: Int[np.ndarray, "H W"] = field(repr=False)
     segments: tuple[PredictedSegment, ...]
 
 
@@ -73,6 +83,6 @@ class PanopticPrediction:
 class InstancePrediction:
     """Scored masks of things, best first; labels index the class names."""
 
-    masks: Bool[np.ndarray, "i H W"]
+    masks: Bool[np.ndarray, "i H W"] = field(repr=False)
     labels: Int[np.ndarray, " i"]
     scores: Float[np.ndarray, " i"]

@@ -75,6 +75,9 @@ class Album:
     def __len__(self) -> int:
         return self._rows
 
+    def __repr__(self) -> str:
+        return f"Album({self.name!r}, {len(self)} images)"
+
     # --- making and opening ---------------------------------------------------------------------------------------
 
     @classmethod

@@ -48,7 +48,7 @@ class ScorePart:
     objects: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Objects:
     """The objects that an album keeps of an image, best first: unit vectors, objectness in 0..1, and masks."""
 
@@ -56,8 +56,11 @@ class Objects:
     scores: Float[np.ndarray, " k"]
     masks: ObjectMasks
 
+    def __repr__(self) -> str:
+        return f"Objects({len(self.scores)} of {self.vectors.shape[1]} values)"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Hit:
     """One image that a search found.
 
@@ -82,6 +85,16 @@ class Hit:
     time: datetime | None = None
     frame: int = 0
     seconds: float | None = None
+
+    def __repr__(self) -> str:
+        """Its place, its score, and the first query's entities with their terms."""
+        terms = zip(self.parts[0].query.entity_names, self.entity_terms, strict=False) if self.parts else ()
+        return f"Hit({', '.join([self.place, f'{self.score:.3f}', *(f'{name} {term:.3f}' for name, term in terms)])})"
+
+    @property
+    def place(self) -> str:
+        """The name, of a frame with its time."""
+        return self.name if self.seconds is None else f"{self.name} at {self.seconds:.1f} s"
 
     @property
     def image_term(self) -> float | None:
@@ -112,8 +125,9 @@ class Hit:
 
     def explain(self) -> str:
         """In words: what made the score, and where each entity was found."""
-        place = self.name if self.seconds is None else f"{self.name} at {self.seconds:.1f} s"
-        lines = [f"{place}: score {self.score:.3f}" + (" = " + _formula(self.parts) if len(self.parts) > 1 else "")]
+        lines = [
+            f"{self.place}: score {self.score:.3f}" + (" = " + _formula(self.parts) if len(self.parts) > 1 else "")
+        ]
         for part in self.parts:
             word = "must not be" if part.is_excluded else "query"
             lines.append(f"  {word} “{part.query.text}”: {part.score:.3f} = {_terms(part)}")

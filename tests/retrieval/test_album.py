@@ -300,3 +300,11 @@ def test_text_is_read_as_on_the_command_line(album, photos):
         album.ground(Phrase("red") - "{blue}", [hit])
     with pytest.raises(TypeError):
         Phrase("red") & 3
+
+
+def test_a_hit_and_an_album_print_in_a_line(album, tmp_path):
+    hit = album.search("{green} beside {blue}")[0]
+    assert repr(hit) == f"Hit(b.png, {hit.score:.3f}, green 1.000, blue 1.000)"
+    assert repr(album.image("deep/c.PNG")) == "Hit(deep/c.PNG, 0.000)"
+    assert repr(hit.found) == "Objects(2 of 3 values)"
+    assert repr(album) == f"Album({str(tmp_path / 'my.album')!r}, 4 images)"
