@@ -119,13 +119,7 @@ class Region(Joinable):
 
     def __str__(self) -> str:
         """Names the region in messages, as the command line would write it where it can."""
-        if isinstance(self.mask, str):
-            return f"[{self.name}#{self.mask}]"
-        if self.box is not None:
-            return f"[{self.name}@{format_numbers(self.box)}]"
-        if self.points is not None:
-            return f"[{self.name}@{format_points(self.points)}]"
-        return f"[{self.name}, a {self.shape}]"
+        return f"[{self.name}{self.place}]"
 
     def __repr__(self) -> str:
         return f"Region({self})"
@@ -139,6 +133,21 @@ class Region(Joinable):
     def name(self) -> str:
         """The label, else the image's file name, else 'image'."""
         return self.label or (Path(self.image).name if isinstance(self.image, str) else "image")
+
+    @property
+    def place(self) -> str:
+        """Where in the image it is, as the command line would write it where it can: '@120,80', '#mask.png'."""
+        if isinstance(self.mask, str):
+            return f"#{self.mask}"
+        if self.box is not None:
+            return f"@{format_numbers(self.box)}"
+        if self.points is not None:
+            return f"@{format_points(self.points)}"
+        if self.mask is not None:
+            y, x = np.unravel_index(self.mask.argmax(), self.mask.shape)  # its first pixel
+        else:
+            x, y = (self.scribble or self.polygon)[0]
+        return f", a {self.shape} at {format_numbers((x, y))}"
 
     def pixels(self) -> np.ndarray:
         """The whole image: uint8 RGB [H, W, 3], upright. Raises FindError if it cannot be read."""

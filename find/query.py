@@ -77,17 +77,20 @@ class Query(Joinable):
 
     @property
     def entity_names(self) -> tuple[str, ...]:
-        """What to call each entity: a phrase's words, a region's label or file name in brackets."""
-        return tuple(entity.text if isinstance(entity, Phrase) else f"[{entity.name}]" for entity in self.entities)
+        """What to call each entity: a phrase's words, a region's label or file name in brackets.
+
+        Where several regions have the same name, it says where each is: [dog.jpg@120,80].
+        """
+        return tuple(entity.text if isinstance(entity, Phrase) else self._readable(entity) for entity in self.entities)
 
     @property
     def text(self) -> str:
-        """The query for people to read: a region shows as its label or file name in brackets."""
-        return self._join(_readable).text
+        """The query for people to read: a region shows as `entity_names` has it."""
+        return self._join(self._readable).text
 
     def spans(self, placeholder: str | None = None) -> tuple[tuple[int, int], ...]:
         """Characters [start, end) of each entity in `text`, or in `render(placeholder).text`."""
-        return (self._join(_readable) if placeholder is None else self.render(placeholder)).spans
+        return (self._join(self._readable) if placeholder is None else self.render(placeholder)).spans
 
     def render(self, placeholder: str) -> RenderedQuery:
         """The query as text with `placeholder` for each region.
@@ -108,6 +111,10 @@ class Query(Joinable):
                     part.bitmap()
                 except FindError as error:
                     raise FindError(f"part {number} of the query: {error}") from error
+
+    def _readable(self, region: Region) -> str:
+        alike = [other for other in self.entities if isinstance(other, Region) and other.name == region.name]
+        return f"[{region.name}{region.place if len(alike) > 1 else ''}]"
 
     def _join(self, word: Callable[[Region], str]) -> RenderedQuery:
         text = ""
@@ -204,10 +211,6 @@ class Query(Joinable):
             parts += [text[done:first], regions.get(number, Phrase(words))]
             done = last
         return cls(*parts, text[done:])
-
-
-def _readable(region: Region) -> str:
-    return f"[{region.name}]"
 
 
 def _is_word(character: str) -> bool:

@@ -199,6 +199,21 @@ def test_readable_text_shows_labels_and_file_names():
     assert [query.text[a:b] for a, b in query.spans()] == ["[dog.jpg]", "[image]", "[my cat]"]
 
 
+def test_regions_of_one_picture_are_told_apart_by_where_they_are():
+    mask = np.zeros(canvas.shape[:2], bool)
+    mask[3, 2:5] = True
+    query = Query(
+        Region("dog.jpg", points=(1, 2)), " of ", Region("cat.jpg", points=(1, 2)), " by ",
+        Region("dog.jpg", box=(0, 0, 4, 1.5)), Region("dog.jpg", mask="m.png"),
+        Region("dog.jpg", scribble=[(5, 6), (7, 8)]), Region(canvas, mask=mask),
+        Region(canvas, points=[(1, 2), (3, 4)]),
+    )  # fmt: skip
+    names = ("[dog.jpg@1,2]", "[cat.jpg]", "[dog.jpg@0,0,4,1.5]", "[dog.jpg#m.png]", "[dog.jpg, a scribble at 5,6]",
+             "[image, a mask at 2,3]", "[image@1,2;3,4]")  # fmt: skip
+    assert query.entity_names == names
+    assert tuple(query.text[a:b] for a, b in query.spans()) == names
+
+
 @pytest.mark.parametrize(
     "region",
     [
