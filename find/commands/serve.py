@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+from functools import partial
 from pathlib import Path
 
 from find.commands.arguments import add_command, add_model, load_model, positive
@@ -17,11 +18,13 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
         commands,
         "serve",
         "answer searches of an album over HTTP",
-        "POST /search, /segment and /embed; GET /images/NAME, /healthz, /readyz, /metrics; GET / is a page to search\n"
-        "with, /docs describes all. An album that is indexed again is followed: new images are found seconds later.\n\n"
+        "POST /search, /segment and /embed; GET /images, /images/NAME, /healthz, /readyz, /metrics; GET / is a page\n"
+        "to search with, /docs describes all. An album that is indexed again is followed: what is new is found\n"
+        "seconds later.\n\n"
         "examples:\n"
         "  findvl serve pictures.album\n"
-        '  curl localhost:8000/search --json \'{"query": "{a blue car} on {the road}", "k": 5}\'\n',
+        '  curl localhost:8000/search --json \'{"query": "{a blue car} on {the road}", "k": 5}\'\n'
+        '  curl localhost:8000/search --json \'{"query": "{a dog}", "without": ["{a collar}"]}\'\n',
     )
     parser.add_argument("album", help="what findvl index has written, or a URI of object storage")
     _add_address(parser)
@@ -75,7 +78,7 @@ def serve(arguments: argparse.Namespace) -> int:
         seconds=arguments.seconds,
     )
     album = Album.open(arguments.album, load_model(arguments))
-    run(album, host=arguments.host, port=arguments.port, limits=limits)
+    run(album, limits=limits)
     return 0
 
 
@@ -90,19 +93,19 @@ def demo(arguments: argparse.Namespace) -> int:
     album = Album.build(model, photos, arguments.folder / f"{photos.name}-{key}.album", name=arguments.weights)
     for skipped in album.skipped:
         print(f"skipped {skipped.path}: {skipped.reason}")
-    run(album, host=arguments.host, port=arguments.port, show=not arguments.no_browser)
+    run(album, show=not arguments.no_browser)
     return 0
 
 
 def _server(arguments: argparse.Namespace):
-    """What runs a server; tells what is wrong with the port or missing before anything is loaded."""
+    """What runs a server; takes its port, and tells what is missing, before anything is loaded."""
     if not 0 <= arguments.port < 1 << 16:
         raise FindError(f"--port {arguments.port}: ports are 1 to 65535; 0 takes a free one")
     try:
-        from find.serving.server import run
+        from find.serving.server import listen, run
     except ModuleNotFoundError as error:
         raise FindError(f"the service needs {error.name}; install it with: pip install 'findvl[serve]'") from error
-    return run
+    return partial(run, listener=listen(arguments.host, arguments.port))
 
 
 def _drawn(world: Path) -> Path:

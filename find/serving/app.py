@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,6 +24,7 @@ from find.serving.messages import (
     EmbedAnswer,
     EmbedRequest,
     Error,
+    SampleAnswer,
     SearchAnswer,
     SearchRequest,
     SegmentAnswer,
@@ -69,7 +71,7 @@ def create_app(album: Album, *, limits: Limits | None = None, look_seconds: floa
         yield
         await service.stop()
 
-    app = FastAPI(
+    app = FastAPIOffline(  # whose /docs takes nothing from elsewhere
         title="findvl",
         summary="Search an album with any mixture of words and image regions.",
         lifespan=lifespan,
@@ -104,6 +106,13 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     async def embed(request: EmbedRequest) -> EmbedAnswer:
         """Vectors of queries and pictures, all in one space."""
         return await service.embed(request)
+
+    @app.get("/images")
+    async def sample(
+        count: Annotated[int, Query(ge=1, le=200, description="How many, at most")] = 12,
+    ) -> SampleAnswer:
+        """Images evenly spread over the album, to begin with."""
+        return await service.sample(count)
 
     @app.get("/images/{name:path}", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
     async def picture(
@@ -162,6 +171,8 @@ def _invalid(error: RequestValidationError) -> str:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return f"the body is not JSON ({first['ctx']['error']})"
+    if first["type"] == "unknown_field":
+        return first["msg"]
     place = ".".join(str(part) for part in first["loc"][1:]) or "body"
     return f"{place}: {first['msg']}"
 

@@ -13,9 +13,10 @@ class Limits:
         body_bytes: of a request; images travel in it as base64, a third larger than their files.
         images: pictures of one request, those of its regions among them.
         pixels: of all of these together.
-        characters: of one query, and of a filter.
+        characters: of one query, of all queries of a search together, and of a filter.
+        joined: queries of one search.
         queries: texts or queries of one request for embeddings.
-        entities: of one query.
+        entities: of one query, and of all queries of a search together.
         hits: images that a search may ask for.
         waiting: requests that wait for the model; more are refused at once, to be tried again.
         open: requests that are read, wait or are answered at a time, of any kind.
@@ -27,6 +28,7 @@ class Limits:
     images: int = 16
     pixels: int = 64_000_000
     characters: int = 2000
+    joined: int = 16
     queries: int = 64
     entities: int = 16
     hits: int = 200

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 QUERY = (
     "Text with entities: {words} is a phrase; [name@x,y], [name@x0,y0,x1,y1] and [name#mask] are regions of a picture, "
@@ -18,9 +19,24 @@ IMAGES = (
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, body: object) -> object:
+        """Says of an unknown field which ones there are; pydantic tells only that it is not permitted."""
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        unknown = [name for name in body if name not in known] if isinstance(body, dict) else []
+        if unknown:
+            told = {"field": f"{unknown[0]:.40}", "known": ", ".join(known)}
+            raise PydanticCustomError("unknown_field", "there is no field {field}; there are {known}", told)
+        return body
+
 
 class SearchRequest(_Request):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"query": "{a blue car} on {the road}", "k": 5}]})
+
     query: str = Field(description=QUERY, examples=["{a blue car} on {the road}", "a dog like [rex@120,80]"])
+    others: list[str] = Field(default=[], alias="and", description="Queries that an image must fit, too")
+    without: list[str] = Field(default=[], description="Queries that it must not fit")
     images: dict[str, str] = Field(default={}, description=IMAGES)
     k: int = Field(default=10, ge=1, description="How many images")
     where: str | None = Field(
@@ -28,6 +44,7 @@ class SearchRequest(_Request):
         description="SQL condition on path, time, width, height, bytes, modified, frame, seconds",
         examples=["width > 640 AND path LIKE 'holiday/%'"],
     )
+    dim: int | None = Field(default=None, ge=1, description="Values of each vector to compare; null for all")
     masks: bool = Field(default=False, description="Whether entities come with masks (COCO run-length codes)")
 
 
@@ -46,20 +63,38 @@ class FoundEntity(BaseModel):
     segmentation: Mask | None = None
 
 
-class FoundImage(BaseModel):
-    rank: int
-    name: str = Field(description="Path below the album's folder of photos")
-    score: float = Field(description="image_term + 0.5 x mean of the entities' terms; the term alone without one")
-    image_term: float | None = Field(
-        description="Cosine of the sentence with the image; null where the query is an entity by itself"
-    )
-    entities: list[FoundEntity]
+class FoundQuery(BaseModel):
+    query: str
+    is_excluded: bool = Field(description="Whether it is one of `without`")
+    score: float = Field(description="image_term + 0.5 x mean of the entities' terms; one alone where one is missing")
+
+
+class AlbumImage(BaseModel):
+    name: str = Field(description="Path below the album's folder of photos; what a region of a query calls it")
     width: int
     height: int
     time: datetime | None = Field(description="When it was taken, if the file tells")
     frame: int = Field(description="Number of a video's frame; 0 for a photograph")
     seconds: float | None = Field(description="Since a video's start; null for a photograph")
     picture: str = Field(description="Path of its picture with what was found, on this server")
+
+
+class SampleAnswer(BaseModel):
+    total: int = Field(description="Images of the album")
+    images: list[AlbumImage]
+
+
+class FoundImage(AlbumImage):
+    rank: int
+    score: float = Field(
+        description="Of a single query, its score; else the mean of those of `query` and `and`, less half of the "
+        "greatest of those of `without`"
+    )
+    image_term: float | None = Field(
+        description="Cosine of the sentence with the image; null where the query is an entity by itself"
+    )
+    entities: list[FoundEntity] = Field(description="Of `query`")
+    queries: list[FoundQuery] = Field(description="What `query`, each of `and` and each of `without` gives")
 
 
 class SearchAnswer(BaseModel):

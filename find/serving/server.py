@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 import webbrowser
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from find.errors import FindError
 from find.serving.app import create_app
 from find.serving.limits import Limits
 
@@ -16,11 +18,23 @@ if TYPE_CHECKING:
     from find.retrieval.album import Album
 
 
-def run(album: Album, *, host: str, port: int, limits: Limits | None = None, show: bool = False) -> None:
-    """Answers until the process is interrupted, then what waits; prints the address once it can be reached.
+def listen(host: str, port: int) -> socket.socket:
+    """Takes a port, 0 for a free one; who calls before `run` waits for it. Raises FindError where that cannot be."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            message = f"port {port} of {host} is taken; give another --port, or 0 for a free one"
+        else:
+            message = f"cannot listen at {host}, port {port}: {error.strerror or error}"
+        raise FindError(message) from error
+
+
+def run(album: Album, *, listener: socket.socket, limits: Limits | None = None, show: bool = False) -> None:
+    """Answers until the process is interrupted, then what waits; prints the address once all is ready.
 
     Args:
-        port: 0 takes a free one.
+        listener: what `listen` gave; closed at the end.
         show: open the page in a browser, where there is one.
     """
     limits = limits or Limits()
@@ -28,10 +42,9 @@ def run(album: Album, *, host: str, port: int, limits: Limits | None = None, sho
     config = uvicorn.Config(
         create_app(album, limits=limits), log_level="warning", timeout_graceful_shutdown=round(limits.seconds)
     )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family) as listener:
+    with listener:
         name, port = listener.getsockname()[:2]
-        address = f"http://[{name}]:{port}" if family == socket.AF_INET6 else f"http://{name}:{port}"
+        address = f"http://[{name}]:{port}" if listener.family == socket.AF_INET6 else f"http://{name}:{port}"
         print(f"{album.name}: {len(album)} images at {address} (Ctrl-C ends)", flush=True)
         if show:
             # Beside the server, which a browser in the terminal waits for; the socket listens already.

@@ -10,23 +10,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import quote, urlencode
 
 import numpy as np
 from jaxtyping import UInt8
 
+from find.algebra import JoinedQuery
 from find.demo.doubts import UnknownWords
-from find.demo.results import encode_mask, entities_json
+from find.demo.results import entities_json
 from find.errors import FindError
 from find.predictions import EntityMask
 from find.query import Query
 from find.retrieval.filters import filter_sql
 from find.retrieval.table import UnreadableAlbum
 from find.serving import messages
+from find.serving.answers import album_image, found_image
 from find.serving.batching import Batcher
 from find.serving.limits import Limits, Refusal, check_count
 from find.serving.metrics import Metrics
-from find.serving.uploads import Pictures, read_query
+from find.serving.uploads import Pictures, read_joined, read_query
 
 if TYPE_CHECKING:
     from find.retrieval.album import Album
@@ -53,9 +54,10 @@ def _in_time(answer: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]
 
 @dataclass(frozen=True)
 class _Search:
-    query: Query
+    query: JoinedQuery
     k: int
     where: str | None
+    dim: int | None
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,15 @@ class Service:
         if request.where is not None:
             check_count("characters of a filter", len(request.where), self.limits.characters)
             filter_sql(request.where)  # raises FindError, which is told as 422
-        query = await self._read(lambda: self._asked(request.query, request.images))
-        hits = await self._search.submit(_Search(query, request.k, request.where))
+        if request.dim is not None and request.dim > self.album.stamp.dim:
+            raise Refusal(422, f"dim: the album's vectors have {self.album.stamp.dim} values, not {request.dim}")
+        query = await self._read(lambda: self._asked(request))
+        hits = await self._search.submit(_Search(query, request.k, request.where, request.dim))
         return await self._read(lambda: self._search_answer(query, hits, request.masks))
+
+    @_in_time
+    async def sample(self, count: int) -> messages.SampleAnswer:
+        return await self._read(lambda: self._sample(count))
 
     @_in_time
     async def segment(self, request: messages.SegmentRequest) -> messages.SegmentAnswer:
@@ -168,13 +176,13 @@ class Service:
     # --- in the model's thread --------------------------------------------------------------------------------------
 
     def _search_all(self, items: Sequence[_Search]) -> list[list[Hit]]:
-        """One call of the model for all that have the same filter, mostly none."""
+        """One call of the model for all that have the same filter and `dim`, mostly none."""
         album = self.album  # which may be followed by another one meanwhile
         answers: dict[int, list[Hit]] = {}
-        for where in {item.where for item in items}:
-            numbers = [number for number, item in enumerate(items) if item.where == where]
+        for where, dim in {(item.where, item.dim) for item in items}:
+            numbers = [number for number, item in enumerate(items) if (item.where, item.dim) == (where, dim)]
             most = max(items[number].k for number in numbers)
-            found = album.search_all([items[number].query for number in numbers], most, where=where)
+            found = album.search_all([items[number].query for number in numbers], most, where=where, dim=dim)
             answers |= {number: hits[: items[number].k] for number, hits in zip(numbers, found, strict=True)}
         return [answers[number] for number in range(len(items))]
 
@@ -213,9 +221,9 @@ class Service:
     def _pictures(self, images: dict[str, str]) -> Pictures:
         return Pictures(images, self.limits, stored=self.album.image)
 
-    def _asked(self, text: str, images: dict[str, str]) -> Query:
-        pictures = self._pictures(images)
-        query = read_query(text, pictures, self.limits)
+    def _asked(self, request: messages.SearchRequest) -> JoinedQuery:
+        pictures = self._pictures(request.images)
+        query = read_joined(request.query, request.others, request.without, pictures, self.limits)
         pictures.check_used()
         return query
 
@@ -234,10 +242,14 @@ class Service:
         shown = [pictures.decode(text, f"pictures[{number}]") for number, text in enumerate(request.pictures)]
         return _Embed(queries, shown)
 
-    def _search_answer(self, query: Query, hits: Sequence[Hit], masks: bool) -> messages.SearchAnswer:
-        unknown = UnknownWords.read(self.model.language, query)
-        found = [_found_image(rank, query, hit, masks) for rank, hit in enumerate(hits, start=1)]
-        return messages.SearchAnswer(hits=found, unknown_words=list(unknown.query))
+    def _search_answer(self, query: JoinedQuery, hits: Sequence[Hit], masks: bool) -> messages.SearchAnswer:
+        unknown = [word for one in query.queries for word in UnknownWords.read(self.model.language, one).query]
+        found = [found_image(rank, hit, masks=masks) for rank, hit in enumerate(hits, start=1)]
+        return messages.SearchAnswer(hits=found, unknown_words=list(dict.fromkeys(unknown)))
+
+    def _sample(self, count: int) -> messages.SampleAnswer:
+        album = self.album  # which may be followed by another one meanwhile
+        return messages.SampleAnswer(total=len(album), images=[album_image(hit) for hit in album.sample(count)])
 
     def _segment_answer(self, picture: Pixels, query: Query, masks: Sequence[EntityMask]) -> messages.SegmentAnswer:
         entities = entities_json(query, masks, UnknownWords.read(self.model.language, query))
@@ -278,34 +290,3 @@ class Service:
             waiting=limits.waiting,
             observe=self.metrics.batches.labels(name).observe,
         )
-
-
-def _found_image(rank: int, query: Query, hit: Hit, masks: bool) -> messages.FoundImage:
-    found = zip(query.entity_names, hit.entity_terms, hit.objects, strict=True)
-    entities = [
-        messages.FoundEntity(
-            text=text,
-            term=term,
-            object=thing,
-            box=list(hit.box(number)),
-            segmentation=messages.Mask(**encode_mask(hit.mask(number))) if masks else None,
-        )
-        for number, (text, term, thing) in enumerate(found)
-    ]
-    asked = [("frame", hit.frame)]
-    if entities:
-        asked.append(("objects", ",".join(str(entity.object) for entity in entities)))
-        asked += [("label", f"{entity.text[:70]} {entity.term:.3f}") for entity in entities]
-    return messages.FoundImage(
-        rank=rank,
-        name=hit.name,
-        score=hit.score,
-        image_term=hit.image_term,
-        entities=entities,
-        width=hit.width,
-        height=hit.height,
-        time=hit.time,
-        frame=hit.frame,
-        seconds=hit.seconds,
-        picture=f"/images/{quote(hit.name)}?{urlencode(asked)}",
-    )

@@ -6,12 +6,13 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
 
+from find.algebra import JoinedQuery
 from find.entity import Region
 from find.errors import FindError
 from find.images import read_image, read_size
@@ -111,6 +112,29 @@ def read_query(text: str, pictures: Pictures, limits: Limits) -> Query:
         raise
     except FindError as error:
         raise Refusal(422, one_line(error)) from error
+
+
+def read_joined(
+    query: str, others: Sequence[str], without: Sequence[str], pictures: Pictures, limits: Limits
+) -> JoinedQuery:
+    """The queries of a search, which share its pictures. What one query may have holds for all of them together.
+
+    Raises Refusal as `read_query` does; names the query where there are several.
+    """
+    named = {"query": query}
+    named |= {f"and[{number}]": text for number, text in enumerate(others)}
+    named |= {f"without[{number}]": text for number, text in enumerate(without)}
+    check_count("queries", len(named), limits.joined)
+    check_count("characters of a query", sum(map(len, named.values())), limits.characters)
+    queries = []
+    for name, text in named.items():
+        try:
+            queries.append(read_query(text, pictures, limits))
+        except Refusal as refusal:
+            raise Refusal(refusal.status, f"{name}: {refusal}" if len(named) > 1 else str(refusal)) from refusal
+    check_count("entities", sum(len(one.entities) for one in queries), limits.entities)
+    included = 1 + len(others)
+    return JoinedQuery(tuple(queries[:included]), tuple(queries[included:]))
 
 
 def one_line(error: BaseException) -> str:

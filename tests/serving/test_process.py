@@ -3,12 +3,15 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from find.cli import main
 
 
 @pytest.fixture
@@ -43,3 +46,14 @@ def test_many_ask_at_once_and_the_server_ends_after_their_answers(server, album)
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) in (0, -signal.SIGTERM)
     assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("command", [["serve", "nothing.album"], ["demo", "nothing"]])
+def test_a_port_that_is_taken_is_told_before_anything_is_loaded(command, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main([*command, "--port", str(port)]) == 2
+    told = f"error: port {port} of 127.0.0.1 is taken; give another --port, or 0 for a free one\n"
+    assert capsys.readouterr().err == told
+    assert main([*command, "--port", "0", "--host", "no such host"]) == 2
+    assert capsys.readouterr().err.startswith("error: cannot listen at no such host, port 0: ")

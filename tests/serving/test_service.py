@@ -2,11 +2,13 @@
 
 import base64
 import io
+import re
 import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from find.algebra import JoinedQuery
 from find.entity import Region
 from find.query import Query
 from find.retrieval.album import Album
@@ -54,6 +57,58 @@ def test_search_finds_what_the_album_finds(client, album):
         assert (told["text"], told["object"]) == (("a red dog", "a car")[entity], thing)
         assert told["term"] == pytest.approx(term, abs=1e-5)
         assert np.array_equal(coco_mask.decode(told["segmentation"]).astype(bool), hits[0].mask(entity))
+
+
+def test_joined_queries_find_what_the_album_finds(client, album):
+    body = {"query": QUERY, "and": ["{a tree}"], "without": ["{a red house}", "{a bench}"], "dim": 64, "k": 4}
+    found = client.post("/search", json=body).json()["hits"]
+    include, exclude = (QUERY, "{a tree}"), ("{a red house}", "{a bench}")
+    joined = JoinedQuery(tuple(map(Query.parse, include)), tuple(map(Query.parse, exclude)))
+    hits = album.search(joined, 4, dim=64)
+    assert [hit["name"] for hit in found] == [hit.name for hit in hits]
+    for told, hit in zip(found, hits, strict=True):
+        assert told["score"] == pytest.approx(hit.score, abs=1e-5)
+        assert [query["is_excluded"] for query in told["queries"]] == [False, False, True, True]
+        assert [query["query"] for query in told["queries"]] == [part.query.text for part in hit.parts]
+        assert [query["score"] for query in told["queries"]] == pytest.approx([p.score for p in hit.parts], abs=1e-5)
+        assert len(told["entities"]) == 2
+        labels = parse_qs(urlsplit(told["picture"]).query)["label"]
+        assert [sum(name in label for label in labels) for name in ("car ", "tree ", "house ")] == [1, 1, 0]
+        assert client.get(told["picture"]).status_code == 200
+
+
+def test_joined_queries_share_their_pictures(client, album, photos, names, encoded):
+    body = {"query": "like [mine@20,20]", "without": ["{a car}", "like [mine@90,90]"], "images": {"mine": encoded[1]}}
+    found = client.post("/search", json=body).json()["hits"]
+    one, other = (Query("like ", Region(photos / names[1], points=at)) for at in ((20, 20), (90, 90)))
+    hits = album.search(one - Query.parse("{a car}") - other)
+    assert [hit["name"] for hit in found] == [hit.name for hit in hits]
+
+
+def test_what_waits_together_is_answered_by_its_own_filter_and_dim(album, names):
+    bodies = [
+        {"query": QUERY, "k": 3},
+        {"query": QUERY, "dim": 32},
+        {"query": "a house", "dim": 32, "without": ["{a tree}"], "k": 2},
+        {"query": QUERY, "dim": 32, "where": f"path < '{names[3]}'"},
+        {"query": QUERY, "where": f"path < '{names[3]}'"},
+    ]
+    app, may = create_app(album), threading.Event()
+    service = app.state.service
+    with TestClient(app) as client, ThreadPoolExecutor(len(bodies)) as pool:
+        alone = [client.post("/search", json=body).json() for body in bodies]
+        service._thread.submit(may.wait, 60)  # the model is at work
+        first = pool.submit(client.post, "/search", json=bodies[0])
+        _wait(lambda: service._thread._work_queue.qsize() == 1)
+        asked = [pool.submit(client.post, "/search", json=body) for body in bodies[1:]]
+        _wait(lambda: service._search.waiting == len(asked))
+        may.set()
+        together = [one.result().json() for one in (first, *asked)]
+        assert 'find_batch_size_bucket{le="4.0",work="search"} 7.0' in client.get("/metrics").text
+    for mine, other in zip(together, alone, strict=True):
+        assert [hit["name"] for hit in mine["hits"]] == [hit["name"] for hit in other["hits"]]
+        scores = [hit["score"] for hit in other["hits"]]
+        assert [hit["score"] for hit in mine["hits"]] == pytest.approx(scores, abs=1e-5)
 
 
 def test_a_region_is_shown_by_an_upload_or_by_an_image_of_the_album(client, album, photos, names, encoded):
@@ -123,6 +178,16 @@ def test_pictures_of_hits_can_be_fetched(client):
     assert _error(client.get(f"/images/{hit['name']}?side=100000"), 422).startswith("side: ")
 
 
+def test_images_of_the_album_are_there_to_begin_with(client, names):
+    told = client.get("/images?count=2").json()
+    assert told["total"] == 6 and [image["name"] for image in told["images"]] == [names[0], names[-1]]
+    image = client.get("/images").json()["images"][3]
+    hit = client.post("/search", json={"query": QUERY, "where": f"path = '{names[3]}'"}).json()["hits"][0]
+    assert {name: hit[name] for name in image if name != "picture"} | {"picture": image["picture"]} == image
+    assert client.get(image["picture"]).headers["content-type"] == "image/jpeg"
+    assert _error(client.get("/images?count=0"), 422).startswith("count: ")
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../world.json", "..%2fworld.json", "nothing.jpg"])
 def test_no_path_leads_out_of_the_album(client, album, path):
     message = _error(client.get(f"/images/{path}"), 404)
@@ -137,14 +202,22 @@ def test_no_path_leads_out_of_the_album(client, album, path):
         ({}, "query: Field required"),
         ({"query": QUERY, "k": 0}, "k: Input should be greater than or equal to 1"),
         ({"query": QUERY, "k": 10**6}, "1000000 hits are more than the 200"),
-        ({"query": QUERY, "K": 3}, "K: Extra inputs are not permitted"),
+        ({"query": QUERY, "K": 3}, "there is no field K; there are query, and, without, images, k, where, dim, masks"),
+        ({"query": QUERY, "and": "a dog"}, "and: Input should be a valid list"),
+        ({"query": QUERY, "and": ["a dog", "{a cat"]}, "and[1]: part 1 of the query"),
+        ({"query": QUERY, "without": [" "]}, "without[0]: the query is empty"),
+        ({"query": QUERY, "and": ["a dog"] * 16}, "17 queries are more than the 16"),
+        ({"query": "a" * 1500, "and": ["a" * 1500]}, "3000 characters of a query"),
+        ({"query": "{a} " * 10, "without": ["{a} " * 10]}, "20 entities"),
+        ({"query": QUERY, "dim": 0}, "dim: Input should be greater than or equal to 1"),
+        ({"query": QUERY, "dim": 4096}, "dim: the album's vectors have 128 values, not 4096"),
         ({"query": "{a dog"}, "never closed"),
         ({"query": "   "}, "empty"),
         ({"query": "a" * 5000}, "characters of a query"),
         ({"query": "{a} " * 30}, "30 entities"),
         ({"query": QUERY, "where": "width > 1" + " AND width > 1" * 500}, "characters of a filter"),
         ({"query": "like [x@1,1]", "images": {"x": "%%%"}}, "x: not base64"),
-        ({"query": "like [x@1,1]", "images": {"x": "aGVsbG8="}}, "not an image"),
+        ({"query": "like [x@1,1]", "images": {"x": "aGVsbG8="}}, "read (cannot identify image file)"),
         ({"query": "like [x@999,1]", "images": {"x": _png(8, 8)}}, "outside the image"),
         ({"query": "like [x#m]", "images": {"x": _png(8, 8)}}, "the mask 'm' is missing"),
         ({"query": "a dog", "images": {"x": _png(8, 8)}}, "the image 'x' is not in the query"),
@@ -237,7 +310,9 @@ def test_an_album_that_is_indexed_again_is_followed(model, photos, names, tmp_pa
         (mine / names[0]).unlink()
         Album.build(model, mine, folder, progress=False)
         connect(folder).open_table("images").optimize(cleanup_older_than=timedelta(0))  # the old files are gone
-        _wait(lambda: client.get("/readyz").json()["images"] == 5)
+        service = client.app.state.service
+        _wait(lambda: service.album.latest() is service.album)
+        assert client.get("/readyz").json()["images"] == 5
         found = client.post("/search", json={"query": QUERY, "k": 9}).json()["hits"]
         assert {hit["name"] for hit in found} == set(names[1:])
         assert "find_album_images 5.0" in client.get("/metrics").text
@@ -274,8 +349,18 @@ def test_health_readiness_and_metrics(album):
 
 def test_every_route_is_described(client):
     paths = client.get("/openapi.json").json()["paths"]
-    assert {"/search", "/segment", "/embed", "/images/{name}", "/healthz", "/readyz", "/metrics"} <= set(paths)
+    assert {"/search", "/segment", "/embed", "/images", "/images/{name}", "/readyz", "/metrics"} <= set(paths)
     assert "429" in paths["/search"]["post"]["responses"]
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_the_description_needs_nothing_from_elsewhere(client, page):
+    text = client.get(page).text
+    assert "http://" not in text and "https://" not in text and "'/openapi.json'" in text.replace('"', "'")
+    for address in re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=[\"']([^\"']+)", text):
+        assert address.startswith("/")
+        answer = client.get(address)
+        assert answer.status_code == 200 and len(answer.content) > 1000
 
 
 def test_the_page_needs_nothing_from_elsewhere(client):
