@@ -48,7 +48,8 @@ def detections(
 ) -> Detections:
     """Masks with their scores, classes and names (`data["class_name"]`, which supervision's annotators show).
 
-    Masks without a pixel are left out: supervision has no box for them.
+    Boxes are x0, y0, x1, y1 with x1 and y1 just outside, as everywhere here. Masks without a pixel are left out:
+    supervision has no box for them.
     """
     try:
         import supervision
@@ -58,7 +59,7 @@ def detections(
     if not seen.any():
         return supervision.Detections.empty()
     return supervision.Detections(
-        xyxy=supervision.mask_to_xyxy(masks[seen]).astype(np.float32),
+        xyxy=(supervision.mask_to_xyxy(masks[seen]) + np.array([0, 0, 1, 1])).astype(np.float32),
         mask=masks[seen],
         confidence=np.asarray(scores, np.float32)[seen],
         class_id=np.asarray(labels, int)[seen],

@@ -154,6 +154,23 @@ def test_index_then_search(capsys, photos, tmp_path, weights):
     assert png.is_file()
 
 
+def test_a_photo_that_is_gone_is_told_and_the_rest_is_written(capsys, photos, tmp_path, weights):
+    album, out, png = tmp_path / "my.album", tmp_path / "hits.json", tmp_path / "hits.png"
+    _run(capsys, "index", photos, album, "--weights", weights)
+    (photos / "a.png").unlink()
+    Image.new("RGB", (30, 30)).save(photos / "c.png")
+    query = ("--query", "{a dog} there", "--weights", weights)
+    status, text, errors = _run(capsys, "search", album, *query, "--json", out, "--png", png)
+    assert status == 0 and len(text.splitlines()) == 3
+    warned = [line for line in errors.splitlines() if "run findvl index again" in line]
+    assert len(warned) == 2 and all(any(f"/{name} is gone" in line for line in warned) for name in ("a.png", "c.png"))
+    codes = {hit["path"][-5:]: hit["entities"][0]["segmentation"] for hit in json.loads(out.read_text())["hits"]}
+    assert codes["a.png"] is None and codes["c.png"] is None and codes["b.jpg"]["size"] == [100, 64]
+    assert png.is_file()
+    status, _, errors = _run(capsys, "search", album, *query)
+    assert status == 0 and "gone" not in errors  # nothing of theirs was asked for
+
+
 def test_search_without_entities_ranks_by_the_sentence(capsys, photos, tmp_path, weights):
     album = tmp_path / "my.album"
     _run(capsys, "index", photos, album, "--weights", weights)

@@ -24,7 +24,7 @@ def test_entities_keep_their_names_and_empty_masks_are_left_out():
     masks = [EntityMask(_mask(0, 0, 0, 0), 0.2), EntityMask(_mask(2, 1, 5, 4), 0.75)]
     found = entities_to_supervision(masks, query)
     assert found.data["class_name"].tolist() == ["a cat"] and found.class_id.tolist() == [1]
-    assert found.xyxy.tolist() == [[2, 1, 4, 3]] and found.confidence.tolist() == [0.75]
+    assert found.xyxy.tolist() == [[2, 1, 5, 4]] and found.confidence.tolist() == [0.75]
     assert (found.mask[0] == masks[1].mask).all()
     assert len(entities_to_supervision(masks[:1], ["a dog"])) == 0
     with pytest.raises(FindError, match="2 masks but 1 names"):
@@ -49,6 +49,7 @@ def test_hits_can_be_drawn_by_supervision(tmp_path):
     hit = album.search(Query(Phrase("green")) & Phrase("red") - Phrase("blue"))[0]
     found = hit.to_supervision()
     assert found.data["class_name"].tolist() == ["green", "red"]
+    assert found.xyxy.tolist() == [list(hit.box(part=0)), list(hit.box(part=1))]
     assert found.confidence == pytest.approx([1, 1], abs=1e-3)
     assert found.area.sum() == pytest.approx(32 * 24, rel=0.1)
     drawn = sv.LabelAnnotator().annotate(sv.MaskAnnotator().annotate(hit.pixels().copy(), found), found)

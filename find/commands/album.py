@@ -6,6 +6,7 @@ import argparse
 import sys
 import textwrap
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,12 @@ from find.commands.arguments import (
 from find.errors import FindError
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from find.model import FIND
+    from find.predictions import EntityMask
+    from find.query import Query
+    from find.retrieval.hits import Hit
     from find.retrieval.indexing import IndexReport, Settings
 
 SCORE_HELP = """\
@@ -165,12 +172,13 @@ def search(arguments: argparse.Namespace) -> int:
     unknown, *_ = [unknown_words(model, one) for one in joined.queries]  # tells those of all of them
     hits = album.search(joined, arguments.k, where=arguments.where, dim=arguments.dim)
     wants_masks = bool(query.entities) and bool(arguments.png or arguments.json)
-    masks = album.ground(query, hits) if wants_masks else [[] for _ in hits]
+    pictures = [_pixels(hit) for hit in hits] if wants_masks or arguments.png else []
+    masks = _segment(model, query, pictures) if wants_masks else [[] for _ in hits]
 
     from find.demo.results import draw_hits, hit_line, hits_json
 
     if arguments.png and hits:
-        save_picture(draw_hits(query, hits, masks, unknown), arguments.png)
+        save_picture(draw_hits(query, hits, pictures, masks, unknown), arguments.png)
     if arguments.json:
         record = {
             "album": arguments.album,
@@ -190,3 +198,23 @@ def search(arguments: argparse.Namespace) -> int:
         if not hits:
             print("no image of the album fits the filter" if arguments.where else "the album is empty")
     return 0
+
+
+def _pixels(hit: Hit) -> np.ndarray | None:
+    """The picture of a hit; None, told on stderr, where it is not what was indexed any more."""
+    try:
+        return hit.pixels()
+    except FindError:
+        print(
+            f"warning: {hit.path} is gone or has changed since it was indexed, so its picture and masks are left out; "
+            "run findvl index again",
+            file=sys.stderr,
+        )
+        return None
+
+
+def _segment(model: FIND, query: Query, pictures: Sequence[np.ndarray | None]) -> list[list[EntityMask | None]]:
+    """The masks of the query's entities in each picture, None for each where there is no picture."""
+    there = [picture for picture in pictures if picture is not None]
+    masks = iter(model.segment(there, [query] * len(there)))
+    return [[None] * len(query.entities) if picture is None else next(masks) for picture in pictures]

@@ -58,7 +58,7 @@ def draw_overlays(
     *,
     min_side: int = 480,
     font_size: int | None = None,
-    opacity: float = 0.3,
+    opacity: float = 0.15,
 ) -> Image.Image:
     """The image with every mask tinted and outlined in its colour and tagged with its phrase and score.
 

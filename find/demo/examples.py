@@ -71,9 +71,7 @@ def _file_name(folder: CocoFolder, image_id: int) -> str:
 
 def _draw(question: Question, rank: int, hit: Hit, masks: Sequence[EntityMask]) -> Answer:
     overlays = [Overlay(mask=found.mask, label=str(number)) for number, found in enumerate(masks, start=1)]
-    picture = draw_overlays(
-        hit.pixels(), overlays, min_side=PICTURE_SIDE, font_size=round(0.07 * PICTURE_SIDE), opacity=0.22
-    )
+    picture = draw_overlays(hit.pixels(), overlays, min_side=PICTURE_SIDE, font_size=round(0.07 * PICTURE_SIDE))
     picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
     return Answer(
         picture=picture,

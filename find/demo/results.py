@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from find.query import Query
     from find.retrieval.hits import Hit
 
+GONE = (222, 225, 229)
+"""The grey of a picture that is not there any more."""
+
 
 def encode_mask(mask: Bool[np.ndarray, "h w"]) -> dict[str, object]:
     """The mask as COCO's compressed run-length code: {"size": [height, width], "counts": text}."""
@@ -39,32 +42,33 @@ def shown(figure: float) -> float:
     return round(float(figure), 3)
 
 
-def entities_json(query: Query, masks: Sequence[EntityMask], unknown: UnknownWords) -> list[dict[str, object]]:
+def entities_json(query: Query, masks: Sequence[EntityMask | None], unknown: UnknownWords) -> list[dict[str, object]]:
     """One record an entity: text, score 0..1, box (x0, y0, x1, y1 in pixels, or null), COCO run-length code.
 
     An entity is doubtful where words of it are unknown, its mask is empty, or its score is below
-    `find.demo.doubts.DOUBTFUL`.
+    `find.demo.doubts.DOUBTFUL`. Of a picture that is gone (a mask of None), score, box and code are null.
     """
     return [
         {
             "text": name,
-            "score": shown(found.score),
-            "doubtful": doubt(found, words) is not None,
+            "score": found and shown(found.score),
+            "doubtful": bool(words) if found is None else doubt(found, words) is not None,
             "unknown_words": list(words),
-            "box": mask_box(found.mask),
-            "segmentation": encode_mask(found.mask),
+            "box": found and mask_box(found.mask),
+            "segmentation": found and encode_mask(found.mask),
         }
         for name, found, words in zip(query.entity_names, masks, unknown.entities, strict=True)
     ]
 
 
 def hits_json(
-    query: Query, hits: Sequence[Hit], masks: Sequence[Sequence[EntityMask]], unknown: UnknownWords
+    query: Query, hits: Sequence[Hit], masks: Sequence[Sequence[EntityMask | None]], unknown: UnknownWords
 ) -> list[dict[str, object]]:
     """One record a hit: rank from 1, path, score, image_term, its entities with their term of the score, and the score
     of each query of a joined one.
 
-    `masks` holds one mask an entity for each hit; for a query without entities, an empty list for each.
+    `masks` holds one mask an entity for each hit, or None where its picture is gone; for a query without entities, an
+    empty list for each.
     """
     records = []
     for rank, (hit, found) in enumerate(zip(hits, masks, strict=True), start=1):
@@ -108,31 +112,50 @@ def draw_entities(
     masks: Sequence[EntityMask],
     unknown: UnknownWords,
     *,
+    terms: Sequence[float] | None = None,
     min_side: int = 480,
 ) -> Image.Image:
-    """The image with the mask, name and score of every entity; a question mark where it is doubtful."""
+    """The image with the mask, name and score of every entity; a question mark where it is doubtful.
+
+    What was found by a search has the entities' `terms` instead of their scores: the numbers that ranked it.
+    """
+    figures = [found.score for found in masks] if terms is None else terms
     overlays = [
-        Overlay(mask=found.mask, label=name if doubt(found, words) is None else f"{name}?", score=float(found.score))
-        for name, found, words in zip(query.entity_names, masks, unknown.entities, strict=True)
+        Overlay(mask=found.mask, label=name if doubt(found, words) is None else f"{name}?", score=float(figure))
+        for name, found, words, figure in zip(query.entity_names, masks, unknown.entities, figures, strict=True)
     ]
     return draw_overlays(image, overlays, min_side=min_side)
 
 
 def draw_hits(
-    query: Query, hits: Sequence[Hit], masks: Sequence[Sequence[EntityMask]], unknown: UnknownWords
+    query: Query,
+    hits: Sequence[Hit],
+    pictures: Sequence[UInt8[np.ndarray, "h w 3"] | None],
+    masks: Sequence[Sequence[EntityMask | None]],
+    unknown: UnknownWords,
 ) -> Image.Image:
-    """A sheet of the images found, best first, each with its entities where it has masks for them."""
-    pictures = [
-        draw_entities(hit.pixels(), query, found, unknown) if found else Image.fromarray(hit.pixels())
-        for hit, found in zip(hits, masks, strict=True)
-    ]
-    captions = [f"{rank}. {hit.score:.3f} {hit.path.name}" for rank, hit in enumerate(hits, start=1)]
-    return with_doubts(tile(pictures, columns=5, captions=captions), [m for found in masks for m in found], unknown)
+    """A sheet of the images found, best first, each with its entities and their terms where it has masks for them.
+
+    A picture of None is gone: its tile is grey.
+    """
+    tiles, captions = [], []
+    for rank, (hit, picture, found) in enumerate(zip(hits, pictures, masks, strict=True), start=1):
+        caption = f"{rank}. {hit.score:.3f} {hit.path.name}"
+        if picture is None:
+            tiles.append(Image.new("RGB", (hit.width, hit.height), GONE))
+            caption += " (gone or changed)"
+        elif found:
+            tiles.append(draw_entities(picture, query, found, unknown, terms=hit.entity_terms))
+        else:
+            tiles.append(Image.fromarray(picture))
+        captions.append(caption)
+    sheet = tile(tiles, columns=5, captions=captions)
+    return with_doubts(sheet, [mask for found in masks for mask in found if mask], unknown)
 
 
 def with_doubts(picture: Image.Image, masks: Sequence[EntityMask], unknown: UnknownWords) -> Image.Image:
     """The picture under a line for each reason to doubt what it shows; as it is where there is none."""
     lines = [unknown.warning] if unknown.warning else []
     if any(found.score < DOUBTFUL for found in masks):
-        lines.append(f"? with a score below {DOUBTFUL:g}: most such masks are wrong")
+        lines.append(f"?: a mask chosen with a probability below {DOUBTFUL:g}; most such masks are wrong")
     return add_title(picture, lines) if lines else picture

@@ -30,7 +30,7 @@ def test_pixels_far_from_any_mask_stay_and_those_inside_take_its_colour():
     color = np.array(entity_color(0))
     edge, inside = drawn[59, 60], drawn[23, 45]
     assert _distance(edge, color) < 3
-    expected = 0.7 * GREY + 0.3 * color
+    expected = 0.85 * GREY + 0.15 * color
     assert _distance(inside, expected) < 4
 
 

@@ -1,6 +1,7 @@
 """Claims about what segment and search write."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,9 @@ from pycocotools import mask as coco_mask
 
 from find.demo.doubts import DOUBTFUL, UnknownWords
 from find.demo.results import (
+    GONE,
     draw_entities,
+    draw_hits,
     encode_mask,
     entities_json,
     hit_line,
@@ -84,6 +87,32 @@ def test_a_hit_of_a_query_without_entities_has_none():
     hit = _hit(ScorePart(query, False, 0.8, 0.8, entity_terms=(), objects=()))
     (record,) = hits_json(query, [hit], [[]], UnknownWords((), ()))
     assert record["entities"] == []
+
+
+def test_a_hit_whose_picture_is_gone_keeps_its_terms_and_has_a_grey_tile():
+    hit = _hit(ScorePart(QUERY, False, 1.2, 0.8, entity_terms=(0.9, 0.7), objects=(3, 1)))
+    there = [EntityMask(np.ones((6, 8), bool), 0.5)] * 2
+    first, second = hits_json(QUERY, [hit, hit], [[None, None], there], KNOWN)
+    assert [entity["term"] for entity in first["entities"]] == [0.9, 0.7]
+    for name in ("score", "box", "segmentation"):
+        assert [entity[name] is None for entity in first["entities"] + second["entities"]] == [True] * 2 + [False] * 2
+    sheet = np.asarray(draw_hits(QUERY, [hit, hit], [None, IMAGE], [[None, None], there], KNOWN))
+    grey = (sheet == GONE).all(axis=2)
+    assert grey[:, :344].sum() >= 320 * 240 and not grey[:, 344:].any()
+
+
+def test_what_a_search_found_is_drawn_with_the_terms_that_ranked_it():
+    hit = _hit(ScorePart(QUERY, False, 1.2, 0.8, entity_terms=(0.9, 0.7), objects=(3, 1)))
+    masks = [EntityMask(np.ones((6, 8), bool), 0.5)] * 2
+    other = replace(hit, parts=(replace(hit.parts[0], entity_terms=(0.8, 0.7)),))
+    pictures = [
+        draw_hits(QUERY, [hit], [IMAGE], [masks], KNOWN),
+        draw_hits(QUERY, [hit], [IMAGE], [[EntityMask(found.mask, 0.6) for found in masks]], KNOWN),
+        draw_hits(
+            QUERY, [replace(hit, parts=(replace(hit.parts[0], entity_terms=(0.8, 0.7)),))], [IMAGE], [masks], KNOWN
+        ),
+    ]
+    assert pictures[0] == pictures[1] != pictures[2]
 
 
 class Dictionary:
