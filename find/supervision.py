@@ -44,12 +44,17 @@ def panoptic_to_supervision(prediction: PanopticPrediction, class_names: Sequenc
 
 
 def detections(
-    masks: Bool[np.ndarray, "n H W"], scores: Sequence[float], labels: Sequence[int], names: Sequence[str]
+    masks: Bool[np.ndarray, "n H W"],
+    scores: Sequence[float],
+    labels: Sequence[int],
+    names: Sequence[str],
+    *,
+    boxes: Sequence[tuple[int, int, int, int]] | None = None,
 ) -> Detections:
     """Masks with their scores, classes and names (`data["class_name"]`, which supervision's annotators show).
 
-    Boxes are x0, y0, x1, y1 with x1 and y1 just outside, as everywhere here. Masks without a pixel are left out:
-    supervision has no box for them.
+    Boxes are x0, y0, x1, y1 with x1 and y1 just outside, as everywhere here; by default the masks' own. Masks without a
+    pixel are left out: supervision has no box for them.
     """
     try:
         import supervision
@@ -58,8 +63,9 @@ def detections(
     seen = masks.any(axis=(1, 2)) if len(masks) else np.zeros(0, bool)
     if not seen.any():
         return supervision.Detections.empty()
+    own = supervision.mask_to_xyxy(masks[seen]) + np.array([0, 0, 1, 1])
     return supervision.Detections(
-        xyxy=(supervision.mask_to_xyxy(masks[seen]) + np.array([0, 0, 1, 1])).astype(np.float32),
+        xyxy=np.asarray(own if boxes is None else np.array(boxes)[seen], np.float32),
         mask=masks[seen],
         confidence=np.asarray(scores, np.float32)[seen],
         class_id=np.asarray(labels, int)[seen],

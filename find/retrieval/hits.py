@@ -181,7 +181,8 @@ class Hit:
         masks = np.array([self.mask(number, part=k) for k, number in found]).reshape(-1, self.height, self.width)
         terms = [self.parts[k].entity_terms[number] for k, number in found]
         names = [self.parts[k].query.entity_names[number] for k, number in found]
-        return detections(masks, terms, range(len(found)), names)
+        boxes = [self.box(number, part=k) for k, number in found]  # the masks come back from the album less exactly
+        return detections(masks, terms, range(len(found)), names, boxes=boxes)
 
     def _object(self, entity: int, part: int) -> int:
         if not 0 <= part < len(self.parts):
