@@ -171,7 +171,7 @@ def _invalid(error: RequestValidationError) -> str:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return f"the body is not JSON ({first['ctx']['error']})"
-    if first["type"] == "unknown_field":
+    if first["type"] in ("unknown_field", "too_many", "no_unicode"):
         return first["msg"]
     place = ".".join(str(part) for part in first["loc"][1:]) or "body"
     return f"{place}: {first['msg']}"

@@ -15,6 +15,9 @@ IMAGES = (
     "Pictures and masks that the query names, as files in base64. A name that is not here is one of the album's images."
 )
 
+MOST_PARTS = 1000
+"""Of a list, or pictures of a request, that are looked at at all; the service's limits are far below."""
+
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -22,13 +25,31 @@ class _Request(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _check_names(cls, body: object) -> object:
-        """Says of an unknown field which ones there are; pydantic tells only that it is not permitted."""
+        """Says of an unknown field which ones there are; pydantic tells only that it is not permitted, of each."""
         known = [field.alias or name for name, field in cls.model_fields.items()]
         unknown = [name for name in body if name not in known] if isinstance(body, dict) else []
         if unknown:
-            told = {"field": f"{unknown[0]:.40}", "known": ", ".join(known)}
+            field = unknown[0][:40].encode(errors="replace").decode()  # half a surrogate pair cannot be sent back
+            told = {"field": field, "known": ", ".join(known)}
             raise PydanticCustomError("unknown_field", "there is no field {field}; there are {known}", told)
+        for name, value in body.items() if isinstance(body, dict) else ():
+            _check_value(name, value)
         return body
+
+
+def _check_value(name: str, value: object) -> None:
+    """Refuses what would cost much or could not be answered: of each of millions of wrong parts pydantic tells, in
+    gigabytes; text that is no Unicode (half a surrogate pair) stands in no answer.
+    """
+    parts = value if isinstance(value, (list, dict)) else [value]
+    if len(parts) > MOST_PARTS:
+        told = {"name": name, "count": len(parts), "most": MOST_PARTS}
+        raise PydanticCustomError("too_many", "{name} has {count} parts, more than {most}", told)
+    try:
+        for part in parts:
+            part.encode() if isinstance(part, str) else None
+    except UnicodeEncodeError:
+        raise PydanticCustomError("no_unicode", "{name} holds text that is no Unicode", {"name": name}) from None
 
 
 class SearchRequest(_Request):

@@ -25,6 +25,7 @@ from find.serving.app import create_app
 from find.serving.limits import Limits
 
 QUERY = "{a red dog} near {a car}"
+JSON = {"content-type": "application/json"}
 
 
 def _png(width, height):
@@ -228,9 +229,29 @@ def test_wrong_searches_are_told_in_one_line(client, body, told):
 
 
 def test_what_is_no_json_is_told(client):
-    headers = {"content-type": "application/json"}
-    assert "not JSON" in _error(client.post("/search", content=b"{", headers=headers), 422)
+    assert "not JSON" in _error(client.post("/search", content=b"{", headers=JSON), 422)
     assert _error(client.get("/search"), 405) and _error(client.get("/nothing"), 404)
+
+
+def test_millions_of_wrong_parts_are_refused_without_a_look_at_each(client):
+    """Of each of them pydantic would tell: 15 GB for 30 MB of numbers."""
+    for name, many in {
+        "queries": b"[" + b"1," * 4_000_000 + b"1]",
+        "images": b"{" + b",".join(b'"%d":1' % number for number in range(400_000)) + b"}",
+    }.items():
+        answer = client.post("/embed", content=b'{"%s":%s}' % (name.encode(), many), headers=JSON)
+        assert f"{name} has " in _error(answer, 422)
+    wrong = b"{" + b",".join(b'"%d":1' % number for number in range(400_000)) + b"}"
+    assert "there is no field 0;" in _error(client.post("/embed", content=wrong, headers=JSON), 422)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [r'{"query": "\ud800"}', r'{"query": "a", "images": {"\ud800": ""}}', r'{"query": "a", "without": ["\ud800"]}'],
+)
+def test_half_a_character_is_refused(client, body):
+    assert "no Unicode" in _error(client.post("/search", content=body, headers=JSON), 422)
+    assert "there is no field" in _error(client.post("/search", content=r'{"\ud800": 1}', headers=JSON), 422)
 
 
 def test_segment_needs_an_entity(client, encoded):
