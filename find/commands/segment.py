@@ -21,13 +21,17 @@ from find.commands.arguments import (
 )
 from find.errors import FindError
 
+SCORE_HELP = """\
+the score says which mask was chosen, not whether the thing is there at all: one that is absent often gets 0.9
+"""
+
 
 def add_segment(commands: argparse._SubParsersAction) -> None:
     parser = add_command(
         commands,
         "segment",
         "find the entities of a query in one image",
-        QUERY_HELP + "\n" + DOUBT_HELP + "\nexamples:\n"
+        QUERY_HELP + "\n" + SCORE_HELP + DOUBT_HELP + "\nexamples:\n"
         '  findvl segment photo.jpg --query "{a red dog} next to {a sofa}" --png found.png\n'
         '  findvl segment photo.jpg --query "the same as [other.jpg@120,80]" --json -\n',
     )
