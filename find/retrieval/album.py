@@ -11,22 +11,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Float, Int64
-from torch import Tensor
+from jaxtyping import Int64
 
 from find.algebra import JoinedQuery
 from find.entity import Region
 from find.errors import FindError
 from find.query import Query
-from find.retrieval.candidates import Sketch
-from find.retrieval.filters import COLUMNS, filter_sql
-from find.retrieval.hits import Hit, Objects, ScorePart, joined_score
+from find.retrieval.filters import COLUMNS
+from find.retrieval.hits import Hit, Objects, ScorePart
 from find.retrieval.indexing import IndexReport, index
 from find.retrieval.objects import ObjectMasks
 from find.retrieval.photos import Skipped
-from find.retrieval.scoring import match_entities
-from find.retrieval.table import Embedder, Stamp, UnreadableAlbum, first_line, open_table, origin, read_root, reading
-from find.retrieval.vectors import QueryVectors, Vectors, cut, take_rows
+from find.retrieval.ranking import Ranking, score_parts
+from find.retrieval.table import Embedder, Stamp, UnreadableAlbum, open_table, origin, read_root, reading
+from find.retrieval.vectors import QueryVectors, Vectors, take_rows
 from find.retrieval.writing import EXACT_ROWS, Settings, resolve_root
 
 if TYPE_CHECKING:
@@ -69,11 +67,10 @@ class Album:
         self.root = Path(photos).resolve() if photos else resolve_root(name, read_root(table.schema))
         self.exact_rows, self.storage = exact_rows, storage
         self.report = report
-        self._rows = table.count_rows()
-        self._read: dict[int, Vectors] = {}  # whole, and cut to the number of values that was last asked for
+        self._ranking = Ranking(name=name, table=table, stamp=stamp, exact_rows=exact_rows, storage=storage)
 
     def __len__(self) -> int:
-        return self._rows
+        return len(self._ranking)
 
     def __repr__(self) -> str:
         return f"Album({self.name!r}, {len(self)} images)"
@@ -149,10 +146,7 @@ class Album:
     def load(self) -> None:
         """Reads now what the first search would read."""
         with reading(self.name):
-            if len(self) <= self.exact_rows:
-                self._vectors(self.stamp.dim)
-            else:
-                _ = self._sketch
+            self._ranking.load()
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
@@ -216,15 +210,10 @@ class Album:
     ) -> list[list[Hit]]:
         """`search_all` for queries that are embedded already; `vectors[n]` has a row a query of `queries[n]`."""
         _check_count(k)
-        dim = self._dim(dim)
-        allowed = self._allowed(where, values)
-        asked = [QueryVectors(cut(v.query, dim), cut(v.entities, dim), v.padding) for v in vectors]
-        results = []
+        dim = self._ranking.checked_dim(dim)
+        allowed = self._ranking.allowed(where, values)
         with reading(self.name):
-            for query, whole, mine in zip(queries, vectors, asked, strict=True):
-                rows, scores = self._best(query, whole, mine, k, allowed, dim)
-                results.append(self._hits(query, mine, rows, scores, dim))
-        return results
+            return [self._found(query, mine, k, allowed, dim) for query, mine in zip(queries, vectors, strict=True)]
 
     def more_like(
         self,
@@ -246,23 +235,19 @@ class Album:
         number = hit._object(entity, 0) if thing is None else thing
         if not 0 <= number < len(hit.found.vectors):
             raise FindError(f"{hit.name} has {len(hit.found.vectors)} objects, none is {number}")
-        dim = self._dim(dim)
+        dim = self._ranking.checked_dim(dim)
         label = f"object {number} of {hit.path.name}"
         query = Query(Region(hit.path, mask=hit.object_mask(number), label=label)) if hit.seconds is None else None
         vector = torch.from_numpy(hit.found.vectors[number].astype(np.float32))[None]
-        nothing = torch.zeros_like(vector)
-        whole = QueryVectors(nothing, vector[None], torch.zeros(1, 1, dtype=torch.bool))
-        asked = QueryVectors(cut(nothing, dim), cut(vector, dim)[None], whole.padding)
-        joined = JoinedQuery.of(query or Query(label))
-        allowed = self._allowed(where, values)
+        vectors = QueryVectors(torch.zeros_like(vector), vector[None], torch.zeros(1, 1, dtype=torch.bool))
+        allowed = self._ranking.allowed(where, values)
         with reading(self.name):
-            rows, scores = self._best(joined, whole, asked, k + 1, allowed, dim)
-            hits = self._hits(joined, asked, rows, scores, dim)
+            hits = self._found(JoinedQuery.of(query or Query(label)), vectors, k + 1, allowed, dim)
         return [found for found in hits if (found.name, found.frame) != (hit.name, hit.frame)][:k]
 
     def image(self, name: str, frame: int = 0) -> Hit:
         """One image by its path below the folder of photos: a hit of no query. Raises FindError if it is not there."""
-        rows = self._allowed("path = :name AND frame = :frame", {"name": name, "frame": frame})
+        rows = self._ranking.allowed("path = :name AND frame = :frame", {"name": name, "frame": frame})
         if not len(rows):
             raise FindError(f"{self.name}: there is no image {name!r}" + (f" with a frame {frame}" if frame else ""))
         with reading(self.name):
@@ -315,74 +300,15 @@ class Album:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _dim(self, dim: int | None) -> int:
-        if dim is not None and not 0 < dim <= self.stamp.dim:
-            raise FindError(f"{self.name}: its vectors have {self.stamp.dim} values, {dim} cannot be taken")
-        return dim or self.stamp.dim
-
-    def _vectors(self, dim: int) -> Vectors:
-        read = self._read
-        if dim not in read:
-            whole = read.get(self.stamp.dim) or Vectors.read(self.table, self.stamp.objects)
-            self._read = read = {self.stamp.dim: whole, dim: whole.cut(dim)}
-        return read[dim]
-
-    def _allowed(self, where: str | None, values: Mapping[str, object] | None) -> Int64[np.ndarray, " r"] | None:
-        """The rows that a filter lets through, sorted; None for all."""
-        if where is None:
-            if values:
-                raise FindError("there are values for a filter, but no filter (where=...)")
-            return None
-        sql = filter_sql(where, values)
-        try:
-            found = self.table.search().where(sql).select(["frame"]).with_row_id(True).to_arrow()
-        except (ValueError, RuntimeError, OSError) as error:
-            with reading(self.name):  # what the filter speaks of: if that cannot be read, the filter is not to blame
-                for _ in self.table.search().select(list(COLUMNS)).to_batches():
-                    pass
-            raise FindError(f"filter {where!r}: {first_line(error)}") from error
-        return np.sort(found["_rowid"].to_numpy().astype(np.int64))
-
-    def _best(
-        self,
-        query: JoinedQuery,
-        whole: QueryVectors,
-        asked: QueryVectors,
-        k: int,
-        allowed: Int64[np.ndarray, " r"] | None,
-        dim: int,
-    ) -> tuple[Int64[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-        """Numbers and scores of the best rows."""
-        if len(self) <= self.exact_rows:
-            vectors = self._vectors(dim)
-        else:
-            candidates = self._sketch.candidates(query, whole, k, allowed)
-            vectors = Vectors.take(self.table, candidates, self.stamp.objects).cut(dim)
-            allowed = None
-        scores = torch.from_numpy(joined_score(query, vectors.scores(asked).numpy()))
-        if allowed is not None:
-            scores[torch.from_numpy(~np.isin(vectors.rows, allowed, assume_unique=True))] = -torch.inf
-            k = min(k, len(allowed))
-        best = scores.sort(descending=True, stable=True).indices[:k].numpy()
-        return vectors.rows[best], scores.numpy()[best]
-
-    @cached_property
-    def _sketch(self) -> Sketch:
-        return Sketch.read(self.name, self.table, self.stamp.objects, storage=self.storage)
-
-    def _hits(
-        self,
-        query: JoinedQuery,
-        asked: QueryVectors,
-        rows: Int64[np.ndarray, " k"],
-        scores: Float[np.ndarray, " k"],
-        dim: int,
+    def _found(
+        self, query: JoinedQuery, vectors: QueryVectors, k: int, allowed: Int64[np.ndarray, " r"] | None, dim: int
     ) -> list[Hit]:
+        """The best `k` of the allowed rows."""
+        rows, scores = self._ranking.best(query, vectors, k, allowed, dim)
         if not len(rows):
             return []
         table = take_rows(self.table, rows, ["image", *_HIT_COLUMNS])
-        vectors = Vectors.of(table, self.stamp.objects).cut(dim)
-        parts = _parts(query, asked, vectors)
+        parts = score_parts(query, vectors.cut(dim), Vectors.of(table, self.stamp.objects).cut(dim))
         return [
             self._hit(record, float(score), part)
             for record, score, part in zip(table.drop(["image"]).to_pylist(), scores, parts, strict=True)
@@ -420,28 +346,3 @@ class Album:
 def _check_count(k: int) -> None:
     if k < 1:
         raise FindError(f"k is the number of images to find, not {k}")
-
-
-def _parts(query: JoinedQuery, asked: QueryVectors, vectors: Vectors) -> list[tuple[ScorePart, ...]]:
-    """For each image, what each query gives to its score."""
-    scores: Float[Tensor, "q i"] = vectors.scores(asked)
-    columns = []
-    for number, one in enumerate(query.queries):
-        count = len(one.entities) or int((~asked.padding[number]).sum())
-        matches = match_entities(vectors.objects.float(), asked.entities[number : number + 1, :count])
-        sentence = vectors.images.float() @ asked.query[number]
-        has_sentence = bool(asked.query[number].any())
-        columns.append(
-            [
-                ScorePart(
-                    query=one,
-                    is_excluded=number >= len(query.include),
-                    score=float(scores[number, image]),
-                    image_term=float(sentence[image]) if has_sentence else None,
-                    entity_terms=tuple(matches.similarity[0, :, image].tolist()),
-                    objects=tuple(matches.object_index[0, :, image].tolist()),
-                )
-                for image in range(len(vectors))
-            ]
-        )
-    return list(zip(*columns, strict=True))

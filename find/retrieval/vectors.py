@@ -127,6 +127,10 @@ class QueryVectors:
         """Of the mean of the entities' terms."""
         return torch.where(self.query.any(dim=1), ENTITY_WEIGHT, 1.0)
 
+    def cut(self, dim: int) -> QueryVectors:
+        """The first `dim` values of each vector, made unit vectors again."""
+        return QueryVectors(cut(self.query, dim), cut(self.entities, dim), self.padding)
+
     def __getitem__(self, rows: slice) -> QueryVectors:
         return QueryVectors(self.query[rows], self.entities[rows], self.padding[rows])
 
