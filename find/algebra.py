@@ -47,7 +47,7 @@ class JoinedQuery(Joinable):
     linear in cosines as the score of one query is, with less weight on what must not be, since an image without a
     thing still has some cosine with it. Entities by themselves, `Phrase("a dog") & Phrase("a car")`, are compared as
     things and not as sentences (over 634 pairs of categories of a synthetic world, a mean average precision of 0.76
-    instead of 0.49).
+    instead of 0.49: benchmark/results/algebra.md).
     """
 
     include: tuple[Query, ...]

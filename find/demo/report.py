@@ -25,7 +25,7 @@ class Answer:
     name: str
     rank: int
     score: float
-    image_term: float
+    image_term: float | None
     entity_terms: tuple[float, ...]
     is_correct: bool
 
