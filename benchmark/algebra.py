@@ -21,9 +21,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torchmetrics.functional.retrieval import retrieval_average_precision
 
-from find.entity import Phrase
-from find.model import FIND
-from find.query import Query
+from find.model.model import FIND
+from find.query.entity import Phrase
+from find.query.query import Query
 from find.retrieval.album import Album
 from find.retrieval.hits import EXCLUDED_WEIGHT
 from find.retrieval.vectors import QueryVectors, Vectors

@@ -53,7 +53,7 @@ def write_llama(width: int, tokenizer: Path, folder: Path) -> None:
 
 def convert(checkpoint: Path, out: Path, llama: Path) -> tuple[float, float, str]:
     """Runs the command; gives the GiB that it held at most, its CPU seconds, and what it printed."""
-    command = [sys.executable, "-m", "find.cli", "convert", "official", str(checkpoint), str(out)]
+    command = [sys.executable, "-m", "find.cli.main", "convert", "official", str(checkpoint), str(out)]
     command += ["--llama", str(llama), "--feature-layer", "-2"]
     start = time.time()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

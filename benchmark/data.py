@@ -31,7 +31,7 @@ from find.data.collate import Collate
 from find.data.datamodule import BatchDataset
 from find.data.sampler import Draw
 from find.data.transforms import HorizontalFlip, LargeScaleJitter
-from find.data.world import generate_world
+from find.world import generate_world
 
 HOME = Path(__file__).resolve().parents[1]
 SAMPLE = HOME.parent / "shared" / "coco-sample" / "coco"

@@ -26,7 +26,7 @@ from find.evaluation.gallery import EmbeddedQueries, ImageGallery, embed_gallery
 from find.evaluation.held_out import HeldOut
 from find.evaluation.protocols.interleaved_retrieval import search_gallery, searching_sentences
 from find.evaluation.queries import Interleaving
-from find.model import FIND
+from find.model.model import FIND
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

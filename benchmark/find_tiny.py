@@ -10,10 +10,10 @@ import argparse
 import json
 from pathlib import Path
 
-from find.evaluation.baseline import FrozenPair, evaluate_pair
 from find.evaluation.evaluate import evaluate
 from find.evaluation.results import comparison_table
-from find.model import FIND
+from find.evaluation.systems.frozen_foundations import FrozenPair, evaluate_pair
+from find.model.model import FIND
 
 HOME = Path(__file__).resolve().parents[1]
 RESULTS = HOME / "benchmark" / "results"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from find.official.parity import REPLAYS, Comparison, Fixture, Reference, replay
+from find.integrations.official.parity import REPLAYS, Comparison, Fixture, Reference, replay
 
 HEADER = """\
 # Agreement with the original

@@ -31,12 +31,12 @@ from interface import CLEAR, _resident
 from language_encoders import kept
 from transformers import ConvNextConfig, LlamaConfig, PreTrainedConfig, PreTrainedTokenizerFast
 
-from find.building import build_interface
-from find.config import FINDConfig
 from find.data.datamodule import FindDataModule
 from find.foundations import load_vision
 from find.foundations.open_clip_text import fast_tokenizer
-from find.model import FIND
+from find.model.building import build_interface
+from find.model.config import FINDConfig
+from find.model.model import FIND
 from find.tasks.points import RandomPoints
 from find.training.criterion import Criterion
 

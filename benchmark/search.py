@@ -28,14 +28,14 @@ from search_peers import build_index, faiss_search, lance_search, stored_vectors
 from search_report import to_markdown
 from synthetic_album import Queries, SyntheticAlbum, Vectors, statistics
 
-from find.algebra import JoinedQuery
-from find.query import Query
+from find.query.operators import JoinedQuery
+from find.query.query import Query
 from find.retrieval.album import Album
 from find.retrieval.indexing import tidy
 from find.retrieval.objects import SIDE, ObjectMasks
-from find.retrieval.scoring import late_interaction
 from find.retrieval.table import Stamp, album_schema, connect, create_table, fixed_lists, lists
 from find.retrieval.vectors import QueryVectors
+from find.tasks.late_interaction import late_interaction
 
 RESULTS = Path(__file__).resolve().parent / "results"
 K = 10
@@ -167,7 +167,7 @@ def measure_world(root: Path, most: int, count: int) -> tuple[dict[str, object],
     from find.data.coco import CocoFolder
     from find.evaluation.gallery import embed_queries
     from find.evaluation.queries import Interleaving
-    from find.model import FIND
+    from find.model.model import FIND
 
     model = FIND.from_pretrained().eval()
     coco = CocoFolder(root, "val2017")

@@ -13,8 +13,8 @@ from lancedb.index import IvfRq
 from lancedb.table import Table
 from synthetic_album import Queries, Vectors
 
-from find.retrieval.scoring import late_interaction
 from find.retrieval.vectors import Vectors as RowVectors
+from find.tasks.late_interaction import late_interaction
 
 MOST = 16  # object vectors of an image
 

@@ -17,11 +17,11 @@ import torch
 import yaml
 from torch import Tensor
 
-from find.building import build_interface
-from find.config import FINDConfig
 from find.foundations.focal import Flavour, FocalConfig, FocalNet
+from find.integrations.official.losses import MaskTargets, OfficialCriterion, Targets, UncertainPlaces
 from find.interface import Embeddings, Group, ImageMemory, Interface, Prompt, Tokens
-from find.official.losses import MaskTargets, OfficialCriterion, Targets, UncertainPlaces
+from find.model.building import build_interface
+from find.model.config import FINDConfig
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
 from find.tasks.regions import own_rows
 

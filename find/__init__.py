@@ -4,11 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from find.config import FINDConfig, InterfaceConfig
     from find.errors import FindError
     from find.evaluation.evaluate import evaluate
-    from find.model import FIND
-    from find.query import Phrase, Query, Region
+    from find.model.config import FINDConfig, InterfaceConfig
+    from find.model.model import FIND
+    from find.query.query import Phrase, Query, Region
     from find.retrieval.album import Album
     from find.retrieval.encoder import Encoder
 
@@ -27,15 +27,15 @@ __all__ = [
 ]
 
 _HOME = {
-    "FIND": "find.model",
+    "FIND": "find.model.model",
     "Album": "find.retrieval.album",
     "Encoder": "find.retrieval.encoder",
-    "FINDConfig": "find.config",
-    "InterfaceConfig": "find.config",
+    "FINDConfig": "find.model.config",
+    "InterfaceConfig": "find.model.config",
     "FindError": "find.errors",
-    "Phrase": "find.query",
-    "Query": "find.query",
-    "Region": "find.query",
+    "Phrase": "find.query.query",
+    "Query": "find.query.query",
+    "Region": "find.query.query",
     "evaluate": "find.evaluation.evaluate",
 }
 

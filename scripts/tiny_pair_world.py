@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from find.data.world.composition import Segment, compose
-from find.data.world.grammar import Description
-from find.data.world.kinds import COLOURS, STUFF, THINGS, Pattern, Size
-from find.data.world.language import Sentence, Speaker
-from find.data.world.relations import relations
 from find.foundations import tiny
+from find.world.composition import Segment, compose
+from find.world.grammar import Description
+from find.world.kinds import COLOURS, STUFF, THINGS, Pattern, Size
+from find.world.language import Sentence, Speaker
+from find.world.relations import relations
 
 STRIDE = 4  # of the finest map; region masks are kept as the share of each of its cells
 SLOTS = 12  # most regions an image

@@ -41,10 +41,10 @@ from tiny_pair_world import (
 )
 from torch import Tensor, nn
 
-from find.data.world.kinds import STUFF, THINGS
 from find.foundations import tiny
 from find.foundations.open_clip import OpenClipVision, load_open_clip
 from find.foundations.open_clip_text import OpenClipLanguage
+from find.world.kinds import STUFF, THINGS
 
 STAGES = [1, 2, 3, 4]  # of a ModifiedResNet: its layers, without the stem
 REGION_PROBABILITY = 0.15  # of a phrase in a sentence to be replaced by [region]

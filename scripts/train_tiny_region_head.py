@@ -21,9 +21,9 @@ from tiny_pair_world import NOUNS, PLAIN_WORDS, STRIDE, World, draw_world, jitte
 from torch import Tensor, nn
 from train_tiny_pair import contrast, same_text, true_of
 
-from find.data.world.kinds import STUFF, THINGS
 from find.foundations import tiny
 from find.foundations.open_clip import load_open_clip_vision
+from find.world.kinds import STUFF, THINGS
 
 LIMIT = 2 * STRIDE**2  # a region has more pixels: at least two whole cells
 

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torch.nn.functional import normalize
 
-from find.canvas import Resizing
-from find.entity import Phrase, Region
 from find.errors import FindError
-from find.images import read_image
-from find.predictions import ImageEmbeddings, QueryEmbeddings
+from find.images.canvas import Resizing
+from find.images.images import read_image
+from find.model.predictions import ImageEmbeddings, QueryEmbeddings
+from find.query.entity import Phrase, Region
 
 COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "grey": (90, 90, 90)}
 

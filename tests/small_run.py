@@ -1,6 +1,6 @@
 """A model of few parameters for tests: the untrained tiny pair and a small interface, on 96 pixels."""
 
-from find.config import FINDConfig, InterfaceConfig
+from find.model.config import FINDConfig, InterfaceConfig
 
 CONFIG = FINDConfig(
     vision="random:tiny",

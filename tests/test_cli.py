@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from find.cli import main
-from find.config import FINDConfig, InterfaceConfig
-from find.model import FIND
+from find.cli.main import main
+from find.model.config import FINDConfig, InterfaceConfig
+from find.model.model import FIND
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def _run(capsys, *arguments):
 
 def test_help_is_immediate_and_loads_no_heavy_library():
     code = (
-        "import sys; from find.cli import build_parser; build_parser().format_help();"
+        "import sys; from find.cli.main import build_parser; build_parser().format_help();"
         "print([name for name in ('torch', 'numpy', 'PIL', 'rich', 'lightning') if name in sys.modules])"
     )
     begin = time.perf_counter()

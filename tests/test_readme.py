@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from find.cli import main
+from find.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Int16, Int64, UInt8
 from torch import Tensor
 
-from find.query import RenderedQuery
+from find.query.query import RenderedQuery
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from find.data.anomaly import Anomaly, Report, Severity
 from find.data.coco import annotations_folder, open_images, open_maps, read_captions
+from find.data.dataset_issue import Anomaly, Report, Severity
 from find.data.decode import decode_segment_map
 from find.data.find_bench import read_expressions, read_sentences
 from find.data.panoptic import PanopticTable, locate, unlisted_ids
@@ -24,7 +24,7 @@ from find.data.records import malformed, read_json, whole_number
 from find.data.sample import Segment
 from find.data.source import FileSource
 from find.errors import FindError
-from find.images import read_image
+from find.images.images import read_image
 
 error = partial(Anomaly, Severity.ERROR)
 warning = partial(Anomaly, Severity.WARNING)

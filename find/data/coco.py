@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from find.data.anomaly import Anomaly, Report, Severity
+from find.data.dataset_issue import Anomaly, Report, Severity
 from find.data.decode import decode_photo, decode_segment_map
 from find.data.find_bench import read_expressions, read_sentences
 from find.data.panoptic import PanopticTable, unlisted_ids

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from find.data.batch import Batch
+from find.data.indexed_sample import Row
 from find.data.interleave import InterleavedQuery, Interleaver
-from find.data.row import Row
 from find.data.sample import Category, Sample
 from find.data.strokes import StrokeKind
 

@@ -12,7 +12,6 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset
 
-from find.canvas import Resizing
 from find.data.batch import Batch
 from find.data.cache import CachedFolder
 from find.data.coco import CocoFolder
@@ -21,6 +20,7 @@ from find.data.sample import Category, Sample
 from find.data.sampler import Draw, ReferenceBatchSampler, reference_links
 from find.data.transforms import Resize, Scaling, Transform
 from find.errors import FindError
+from find.images.canvas import Resizing
 
 
 class BatchDataset(Dataset[Batch]):

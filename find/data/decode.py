@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from find.errors import FindError
-from find.images import read_image
+from find.images.images import read_image
 
 JPEG = b"\xff\xd8\xff"
 RGB_PNG = b"\x08\x02"

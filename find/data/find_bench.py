@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from find.data.anomaly import Anomaly, Report, Severity
+from find.data.dataset_issue import Anomaly, Report, Severity
 from find.data.panoptic import PanopticTable
 from find.data.records import malformed, read_json, whole_number
 from find.data.sample import Expression, PhraseSpan, Reference, Sentence

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from find.data.row import Row
+from find.data.indexed_sample import Row
 from find.data.sample import PhraseSpan, Sentence
 from find.data.strokes import Stroke, StrokeKind
-from find.query import RenderedQuery
+from find.query.query import RenderedQuery
 
 FULL_MASK_SHARE = 0.7
 OTHER_KINDS = tuple(kind for kind in StrokeKind if kind is not StrokeKind.MASK)

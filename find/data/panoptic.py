@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from find.data.anomaly import Anomaly, Report, Severity
+from find.data.dataset_issue import Anomaly, Report, Severity
 from find.data.records import malformed, read_json, whole_number
 from find.data.sample import Category, Segment
 from find.errors import FindError

@@ -9,8 +9,8 @@ import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from find.data.anomaly import Anomaly
 from find.data.coco import open_images, open_maps
+from find.data.dataset_issue import Anomaly
 from find.data.find_bench import read_sentences
 from find.data.panoptic import PanopticTable
 from find.data.prepare_references import add_references

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from find.data.anomaly import Anomaly, Severity
+from find.data.dataset_issue import Anomaly, Severity
 from find.errors import FindError
 
 

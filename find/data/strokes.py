@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from find.errors import FindError
-from find.raster import (
+from find.query.raster import (
     PointXY,
     paint_box,
     paint_ellipse,
@@ -82,7 +82,7 @@ def sample_stroke(
 ) -> np.ndarray:
     """A random stroke that a user could draw to mean the mask: bool [H, W], never empty.
 
-    Points and scribbles have the width that `find.query.Region` paints, and prefer the depth of the mask over its
+    Points and scribbles have the width that `find.query.query.Region` paints, and prefer the depth of the mask over its
     rim. Boxes are off by up to a tenth of the object's size on each side, circles and polygons are as rough.
 
     Args:

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageEnhance
 
-from find.canvas import Resizing
 from find.data.panoptic import locate
 from find.data.sample import Expression, PhraseSpan, Sample, Sentence
+from find.images.canvas import Resizing
 
 SIDES = re.compile(r"\b(left|right)(?=(?:most|wards?)?\b)", re.IGNORECASE)
 

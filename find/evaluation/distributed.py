@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from find.errors import FindError
-from find.progress import track
+from find.utils.progress import track
 
 T = TypeVar("T")
 R = TypeVar("R")

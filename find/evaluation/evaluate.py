@@ -23,7 +23,7 @@ from find.evaluation.protocols.retrieval import retrieval
 from find.evaluation.protocols.variants import retrieval_variants, segmentation_variants
 from find.evaluation.queries import Interleaving
 from find.evaluation.results import Evaluation
-from find.evaluation.systems import FindSystem
+from find.evaluation.system import FindSystem
 from find.evaluation.task_results import MissingAnnotations
 from find.evaluation.vocabulary import unknown_words
 
@@ -70,7 +70,7 @@ def evaluate(
     """Evaluate a model on one split of a COCO + FIND-Bench folder.
 
     Args:
-        model: `find.FIND`, or whatever can do the tasks asked for (`find.evaluation.systems`).
+        model: `find.FIND`, or whatever can do the tasks asked for (`find.evaluation.system`).
         root: the folder that holds annotations/; or such a folder already read, whose split and sentences then count.
         tasks: which ones; by default all that the folder has annotations for (`Evaluation.skipped` tells the rest).
         studies: what else to do: "variants" of the interleaved tasks, compositional "probes".

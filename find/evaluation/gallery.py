@@ -14,7 +14,7 @@ from find.data.sample import Sentence
 from find.errors import FindError
 from find.evaluation.distributed import rows_in_order
 from find.evaluation.queries import Interleaving
-from find.evaluation.systems import ImageEmbedder, QueryEmbedder, TextEmbedder
+from find.evaluation.system import ImageEmbedder, QueryEmbedder, TextEmbedder
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from find.data.coco import CocoFolder
 from find.data.decode import segment_png
-from find.model import FIND
-from find.progress import track
+from find.model.model import FIND
+from find.utils.progress import track
 
 
 def write_panoptic(model: FIND, folder: CocoFolder, out: Path, *, batch_size: int = 16, progress: bool = True) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 
 from find.data.coco import CocoFolder
 from find.data.sample import PhraseSpan, Sentence
-from find.query import Query, Region
+from find.query.query import Query, Region
 
 
 class EntityMode(str, Enum):

@@ -13,10 +13,10 @@ import pyarrow as pa
 import torch
 from jaxtyping import Int64
 
-from find.algebra import JoinedQuery
-from find.entity import Region
 from find.errors import FindError
-from find.query import Query
+from find.query.entity import Region
+from find.query.operators import JoinedQuery
+from find.query.query import Query
 from find.retrieval.filters import COLUMNS
 from find.retrieval.hits import Hit, Objects, ScorePart
 from find.retrieval.indexing import IndexReport, index
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from lancedb.table import Table
 
-    from find.algebra import Askable
-    from find.predictions import EntityMask
+    from find.model.predictions import EntityMask
+    from find.query.operators import Askable
 
 _HIT_COLUMNS = ("path", "frame", "seconds", "time", "width", "height", "objects", "scores", "boxes", "masks")
 

@@ -21,7 +21,7 @@ from jaxtyping import Float, Int64, UInt16, UInt64
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from find.algebra import JoinedQuery
+from find.query.operators import JoinedQuery
 from find.retrieval.hits import joined_score
 from find.retrieval.table import TABLE, connect, fixed_lists
 from find.retrieval.vectors import QueryVectors, Vectors, vector_rows

@@ -13,11 +13,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from find.entity import Phrase, Region
 from find.errors import FindError
-from find.images import ImageLike
-from find.model import FIND
-from find.query import Query
+from find.images.images import ImageLike
+from find.model.model import FIND
+from find.query.entity import Phrase, Region
+from find.query.query import Query
 from find.retrieval.photos import IMAGE_SUFFIXES
 from find.retrieval.vectors import cut
 

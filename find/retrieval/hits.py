@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from find.algebra import JoinedQuery
 from find.errors import FindError
-from find.query import Query
+from find.query.operators import JoinedQuery
+from find.query.query import Query
 from find.retrieval.objects import ObjectMasks
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Hit:
     def pixels(self) -> UInt8[np.ndarray, "H W 3"]:
         """The image. Raises FindError where it is gone, or has another size than when it was indexed."""
         if self.seconds is None:
-            from find.images import read_image
+            from find.images.images import read_image
 
             pixels = read_image(self.path)
         else:
@@ -158,7 +158,7 @@ class Hit:
 
     def draw(self, *, min_side: int = 480) -> Image.Image:
         """The image with the mask, name and cosine of what each entity found."""
-        from find.demo.drawing import Overlay, draw_overlays
+        from find.visualization.drawing import Overlay, draw_overlays
 
         overlays = []
         for number, part in enumerate(self.parts):
@@ -170,7 +170,7 @@ class Hit:
 
     def to_supervision(self) -> Detections:
         """What the entities found, as supervision's Detections; the confidence is an entity's cosine."""
-        from find.supervision import detections
+        from find.visualization.supervision import detections
 
         found = [
             (k, number)

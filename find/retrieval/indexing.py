@@ -19,7 +19,6 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from find.errors import FindError
-from find.progress import progress_bar
 from find.retrieval.filters import quoted
 from find.retrieval.objects import Selection
 from find.retrieval.photos import PhotoFile, PhotoFolder, Picture, Skipped, find_files, read_ahead
@@ -35,6 +34,7 @@ from find.retrieval.writing import (
     write_rows,
     writing,
 )
+from find.utils.progress import progress_bar
 
 if TYPE_CHECKING:
     from lancedb.table import Table

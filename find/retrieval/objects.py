@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 from torchvision.ops import masks_to_boxes, roi_align
 
-from find.canvas import Frame
 from find.errors import FindError
+from find.images.canvas import Frame
 
 SIDE = 32
 """A mask is kept as SIDE x SIDE pixels of its own box, so that small things keep their shape."""

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from find.errors import FindError
-from find.images import read_image, read_time
+from find.images.images import read_image, read_time
 from find.retrieval.table import Photo
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 
-from find.algebra import JoinedQuery
 from find.errors import FindError
+from find.query.operators import JoinedQuery
 from find.retrieval.candidates import Sketch
 from find.retrieval.filters import COLUMNS, filter_sql
 from find.retrieval.hits import ScorePart, joined_score
-from find.retrieval.scoring import match_entities
 from find.retrieval.table import Stamp, first_line, reading
 from find.retrieval.vectors import QueryVectors, Vectors
+from find.tasks.late_interaction import match_entities
 
 if TYPE_CHECKING:
     from lancedb.table import Table

@@ -21,15 +21,15 @@ import numpy as np
 import pyarrow as pa
 
 from find.errors import FindError
-from find.predictions import ImageEmbeddings, QueryEmbeddings
+from find.model.predictions import ImageEmbeddings, QueryEmbeddings
 from find.retrieval.objects import ObjectMasks, Selection
 
 if TYPE_CHECKING:
     from lancedb.db import DBConnection
     from lancedb.table import Table
 
-    from find.images import ImageLike
-    from find.query import Query
+    from find.images.images import ImageLike
+    from find.query.query import Query
 
 TABLE = "images"
 FORMAT = "find-album-2"

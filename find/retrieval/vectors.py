@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from find.errors import FindError
-from find.predictions import QueryEmbeddings
-from find.retrieval.scoring import late_interaction
+from find.model.predictions import QueryEmbeddings
+from find.tasks.late_interaction import late_interaction
 
 if TYPE_CHECKING:
     from lancedb.table import Table
 
-    from find.query import Query
+    from find.query.query import Query
     from find.retrieval.table import Embedder
 
 ENTITY_WEIGHT = 0.5

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from find.errors import FindError
-from find.images import LARGEST_IMAGE
+from find.images.images import LARGEST_IMAGE
 from find.retrieval.photos import PhotoFile, Picture
 from find.retrieval.table import Photo
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from find.demo.results import encode_mask
 from find.serving import messages
+from find.visualization.results import encode_mask
 
 if TYPE_CHECKING:
     from find.retrieval.hits import Hit

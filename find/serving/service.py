@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from jaxtyping import UInt8
 
-from find.algebra import JoinedQuery
-from find.demo.doubts import UnknownWords
-from find.demo.results import entities_json
 from find.errors import FindError
-from find.predictions import EntityMask
-from find.query import Query
+from find.model.predictions import EntityMask
+from find.query.operators import JoinedQuery
+from find.query.query import Query
 from find.retrieval.filters import filter_sql
 from find.retrieval.table import UnreadableAlbum
 from find.serving import messages
@@ -28,6 +26,8 @@ from find.serving.batching import Batcher
 from find.serving.limits import Limits, Refusal, check_count
 from find.serving.metrics import Metrics
 from find.serving.uploads import Pictures, read_joined, read_query
+from find.visualization.results import entities_json
+from find.visualization.uncertainty import UnknownWords
 
 if TYPE_CHECKING:
     from find.retrieval.album import Album
@@ -257,7 +257,7 @@ class Service:
         return messages.SegmentAnswer(width=width, height=height, entities=entities)
 
     def _draw(self, name: str, frame: int, objects: Sequence[tuple[int, str]], side: int) -> bytes:
-        from find.demo.drawing import Overlay, draw_overlays
+        from find.visualization.drawing import Overlay, draw_overlays
 
         try:
             hit = self.album.image(name, frame)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from find.algebra import JoinedQuery
-from find.entity import Region
 from find.errors import FindError
-from find.images import read_image, read_size
-from find.query import Query
+from find.images.images import read_image, read_size
+from find.query.entity import Region
+from find.query.operators import JoinedQuery
+from find.query.query import Query
 from find.retrieval.table import UnreadableAlbum
 from find.serving.limits import Limits, Refusal, check_count
 

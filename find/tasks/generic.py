@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from find.interface import Group, Interface, Member, Prompt, Prototype, Start
-from find.tasks.drawing import AtOnce, Drawing
 from find.tasks.losses import binary_cross_entropy, dice, masked_mean
+from find.tasks.mask_resizing import AtOnce, Drawing
 from find.tasks.prompted import SegmentationLosses, gather_rows
 
 PROTOTYPE = Prototype(

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from find.tasks.chance import MASK_POINTS, uniform
+from find.tasks.counter_rng import MASK_POINTS, uniform
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,16 @@ from torch import Tensor
 
 from find.data.batch import Batch
 from find.foundations import TextFeatures
-from find.inputs import Phrases, Sentences, read_texts, side_by_side
 from find.interface import Embeddings, Group, ImageMemory, Interface, Prompt
-from find.model import FIND
-from find.retrieval.scoring import late_interaction
+from find.model.model import FIND
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
-from find.tasks.chance import NEGATIVE_STROKES, uniform
+from find.tasks.counter_rng import NEGATIVE_STROKES, uniform
+from find.tasks.late_interaction import late_interaction
 from find.tasks.losses import assignment_cross_entropy, contrastive
 from find.tasks.matching import hungarian, matching_cost
 from find.tasks.points import EveryPlace, MaskPoints, MaskSampling
 from find.tasks.prompted import PromptedTask, SegmentationLosses, SplitTask, prompted_losses
+from find.tasks.text_inputs import Phrases, Sentences, read_texts, side_by_side
 from find.training.distributed import gather_entities, gather_rows, raised_by_all, shares
 
 NEGATIVE_SHARE = 0.3

@@ -52,11 +52,11 @@ def encode_text(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from find.config import FINDConfig
     from find.data.coco import CocoFolder
-    from find.device import choose_device
     from find.foundations import load_language
+    from find.model.config import FINDConfig
     from find.training.text_cache import CachedLanguage
+    from find.utils.device import choose_device
 
     config = FINDConfig.from_dict(values, source=str(arguments.config or "--language"))
     splits = arguments.split or ["train2017", "val2017"]

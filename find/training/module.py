@@ -13,11 +13,11 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from find.checkpoint import Checkpoint
-from find.config import FINDConfig
 from find.data.batch import Batch
 from find.errors import FindError
-from find.model import FIND
+from find.model.checkpoint import Checkpoint
+from find.model.config import FINDConfig
+from find.model.model import FIND
 from find.tasks.matching import DivergenceError
 from find.tasks.points import MaskSampling
 from find.training.criterion import Criterion, LossWeights

@@ -12,7 +12,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from find.model import FIND
+from find.model.model import FIND
 from find.training.criterion import Criterion
 
 NAME = "sharded"

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from find.foundations import Frozen, LanguageEncoder, TextFeatures, TokenizedText, fingerprint
-from find.progress import track
 from find.training.text_store import DIGEST_BYTES, StoredText, TextStore
+from find.utils.progress import track
 
 FORMAT = 1
 GIGABYTE = 10**9

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from find.data.world import generate_world
+from find.world import generate_world
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "foundations"))
 

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from find.bench.entrant import load_entrant
 from find.data.coco import CocoFolder
 from find.errors import FindError
 from find.evaluation.evaluate import Task, evaluate
-from find.query import Phrase, Query, Region
+from find.evaluation.systems.benchmark_system import load_entrant
+from find.query.query import Phrase, Query, Region
 from find.tasks import generic
 
 CPU = torch.device("cpu")

@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from find.bench.charts import Line, line_chart
-from find.bench.entrant import load_entrant
-from find.bench.examples import read_examples
-from find.bench.report import write_report
-from find.bench.run import Settings, run
-from find.cli import main
+from find.cli.main import main
 from find.errors import FindError
+from find.evaluation.report.charts import Line, line_chart
+from find.evaluation.report.examples import read_examples
+from find.evaluation.report.report import write_report
+from find.evaluation.systems.benchmark_system import load_entrant
+from find.evaluation.systems.run import Settings, run
 
 SETTINGS = Settings(split="val2017", limit=4, clicked_images=1)
 

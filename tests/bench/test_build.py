@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from find.bench.entities import references
-from find.bench.entities.build import ImageFacts, build
-from find.bench.entities.instances import write_panoptic
-from find.bench.entities.lexicon import Lexicon, plural, read_synonyms, singular
-from find.bench.entities.linking import link
-from find.bench.entities.references import SegmentFeatures, nearest
-from find.bench.entities.templates import describe
+from find.annotation import references
+from find.annotation.build import ImageFacts, build
+from find.annotation.instances import write_panoptic
+from find.annotation.lexicon import Lexicon, plural, read_synonyms, singular
+from find.annotation.linking import link
+from find.annotation.references import SegmentFeatures, nearest
+from find.annotation.templates import describe
 from find.data.check import check_folder
 from find.data.coco import CocoFolder
 from find.data.sample import Category, Segment

@@ -17,17 +17,17 @@ from PIL import Image
 from pyarrow import feather, ipc, parquet
 from pycocotools import mask as coco_rle
 
-from find.bench.asked import Questionnaire
-from find.bench.entrant import load_entrant
-from find.bench.folder import BlankFolder
-from find.bench.formats.rle import checked_runs, decode
-from find.bench.formats.vectors import read_vectors, write_vectors
-from find.bench.run import Settings, run
-from find.bench.score import FileTask, find_files, score, validate
-from find.commands.bench import FILE_TASKS
-from find.commands.bench import TASKS as TASK_NAMES
+from find.cli.bench import FILE_TASKS
+from find.cli.bench import TASKS as TASK_NAMES
 from find.errors import FindError
 from find.evaluation.evaluate import Task
+from find.evaluation.prediction_files.asked import Questionnaire
+from find.evaluation.prediction_files.folder import BlankFolder
+from find.evaluation.prediction_files.rle import checked_runs, decode
+from find.evaluation.prediction_files.score import FileTask, find_files, score, validate
+from find.evaluation.prediction_files.vectors import read_vectors, write_vectors
+from find.evaluation.systems.benchmark_system import load_entrant
+from find.evaluation.systems.run import Settings, run
 
 SETTINGS = Settings(split="val2017", clicked_images=1, studies=("variants", "probes"))
 TASKS = ["panoptic", "grounding", "retrieval", "interleaved_segmentation", "interleaved_retrieval"]

@@ -12,8 +12,8 @@ from tiny_folder import CROWD, DOG_BOX, SKY, dog
 from find.data.batch import Batch
 from find.data.coco import CocoFolder
 from find.data.collate import Collate
+from find.data.indexed_sample import Row
 from find.data.interleave import Interleaver, render
-from find.data.row import Row
 from find.data.sample import Sample
 from find.data.transforms import resize
 

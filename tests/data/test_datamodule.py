@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from find.canvas import Resizing
 from find.data.coco import CocoFolder
 from find.data.datamodule import FindDataModule
 from find.data.transforms import HorizontalFlip
 from find.errors import FindError
+from find.images.canvas import Resizing
 
 SMALL = Resizing(shortest=96, longest=96, divisor=32)
 

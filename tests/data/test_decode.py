@@ -11,7 +11,7 @@ from PIL import Image
 from find.data.decode import decode_photo, decode_segment_map, segment_png
 from find.data.panoptic import locate
 from find.errors import FindError
-from find.images import read_image
+from find.images.images import read_image
 
 
 def encoded(image: Image.Image, format: str, **options) -> bytes:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_folder import CROWD, SKY, TinyFolder, dog
 
-from find.data.anomaly import Anomaly
 from find.data.coco import CocoFolder
+from find.data.dataset_issue import Anomaly
 from find.data.find_bench import _in_order, _span
 from find.data.sample import PhraseSpan, Sentence
 from find.errors import FindError

@@ -12,8 +12,7 @@ import pytest
 import torch
 from zipped_coco import sample_release, zip_sample
 
-from find.canvas import Resizing
-from find.cli import main
+from find.cli.main import main
 from find.data.check import check_folder
 from find.data.coco import CocoFolder
 from find.data.datamodule import FindDataModule
@@ -22,6 +21,7 @@ from find.data.prepare_coco import COCO_2017
 from find.data.prepare_references import add_references
 from find.data.prepare_release import State
 from find.errors import FindError
+from find.images.canvas import Resizing
 
 SPLITS = ("train2017", "val2017")
 

@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 
 from find.data.strokes import GRID, StrokeKind, draw_stroke, next_click, sample_stroke
 from find.errors import FindError
-from find.query import Region
+from find.query.query import Region
 
 INSIDE = (StrokeKind.MASK, StrokeKind.POINT, StrokeKind.SCRIBBLE)
 AROUND = (StrokeKind.BOX, StrokeKind.CIRCLE, StrokeKind.POLYGON)

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from find.data.coco import CocoFolder
-from find.evaluation.baseline import PooledImages, PooledQueries, words_of
-from find.predictions import EntityMask, InstancePrediction, PanopticPrediction, PredictedSegment
+from find.evaluation.systems.frozen_foundations import PooledImages, PooledQueries, words_of
+from find.model.predictions import EntityMask, InstancePrediction, PanopticPrediction, PredictedSegment
 
 
 class Oracle:

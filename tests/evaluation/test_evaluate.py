@@ -10,13 +10,13 @@ from oracle import Oracle
 
 from find.data.coco import CocoFolder
 from find.errors import FindError
-from find.evaluation.baseline import FrozenPair, PooledQueries, evaluate_pair, words_of
 from find.evaluation.evaluate import EMBEDDING_TASKS, Task, evaluate
 from find.evaluation.queries import EntityMode, Interleaving, RegionSource
 from find.evaluation.results import METRICS, comparison_table
+from find.evaluation.systems.frozen_foundations import FrozenPair, PooledQueries, evaluate_pair, words_of
 from find.evaluation.task_results import MissingAnnotations
 from find.foundations import load_language, load_vision
-from find.query import Phrase, Query, Region
+from find.query.query import Phrase, Query, Region
 
 
 def test_json_has_the_published_names_and_the_truth_has_full_figures(root: Path, folder: CocoFolder):

@@ -14,10 +14,10 @@ from small_folder import write_folder
 
 from find.data.coco import CocoFolder
 from find.errors import FindError
-from find.evaluation.baseline import words_of
 from find.evaluation.distributed import in_order, is_first, rows_in_order
 from find.evaluation.evaluate import evaluate
-from find.predictions import EntityMask, QueryEmbeddings
+from find.evaluation.systems.frozen_foundations import words_of
+from find.model.predictions import EntityMask, QueryEmbeddings
 
 OPTIONS = {"gallery": 5, "large_gallery": 8, "clicked_images": 3, "progress": False}
 

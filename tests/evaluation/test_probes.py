@@ -10,10 +10,10 @@ from oracle import Constant, Oracle
 from find.data.coco import CocoFolder
 from find.data.sample import PhraseSpan, Reference, Sentence
 from find.errors import FindError
-from find.evaluation.baseline import PooledQueries, words_of
 from find.evaluation.probes import ProbeChange, labelled_probes, phrase_swaps
 from find.evaluation.protocols.probes import as_asked, probes
 from find.evaluation.queries import EntityMode, Interleaving
+from find.evaluation.systems.frozen_foundations import PooledQueries, words_of
 from find.evaluation.task_results import MissingAnnotations
 
 

@@ -9,7 +9,6 @@ from oracle import Constant, HalfMasks, Neighbour, Oracle
 
 from find.data.coco import CocoFolder
 from find.errors import FindError
-from find.evaluation.baseline import PooledQueries
 from find.evaluation.protocols.grounding import grounding
 from find.evaluation.protocols.hard_negatives import read_hard_negatives
 from find.evaluation.protocols.interactive import interactive
@@ -18,8 +17,9 @@ from find.evaluation.protocols.interleaved_segmentation import interleaved_segme
 from find.evaluation.protocols.panoptic import panoptic
 from find.evaluation.protocols.retrieval import retrieval
 from find.evaluation.queries import EntityMode, Interleaving, RegionSource
+from find.evaluation.systems.frozen_foundations import PooledQueries
 from find.evaluation.task_results import MissingAnnotations
-from find.query import Phrase, Region
+from find.query.query import Phrase, Region
 
 TEXT, VISUAL, MIXED = (Interleaving(mode=mode) for mode in (EntityMode.TEXT, EntityMode.VISUAL, EntityMode.MIXED))
 

@@ -11,7 +11,7 @@ import torch
 
 from find.errors import FindError
 from find.foundations import fingerprint, load_language, load_vision
-from find.model import FIND
+from find.model.model import FIND
 
 
 def load(kind: str, name: str, token: str | None = None) -> dict[str, str]:

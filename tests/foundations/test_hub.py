@@ -20,9 +20,9 @@ from text_models import write_text_model
 from timm.models import save_for_hf
 from transformers import ConvNextConfig, ConvNextModel
 
-from find.config import FINDConfig, InterfaceConfig
 from find.foundations.tiny import FOLDER
-from find.model import FIND
+from find.model.config import FINDConfig, InterfaceConfig
+from find.model.model import FIND
 
 HERE = Path(__file__).resolve().parent
 STAGES = {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoModel, AutoTokenizer
 
-from find.config import FINDConfig, InterfaceConfig
 from find.data.datamodule import FindDataModule
-from find.data.world import generate_world
 from find.foundations import fingerprint, load_language
-from find.model import FIND
+from find.model.config import FINDConfig, InterfaceConfig
+from find.model.model import FIND
 from find.training.criterion import Criterion
 from find.training.text_cache import CachedLanguage
+from find.world import generate_world
 
 TEXTS = ["a small red dog", "A puppy of crimson colour!", "a large blue car next to the naïve café, 日本", "grass"]
 

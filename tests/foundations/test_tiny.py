@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from find.data.coco import CocoFolder
-from find.data.world import generate_world
-from find.data.world.kinds import COLOURS, STUFF, THINGS
 from find.errors import FindError
 from find.foundations import fingerprint, load_language, load_vision, tiny
 from find.foundations.tiny import FOLDER, HEAD_WEIGHTS, WEIGHTS, word_tokenizer
+from find.world import generate_world
+from find.world.kinds import COLOURS, STUFF, THINGS
 
 LIMIT = 10e6  # bytes; all weights of the package together may have 24 MB
 

@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 
 from find.data.coco import CocoFolder
-from find.data.world import generate_world
 from find.errors import FindError
 from find.evaluation.protocols.panoptic import panoptic
 from find.foundations.detectron2 import INSTALL
 from find.integrations.detectron2 import Classes, Predictor, Registered, entity_instances, panoptic_seg, register
-from find.model import FIND
-from find.predictions import EntityMask, InstancePrediction, PanopticPrediction, PredictedSegment
+from find.model.model import FIND
+from find.model.predictions import EntityMask, InstancePrediction, PanopticPrediction, PredictedSegment
+from find.world import generate_world
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "detectron2.md"
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from find.algebra import JoinedQuery
-from find.query import Phrase, Query
+from find.query.operators import JoinedQuery
+from find.query.query import Phrase, Query
 from find.retrieval import candidates
 from find.retrieval.candidates import CODEBOOK, SKETCH, Sketch, update_sketch
 from find.retrieval.hits import joined_score

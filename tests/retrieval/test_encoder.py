@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from find.entity import Phrase, Region
 from find.errors import FindError
-from find.model import FIND
-from find.query import Query
+from find.model.model import FIND
+from find.query.entity import Phrase, Region
+from find.query.query import Query
 from find.retrieval.encoder import Encoder
 
 

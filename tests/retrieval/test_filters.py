@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from find.errors import FindError
-from find.query import Query
+from find.query.query import Query
 from find.retrieval.album import Album
 from find.retrieval.filters import filter_sql
 

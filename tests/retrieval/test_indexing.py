@@ -13,7 +13,7 @@ from filelock import FileLock
 from PIL import Image
 
 from find.errors import FindError
-from find.query import Phrase
+from find.query.query import Phrase
 from find.retrieval import photos as indexed_photos
 from find.retrieval.album import Album
 from find.retrieval.indexing import Settings, index

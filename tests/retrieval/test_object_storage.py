@@ -7,7 +7,7 @@ import pytest
 from colors import ColorModel, paint
 
 from find.errors import FindError
-from find.query import Phrase, Query
+from find.query.query import Phrase, Query
 from find.retrieval.album import Album
 from find.retrieval.indexing import Settings, index
 

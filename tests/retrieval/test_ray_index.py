@@ -10,7 +10,7 @@ import pytest
 from colors import ColorModel, paint
 
 from find.errors import FindError
-from find.query import Phrase, Query
+from find.query.query import Phrase, Query
 from find.retrieval.album import Album
 from find.retrieval.indexing import Settings, index
 
@@ -45,7 +45,7 @@ def photos(tmp_path):
 
 
 def _index(photos, album, load=ColorModel, commit_images=100, settings=SETTINGS):
-    from find.retrieval.ray_index import Cluster, index_with_ray
+    from find.integrations.ray_index import Cluster, index_with_ray
 
     cluster = Cluster(actors=1, commit_images=commit_images)
     return index_with_ray(load, photos, album, settings=settings, cluster=cluster, progress=False)

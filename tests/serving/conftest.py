@@ -11,14 +11,14 @@ pytest.importorskip("httpx", reason="tests of the service need httpx")
 
 @pytest.fixture(scope="session")
 def model():
-    from find.model import FIND
+    from find.model.model import FIND
 
     return FIND.from_pretrained().eval()
 
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory) -> Path:
-    from find.data.world import generate_world
+    from find.world import generate_world
 
     world = generate_world(tmp_path_factory.mktemp("world"), images=1, val_images=6, seed=5, workers=1)
     return world / "val2017"

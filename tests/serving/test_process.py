@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from find.cli import main
+from find.cli.main import main
 
 
 @pytest.fixture
 def server(album):
-    command = [sys.executable, "-m", "find.cli", "serve", album.name, "--port", "0"]
+    command = [sys.executable, "-m", "find.cli.main", "serve", album.name, "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     line = process.stdout.readline()
     address = re.search(r"6 images at (http://127\.0\.0\.1:\d+)", line)
@@ -36,7 +36,7 @@ def _ask(address, query):
 
 
 def test_many_ask_at_once_and_the_server_ends_after_their_answers(server, album):
-    from find.query import Query
+    from find.query.query import Query
 
     process, address = server
     queries = ["{a red dog}", "{a car} on {the road}", "a house", "{a tree}"] * 2

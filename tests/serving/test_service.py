@@ -16,9 +16,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from find.algebra import JoinedQuery
-from find.entity import Region
-from find.query import Query
+from find.query.entity import Region
+from find.query.operators import JoinedQuery
+from find.query.query import Query
 from find.retrieval.album import Album
 from find.retrieval.table import connect
 from find.serving.app import create_app

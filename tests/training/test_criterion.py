@@ -4,7 +4,7 @@ import pytest
 import torch
 from small_run import CONFIG
 
-from find.model import FIND
+from find.model.model import FIND
 from find.tasks.points import RandomPoints
 from find.training.criterion import Criterion, LossWeights, SegmentationWeights
 from find.training.optimisation import adamw

@@ -9,7 +9,7 @@ import torch.multiprocessing as mp
 import torch.nn.functional as F
 
 from find.errors import FindError
-from find.retrieval.scoring import late_interaction
+from find.tasks.late_interaction import late_interaction
 from find.tasks.losses import contrastive
 from find.training.distributed import gather_entities, gather_rows, raised_by_all
 

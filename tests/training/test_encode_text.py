@@ -5,12 +5,12 @@ import torch
 import yaml
 from small_run import CONFIG
 
-from find.cli import main
-from find.config import FINDConfig
+from find.cli.main import main
 from find.data.coco import CocoFolder
 from find.foundations import load_language
-from find.inputs import Phrases, Sentences, read_texts
-from find.query import RenderedQuery
+from find.model.config import FINDConfig
+from find.query.query import RenderedQuery
+from find.tasks.text_inputs import Phrases, Sentences, read_texts
 from find.training.criterion import Criterion
 from find.training.encode_text import texts_of
 from find.training.module import FINDModule

@@ -15,10 +15,10 @@ from two_processes import RESIZING, Started, module
 
 from find.data.batch import Batch
 from find.data.datamodule import FindDataModule
-from find.data.world import generate_world
 from find.errors import FindError
 from find.training.criterion import LossWeights
 from find.training.module import FINDModule
+from find.world import generate_world
 
 TOO_LONG = "a red dog " * 100
 SECONDS = 120

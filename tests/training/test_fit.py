@@ -8,9 +8,9 @@ import pytest
 import torch
 from small_run import CONFIG
 
+from find.cli.training import main
 from find.errors import FindError
-from find.model import FIND
-from find.training.cli import main
+from find.model.model import FIND
 from find.training.module import FINDModule
 from find.training.optimisation import Progress
 

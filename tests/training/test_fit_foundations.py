@@ -8,9 +8,9 @@ import torch
 from small_run import CONFIG
 from transformers import DINOv3ViTConfig, SwinConfig
 
+from find.cli.training import main
 from find.foundations.tiny import FOLDER
-from find.model import FIND
-from find.training.cli import main
+from find.model.model import FIND
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 from small_run import CONFIG
 from transformers import SwinConfig
 
-from find.config import FINDConfig
+from find.model.config import FINDConfig
 from find.training.module import FINDModule
 from find.training.optimisation import adamw
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from small_run import CONFIG
 
-from find.config import Conventions, FINDConfig
 from find.errors import FindError
-from find.model import FIND
+from find.model.config import Conventions, FINDConfig
+from find.model.model import FIND
 from find.training.module import FINDModule
 
 

@@ -11,14 +11,14 @@ import torch
 import yaml
 from transformers import DINOv3ViTConfig, SwinConfig
 
-from find.cli import build_parser
-from find.config import FINDConfig
+from find.cli.main import build_parser
+from find.cli.training import FINDCLI, FINDTrainer, main
 from find.data.datamodule import FindDataModule
 from find.data.prepare_coco import COCO_2017
 from find.foundations import load_vision
 from find.foundations.tiny import FOLDER
-from find.model import FIND
-from find.training.cli import FINDCLI, FINDTrainer, main
+from find.model.config import FINDConfig
+from find.model.model import FIND
 from find.training.configs import config_folder
 from find.training.module import FINDModule
 

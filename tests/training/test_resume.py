@@ -8,13 +8,13 @@ import pytest
 import torch
 from small_run import CONFIG
 
-from find.canvas import Resizing
 from find.data.datamodule import FindDataModule
 from find.data.transforms import HorizontalFlip, LargeScaleJitter
-from find.data.world import generate_world
+from find.images.canvas import Resizing
 from find.tasks.points import RandomPoints
 from find.training.callbacks import LastCheckpoint
 from find.training.module import FINDModule
+from find.world import generate_world
 
 EPOCHS, STEPS = 2, 3
 

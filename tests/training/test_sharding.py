@@ -9,14 +9,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from find.model import FIND
+from find.model.model import FIND
 
 pytestmark = pytest.mark.slow  # each run starts two processes
 
 
 def fit(config: Path, folder: Path, *options: str) -> list[dict[str, str]]:
     """Runs `findvl fit` in two processes; gives the rows of metrics.csv."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "find.cli"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "find.cli.main",
+    ]
     words = ["fit", "-c", str(config), "--trainer.default_root_dir", str(folder), "--trainer.devices", "2", *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command + words, env=environment, capture_output=True, text=True, timeout=600)

@@ -8,7 +8,7 @@ import torch
 from two_processes import CASES, Seen, joined, module, run, run_in_two_processes
 
 from find.data.coco import CocoFolder
-from find.data.world import generate_world
+from find.world import generate_world
 
 OWN = {"panoptic", "grounding", "interactive", "caption"}
 """Tasks whose prompts come from an image itself; sentences show regions of images of the same process."""

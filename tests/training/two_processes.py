@@ -10,10 +10,10 @@ import torch.multiprocessing as mp
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from small_run import CONFIG
 
-from find.canvas import Resizing
 from find.data.batch import Batch
 from find.data.datamodule import FindDataModule
-from find.query import RenderedQuery
+from find.images.canvas import Resizing
+from find.query.query import RenderedQuery
 from find.tasks.points import RandomPoints
 from find.training.module import FINDModule
 

@@ -14,7 +14,7 @@ from find.errors import FindError
 from find.evaluation.distributed import in_order
 from find.evaluation.held_out import HeldOut
 from find.evaluation.metrics import Overlap, Overlaps, compare
-from find.evaluation.systems import Grounder
+from find.evaluation.system import Grounder
 from find.evaluation.task_results import GroundingResult, MissingAnnotations
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from find.data.anomaly import Anomaly
 from find.data.coco import CocoFolder
+from find.data.dataset_issue import Anomaly
 from find.data.find_bench import read_sentences
 from find.data.records import read_json, whole_number
 from find.data.sample import Sentence
@@ -21,8 +21,8 @@ from find.evaluation.gallery import EmbeddedQueries, ImageGallery, embed_queries
 from find.evaluation.interleaved_results import HardNegativeResult
 from find.evaluation.queries import EntityMode, Interleaving
 from find.evaluation.ranking import TIE
-from find.evaluation.systems import QueryEmbedder
-from find.retrieval.scoring import late_interaction
+from find.evaluation.system import QueryEmbedder
+from find.tasks.late_interaction import late_interaction
 
 
 @dataclass(frozen=True)

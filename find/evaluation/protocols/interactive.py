@@ -15,7 +15,7 @@ from find.evaluation.clicks import VERY_GOOD
 from find.evaluation.distributed import in_order
 from find.evaluation.held_out import HeldOut
 from find.evaluation.metrics import Overlap, Overlaps, compare, overlap
-from find.evaluation.systems import InteractiveSegmenter
+from find.evaluation.system import InteractiveSegmenter
 from find.evaluation.task_results import ClickTrack, InteractiveResult, MissingAnnotations
 
 MAX_CLICKS = 20

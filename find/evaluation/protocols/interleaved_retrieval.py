@@ -16,9 +16,9 @@ from find.evaluation.interleaved_results import GalleryResult, InterleavedRetrie
 from find.evaluation.protocols.hard_negatives import hard_negatives
 from find.evaluation.queries import Interleaving
 from find.evaluation.ranking import TIE, Ranks, pessimistic_ranks
-from find.evaluation.systems import QueryEmbedder
+from find.evaluation.system import QueryEmbedder
 from find.evaluation.task_results import MissingAnnotations
-from find.retrieval.scoring import late_interaction
+from find.tasks.late_interaction import late_interaction
 
 GALLERY = 500
 LARGE_GALLERY = 2000

@@ -15,7 +15,7 @@ from find.evaluation.held_out import HeldOut
 from find.evaluation.interleaved_results import InterleavedSegmentationResult
 from find.evaluation.metrics import Overlap, Overlaps, compare
 from find.evaluation.queries import Interleaving
-from find.evaluation.systems import QuerySegmenter
+from find.evaluation.system import QuerySegmenter
 from find.evaluation.task_results import MissingAnnotations
 
 EntityAnswers = Callable[[Sequence[Sentence], Interleaving], Sequence[Sequence[Bool[np.ndarray, "h w"]]]]

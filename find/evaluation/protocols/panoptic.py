@@ -19,9 +19,9 @@ from find.evaluation.held_out import HeldOut
 from find.evaluation.mask_ap import instance_results, instances_from_file, instances_from_maps, mask_ap
 from find.evaluation.panoptic_quality import SegmentMatches, match_segments, panoptic_quality
 from find.evaluation.semantic import SemanticCounts, count_pixels, semantic_miou
-from find.evaluation.systems import GenericSegmenter
+from find.evaluation.system import GenericSegmenter
 from find.evaluation.task_results import Divided, GenericImage, PanopticResult
-from find.predictions import InstancePrediction, PanopticPrediction
+from find.model.predictions import InstancePrediction, PanopticPrediction
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from find.evaluation.probes import Probe, labelled_probes, phrase_swaps
 from find.evaluation.protocols.hard_negatives import own_scores
 from find.evaluation.protocols.interleaved_retrieval import ENTITY_WEIGHT
 from find.evaluation.queries import EntityMode, Interleaving
-from find.evaluation.systems import QueryEmbedder
+from find.evaluation.system import QueryEmbedder
 from find.evaluation.task_results import MissingAnnotations
 
 

@@ -17,7 +17,7 @@ from find.errors import FindError
 from find.evaluation.distributed import in_order
 from find.evaluation.gallery import ImageGallery, embed_gallery, embed_texts
 from find.evaluation.ranking import TIE, Ranks, pessimistic_ranks
-from find.evaluation.systems import TextEmbedder
+from find.evaluation.system import TextEmbedder
 from find.evaluation.task_results import MissingAnnotations, RetrievalResult
 
 GALLERY = 500

@@ -11,7 +11,7 @@ from find.evaluation.interleaved_results import Variant
 from find.evaluation.protocols.interleaved_retrieval import ENTITY_WEIGHT, GALLERY, search_gallery, searching_sentences
 from find.evaluation.protocols.interleaved_segmentation import interleaved_segmentation
 from find.evaluation.queries import Interleaving, all_interleavings
-from find.evaluation.systems import QueryEmbedder, QuerySegmenter
+from find.evaluation.system import QueryEmbedder, QuerySegmenter
 
 
 def segmentation_variants(

@@ -13,7 +13,7 @@ from torch import Tensor
 from find.errors import FindError
 from find.foundations.detectron2 import detectron2_module
 from find.integrations.detectron2.classes import Classes
-from find.predictions import EntityMask, InstancePrediction, PanopticPrediction
+from find.model.predictions import EntityMask, InstancePrediction, PanopticPrediction
 
 if TYPE_CHECKING:
     from detectron2.structures import Instances

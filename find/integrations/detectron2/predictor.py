@@ -12,10 +12,10 @@ from jaxtyping import Shaped, UInt8
 from torch import Tensor
 
 from find.errors import FindError
-from find.evaluation.systems import GenericSegmenter
+from find.evaluation.system import GenericSegmenter
 from find.integrations.detectron2.classes import Classes
 from find.integrations.detectron2.outputs import instances, panoptic_seg
-from find.predictions import InstancePrediction, PanopticPrediction
+from find.model.predictions import InstancePrediction, PanopticPrediction
 
 ORDERS = ("BGR", "RGB")
 

@@ -1,0 +1,93 @@
+"""For a segment, the most similar segment of its class in another image, by the features of a frozen vision encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from find.data.coco import CocoFolder
+from find.data.panoptic import segment_index
+from find.data.sample import Reference, Segment
+from find.errors import FindError
+from find.foundations.base import VisionEncoder
+from find.utils.progress import track
+
+SIDE = 384
+"""Images are looked at with their longer side brought to about this, in multiples of the encoder's divisor."""
+AT_ONCE = 512
+"""Segments compared with all of their class at a time: COCO's train split has a quarter of a million persons."""
+
+
+@dataclass(frozen=True)
+class SegmentFeatures:
+    """A unit vector for each segment of a split that is no crowd; `position` is its image's place in the split."""
+
+    vectors: Float[np.ndarray, "s d"]
+    positions: Int[np.ndarray, " s"]
+    segment_ids: Int[np.ndarray, " s"]
+    category_ids: Int[np.ndarray, " s"]
+
+
+def segment_features(folder: CocoFolder, encoder: VisionEncoder, *, progress: bool = False) -> SegmentFeatures:
+    """The mean of the encoder's deepest map inside each segment (places count by the share that the segment covers)."""
+    vectors, positions, segment_ids, category_ids = [], [], [], []
+    for position, image_id in enumerate(track(folder.image_ids, "looking at segments", shown=progress)):
+        segments = [segment for segment in folder.segments(image_id) if not segment.is_crowd]
+        if not segments:
+            continue
+        vectors.append(_means(folder, image_id, segments, encoder))
+        positions += [position] * len(segments)
+        segment_ids += [segment.id for segment in segments]
+        category_ids += [segment.category_id for segment in segments]
+    if not vectors:
+        raise FindError(f"{folder.root}: {folder.split} has no segments that could be references; build without them")
+    return SegmentFeatures(np.concatenate(vectors), *map(np.array, (positions, segment_ids, category_ids)))
+
+
+def nearest(features: SegmentFeatures, image_ids: Sequence[int], *, skip: int = 0) -> dict[tuple[int, int], Reference]:
+    """By image and segment id: the segment of the same class with the largest cosine, in another image.
+
+    Equal cosines are decided by the order of the images and segments, so the same features give the same references.
+
+    Args:
+        image_ids: of the split, in its order.
+        skip: images that stand so near in the split's order lend nothing: neighbouring frames of a video are copies.
+    """
+    found: dict[tuple[int, int], Reference] = {}
+    for category in np.unique(features.category_ids):
+        own = np.flatnonzero(features.category_ids == category)
+        for block in (own[start : start + AT_ONCE] for start in range(0, len(own), AT_ONCE)):
+            similarity = (features.vectors[block] @ features.vectors[own].T).astype(np.float64).round(6)
+            apart = np.abs(features.positions[block][:, None] - features.positions[own]) > skip
+            similarity[~apart] = -np.inf
+            for row, best in enumerate(similarity.argmax(axis=1)):
+                if not apart[row, best]:
+                    continue
+                mine, other = block[row], own[best]
+                reference = Reference(image_ids[features.positions[other]], int(features.segment_ids[other]))
+                found[image_ids[features.positions[mine]], int(features.segment_ids[mine])] = reference
+    return found
+
+
+@torch.inference_mode()
+def _means(
+    folder: CocoFolder, image_id: int, segments: Sequence[Segment], encoder: VisionEncoder
+) -> Float[np.ndarray, "s d"]:
+    pixels = torch.from_numpy(folder.image(image_id)).permute(2, 0, 1)[None].float()
+    scale = SIDE / max(pixels.shape[-2:])
+    size = [max(1, round(side * scale / encoder.divisor)) * encoder.divisor for side in pixels.shape[-2:]]
+    if encoder.image_size is not None:
+        size = [encoder.image_size, encoder.image_size]
+    resized = F.interpolate(pixels, size=size, mode="bilinear", antialias=True).clamp(0, 255)
+    features: Tensor = encoder(resized).maps[-1][0].float().cpu()
+    index = segment_index(folder.segment_map(image_id), np.array([segment.id for segment in segments], np.int32))
+    masks = torch.from_numpy(index[None] == np.arange(len(segments))[:, None, None]).float()
+    shares = F.adaptive_avg_pool2d(masks, features.shape[-2:]).flatten(1)
+    means = shares @ features.flatten(1).T
+    return F.normalize(means, dim=-1).numpy()

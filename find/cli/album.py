@@ -1,0 +1,220 @@
+"""`findvl index` and `findvl search`: an album of photos and its answers."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from find.cli.arguments import (
+    DOUBT_HELP,
+    QUERY_HELP,
+    add_command,
+    add_model,
+    add_query,
+    check_outputs,
+    is_stdout,
+    load_model,
+    positive,
+    read_query,
+    save_picture,
+    seconds,
+    unknown_words,
+    write_json,
+)
+from find.errors import FindError
+from find.query.operators import JoinedQuery
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from find.model.model import FIND
+    from find.model.predictions import EntityMask
+    from find.query.query import Query
+    from find.retrieval.hits import Hit
+    from find.retrieval.indexing import IndexReport, Settings
+
+SCORE_HELP = """\
+score of an image = sentence + 0.5 x mean of its entities' terms
+  sentence: cosine of the whole query with the image; a term: cosine of an entity with the nearest object in the image
+  a query that is an entity by itself, "{a dog}", has its term only
+with --and, the mean of the queries' scores; with --without, less half of that query's score (the greatest of several)
+"""
+
+WHERE_HELP = """\
+--where is an SQL condition on path (below the folder of photos), width, height, bytes, time (when it was taken),
+modified, seconds and frame (of videos): "path LIKE 'holiday/%' AND width > 1000 AND time > timestamp '2024-05-01'"
+"""
+
+INDEX_HELP = """\
+Run again, it adds new files, embeds changed ones again and drops deleted ones. Interrupted, it goes on from there.
+Files that cannot be read are named and left out; hidden ones are not looked at. Paths are kept relative to the album,
+so photos and album can move together. Frames of videos need: pip install 'findvl[video]'
+
+example:
+  findvl index ~/Pictures pictures.album
+"""
+
+
+def add_index(commands: argparse._SubParsersAction) -> None:
+    parser = add_command(
+        commands,
+        "index",
+        "embed a folder of photos and videos into an album",
+        INDEX_HELP,
+    )
+    parser.add_argument("photos", type=Path, help="folder of images and videos, searched with its sub-folders")
+    parser.add_argument("album", help="the folder to write, or a URI of object storage (s3://...)")
+    parser.add_argument("--batch-size", type=positive, default=32, help="images at a time (default: %(default)s)")
+    parser.add_argument(
+        "--workers", type=positive, help="threads that read files (default: a processor each, at most 8)"
+    )
+    parser.add_argument("--objects", type=positive, help="objects kept of an image (default: 16, or the album's own)")
+    parser.add_argument(
+        "--dim", type=positive, help="values kept of a vector, for models trained for that (default: all)"
+    )
+    parser.add_argument(
+        "--every", type=float, default=1.0, metavar="SECONDS", help="between frames of videos (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--ray",
+        action="store_true",
+        help="embed on a Ray cluster (RAY_ADDRESS tells which; a local one if it does not)",
+    )
+    parser.add_argument("--actors", type=positive, default=1, help="with --ray: models at work (default: %(default)s)")
+    parser.add_argument("--gpus", type=float, default=0, help="with --ray: of each of them (default: %(default)g)")
+    add_model(parser)
+    parser.set_defaults(run=index)
+
+
+def add_search(commands: argparse._SubParsersAction) -> None:
+    parser = add_command(
+        commands,
+        "search",
+        "search an album with a query",
+        QUERY_HELP + "\n" + SCORE_HELP + "\n" + WHERE_HELP + "\n" + DOUBT_HELP + "\nexamples:\n"
+        '  findvl search pictures.album --query "{a blue car} on {the road}" --png hits.png\n'
+        '  findvl search pictures.album --query "{a dog}" --without "{a collar}" --where "path LIKE \'2024/%\'"\n'
+        '  findvl search pictures.album --query "a dog like [rex.jpg@120,80,300,260]" -k 5 --json hits.json\n',
+    )
+    parser.add_argument("album", help="what findvl index has written")
+    add_query(parser)
+    parser.add_argument("--and", dest="others", action="append", default=[], metavar="QUERY", help="must fit, too")
+    parser.add_argument("--without", action="append", default=[], metavar="QUERY", help="must not fit")
+    parser.add_argument("--where", metavar="SQL", help="which images, by what files tell; see below")
+    parser.add_argument("--dim", type=positive, help="compare so many values of each vector only (default: all)")
+    parser.add_argument("--explain", action="store_true", help="tell in words what made each score")
+    parser.add_argument("-k", type=positive, default=10, help="how many images (default: %(default)s)")
+    add_model(parser)
+    parser.set_defaults(run=search)
+
+
+def index(arguments: argparse.Namespace) -> int:
+    """`findvl index`: makes an album equal to a folder of photos."""
+    if arguments.every <= 0:
+        raise FindError(f"--every {arguments.every:g}: give the seconds between frames, more than 0")
+    from find.retrieval.indexing import Settings
+    from find.retrieval.indexing import index as index_photos
+
+    begin = time.perf_counter()
+    settings = Settings(
+        batch_size=arguments.batch_size,
+        objects=arguments.objects,
+        dim=arguments.dim,
+        frame_seconds=arguments.every,
+        **({"workers": arguments.workers} if arguments.workers else {}),
+    )
+    if arguments.ray:
+        report = _index_with_ray(arguments, settings)
+    else:
+        model = load_model(arguments)
+        report = index_photos(model, arguments.photos, arguments.album, name=arguments.weights, settings=settings)
+    for skipped in report.skipped:
+        print(f"skipped {skipped.path}: {skipped.reason}", file=sys.stderr)
+    print(
+        f"{arguments.album}: {report} in {seconds(begin)}; "
+        f'next: findvl search {arguments.album} --query "{{a red dog}}"'
+    )
+    return 0
+
+
+def _index_with_ray(arguments: argparse.Namespace, settings: Settings) -> IndexReport:
+    try:
+        from find.integrations.ray_index import Cluster, index_with_ray
+    except ModuleNotFoundError as error:
+        raise FindError(f"--ray needs {error.name}; install it with: pip install 'findvl[ray]'") from error
+    return index_with_ray(
+        partial(load_model, arguments),
+        arguments.photos,
+        arguments.album,
+        name=arguments.weights,
+        settings=settings,
+        cluster=Cluster(actors=arguments.actors, gpus=arguments.gpus),
+    )
+
+
+def search(arguments: argparse.Namespace) -> int:
+    """`findvl search`: the images of an album that fit a query, with its entities found in them."""
+    query = read_query(arguments.query)
+    joined = JoinedQuery((query, *map(read_query, arguments.others)), tuple(map(read_query, arguments.without)))
+    check_outputs(arguments)
+    for one in joined.queries:
+        one.check()
+    model = load_model(arguments)
+    from find.retrieval.album import Album
+
+    album = Album.open(arguments.album, model)
+    unknown, *_ = [unknown_words(model, one) for one in joined.queries]  # tells those of all of them
+    hits = album.search(joined, arguments.k, where=arguments.where, dim=arguments.dim)
+    wants_masks = bool(query.entities) and bool(arguments.png or arguments.json)
+    pictures = [_pixels(hit) for hit in hits] if wants_masks or arguments.png else []
+    masks = _segment(model, query, pictures) if wants_masks else [[] for _ in hits]
+
+    from find.visualization.results import draw_hits, hit_line, hits_json
+
+    if arguments.png and hits:
+        save_picture(draw_hits(query, hits, pictures, masks, unknown), arguments.png)
+    if arguments.json:
+        record = {
+            "album": arguments.album,
+            "query": arguments.query,
+            "and": arguments.others,
+            "without": arguments.without,
+            "where": arguments.where,
+            "unknown_words": list(unknown.query),
+            "hits": hits_json(query, hits, masks, unknown),
+        }
+        write_json(record, arguments.json)
+    if not is_stdout(arguments.json):
+        for rank, hit in enumerate(hits, start=1):
+            print(hit_line(rank, hit, query, unknown))
+            if arguments.explain:
+                print(textwrap.indent(hit.explain(), "     "))
+        if not hits:
+            print("no image of the album fits the filter" if arguments.where else "the album is empty")
+    return 0
+
+
+def _pixels(hit: Hit) -> np.ndarray | None:
+    """The picture of a hit; None, told on stderr, where it is not what was indexed any more."""
+    try:
+        return hit.pixels()
+    except FindError:
+        print(
+            f"warning: {hit.path} is gone or has changed since it was indexed, so its picture and masks are left out; "
+            "run findvl index again",
+            file=sys.stderr,
+        )
+        return None
+
+
+def _segment(model: FIND, query: Query, pictures: Sequence[np.ndarray | None]) -> list[list[EntityMask | None]]:
+    """The masks of the query's entities in each picture, None for each where there is no picture."""
+    there = [picture for picture in pictures if picture is not None]
+    masks = iter(model.segment(there, [query] * len(there)))
+    return [[None] * len(query.entities) if picture is None else next(masks) for picture in pictures]

@@ -1,0 +1,169 @@
+"""What findvl's commands share: the parser, the options of queries and models, and the files they write."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from find.errors import FindError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from find.model.model import FIND
+    from find.query.query import Query
+    from find.visualization.uncertainty import UnknownWords
+
+QUERY_HELP = """\
+a query:
+  a {red dog} next to [sofa.jpg@120,80]
+
+  {words}             a phrase: words that stand for something to be found
+  [image@x,y]         a region by a point (pixels, x right, y down, origin top left)
+  [image@x0,y0,x1,y1] a region by a box
+  [image#mask.png]    a region by a mask file
+  all other text connects them; a backslash takes the next character literally
+"""
+
+DOUBT_HELP = """\
+doubtful are entities with words that the language model has never seen, with an empty mask, or with one that was chosen
+with a probability (score, 0 to 1) below 0.4: they are marked in terminal, picture and JSON
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line, with the nearest word that would be right; takes no abbreviations."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **(kwargs | {"allow_abbrev": False}))
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Looks for unknown options first: argparse would complain of what is missing instead."""
+        if self._subparsers is None:
+            for word in args or ():
+                if word == "--":
+                    break
+                option = word.partition("=")[0]
+                if option.startswith("--") and option not in self._option_string_actions:
+                    self.error(f"there is no option {option}{nearest(option, self._option_string_actions)}")
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        wrong = re.search(r"invalid choice: '([^']*)'", message)
+        if wrong and self._subparsers is not None:
+            commands = list(self._subparsers._group_actions[0].choices)
+            message = f"there is no command {wrong[1]}{nearest(wrong[1], commands) or ': ' + ', '.join(commands)}"
+        self.exit(2, f"error: {message} ({self.prog} --help tells more)\n")
+
+
+class NamesAction(argparse.Action):
+    """Some of the known names, separated by spaces or commas."""
+
+    def __init__(self, *args: object, known: Sequence[str], **kwargs: object) -> None:
+        super().__init__(*args, nargs="+", **kwargs)
+        self.known = known
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        names = [name for value in values for name in value.split(",") if name]
+        for name in names:
+            if name not in self.known:
+                parser.error(
+                    f"{option_string}: there is no {name!r}{nearest(name, self.known)}; {', '.join(self.known)}"
+                )
+        setattr(namespace, self.dest, names)
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def add_command(commands: argparse._SubParsersAction, name: str, text: str, epilog: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name, help=text, description=text, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def add_query(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--query", required=True, help="what to find; see below")
+    parser.add_argument("--png", type=Path, metavar="OUT", help="write a picture with masks, phrases and scores")
+    parser.add_argument("--json", metavar="OUT", help="write JSON with masks as COCO run-length codes; - for stdout")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--weights", default="find-tiny", help="a shipped name or a saved folder (default: %(default)s)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: %(default)s)")
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
+    return value
+
+
+def read_query(text: str) -> Query:
+    from find.query.query import Query
+
+    return Query.parse(text)
+
+
+def load_model(arguments: argparse.Namespace) -> FIND:
+    from find.model.model import FIND
+    from find.utils.device import choose_device
+
+    device = choose_device(arguments.device)
+    return FIND.from_pretrained(arguments.weights).to(device).eval()
+
+
+def unknown_words(model: FIND, query: Query) -> UnknownWords:
+    """The query's unknown words, told on stderr if there are any."""
+    from find.visualization.uncertainty import UnknownWords
+
+    unknown = UnknownWords.read(model.language, query)
+    if unknown.warning:
+        print(f"warning: {unknown.warning}", file=sys.stderr)
+    return unknown
+
+
+def check_outputs(arguments: argparse.Namespace) -> None:
+    """Refuses what could not be written before any work is done for it."""
+    suffixes = (".png", ".jpg", ".jpeg", ".webp")
+    if arguments.png and arguments.png.suffix.lower() not in suffixes:
+        raise FindError(f"--png {arguments.png}: give a file name that ends with one of {', '.join(suffixes)}")
+    for name in ("png", "json"):
+        target = getattr(arguments, name)
+        if target and Path(target).is_dir():
+            raise FindError(f"--{name} {target}: this is a folder; give the name of a file to write")
+
+
+def seconds(begin: float) -> str:
+    return f"{time.perf_counter() - begin:.0f} s"
+
+
+def save_picture(picture: Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+
+
+def is_stdout(target: str | None) -> bool:
+    return target == "-"
+
+
+def write_json(record: dict[str, object], target: str) -> None:
+    text = json.dumps(record, indent=1)
+    if is_stdout(target):
+        print(text)
+        return
+    path = Path(target)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n", encoding="utf-8")

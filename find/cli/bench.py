@@ -1,0 +1,234 @@
+"""`findvl bench`: FIND-Bench for any system. Heavy libraries are imported when a command runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from find.cli.arguments import NamesAction, add_command, is_stdout, positive, write_json
+from find.cli.bench_build import add_build
+
+if TYPE_CHECKING:
+    from find.evaluation.systems.run import Settings
+
+TASKS = (
+    "panoptic",
+    "grounding",
+    "interactive",
+    "retrieval",
+    "interleaved_segmentation",
+    "interleaved_retrieval",
+)
+FILE_TASKS = (
+    "panoptic",
+    "instances",
+    "semantic",
+    "grounding",
+    "interleaved_segmentation",
+    "retrieval",
+    "interleaved_retrieval",
+)
+MODEL_HELP = """\
+a model:
+  find-tiny, FOLDER, user/model        a FIND model, shipped, in a folder or of the hub: all tasks
+  open_clip:ViT-B-32/laion2b_s34b_b79k open_clip's dual encoders: retrieval, interleaved retrieval
+  siglip2:google/siglip2-base-patch16-224                         likewise
+  qwen-vl:Qwen/Qwen2.5-VL-3B-Instruct  a vision-language model as embedder: likewise
+  clipseg:CIDAS/clipseg-rd64-refined   grounding, interleaved segmentation
+  grounding-dino+sam:IDEA-Research/grounding-dino-tiny+facebook/sam-vit-base   likewise
+  sam3:facebook/sam3                   likewise
+  mask2former:facebook/mask2former-swin-tiny-coco-panoptic        panoptic (with instances and classes)
+  eomt:tue-mps/coco_panoptic_eomt_large_640                       likewise
+  frozen-pair:find-tiny                a FIND model's foundations without its interface
+"""
+
+
+def add_bench(commands: argparse._SubParsersAction) -> None:
+    bench = commands.add_parser("bench", help="FIND-Bench: run, score, check and show any system").add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    parser = add_command(
+        bench,
+        "run",
+        "evaluate a model, FIND or a baseline, on a data folder",
+        MODEL_HELP + "\nexamples:\n"
+        "  findvl bench run --model find-tiny --root data/world --split val2017 --out outputs/bench/find-tiny\n"
+        "  findvl bench run --model clipseg:CIDAS/clipseg-rd64-refined --root datasets/coco --split val2017 "
+        "--tasks grounding --limit 500 --out outputs/bench/clipseg\n",
+    )
+    parser.add_argument("--model", required=True, help="see below")
+    parser.add_argument("--root", type=Path, required=True, help="a folder in COCO's layout")
+    parser.add_argument(
+        "--tasks", action=NamesAction, known=TASKS, metavar="TASK", help=f"of {', '.join(TASKS)} (default: all it can)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="the folder to write results.json into")
+    parser.add_argument("--save-predictions", action="store_true", help="also write OUT/predictions, for bench score")
+    parser.add_argument("--batch-size", type=positive, default=16, help="images at a time (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: %(default)s)")
+    _add_settings(parser)
+    parser.set_defaults(run=run)
+
+    parser = add_command(
+        bench,
+        "score",
+        "score predictions of any system, in COCO's formats or those of docs/bench-formats.md",
+        "examples:\n"
+        "  findvl bench score --task panoptic --gt datasets/coco --split val2017 panoptic.json --out figures.json\n"
+        "  findvl bench score --gt data/world outputs/bench/find-tiny --out figures.json\n",
+    )
+    _add_predictions(parser)
+    parser.add_argument("--out", metavar="FILE.json", required=True, help="where the figures go; - for stdout")
+    parser.add_argument("--name", help="what the system is called in tables (default: the predictions' name)")
+    parser.set_defaults(run=score)
+
+    parser = add_command(
+        bench,
+        "validate",
+        "list what is wrong with predictions: file, item and how to mend it; status 1 if there are errors",
+        "example:\n  findvl bench validate panoptic.json --task panoptic --gt datasets/coco --split val2017\n",
+    )
+    _add_predictions(parser)
+    parser.set_defaults(run=validate)
+
+    parser = add_command(
+        bench,
+        "queries",
+        "write what the protocols ask, for systems that answer by files",
+        "example:\n  findvl bench queries --task interleaved_segmentation --gt datasets/coco --out queries.json\n",
+    )
+    parser.add_argument("--task", choices=FILE_TASKS[3:], required=True)
+    parser.add_argument("--gt", type=Path, required=True, help="a folder in COCO's layout")
+    parser.add_argument("--out", type=Path, required=True, help="the JSON to write")
+    _add_settings(parser)
+    parser.set_defaults(run=queries)
+
+    parser = add_command(
+        bench,
+        "report",
+        "one HTML page of several runs: tables, curves, categories, best and worst answers",
+        "example:\n  findvl bench report outputs/bench/find-tiny outputs/bench/clip --out bench.html\n",
+    )
+    parser.add_argument("results", type=Path, nargs="+", help="folders of bench run, or JSONs of bench score")
+    parser.add_argument("--out", type=Path, required=True, metavar="PAGE.html", help="the page to write")
+    parser.set_defaults(run=report)
+    add_build(bench)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`findvl bench run`: evaluates a model, tells its figures and writes them."""
+    from find.evaluation.distributed import is_first
+    from find.evaluation.systems.benchmark_system import load_entrant
+    from find.evaluation.systems.run import RESULTS
+    from find.evaluation.systems.run import run as run_bench
+    from find.utils.device import choose_device
+
+    entrant = load_entrant(arguments.model, device=choose_device(arguments.device))
+    found = run_bench(
+        entrant,
+        arguments.root,
+        settings=_settings(arguments),
+        tasks=arguments.tasks,
+        out=arguments.out,
+        save_predictions=arguments.save_predictions,
+        batch_size=arguments.batch_size,
+    )
+    if is_first():  # under torchrun all processes have the figures
+        print(found.to_markdown())
+        print(f"written: {arguments.out / RESULTS}")
+    return 0
+
+
+def score(arguments: argparse.Namespace) -> int:
+    """`findvl bench score`: the figures of predictions from files."""
+    from find.evaluation.prediction_files.folder import BlankFolder
+    from find.evaluation.prediction_files.score import FileTask, find_files
+    from find.evaluation.prediction_files.score import score as score_files
+    from find.evaluation.systems.run import results_json
+
+    task = FileTask(arguments.task) if arguments.task else None
+    settings = _settings(arguments)
+    found = score_files(find_files(arguments.predictions, task), arguments.gt, settings)
+    folder = BlankFolder(arguments.gt, settings.split, entities=None)
+    name = arguments.name or arguments.predictions.stem
+    record = results_json(found, name=name, about="predictions from files", folder=folder, settings=settings)
+    write_json(record, arguments.out)
+    if not is_stdout(arguments.out):
+        print(found.to_markdown())
+    return 0
+
+
+def validate(arguments: argparse.Namespace) -> int:
+    """`findvl bench validate`: every anomaly of predictions; status 1 if there are errors."""
+    from find.evaluation.prediction_files.score import FileTask, find_files
+    from find.evaluation.prediction_files.score import validate as validate_files
+
+    files = find_files(arguments.predictions, FileTask(arguments.task) if arguments.task else None)
+    found = validate_files(files, arguments.gt, _settings(arguments))
+    for line in found.lines():
+        print(line)
+    print(f"{arguments.predictions}: {found.summary()}", file=sys.stderr)
+    return 1 if found.has_errors else 0
+
+
+def queries(arguments: argparse.Namespace) -> int:
+    """`findvl bench queries`: what a protocol asks."""
+    from find.evaluation.prediction_files.asked import Questionnaire
+    from find.evaluation.prediction_files.folder import BlankFolder
+    from find.evaluation.prediction_files.score import FileTask
+
+    settings = _settings(arguments)
+    folder = BlankFolder(arguments.gt, settings.split, entities=settings.entities)
+    task = FileTask(arguments.task)
+    asked = Questionnaire.of(folder, task.task, **task.options(settings))
+    asked.write(arguments.out)
+    print(f"{arguments.out}: {asked.summary()}")
+    return 0
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """`findvl bench report`: one page of several runs."""
+    from find.evaluation.report.report import write_report
+
+    page = write_report(arguments.results, arguments.out)
+    print(f"{page}: {len(arguments.results)} runs, {page.stat().st_size / 1e6:.1f} MB; open it in a browser")
+    return 0
+
+
+def _add_predictions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("predictions", type=Path, help="a file, or the folder that bench run has written")
+    parser.add_argument("--task", choices=FILE_TASKS, help="what the file is for; of a folder: only this")
+    parser.add_argument("--gt", type=Path, required=True, help="a folder in COCO's layout: the truth")
+    _add_settings(parser)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--split", default="val2017", help="(default: %(default)s)")
+    parser.add_argument("--limit", type=positive, help="the first so many images only")
+    parser.add_argument("--entities", default="auto", help="entity file without .json (default: entity_SPLIT)")
+    parser.add_argument("--gallery", type=positive, default=500, help="images searched (default: %(default)s)")
+    parser.add_argument(
+        "--studies", action=NamesAction, known=("variants", "probes"), default=(), metavar="STUDY",
+        help="beyond the published tables: variants (the interleaved tasks asked in every way), probes "
+        "(does the true sentence win over one made of the same units)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--clicked-images",
+        type=positive,
+        default=50,
+        help="images with up to 20 clicks an object (default: %(default)s)",
+    )
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    from find.evaluation.systems.run import Settings
+
+    return Settings(
+        split=arguments.split,
+        limit=arguments.limit,
+        entities=arguments.entities,
+        gallery=arguments.gallery,
+        clicked_images=arguments.clicked_images,
+        studies=tuple(arguments.studies),
+    )

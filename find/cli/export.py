@@ -1,0 +1,59 @@
+"""`findvl export`: an album for other search engines."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from urllib.parse import urlsplit
+
+from find.cli.arguments import add_command
+from find.errors import FindError
+
+
+def add_export(commands: argparse._SubParsersAction) -> None:
+    export = commands.add_parser("export", help="copy an album into another search engine").add_subparsers(
+        title="engines", metavar="ENGINE", required=True
+    )
+    qdrant = add_command(
+        export,
+        "qdrant",
+        "write an album into a new collection of Qdrant, object vectors as multivectors",
+        "an API key is read from the environment variable QDRANT_API_KEY\n\n"
+        "example:\n  findvl export qdrant pictures.album http://localhost:6333 --collection pictures\n",
+    )
+    qdrant.add_argument("album", help="what findvl index has written")
+    qdrant.add_argument("url", help="address of Qdrant, http or https")
+    qdrant.add_argument("--collection", default="find", help="its name (default: %(default)s)")
+    qdrant.add_argument("--replace", action="store_true", help="delete a collection of that name first")
+    qdrant.set_defaults(run=export_qdrant)
+
+
+def export_qdrant(arguments: argparse.Namespace) -> int:
+    """`findvl export qdrant`: writes an album into a collection."""
+    _check_address(arguments.url)
+    try:
+        from qdrant_client import QdrantClient
+
+        from find.integrations.qdrant import export
+    except ModuleNotFoundError as error:
+        raise FindError(
+            f"findvl export qdrant needs {error.name}; install it with: pip install 'findvl[qdrant]'"
+        ) from error
+    from find.retrieval.album import Album
+
+    album = Album.open(arguments.album)
+    client = QdrantClient(arguments.url, api_key=os.environ.get("QDRANT_API_KEY"), check_compatibility=False)
+    count = export(album, client, arguments.collection, replace=arguments.replace)
+    print(f"{arguments.url}: {count} points in the collection {arguments.collection}")
+    return 0
+
+
+def _check_address(url: str) -> None:
+    """Refuses what Qdrant's client would take for a database in memory, a host's name or a folder."""
+    try:
+        address = urlsplit(url)
+        is_server = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+    except ValueError:  # of a port or of brackets
+        is_server = False
+    if not is_server:
+        raise FindError(f"{url!r} is no address of a Qdrant server; give one such as http://localhost:6333")

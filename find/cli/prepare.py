@@ -1,0 +1,63 @@
+"""`findvl data prepare`: tells what of a published data set is there and what to fetch, and makes what can be made."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from find.cli.arguments import add_command
+
+EXPLANATION = """\
+Nothing is downloaded for you: the table is followed by the commands that fetch what is missing from its publishers,
+COCO (http://images.cocodataset.org) and FIND-Bench (https://huggingface.co/datasets/xueyanz/FIND-Bench), whose terms
+are yours to accept. Run this before, after, and whenever a download was cut off.
+
+  ROOT/train2017.zip, val2017.zip              photographs; stay zipped, or unpacked as ROOT/train2017/
+  ROOT/panoptic_annotations_trainval2017.zip   segments; its PNGs stay in the zips inside it, or unpacked as
+                                               ROOT/panoptic_train2017/
+  ROOT/annotations_trainval2017.zip            captions, and instances, which check the categories
+  ROOT/annotations/entity_*.json               FIND-Bench's sentences
+  ROOT/annotations/*.json                      unpacked from the zips by this command
+  ROOT/annotations/interleave_*.json           made by this command where they are not there: the val sentences with
+                                               a segment of another image for each phrase
+
+Semantic maps need no files: they follow from the panoptic ones.
+
+examples:
+  findvl data prepare coco datasets/coco
+  findvl data prepare coco datasets/coco --split val2017     to evaluate only: 1.9 GB instead of 21.3
+"""
+
+
+def add_prepare(data: argparse._SubParsersAction) -> None:
+    """Adds `prepare` to `findvl data`."""
+    text = "tell what of a published data set is there and how to get the rest; status 1 if it is incomplete"
+    parser = add_command(data, "prepare", text, EXPLANATION)
+    parser.add_argument("dataset", choices=["coco"], help="coco: COCO 2017 with FIND-Bench")
+    parser.add_argument("root", type=Path, help="the folder for it, also for `findvl fit --data.root`")
+    parser.add_argument("--split", action="append", help="train2017 or val2017; may be given twice (default: both)")
+    parser.add_argument("--checksums", action="store_true", help="read the archives whole and compare their SHA-256")
+    parser.add_argument("--json", action="store_true", help="write JSON")
+    parser.set_defaults(run=data_prepare)
+
+
+def data_prepare(arguments: argparse.Namespace) -> int:
+    from find.data.prepare import prepare
+    from find.data.prepare_coco import COCO_2017
+
+    found = prepare(
+        arguments.root,
+        COCO_2017,
+        splits=arguments.split,
+        checksums=arguments.checksums,
+        tell=lambda text: print(text, file=sys.stderr),
+    )
+    if arguments.json:
+        print(json.dumps(found.to_json(), indent=1))
+        return 0 if found.is_complete else 1
+    again = f"findvl data prepare {arguments.dataset} {arguments.root}"
+    following = f"complete; next: findvl fit -c coco/dinov3l_qwen3 --data.root {arguments.root}"
+    print(f"{found.to_text()}\n\n{following if found.is_complete else f'then: {again}'}")
+    return 0 if found.is_complete else 1

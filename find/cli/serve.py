@@ -1,0 +1,117 @@
+"""`findvl serve`: an album's search over HTTP; `findvl demo`: its page, over drawn scenes or a folder of photos."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from functools import partial
+from pathlib import Path
+
+from find.cli.arguments import add_command, add_model, load_model, positive
+from find.errors import FindError
+
+WORLD_IMAGES = 200
+
+
+def add_serve(commands: argparse._SubParsersAction) -> None:
+    parser = add_command(
+        commands,
+        "serve",
+        "answer searches of an album over HTTP",
+        "POST /search, /segment and /embed; GET /images, /images/NAME, /healthz, /readyz, /metrics; GET / is a page\n"
+        "to search with, /docs describes all. An album that is indexed again is followed: what is new is found\n"
+        "seconds later.\n\n"
+        "examples:\n"
+        "  findvl serve pictures.album\n"
+        '  curl localhost:8000/search --json \'{"query": "{a blue car} on {the road}", "k": 5}\'\n'
+        '  curl localhost:8000/search --json \'{"query": "{a dog}", "without": ["{a collar}"]}\'\n',
+    )
+    parser.add_argument("album", help="what findvl index has written, or a URI of object storage")
+    _add_address(parser)
+    limits = parser.add_argument_group("limits", "what is more is refused")
+    limits.add_argument("--body-mb", type=positive, default=32, help="of a request (default: %(default)s)")
+    limits.add_argument("--waiting", type=positive, default=64, help="requests that wait (default: %(default)s)")
+    limits.add_argument("--batch", type=positive, default=16, help="requests a model call (default: %(default)s)")
+    limits.add_argument("--seconds", type=positive, default=30, help="until a request fails (default: %(default)s)")
+    add_model(parser)
+    parser.set_defaults(run=serve)
+
+
+def add_demo(commands: argparse._SubParsersAction) -> None:
+    parser = add_command(
+        commands,
+        "demo",
+        "try interleaved search in a browser, on drawn scenes or a folder of photos",
+        "Indexes what is new, each folder and weights into an album of their own, and opens a page; click a thing in\n"
+        f"a picture, and it joins the query. Without PHOTOS, {WORLD_IMAGES} scenes are drawn, all that find-tiny\n"
+        "knows; for photographs, give weights that know them.\n\n"
+        "examples:\n"
+        "  findvl demo\n"
+        "  findvl demo ~/Pictures --weights my-model\n",
+    )
+    parser.add_argument("photos", type=Path, nargs="?", help="folder of images and videos (default: drawn scenes)")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("outputs/page"), help="where the album is kept (default: %(default)s)"
+    )
+    parser.add_argument("--no-browser", action="store_true", help="tell the address only")
+    _add_address(parser)
+    add_model(parser)
+    parser.set_defaults(run=demo)
+
+
+def _add_address(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine)")
+    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """`findvl serve`: runs until it is interrupted, then answers what waits."""
+    run = _server(arguments)
+    from find.retrieval.album import Album
+    from find.serving.limits import Limits
+
+    limits = Limits(
+        body_bytes=arguments.body_mb << 20,
+        waiting=arguments.waiting,
+        open=4 * arguments.waiting,
+        batch=arguments.batch,
+        seconds=arguments.seconds,
+    )
+    album = Album.open(arguments.album, load_model(arguments))
+    run(album, limits=limits)
+    return 0
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """`findvl demo`: draws scenes if no photos are given, indexes, and shows the page."""
+    run = _server(arguments)
+    from find.retrieval.album import Album
+
+    photos = (arguments.photos or _drawn(arguments.folder / "world")).resolve()
+    model = load_model(arguments)
+    key = hashlib.blake2b(f"{photos} {model.fingerprint}".encode(), digest_size=4).hexdigest()
+    album = Album.build(model, photos, arguments.folder / f"{photos.name}-{key}.album", name=arguments.weights)
+    for skipped in album.skipped:
+        print(f"skipped {skipped.path}: {skipped.reason}")
+    run(album, show=not arguments.no_browser)
+    return 0
+
+
+def _server(arguments: argparse.Namespace):
+    """What runs a server; takes its port, and tells what is missing, before anything is loaded."""
+    if not 0 <= arguments.port < 1 << 16:
+        raise FindError(f"--port {arguments.port}: ports are 1 to 65535; 0 takes a free one")
+    try:
+        from find.serving.server import listen, run
+    except ModuleNotFoundError as error:
+        raise FindError(f"the service needs {error.name}; install it with: pip install 'findvl[serve]'") from error
+    return partial(run, listener=listen(arguments.host, arguments.port))
+
+
+def _drawn(world: Path) -> Path:
+    """The scenes of a small world, drawn if they are not there."""
+    from find.world import generate_world
+
+    if not (world / "world.json").is_file():
+        generate_world(world, images=1, val_images=WORLD_IMAGES, seed=2026)
+    return world / "val2017"

@@ -1,0 +1,258 @@
+"""`findvl fit`, `validate`, `test` and `predict`: LightningCLI over our module and data; the last two are our own."""
+
+import difflib
+import json
+import re
+import sys
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import lightning as L
+import rich
+from jsonargparse import ActionConfigFile, Namespace
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from rich.markdown import Markdown
+from rich.text import Text
+
+from find.data.coco import AUTO, CocoFolder, annotations_folder
+from find.data.datamodule import FindDataModule
+from find.errors import FindError
+from find.evaluation.distributed import is_first
+from find.evaluation.evaluate import evaluate
+from find.evaluation.panoptic_files import write_panoptic
+from find.evaluation.queries import EntityMode, Interleaving, RegionSource
+from find.evaluation.results import comparison_table
+from find.images.canvas import Resizing
+from find.model.model import FIND
+from find.model.pretrained import DEFAULT
+from find.training.configs import find_config
+from find.training.log_filters import only_useful_notices
+from find.training.module import FINDModule
+
+OF_ONE_RUN = ("ckpt_path", "weights_only", "optimizer", "lr_scheduler")
+"""Options of `fit` that other commands lack, or that are not to be repeated."""
+
+
+class FINDTrainer(L.Trainer):
+    """Lightning's trainer, whose test is the FIND-Bench protocol and whose predictions are panoptic files."""
+
+    def test(
+        self,
+        model: FINDModule,
+        datamodule: FindDataModule,
+        weights: str | None = None,
+        out: Path | None = None,
+        split: str | None = None,
+        tasks: str | None = None,
+        studies: str | None = None,
+        limit: int | None = None,
+        entities: str = AUTO,
+        mode: Literal["text", "visual", "mixed"] = "mixed",
+        regions: Literal["reference", "same"] = "reference",
+    ) -> None:
+        """Evaluates weights on all tasks and prints the table.
+
+        Args:
+            model: gives the device only; the evaluated model is that of `weights`.
+            datamodule: its root and validation split are evaluated.
+            weights: a shipped model, a folder written by fit, or a model of the hub; default: `model.weights`, or
+                the shipped model.
+            out: JSON file for the figures; a Markdown table of the same name is written beside it.
+            split: another split than the validation split.
+            tasks: some of them, with commas between: panoptic, grounding, interactive, retrieval,
+                interleaved_segmentation, interleaved_retrieval; all by default.
+            studies: what goes beyond the published tables, with commas between: variants (both interleaved tasks asked
+                and counted in every way), probes (does the true sentence win over one made of the same units).
+            limit: evaluate the first so many images only.
+            entities: file of annotations/ with the sentences, for example interleave_val2017; by default that of the
+                split.
+            mode: which entities of a sentence are shown as regions instead of named: none, all, or a seeded half.
+            regions: what is shown: the segment of another image that a phrase refers to, or (the published variant)
+                the sought segment itself.
+        """
+        weights = weights or model.weights or DEFAULT
+        result = evaluate(
+            self._instead(model, weights),
+            datamodule.root,
+            split=split or datamodule.val_split,
+            tasks=tasks.split(",") if tasks else None,
+            studies=studies.split(",") if studies else (),
+            limit=limit,
+            entities=entities,
+            interleaving=Interleaving(EntityMode(mode), RegionSource(regions)),
+        )
+        if not is_first():  # under torchrun all processes have the figures
+            return
+        figures = result.to_json()
+        table = comparison_table({weights: figures})
+        if out is not None:
+            out = Path(out)
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+            out.with_suffix(".md").write_text(result.to_markdown(), encoding="utf-8")
+        rich.print(Markdown(f"{table}{result.studies_to_markdown()}"))
+        for note in result.notes():
+            rich.get_console().print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
+
+    def predict(
+        self,
+        model: FINDModule,
+        datamodule: FindDataModule,
+        weights: str | None = None,
+        out: Path = Path("outputs/predict"),
+        split: str | None = None,
+    ) -> None:
+        """Writes panoptic predictions in COCO's result format.
+
+        Args:
+            model: gives the device only; the model that predicts is that of `weights`.
+            datamodule: its root and validation split are segmented.
+            weights: a shipped model, a folder written by fit, or a model of the hub; default: `model.weights`, or
+                the shipped model.
+            out: folder for predictions.json and predictions/*.png.
+            split: another split than the validation split.
+        """
+        if not is_first():  # under torchrun one process writes the files
+            return
+        found = self._instead(model, weights or model.weights or DEFAULT)
+        print(write_panoptic(found, CocoFolder(datamodule.root, split or datamodule.val_split), Path(out)))
+
+    def _instead(self, model: FINDModule, weights: str) -> FIND:
+        """The model of these weights; the module's own goes before it comes, for foundations may fill the memory."""
+        del model.find
+        return FIND.from_pretrained(weights).to(self.strategy.root_device).eval()
+
+
+class ConfigByName(ActionConfigFile):
+    """A YAML file, or the name of a config that ships with the package."""
+
+    @staticmethod
+    def apply_config(parser: LightningArgumentParser, config: Any, destination: str, value: str) -> None:
+        ActionConfigFile.apply_config(parser, config, destination, str(find_config(value)))
+
+
+class OptionParser(LightningArgumentParser):
+    """Takes no abbreviations, so that a misspelt option cannot pass for another, and names the nearest one.
+
+    What is wrong is one line: the usage has more than a hundred.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **(kwargs | {"allow_abbrev": False}))
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        parser = getattr(ex, "subcommand_parser", None) or self
+        unknown = re.search(r"does not accept option '([\w.]+)'|unrecognized arguments: --([\w.]+)", message)
+        if unknown:
+            known = [option[2:] for option in parser._option_string_actions if option.startswith("--")]
+            near = difflib.get_close_matches(unknown[1] or unknown[2], known, n=1)
+            message += f"; did you mean {near[0]!r}?" if near else ""
+        command = parser.prog.replace(" [options]", "")
+        print(f"error: {' '.join(message.split())} ({command} --help lists all options)", file=sys.stderr)
+        self.exit(2)
+
+
+class SaveSettings(SaveConfigCallback):
+    """Writes the run's config.yaml, for any command: without what only `fit` takes, or says of this one run."""
+
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
+        config = config.clone()
+        for name in OF_ONE_RUN:
+            config.pop(name, None)
+        super().__init__(parser, config, **kwargs)
+
+
+class FINDCLI(LightningCLI):
+    """Our module and data by default; the data learns from the foundations what they need."""
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        parser = OptionParser(**kwargs)
+        text = "a YAML file, or the name of one that ships with FIND, such as tiny; later options override it"
+        parser.add_argument("-c", "--config", action=ConfigByName, help=text)
+        return parser
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.link_arguments("model", "data.placeholder", compute_fn=_placeholder, apply_on="instantiate")
+        parser.link_arguments("model", "data.divisor", compute_fn=_divisor, apply_on="instantiate")
+        parser.link_arguments("model", "data.resizing", compute_fn=_resizing, apply_on="instantiate")
+        parser.link_arguments("model", "data.max_segments", compute_fn=_proposals, apply_on="instantiate")
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        shared = {"model", "dataloaders", "datamodule"}
+        return {
+            "fit": shared | {"train_dataloaders", "val_dataloaders"},
+            "validate": shared,
+            "test": shared,
+            "predict": shared,
+        }
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Refuses what is bad before anything is built.
+
+        The parent's own would warn whenever the program, too, was called with arguments.
+        """
+        self.config = parser.parse_args(args)
+        options = self.config[self.config.subcommand]
+        annotations_folder(Path(options.data.root))
+        checkpoint = options.get("ckpt_path")
+        if self.config.subcommand == "validate" and checkpoint is None and options.model.weights is None:
+            raise FindError("untrained weights are not worth validating: give --ckpt_path or --model.weights")
+        _check_checkpoint(checkpoint)
+
+    def before_fit(self) -> None:
+        """Says in a few words what Lightning's own summary takes a page for."""
+        if not self.trainer.is_global_zero:
+            return
+        learned = sum(weight.numel() for weight in self.model.find.interface.parameters())
+        frozen = sum(weight.numel() for weight in self.model.find.parameters()) - learned
+        folder = Path(self.trainer.default_root_dir)
+        print(
+            f"training {learned / 1e6:.1f} M weights on {frozen / 1e6:.1f} M frozen ones: "
+            f"{self.trainer.strategy.root_device}, precision {self.trainer.precision}, into {folder}"
+        )
+        if (folder / "metrics.csv").is_file() and self.config.fit.ckpt_path is None:
+            print(f"what an earlier run left in {folder} is replaced; --trainer.default_root_dir keeps both")
+
+
+def _check_checkpoint(path: str | Path | None) -> None:
+    """A checkpoint is a zip archive, whose table of contents is at the end: a truncated file has none."""
+    if path is not None and Path(path).suffix == ".ckpt":
+        if not Path(path).is_file():
+            raise FindError(f"{path}: there is no such checkpoint")
+        if not zipfile.is_zipfile(path):
+            raise FindError(f"{path} is truncated or no checkpoint of `findvl fit`; go on from another, or train anew")
+
+
+def _placeholder(model: FINDModule) -> str:
+    return model.find.language.placeholder
+
+
+def _divisor(model: FINDModule) -> int:
+    return model.find.vision.divisor
+
+
+def _resizing(model: FINDModule) -> Resizing:
+    return model.find.resizing
+
+
+def _proposals(model: FINDModule) -> int:
+    return model.find.config.interface.queries - 1  # the last query is the image's
+
+
+def main(arguments: Sequence[str]) -> FINDCLI:
+    """Runs `findvl fit|validate|test|predict ...` with these arguments (the command first)."""
+    with only_useful_notices():
+        return FINDCLI(
+            FINDModule,
+            FindDataModule,
+            trainer_class=FINDTrainer,
+            trainer_defaults={"enable_model_summary": False},
+            seed_everything_default=0,
+            save_config_callback=SaveSettings,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={"prog": "findvl"},
+            args=list(arguments),
+        )

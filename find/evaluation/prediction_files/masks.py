@@ -1,0 +1,205 @@
+"""Masks for the entities of queries (grounding, interleaved segmentation): a JSON of queries and COCO RLE masks."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from find.data.coco import CocoFolder
+from find.data.dataset_issue import Anomaly, Report, Severity
+from find.data.records import read_json, whole_number
+from find.evaluation.mask_ap import encode
+from find.evaluation.prediction_files.query_collector import Parts, entities_in, key_of
+from find.evaluation.prediction_files.results import bad_mask, malformed
+from find.evaluation.prediction_files.rle import checked_runs, decode
+from find.model.predictions import EntityMask
+
+error = partial(Anomaly, Severity.ERROR)
+
+
+@dataclass
+class AskedQueries:
+    """Queries in the order in which a protocol asked them; one that was asked twice in an image stands there twice."""
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, image_id: int, parts: Parts) -> int:
+        """Notes a query; returns its id in the file."""
+        self.records.append({"id": len(self.records), "image_id": image_id, "parts": parts})
+        return len(self.records) - 1
+
+
+@dataclass
+class MaskWriter:
+    """Collects queries and their masks, and writes them to a file."""
+
+    queries: AskedQueries = field(default_factory=AskedQueries)
+    masks: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, image_id: int, parts: Parts, answers: Sequence[EntityMask]) -> None:
+        query = self.queries.add(image_id, parts)
+        for entity, answer in enumerate(answers):
+            self.masks.append(
+                {
+                    "query_id": query,
+                    "entity": entity,
+                    "segmentation": encode(np.asarray(answer.mask, bool)),
+                    "score": float(answer.score),
+                }
+            )
+
+    def write(self, path: Path) -> None:
+        write_records(path, queries=self.queries.records, masks=self.masks)
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """Queries with their masks; the k-th time that a query is asked in an image, its k-th answer is given."""
+
+    path: Path
+    folder: CocoFolder
+    queries: Mapping[int, dict[str, Any]]
+    masks: Mapping[int, Mapping[int, dict[str, Any]]]  # query id -> number of the entity -> record
+    asked: Mapping[tuple[int, str], tuple[int, ...]]  # image and key of a query -> its ids in the file
+
+    @classmethod
+    def read(cls, path: Path, folder: CocoFolder, report: Report) -> MaskFile:
+        """Reads the JSON; records that cannot be used are reported and left out.
+
+        Raises:
+            FindError: the file is missing, is no JSON, or lacks one of its two lists.
+        """
+        data = read_json(path, "queries", "masks")
+        queries: dict[int, dict[str, Any]] = {}
+        asked: dict[tuple[int, str], list[int]] = defaultdict(list)
+        for record in data["queries"]:
+            item = f"query {record.get('id')}"
+            try:
+                query, image_id, parts = whole_number(record["id"]), whole_number(record["image_id"]), record["parts"]
+                if not isinstance(parts, list) or not all(isinstance(part, (str, dict)) for part in parts):
+                    raise ValueError("parts must be a list of texts, phrases and regions")
+            except (KeyError, TypeError, ValueError) as problem:
+                report(malformed(path, item, problem))
+                continue
+            if image_id not in folder.table.rows:
+                report(error("unknown image id", path.name, item, f"image {image_id} is not in {folder.table.source}",
+                             "Take the query out, or name the right split"))  # fmt: skip
+            elif query in queries:
+                report(error("duplicate", path.name, item, "two queries have this id", "Give each its own id"))
+            else:
+                queries[query] = {"image_id": image_id, "parts": parts}
+                asked[image_id, key_of(parts)].append(query)
+        masks: dict[int, dict[int, dict[str, Any]]] = defaultdict(dict)
+        for number, record in enumerate(data["masks"]):
+            item = f"mask {number} (query {record.get('query_id')}, entity {record.get('entity')})"
+            try:
+                query, entity = whole_number(record["query_id"]), whole_number(record["entity"])
+                score, segmentation = float(record.get("score", 1.0)), record["segmentation"]
+            except (KeyError, TypeError, ValueError) as problem:
+                report(malformed(path, item, problem))
+                continue
+            if query not in queries:
+                report(error("unknown query id", path.name, item, f"there is no query {query} in the file",
+                             'Name one of "queries"'))  # fmt: skip
+            elif not 0 <= entity < len(entities_in(queries[query]["parts"])):
+                count = len(entities_in(queries[query]["parts"]))
+                report(error("unknown entity", path.name, item, f"the query has {count} entities, numbered from 0",
+                             "Number entities in reading order"))  # fmt: skip
+            elif entity in masks[query]:
+                report(error("duplicate", path.name, item, "this entity of the query has a mask already",
+                             "Keep one of them"))  # fmt: skip
+            elif not math.isfinite(score):
+                report(error("score is no number", path.name, item, f"the score is {score}", "Give a finite score"))
+            else:
+                masks[query][entity] = {"segmentation": segmentation, "score": score, "item": item}
+        return cls(path, folder, queries, masks, {key: tuple(ids) for key, ids in asked.items()})
+
+    def check(self, wanted: Sequence[tuple[int, Parts]], report: Report) -> None:
+        """Reports queries that a protocol asks and the file does not answer, and masks that cannot be decoded."""
+        unused = set(self.queries)
+        for image_id, parts in wanted:
+            ids = self.asked.get((image_id, key_of(parts)), ())
+            unused -= set(ids)
+            if not ids:
+                report(_unanswered(self.path, image_id, parts))
+        for query in sorted(unused):
+            record = self.queries[query]
+            report(Anomaly(Severity.WARNING, "query that is not asked", self.path.name, f"query {query}",
+                           f"no protocol asks {_text(record['parts'])} of image {record['image_id']}",
+                           "Write the queries with `findvl bench queries`"))  # fmt: skip
+        for query, record in self.queries.items():
+            size = self.folder.image_size(record["image_id"])
+            for entity in range(len(entities_in(record["parts"]))):
+                answer = self.masks.get(query, {}).get(entity)
+                if answer is None:
+                    report(_no_mask(self.path, query, entity))
+                    continue
+                try:
+                    checked_runs(answer["segmentation"], size)
+                except ValueError as problem:
+                    report(bad_mask(self.path, answer["item"], problem))
+
+    def answer(self, image_id: int, parts: Parts, time: int = 0) -> list[EntityMask]:
+        """The masks of a query's entities, when it is asked for the `time`-th time (from 0).
+
+        Raises:
+            FindError: the query is not answered, an entity has no mask, or a mask cannot be decoded.
+        """
+        ids = self.asked.get((image_id, key_of(parts)), ())
+        if not ids:
+            raise _unanswered(self.path, image_id, parts).error()
+        query = ids[min(time, len(ids) - 1)]
+        answers = []
+        for entity in range(len(entities_in(parts))):
+            answer = self.masks.get(query, {}).get(entity)
+            if answer is None:
+                raise _no_mask(self.path, query, entity).error()
+            try:
+                mask = decode(answer["segmentation"], self.folder.image_size(image_id))
+            except ValueError as problem:
+                raise bad_mask(self.path, answer["item"], problem).error() from problem
+            answers.append(EntityMask(mask, answer["score"]))
+        return answers
+
+
+def write_records(path: Path, **lists: Sequence[Mapping[str, Any]]) -> None:
+    """A JSON object of lists, one record a line: small, and still to be read by people."""
+    parts = []
+    for name, records in lists.items():
+        lines = ",\n".join(json.dumps(record, ensure_ascii=False) for record in records)
+        parts.append(f'"{name}": [\n{lines}\n]')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{" + ",\n".join(parts) + "}\n", encoding="utf-8")
+
+
+def _unanswered(path: Path, image_id: int, parts: Parts) -> Anomaly:
+    return error("missing query", path.name, f"image {image_id}", f"there is no answer to {_text(parts)}",
+                 "Answer every query that `findvl bench queries` lists")  # fmt: skip
+
+
+def _no_mask(path: Path, query: int, entity: int) -> Anomaly:
+    return error("missing mask", path.name, f"query {query}, entity {entity}", "this entity has no mask",
+                 "Give one, if need be an empty one")  # fmt: skip
+
+
+def _text(parts: Parts) -> str:
+    """A query as people read it."""
+    words = []
+    for part in parts:
+        if isinstance(part, str):
+            words.append(part)
+        elif "phrase" in part:
+            words.append(f"{{{part['phrase']}}}")
+        else:
+            region = part.get("region")
+            region = region if isinstance(region, dict) else {}
+            words.append(f"[image {region.get('image_id')}, segments {region.get('segment_ids')}]")
+    return f'"{"".join(words)}"'

@@ -1,0 +1,105 @@
+"""A system whose answers lie in files, so that the protocols score what any other system has predicted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from find.errors import FindError
+from find.evaluation.prediction_files.folder import NamedFolder, id_of
+from find.evaluation.prediction_files.masks import MaskFile
+from find.evaluation.prediction_files.query_collector import Parts, key_of, parts_of, parts_of_text
+from find.evaluation.prediction_files.vectors import Vectors
+from find.images.images import ImageLike
+from find.model.predictions import EntityMask
+from find.query.query import Query
+
+
+@dataclass(frozen=True)
+class ImageRows:
+    """Images in a shared space, each with equally many objects."""
+
+    image: Float[Tensor, "b d"]
+    objects: Float[Tensor, "b n d"]
+
+
+@dataclass(frozen=True)
+class QueryRows:
+    """Queries in a shared space; `padding` is True where a query has fewer entities."""
+
+    query: Float[Tensor, "q d"]
+    entities: Float[Tensor, "q e d"]
+    padding: Bool[Tensor, "q e"]
+
+    @classmethod
+    def of(cls, vectors: Sequence[tuple[Float[Tensor, " d"], Float[Tensor, "e d"]]]) -> QueryRows:
+        """From each query's vector and the vectors of its entities."""
+        query = torch.stack([vector for vector, _ in vectors])
+        most = max(len(entities) for _, entities in vectors)
+        entities = query.new_zeros(len(vectors), most, query.shape[1])
+        padding = torch.ones(len(vectors), most, dtype=torch.bool, device=query.device)
+        for row, (_, own) in enumerate(vectors):
+            entities[row, : len(own)] = own
+            padding[row, : len(own)] = False
+        return cls(query, entities, padding)
+
+
+@dataclass
+class RecordedSystem:
+    """Answers grounding, interleaved segmentation and both retrieval tasks from files; what is not there raises
+    `FindError`. (`score_panoptic` takes generic segmentation straight from its files.)"""
+
+    folder: NamedFolder
+    grounding: MaskFile | None = None
+    segmentation: MaskFile | None = None
+    vectors: Vectors | None = None
+    _times: Counter = field(default_factory=Counter, init=False)
+
+    def ground(self, images: Sequence[ImageLike], texts: Sequence[Sequence[str]]) -> list[list[EntityMask]]:
+        return [
+            [self._masks(self.grounding, image, parts_of_text(text))[0] for text in asked]
+            for image, asked in zip(images, texts, strict=True)
+        ]
+
+    def segment(self, images: Sequence[ImageLike], queries: Sequence[Query]) -> list[list[EntityMask]]:
+        return [
+            self._masks(self.segmentation, image, parts_of(query, self.folder))
+            for image, query in zip(images, queries, strict=True)
+        ]
+
+    def embed_images(self, images: Sequence[ImageLike]) -> ImageRows:
+        rows = [self._vector("image", self._all_vectors().images, id_of(image)) for image in images]
+        return ImageRows(*(torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)))
+
+    def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "t d"]:
+        return torch.from_numpy(np.stack([self._vector("text", self._all_vectors().texts, text) for text in texts]))
+
+    def embed_queries(self, queries: Sequence[Query]) -> QueryRows:
+        keys = [key_of(parts_of(query, self.folder)) for query in queries]
+        rows = [self._vector("query", self._all_vectors().queries, key) for key in keys]
+        return QueryRows.of([(torch.from_numpy(query), torch.from_numpy(entities)) for query, entities in rows])
+
+    def _masks(self, file: MaskFile | None, image: ImageLike, parts: Parts) -> list[EntityMask]:
+        if file is None:
+            raise FindError("masks of queries are asked for, and no file of them was given")
+        image_id = id_of(image)
+        asked = (file.path, image_id, key_of(parts))
+        self._times[asked] += 1
+        return file.answer(image_id, parts, self._times[asked] - 1)
+
+    def _all_vectors(self) -> Vectors:
+        if self.vectors is None:
+            raise FindError("vectors are asked for, and no file of them was given")
+        return self.vectors
+
+    @staticmethod
+    def _vector(kind: str, rows: dict, key: object):
+        if key not in rows:
+            raise FindError(f"there is no vector of {kind} {key}; `findvl bench validate` lists all that are missing")
+        return rows[key]

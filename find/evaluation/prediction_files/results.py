@@ -1,0 +1,146 @@
+"""COCO's instance and stuff result formats: JSON lists of masks as run-length codes, each with image and category."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from find.data.coco import CocoFolder
+from find.data.dataset_issue import Anomaly, Report, Severity
+from find.data.records import whole_number
+from find.errors import FindError
+from find.evaluation.prediction_files.rle import checked_runs, decode
+
+error = partial(Anomaly, Severity.ERROR)
+warning = partial(Anomaly, Severity.WARNING)
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """Masks with categories, by image id and in the order of the file; they are decoded when they are asked for."""
+
+    path: Path
+    folder: CocoFolder
+    records: Mapping[int, list[dict[str, Any]]]
+
+    @classmethod
+    def read(cls, path: Path, folder: CocoFolder, report: Report, *, scored: bool) -> ResultFile:
+        """Reads the list; records that cannot be used are reported and left out. `scored`: each needs a score.
+
+        Raises:
+            FindError: the file is missing, or no JSON list of objects.
+        """
+        records: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        is_thing = {category.id: category.is_thing for category in folder.categories}
+        for number, record in enumerate(read_list(path)):
+            item = f"result {number} of image {record.get('image_id')}"
+            try:
+                image_id, category = whole_number(record["image_id"]), whole_number(record["category_id"])
+                score = float(record["score"]) if scored else 1.0
+                segmentation = record["segmentation"]
+            except (KeyError, TypeError, ValueError) as problem:
+                report(malformed(path, item, problem))
+                continue
+            if image_id not in folder.table.rows:
+                report(error("unknown image id", path.name, item, f"the image is not in {folder.table.source}",
+                             "Take the result out, or name the right split"))  # fmt: skip
+            elif category not in is_thing:
+                report(error("unknown category", path.name, item, f"category {category} is not in "
+                             f"{folder.table.source}", "Give the data set's own category ids"))  # fmt: skip
+            elif scored and not is_thing[category]:
+                report(error("stuff among instances", path.name, item, f"category {category} is stuff, which has no "
+                             "instances", "Leave stuff out of this file"))  # fmt: skip
+            elif not math.isfinite(score):
+                report(error("score is no number", path.name, item, f"the score is {score}",
+                             "Give a finite score, higher is surer"))  # fmt: skip
+            else:
+                records[image_id].append(
+                    {"category_id": category, "score": score, "segmentation": segmentation, "item": item}
+                )
+        return cls(path, folder, records)
+
+    def check(self, image_ids: Iterable[int], report: Report, *, exclusive: bool) -> None:
+        """Reports images without results, masks that cannot be decoded, and exact duplicates.
+
+        `exclusive`: the masks of an image may not overlap (a semantic map).
+        """
+        for image_id in image_ids:
+            results = self.records.get(image_id, [])
+            if not results:
+                report(warning("image without results", self.path.name, f"image {image_id}",
+                               "nothing was found in it", "Nothing, if that is what the model says"))  # fmt: skip
+            size = self.folder.image_size(image_id)
+            taken = np.zeros(size, bool)
+            seen: dict[str, str] = {}
+            for result in results:
+                try:
+                    checked_runs(result["segmentation"], size)
+                except ValueError as problem:
+                    report(bad_mask(self.path, result["item"], problem))
+                    continue
+                code = json.dumps([result["category_id"], result["segmentation"]["counts"]])
+                if code in seen:
+                    report(error("duplicate", self.path.name, result["item"],
+                                 f"category and mask are those of {seen[code]}", "Keep one of them"))  # fmt: skip
+                elif exclusive:
+                    mask = decode(result["segmentation"], size)
+                    if (taken & mask).any():
+                        report(error("overlapping masks", self.path.name, result["item"],
+                                     f"{int((taken & mask).sum())} pixels have a class already",
+                                     "Give each pixel to one class"))  # fmt: skip
+                    taken |= mask
+                seen.setdefault(code, result["item"])
+
+    def results(self, image_id: int) -> list[dict[str, Any]]:
+        """One image's results in COCO's format, in the order of the file; masks were checked by `check`."""
+        return [
+            {"image_id": image_id, **{name: value for name, value in result.items() if name != "item"}}
+            for result in self.records.get(image_id, [])
+        ]
+
+    def semantic(self, image_id: int) -> Int[np.ndarray, "h w"]:
+        """One image's class indices, -1 where no mask lies. Raises `FindError`."""
+        size = self.folder.image_size(image_id)
+        labels = np.full(size, -1, np.int64)
+        index_of = {category.id: category.index for category in self.folder.categories}
+        for result in self.records.get(image_id, []):
+            labels[self._mask(result, size)] = index_of[result["category_id"]]
+        return labels
+
+    def _mask(self, result: Mapping[str, Any], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+        try:
+            return decode(result["segmentation"], size)
+        except ValueError as problem:
+            raise bad_mask(self.path, result["item"], problem).error() from problem
+
+
+def read_list(path: Path) -> list[dict[str, Any]]:
+    """A JSON list of objects. Raises `FindError` for anything else."""
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as problem:
+        raise FindError(f"{path}: the file cannot be read ({problem.strerror or problem}).") from problem
+    except ValueError as problem:
+        raise FindError(f"{path}: this is not valid JSON ({problem}). Write the file again.") from problem
+    if not isinstance(data, list) or not all(isinstance(record, dict) for record in data):
+        raise FindError(f"{path}: COCO's result format is a JSON list of objects, and this is none. Write such a list.")
+    return data
+
+
+def malformed(path: Path, item: str, problem: Exception) -> Anomaly:
+    reason = f"the field {problem} is missing" if isinstance(problem, KeyError) else f"a field is wrong ({problem})"
+    return error("malformed record", path.name, item, reason, "Write the record again, as docs/bench-formats.md says")
+
+
+def bad_mask(path: Path, item: str, problem: Exception) -> Anomaly:
+    kind = "wrong size" if "'s size is" in str(problem) else "broken mask"
+    return error(kind, path.name, item, str(problem), "Encode masks at the image's own size")

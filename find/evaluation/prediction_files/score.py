@@ -1,0 +1,211 @@
+"""`findvl bench score` and `validate`: predictions of any system, from files, through the same protocols as a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from find.data.dataset_issue import Anomaly, Report, Severity
+from find.errors import FindError
+from find.evaluation.evaluate import Task, evaluate
+from find.evaluation.prediction_files.asked import Questionnaire
+from find.evaluation.prediction_files.folder import BlankFolder
+from find.evaluation.prediction_files.masks import MaskFile
+from find.evaluation.prediction_files.panoptic import PanopticFile
+from find.evaluation.prediction_files.query_collector import entities_in
+from find.evaluation.prediction_files.recorded import RecordedSystem
+from find.evaluation.prediction_files.recorder import GROUNDING, INSTANCES, PANOPTIC, SEGMENTATION, SEMANTIC, VECTORS
+from find.evaluation.prediction_files.results import ResultFile
+from find.evaluation.prediction_files.vectors import read_arrays, read_vectors
+from find.evaluation.protocols.panoptic import GenericAnswer, score_panoptic
+from find.evaluation.results import Evaluation
+from find.evaluation.systems.run import Settings
+
+
+class FileTask(str, Enum):
+    """What one file of predictions can be scored for."""
+
+    PANOPTIC = "panoptic"
+    INSTANCES = "instances"
+    SEMANTIC = "semantic"
+    GROUNDING = "grounding"
+    INTERLEAVED_SEGMENTATION = "interleaved_segmentation"
+    RETRIEVAL = "retrieval"
+    INTERLEAVED_RETRIEVAL = "interleaved_retrieval"
+
+    @property
+    def task(self) -> Task:
+        """The protocol behind it."""
+        generic = (FileTask.PANOPTIC, FileTask.INSTANCES, FileTask.SEMANTIC)
+        return Task.PANOPTIC if self in generic else Task(self.value)
+
+    def options(self, settings: Settings) -> dict[str, Any]:
+        """What decides about the questions of this task: studies ask more of the interleaved ones alone."""
+        interleaved = self in (FileTask.INTERLEAVED_SEGMENTATION, FileTask.INTERLEAVED_RETRIEVAL)
+        return settings.options() | ({} if interleaved else {"studies": ()})
+
+    @property
+    def file(self) -> str:
+        """What `findvl bench run --save-predictions` calls it."""
+        return {
+            FileTask.PANOPTIC: PANOPTIC,
+            FileTask.INSTANCES: INSTANCES,
+            FileTask.SEMANTIC: SEMANTIC,
+            FileTask.GROUNDING: GROUNDING,
+            FileTask.INTERLEAVED_SEGMENTATION: SEGMENTATION,
+        }.get(self, VECTORS)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Every anomaly of some predictions."""
+
+    anomalies: tuple[Anomaly, ...]
+
+    @property
+    def has_errors(self) -> bool:
+        return any(anomaly.severity is Severity.ERROR for anomaly in self.anomalies)
+
+    def summary(self) -> str:
+        errors = sum(anomaly.severity is Severity.ERROR for anomaly in self.anomalies)
+        return f"{errors} errors, {len(self.anomalies) - errors} warnings"
+
+    def lines(self) -> list[str]:
+        """One line an anomaly: severity, kind, file, item, what is wrong, and how to mend it."""
+        return [f"{anomaly.severity.value}: {anomaly.kind}: {anomaly}" for anomaly in self.anomalies]
+
+
+def find_files(predictions: Path, task: FileTask | None) -> dict[FileTask, Path]:
+    """The files to score: one file for the task named, or in a folder all that a run writes (or the task's).
+
+    Raises:
+        FindError: a file without a task, or nothing to score.
+    """
+    if predictions.is_dir():
+        folder = predictions / "predictions" if (predictions / "predictions").is_dir() else predictions
+        wanted = list(FileTask) if task is None else [task]
+        found = {one: folder / one.file for one in wanted if _is_there(folder / one.file, one)}
+        if not found:
+            raise FindError(
+                f"{folder}: no predictions in it; the files are called {', '.join(sorted({t.file for t in wanted}))}"
+            )
+        return found
+    if not predictions.exists():
+        raise FindError(f"{predictions}: there is no such file or folder of predictions")
+    if task is None:
+        raise FindError(f"{predictions}: which task is it for? Give --task {'|'.join(t.value for t in FileTask)}")
+    return {task: predictions}
+
+
+def _is_there(path: Path, task: FileTask) -> bool:
+    """Whether a run has written the file, and for this task: the two retrieval tasks share theirs."""
+    asked = {FileTask.RETRIEVAL: "texts", FileTask.INTERLEAVED_RETRIEVAL: "queries"}.get(task)
+    if not path.exists() or asked is None:
+        return path.exists()
+    try:
+        return bool(read_arrays(path, [asked]))
+    except FindError:
+        return True  # whoever reads it will tell what is wrong
+
+
+def validate(files: dict[FileTask, Path], root: Path, settings: Settings) -> Validation:
+    """Everything that is wrong with predictions; never stops at the first fault.
+
+    Raises:
+        FindError: the data folder cannot be used.
+    """
+    folder = BlankFolder(root, settings.split, entities=settings.entities)
+    anomalies: list[Anomaly] = []
+    for task, path in files.items():
+        try:
+            _read(task, path, folder, settings, anomalies.append)
+        except FindError as problem:
+            message, _, mend = str(problem).removeprefix(f"{path}: ").rstrip(".").partition(". ")
+            anomalies.append(
+                Anomaly(Severity.ERROR, "unreadable file", str(path), task.value, message, mend or "Write it again")
+            )
+    return Validation(tuple(anomalies))
+
+
+def score(files: dict[FileTask, Path], root: Path, settings: Settings, *, progress: bool = True) -> Evaluation:
+    """The figures of predictions, by the protocols that `findvl bench run` uses; without a file a figure is None.
+
+    Raises:
+        FindError: the first error that `validate` would list, or nothing to score.
+    """
+    folder = BlankFolder(root, settings.split, entities=settings.entities)
+
+    def refuse(anomaly: Anomaly) -> None:
+        if anomaly.severity is Severity.ERROR:
+            raise FindError(f"{anomaly} `findvl bench validate` lists all that is wrong.")
+
+    read = {task: _read(task, path, folder, settings, refuse) for task, path in files.items()}
+    image_ids = folder.image_ids[: settings.limit]
+    found = Evaluation(split=folder.split, images=len(image_ids))
+    generic = _GenericFiles(*(read.get(task) for task in (FileTask.PANOPTIC, FileTask.SEMANTIC, FileTask.INSTANCES)))
+    tasks = list(dict.fromkeys(task.task for task in files))
+    if Task.PANOPTIC in tasks:
+        found = replace(found, panoptic=score_panoptic(generic.answers, folder, image_ids=image_ids, progress=progress))
+        tasks.remove(Task.PANOPTIC)
+    if not tasks:
+        return found
+    system = RecordedSystem(
+        folder,
+        grounding=read.get(FileTask.GROUNDING),
+        segmentation=read.get(FileTask.INTERLEAVED_SEGMENTATION),
+        vectors=read.get(FileTask.RETRIEVAL) or read.get(FileTask.INTERLEAVED_RETRIEVAL),
+    )
+    others = evaluate(system, folder, tasks=tasks, progress=progress, **settings.options())
+    return replace(others, panoptic=found.panoptic)
+
+
+@dataclass(frozen=True)
+class _GenericFiles:
+    """Generic segmentation from up to three files."""
+
+    panoptic: PanopticFile | None
+    semantic: ResultFile | None
+    instances: ResultFile | None
+
+    def answers(self, image_ids: Sequence[int]) -> list[GenericAnswer]:
+        return [
+            GenericAnswer(
+                segment_map=self.panoptic and self.panoptic.segment_map(image_id),
+                categories=self.panoptic and self.panoptic.categories(image_id),
+                classes=None if self.semantic is None else self.semantic.semantic(image_id),
+                instances=self.instances and self.instances.results(image_id),
+            )
+            for image_id in image_ids
+        ]
+
+
+def _read(task: FileTask, path: Path, folder: BlankFolder, settings: Settings, report: Report) -> Any:
+    """Reads and checks one file: a PanopticFile, a ResultFile, a MaskFile or Vectors."""
+    image_ids = folder.image_ids[: settings.limit]
+    if task is FileTask.PANOPTIC:
+        panoptic = PanopticFile.read(path, folder, report)
+        panoptic.check(image_ids, report)
+        return panoptic
+    if task in (FileTask.INSTANCES, FileTask.SEMANTIC):
+        is_semantic = task is FileTask.SEMANTIC
+        results = ResultFile.read(path, folder, report, scored=not is_semantic)
+        results.check(image_ids, report, exclusive=is_semantic)
+        return results
+    asked = Questionnaire.of(folder, task.task, **task.options(settings))
+    if task in (FileTask.GROUNDING, FileTask.INTERLEAVED_SEGMENTATION):
+        masks = MaskFile.read(path, folder, report)
+        masks.check(asked.grounded if task is FileTask.GROUNDING else asked.segmented, report)
+        return masks
+    vectors = read_vectors(path, report)
+    vectors.check(
+        path,
+        folder,
+        report,
+        image_ids=asked.image_ids,
+        texts=asked.texts,
+        queries={key: len(entities_in(parts)) for key, parts in asked.queries.items()},
+    )
+    return vectors

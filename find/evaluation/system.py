@@ -1,0 +1,84 @@
+"""What a system must be able to do to enter each protocol; `find.FIND` does all of it, others may do a part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from find.images.images import ImageLike
+from find.model.predictions import EntityMask, InstancePrediction, PanopticPrediction
+from find.query.query import Query
+
+
+class ImageVectors(Protocol):
+    """Images in a shared space; a system without object vectors gives the image's own vector as the only one."""
+
+    @property
+    def image(self) -> Float[Tensor, "b d"]: ...
+
+    @property
+    def objects(self) -> Float[Tensor, "b n d"]: ...
+
+
+class QueryVectors(Protocol):
+    """Queries in a shared space; a system without entity vectors gives rows of padding only."""
+
+    @property
+    def query(self) -> Float[Tensor, "q d"]: ...
+
+    @property
+    def entities(self) -> Float[Tensor, "q e d"]: ...
+
+    @property
+    def padding(self) -> Bool[Tensor, "q e"]: ...
+
+
+class ImageEmbedder(Protocol):
+    def embed_images(self, images: Sequence[ImageLike]) -> ImageVectors: ...
+
+
+class TextEmbedder(ImageEmbedder, Protocol):
+    def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "t d"]: ...
+
+
+class QueryEmbedder(ImageEmbedder, Protocol):
+    def embed_queries(self, queries: Sequence[Query]) -> QueryVectors: ...
+
+
+class QuerySegmenter(Protocol):
+    def segment(self, images: Sequence[ImageLike], queries: Sequence[Query]) -> list[list[EntityMask]]: ...
+
+
+class Grounder(Protocol):
+    def ground(self, images: Sequence[ImageLike], texts: Sequence[Sequence[str]]) -> list[list[EntityMask]]: ...
+
+
+class InteractiveSegmenter(Protocol):
+    def interact(
+        self,
+        images: Sequence[ImageLike],
+        strokes: Sequence[Bool[np.ndarray, "r h w"]],
+        negatives: Sequence[Bool[np.ndarray, "r h w"]] | None = None,
+    ) -> list[list[EntityMask]]: ...
+
+
+class GenericSegmenter(Protocol):
+    def panoptic(
+        self, images: Sequence[ImageLike], class_names: Sequence[str], is_thing: Sequence[bool]
+    ) -> list[PanopticPrediction]: ...
+
+    def instances(
+        self, images: Sequence[ImageLike], class_names: Sequence[str], is_thing: Sequence[bool]
+    ) -> list[InstancePrediction]: ...
+
+    def semantic(self, images: Sequence[ImageLike], class_names: Sequence[str]) -> list[np.ndarray]: ...
+
+
+class FindSystem(
+    TextEmbedder, QueryEmbedder, QuerySegmenter, Grounder, InteractiveSegmenter, GenericSegmenter, Protocol
+):
+    """A system that can enter every protocol."""

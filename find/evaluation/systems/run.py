@@ -1,0 +1,104 @@
+"""`findvl bench run`: evaluate any system on a folder, and keep its figures, predictions and examples."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from find.data.coco import AUTO, CocoFolder
+from find.errors import FindError
+from find.evaluation.distributed import is_first
+from find.evaluation.evaluate import evaluate
+from find.evaluation.prediction_files.folder import NamedFolder
+from find.evaluation.prediction_files.recorder import Recorder
+from find.evaluation.report.curves import curves
+from find.evaluation.report.examples import write_examples
+from find.evaluation.results import Evaluation
+from find.evaluation.systems.benchmark_system import Entrant
+
+RESULTS = "results.json"
+PREDICTIONS = "predictions"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides which questions are asked; equal settings on equal folders ask the same."""
+
+    split: str
+    limit: int | None = None
+    entities: str | None = AUTO
+    gallery: int = 500
+    large_gallery: int | None = 2000
+    clicked_images: int = 50
+    studies: tuple[str, ...] = ()  # what goes beyond the published tables (`find.evaluation.evaluate.Study`)
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of `evaluate` but for the folder."""
+        options = asdict(self)
+        del options["split"], options["entities"]
+        return options
+
+
+def run(
+    entrant: Entrant,
+    root: Path,
+    *,
+    settings: Settings,
+    tasks: list[str] | None = None,
+    out: Path,
+    save_predictions: bool = False,
+    batch_size: int = 16,
+    progress: bool = True,
+) -> Evaluation:
+    """Evaluates `entrant`, and writes out/results.json, out/examples/ (and out/predictions/ if asked for).
+
+    Without `tasks` it does all that it can and the folder has annotations for. Of several processes the first writes.
+
+    Raises:
+        FindError: a task or study that it cannot do, predictions to be saved by several processes, or whatever
+            `evaluate` refuses.
+    """
+    chosen = entrant.choose(tasks)
+    entrant.check_studies(settings.studies)
+    if save_predictions and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise FindError("predictions are saved by one process only: run without torchrun, or without saving them")
+    folder = NamedFolder(root, settings.split, entities=settings.entities)
+    recorder = Recorder(entrant.system, folder=folder, out=out / PREDICTIONS) if save_predictions else None
+    found = evaluate(
+        recorder or entrant.system,
+        folder,
+        tasks=chosen,
+        skip_missing=tasks is None,
+        batch_size=batch_size,
+        progress=progress,
+        **settings.options(),
+    )
+    if recorder is not None:
+        recorder.save()
+    if is_first():
+        record = results_json(found, name=entrant.name, about=entrant.about, folder=folder, settings=settings)
+        write_results(out / RESULTS, record)
+        write_examples(found, entrant.system, folder, out)
+    return found
+
+
+def write_results(path: Path, record: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def results_json(found: Evaluation, *, name: str, about: str, folder: CocoFolder, settings: Settings) -> dict[str, Any]:
+    """One system's figures for JSON, with what they were measured on."""
+    figures = found.to_json()
+    return {
+        "system": {"name": name, "about": about, "source": "measured here"},
+        **figures,
+        "data": {**figures["data"], "name": folder.root.resolve().name, "root": str(folder.root)},
+        "settings": asdict(settings),
+        "curves": curves(found),
+        "notes": found.notes(),
+    }

@@ -1,0 +1,1 @@
+"""Reading images, and bringing them to the sizes that encoders take."""

@@ -1,0 +1,1 @@
+"""FIND: two frozen foundations, the interface, and the tasks that it answers."""

@@ -1,0 +1,71 @@
+"""An untrained interface from a config and what the foundations give."""
+
+from collections.abc import Sequence
+
+from find.errors import FindError
+from find.foundations import VisionEncoder
+from find.interface import (
+    LEVELS,
+    STRIDES,
+    CornerAlignedSampler,
+    FeaturePyramid,
+    Interface,
+    PixelDecoder,
+    is_pyramid,
+)
+from find.model.config import FINDConfig
+
+
+def build_interface(
+    config: FINDConfig,
+    *,
+    channels: Sequence[int],
+    strides: Sequence[float] = STRIDES,
+    text_width: int,
+    pooled_width: int | None,
+) -> Interface:
+    """An untrained interface between foundations of these widths.
+
+    Where the vision encoder's maps have other strides than 4, 8, 16 and 32, it begins with a pyramid.
+    """
+    sizes, conventions = config.interface, config.conventions
+    pyramid = None if is_pyramid(strides) else FeaturePyramid(channels=channels, strides=strides)
+    decoder = PixelDecoder(
+        channels=channels if pyramid is None else pyramid.channels,
+        pyramid=pyramid,
+        width=sizes.decoder_width,
+        mask_width=sizes.mask_width,
+        layers=sizes.decoder_layers,
+        heads=sizes.heads,
+        feedforward=sizes.feedforward,
+    )
+    sampler = None
+    if conventions.corner_aligned_points:
+        sampler = CornerAlignedSampler(width=sizes.width, levels=LEVELS, points=sizes.region_points)
+    return Interface(
+        pixel_decoder=decoder,
+        text_width=text_width,
+        width=sizes.width,
+        heads=sizes.heads,
+        feedforward=sizes.feedforward,
+        layers=sizes.layers,
+        queries=sizes.queries,
+        semantic_width=sizes.semantic_width,
+        region_points=sizes.region_points,
+        pooled_width=pooled_width,
+        sampler=sampler,
+        memories=conventions.memories,
+        image_from_objects=conventions.image_from_objects,
+        class_scale_limit=conventions.class_scale_limit,
+        places_in_values=conventions.places_in_values,
+    )
+
+
+def check_sides(config: FINDConfig, vision: VisionEncoder) -> None:
+    """Refuses pictures larger than the only size that an encoder takes."""
+    only = vision.image_size if vision.image_size == vision.divisor else None
+    if only is not None and config.longest_side > only:
+        raise FindError(
+            f"vision encoder {config.vision} takes images of {only}x{only} pixels only, but longest_side is "
+            f"{config.longest_side}; set shortest_side and longest_side to {only}, or choose an encoder of any size"
+        )

@@ -1,0 +1,96 @@
+"""A trained interface on disk: `config.json` and `interface.safetensors`; the frozen foundations stay references.
+
+`classes.safetensors`, where there is one, holds embeddings of class names that need not be computed again.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from find.errors import FindError
+from find.model.config import FINDConfig
+from find.utils.files import write_tensors
+
+CONFIG, WEIGHTS, CLASSES = "config.json", "interface.safetensors", "classes.safetensors"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Raises FindError wherever the files do not fit together."""
+
+    config: FINDConfig
+    foundations: dict[str, str]  # fingerprints of "vision" and "language", as the interface was trained on
+    interface: dict[str, Tensor]
+    source: str
+    classes: dict[str, Tensor] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """The weights first, so that a folder with a config is a whole one."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_tensors(folder / WEIGHTS, self.interface, {"format": "pt"})
+        if self.classes:
+            write_tensors(folder / CLASSES, {name: row.clone() for name, row in self.classes.items()})
+        else:
+            (folder / CLASSES).unlink(missing_ok=True)  # an earlier model's
+        about = {"format": FORMAT, **self.config.to_dict(), "foundations": self.foundations}
+        (folder / CONFIG).write_text(json.dumps(about, indent=2) + "\n")
+
+    @classmethod
+    def read(cls, config_file: Path, weights_file: Path) -> "Checkpoint":
+        for file in (config_file, weights_file):
+            if not file.is_file():
+                raise FindError(
+                    f"{file} is missing; a model folder holds {CONFIG} and {WEIGHTS} (written by `findvl fit` or "
+                    "`save_pretrained`)"
+                )
+        try:
+            about = json.loads(config_file.read_text())
+        except ValueError as error:  # of the decoding or of the JSON
+            raise FindError(f"{config_file} is not JSON ({error}); fetch the model again") from None
+        if not isinstance(about, dict):
+            raise FindError(f"{config_file} is not a JSON object of settings; fetch the model again")
+        if about.pop("format", None) != FORMAT:
+            raise FindError(f"{config_file} is not of this version's format {FORMAT}; update the package or the model")
+        foundations = about.pop("foundations", {})
+        config = FINDConfig.from_dict(about, source=str(config_file))
+        classes_file = config_file.parent / CLASSES
+        classes = _read(classes_file) if classes_file.is_file() else {}
+        return cls(config, foundations, _read(weights_file), str(weights_file), classes)
+
+    def check_foundations(self, **present: str) -> None:
+        """Refuses foundations other than those that the interface was trained on."""
+        for kind, fingerprint in present.items():
+            wanted = self.foundations.get(kind)
+            if wanted != fingerprint:
+                spec = getattr(self.config, kind)
+                raise FindError(
+                    f"{self.source} was made for another {kind} encoder than {spec!r} is here (fingerprint "
+                    f"{str(wanted)[:12]}, here {fingerprint[:12]}); use the one that it was trained on, or train anew"
+                )
+
+    def load_into(self, interface: nn.Module) -> None:
+        """Strict: every key used, every parameter given, every shape equal."""
+        own = interface.state_dict()
+        missing, unused = sorted(own.keys() - self.interface.keys()), sorted(self.interface.keys() - own.keys())
+        wrong = [
+            f"{name} is {tuple(self.interface[name].shape)}, must be {tuple(tensor.shape)}"
+            for name, tensor in own.items()
+            if name in self.interface and self.interface[name].shape != tensor.shape
+        ]
+        problems = [f"missing {name}" for name in missing] + [f"unused {name}" for name in unused] + wrong
+        if problems:
+            shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
+            raise FindError(f"{self.source} does not fit its config.json: {shown}")
+        interface.load_state_dict(self.interface)
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise FindError(f"{file} is broken or truncated ({error}); fetch or save the model again") from None

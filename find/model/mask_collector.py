@@ -1,0 +1,38 @@
+"""Prompts of several images as tensors, and the masks that answer them back in the images' order and sizes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from find.images.canvas import Frame
+from find.model.predictions import EntityMask
+
+
+class Answers:
+    """Collects the masks of each image's prompts, in the order of the images."""
+
+    def __init__(self, frames: list[Frame]) -> None:
+        self.frames = frames
+        self.masks: list[list[EntityMask]] = [[] for _ in frames]
+
+    def add(self, numbers: Sequence[int], counts: Sequence[int], logits: Tensor, scores: Tensor) -> None:
+        for row, (number, count) in enumerate(zip(numbers, counts, strict=True)):
+            masks = self.frames[number].inside(logits[row, :count]).cpu().numpy()
+            found = zip(masks, scores[row, :count].tolist(), strict=True)
+            self.masks[number] = [EntityMask(mask, score) for mask, score in found]
+
+
+def stack_strokes(
+    masks: Sequence[Bool[np.ndarray, "r H W"]], frames: Sequence[Frame], device: torch.device
+) -> tuple[Bool[Tensor, "b r h w"], Bool[Tensor, "b r"]]:
+    """Strokes on their common canvas, padded to the largest count, and which are padding."""
+    most = max(max(len(stack) for stack in masks), 1)
+    stacked = torch.zeros(len(masks), most, *frames[0].canvas, dtype=torch.bool)
+    for row, (stack, frame) in enumerate(zip(masks, frames, strict=True)):
+        for k, mask in enumerate(stack):
+            stacked[row, k] = frame.place_mask(np.asarray(mask))
+    counts = torch.tensor([len(stack) for stack in masks])
+    return stacked.to(device), (torch.arange(most) >= counts[:, None]).to(device)

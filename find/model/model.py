@@ -1,0 +1,356 @@
+"""FIND: frozen foundations, the interface and its tasks as one model that takes pictures, strokes and queries."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from huggingface_hub import ModelHubMixin
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from find.errors import FindError, UnknownWordsWarning, warn_caller
+from find.foundations import LanguageEncoder, VisionEncoder
+from find.images.canvas import Frame, Resizing, by_canvas
+from find.images.images import ImageLike, read_image, read_size
+from find.interface import (
+    Group,
+    ImageMemory,
+    Interface,
+    Prompt,
+    Tokens,
+)
+from find.model.config import FINDConfig
+from find.model.mask_collector import Answers, stack_strokes
+from find.model.predictions import (
+    EntityMask,
+    ImageEmbeddings,
+    InstancePrediction,
+    PanopticPrediction,
+    PredictedSegment,
+    QueryEmbeddings,
+)
+from find.model.pretrained import Pretrained
+from find.model.validation import check_images, check_queries, check_texts, same_length
+from find.query.query import Query
+from find.tasks import generic, grounding, interactive, interleaved, retrieval
+from find.tasks.prompted import Metric, PromptedTask, Space, SplitTask, best_masks
+from find.tasks.region_inputs import ShownRegions
+from find.tasks.text_inputs import Phrases, Sentences, read_texts
+
+Answer = TypeVar("Answer")
+
+
+class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-embeddings"]):
+    """One embedding space over a frozen vision and a frozen language encoder.
+
+    Pictures are paths, PIL images or uint8 arrays [H, W, 3]; they may differ in size. Masks come back at the pictures'
+    own sizes. What is answered of one image does not depend on the other images of the call.
+
+    Args:
+        config: what the model is made of.
+        vision, language: the foundations that `config` names.
+        interface: the trainable part.
+    """
+
+    def __init__(
+        self, *, config: FINDConfig, vision: VisionEncoder, language: LanguageEncoder, interface: Interface
+    ) -> None:
+        super().__init__(config=config, vision=vision, language=language, interface=interface)
+        conventions = config.conventions
+        self.resizing = Resizing(
+            config.shortest_side,
+            config.longest_side,
+            vision.divisor,
+            colour=conventions.canvas_colour,
+            bicubic=conventions.bicubic_masks,
+        )
+        self.panoptic_settings = generic.PanopticSettings(config.panoptic_score, config.panoptic_overlap)
+        self.told_words: set[str] = set()  # unknown words that the user was warned of
+        metric = Metric.DOT if conventions.dot_products else Metric.COSINE
+        self.interactive_task = replace(interactive.TASK, metric=metric)
+        self.phrase_task = replace(interleaved.TASK, metric=metric)
+        region_space = Space.PIXEL if conventions.regions_by_pixel else Space.SEMANTIC
+        self.region_task = replace(interleaved.TASK, metric=metric, space=region_space)
+
+    # --- embedding ------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def embed_images(self, images: Sequence[ImageLike], *, batch_size: int = 32) -> ImageEmbeddings:
+        """Every image's vector and its object proposals, with the proposals' masks."""
+        rows: dict[int, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
+        frames = self._frames(images)
+        for numbers, memory in self._memories(images, frames, batch_size):
+            final = self.interface(memory, [generic.prompt()]).final
+            image = F.normalize(final.semantic[Group.IMAGE][:, 0], dim=-1)
+            objects = F.normalize(final.semantic[Group.OBJECT], dim=-1)
+            masks = _draw(final.pixel[Group.OBJECT], memory)
+            parts = (image, objects, generic.mask_confidence(masks), masks.half())
+            rows.update(zip(numbers, zip(*parts, strict=True), strict=True))
+        if not rows:
+            raise FindError("no images to embed")
+        image, objects, scores, masks = zip(*(rows[number] for number in range(len(frames))), strict=True)
+        return ImageEmbeddings(torch.stack(image), torch.stack(objects), torch.stack(scores), masks, tuple(frames))
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> Float[Tensor, "t d"]:
+        """Unit vectors of captions, to compare with `ImageEmbeddings.image`."""
+        check_texts(texts, "texts")
+        if not texts:
+            raise FindError("no texts to embed")
+        self._tell_unknown(self.language.tokenize(texts).unknown)
+        parts = []
+        for start in range(0, len(texts), batch_size):
+            text = read_texts(self.language, texts[start : start + batch_size], self.device)
+            parts.append(retrieval.embed_texts(self.interface, text.tokens, text.padding, text.pooled))
+        return F.normalize(torch.cat(parts), dim=-1)
+
+    @torch.inference_mode()
+    def embed_classes(self, names: Sequence[str]) -> Float[Tensor, "k d"]:
+        """Class embeddings, to compare with object proposals."""
+        check_texts(names, "class names")
+        if not names:
+            raise FindError("no class names to embed")
+        bank = dict(self.known_classes)
+        new = [name for name in dict.fromkeys(names) if name not in bank]
+        if new:
+            prompts = [self.config.class_prompt.format(name) for name in new]
+            self._tell_unknown(self.language.tokenize(prompts).unknown)
+            text = read_texts(self.language, prompts, self.device)
+            bank |= zip(new, retrieval.embed_texts(self.interface, text.tokens, text.padding, text.pooled), strict=True)
+        return torch.stack([bank[name].to(self.device) for name in names])
+
+    @torch.inference_mode()
+    def embed_queries(self, queries: Sequence[Query], *, batch_size: int = 64) -> QueryEmbeddings:
+        """Every query's vector and its entities' vectors, to compare with images and their object proposals."""
+        check_queries(queries)
+        width = max((len(query.entities) for query in queries), default=0)
+        whole, parts, unknown = [], [], []
+        for start in range(0, len(queries), batch_size):
+            batch = queries[start : start + batch_size]
+            sentences = self._sentences(batch)
+            prompt = sentences.prompt(self.interface, interleaved.RETRIEVAL, *self._regions(batch))
+            final = self.interface(None, [prompt]).final
+            whole.append(F.normalize(final.semantic[Group.INTERLEAVED][:, 0], dim=-1))
+            entities = F.normalize(final.semantic[Group.INTERLEAVED_ENTITY], dim=-1)[:, :width]
+            parts.append(F.pad(entities, (0, 0, 0, width - entities.shape[1])))
+            unknown.extend(sentences.unknown)
+        if not whole:
+            raise FindError("no queries to embed")
+        counts = torch.tensor([len(query.entities) for query in queries], device=self.device)
+        padding = torch.arange(width, device=self.device) >= counts[:, None]
+        entities = torch.cat(parts).masked_fill(padding[..., None], 0)
+        return QueryEmbeddings(torch.cat(whole), entities, padding, tuple(unknown))
+
+    # --- masks of what a user asks for ----------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def segment(
+        self, images: Sequence[ImageLike], queries: Sequence[Query], *, batch_size: int = 16
+    ) -> list[list[EntityMask]]:
+        """Interleaved segmentation: a mask for each entity of query k in image k."""
+        check_images(images)
+        check_queries(queries)
+        same_length(images, queries, "queries")
+        for number, query in enumerate(queries):
+            if not query.entities:
+                raise FindError(
+                    f"query {number} ({query.text!r}) has no entity, so there is nothing to segment; mark a phrase "
+                    "with braces, {a red sofa}, or give a region, [photo.jpg@120,80]"
+                )
+        answers = Answers(self._frames(images))
+        for numbers, memory in self._memories(images, answers.frames, batch_size):
+            batch = [queries[number] for number in numbers]
+            sentences = self._sentences(batch)
+            prompt = sentences.prompt(self.interface, interleaved.SEGMENTATION, *self._regions(batch))
+            task = self.entity_task(sentences.is_region)
+            counts = [len(query.entities) for query in batch]
+            answers.add(numbers, counts, *self._ask(task, memory, prompt))
+        return answers.masks
+
+    @torch.inference_mode()
+    def ground(
+        self, images: Sequence[ImageLike], texts: Sequence[Sequence[str]], *, batch_size: int = 16
+    ) -> list[list[EntityMask]]:
+        """Grounded segmentation: a mask for each of image k's texts."""
+        check_images(images)
+        if isinstance(texts, str):
+            raise FindError(f"texts is one str; give a list of texts for each image: [[{texts!r}]]")
+        same_length(images, texts, "lists of texts")
+        for number, row in enumerate(texts):
+            check_texts(row, f"the list of texts of image {number}")
+        if any(texts):
+            self._tell_unknown(self.language.tokenize([text for row in texts for text in row]).unknown)
+        answers = Answers(self._frames(images))
+        for numbers, memory in self._memories(images, answers.frames, batch_size):
+            batch = [texts[number] for number in numbers]
+            prompt = Phrases.read(self.language, batch, self.device).prompt(self.interface)
+            answers.add(numbers, [len(row) for row in batch], *self._ask(grounding.TASK, memory, prompt))
+        return answers.masks
+
+    @torch.inference_mode()
+    def interact(
+        self,
+        images: Sequence[ImageLike],
+        strokes: Sequence[Bool[np.ndarray, "r H W"]],
+        negatives: Sequence[Bool[np.ndarray, "r H W"]] | None = None,
+        *,
+        batch_size: int = 16,
+    ) -> list[list[EntityMask]]:
+        """Interactive segmentation: a mask for each of image k's strokes (points, boxes, scribbles, ... as masks).
+
+        Args:
+            negatives: for each stroke, marks of what does not belong to its thing (all False: none).
+        """
+        check_images(images)
+        same_length(images, strokes, "stacks of strokes")
+        for number, stack in enumerate(strokes):
+            for k, stroke in enumerate(stack):
+                if not stroke.any():
+                    raise FindError(f"stroke {k} of image {number} is empty; draw at least one pixel")
+        if negatives is not None:
+            same_length(images, negatives, "stacks of negative strokes")
+            for number, (stack, marks) in enumerate(zip(strokes, negatives, strict=True)):
+                if len(stack) != len(marks):
+                    raise FindError(
+                        f"image {number} has {len(stack)} strokes but {len(marks)} negative ones; give one for each "
+                        "stroke, all False where there is nothing to leave out"
+                    )
+        answers = Answers(self._frames(images))
+        for numbers, memory in self._memories(images, answers.frames, batch_size):
+            frames = [answers.frames[number] for number in numbers]
+            positive, padding = stack_strokes([strokes[number] for number in numbers], frames, self.device)
+            negative = None
+            if negatives is not None:
+                negative, _ = stack_strokes([negatives[number] for number in numbers], frames, self.device)
+            prompt = interactive.prompt(self.interface, memory, positive, padding, negatives=negative)
+            counts = [len(strokes[number]) for number in numbers]
+            answers.add(numbers, counts, *self._ask(self.interactive_task, memory, prompt))
+        return answers.masks
+
+    # --- masks of everything --------------------------------------------------------------------------------------
+
+    def panoptic(
+        self, images: Sequence[ImageLike], class_names: Sequence[str], is_thing: Sequence[bool], *, batch_size: int = 16
+    ) -> list[PanopticPrediction]:
+        """Panoptic segmentation into the named classes."""
+        things = self._things(class_names, is_thing)
+
+        def answer(logits: Tensor, masks: Tensor, frame: Frame) -> PanopticPrediction:
+            found = generic.panoptic(logits, masks, things, self.panoptic_settings, drawing=frame)
+            segments = enumerate(zip(found.labels, found.scores, strict=True), start=1)
+            return PanopticPrediction(
+                found.segment_map.cpu().numpy(), tuple(PredictedSegment(k, *segment) for k, segment in segments)
+            )
+
+        return self._each(images, class_names, answer, batch_size)
+
+    def instances(
+        self, images: Sequence[ImageLike], class_names: Sequence[str], is_thing: Sequence[bool], *, batch_size: int = 16
+    ) -> list[InstancePrediction]:
+        """Instance segmentation of the named things."""
+        things = self._things(class_names, is_thing)
+
+        def answer(logits: Tensor, masks: Tensor, frame: Frame) -> InstancePrediction:
+            found = generic.instances(logits, masks, things, drawing=frame)
+            return InstancePrediction(*(x.cpu().numpy() for x in (found.masks, found.labels, found.scores)))
+
+        return self._each(images, class_names, answer, batch_size)
+
+    def semantic(
+        self, images: Sequence[ImageLike], class_names: Sequence[str], *, batch_size: int = 16
+    ) -> list[Int[np.ndarray, "H W"]]:
+        """Semantic segmentation: the index of the best class name at each pixel."""
+
+        def answer(logits: Tensor, masks: Tensor, frame: Frame) -> np.ndarray:
+            return generic.best_classes(logits, masks, drawing=frame).cpu().numpy()
+
+        return self._each(images, class_names, answer, batch_size)
+
+    @torch.inference_mode()
+    def _each(
+        self,
+        images: Sequence[ImageLike],
+        class_names: Sequence[str],
+        answer: Callable[[Tensor, Tensor, Frame], Answer],
+        batch_size: int,
+    ) -> list[Answer]:
+        """`answer` gets each image's class logits [n, k+1] and its mask logits [n, h, w] on the canvas's frame."""
+        classes = self.embed_classes(class_names)
+        frames = self._frames(images)
+        answers: dict[int, Answer] = {}
+        for numbers, memory in self._memories(images, frames, batch_size):
+            final = self.interface(memory, [generic.prompt()]).final
+            logits = generic.class_logits(self.interface, final.semantic[Group.OBJECT], classes)
+            masks = _draw(final.pixel[Group.OBJECT], memory)
+            for number, row, mask in zip(numbers, logits, masks, strict=True):
+                answers[number] = answer(row, mask, frames[number])
+        return [answers[number] for number in range(len(frames))]
+
+    # --- from what users give to tensors --------------------------------------------------------------------------
+
+    def _things(self, class_names: Sequence[str], is_thing: Sequence[bool]) -> Bool[Tensor, " k"]:
+        if len(class_names) != len(is_thing):
+            raise FindError(
+                f"{len(class_names)} class names but {len(is_thing)} is_thing; say of each class whether its segments "
+                "can be counted (True) or not (False)"
+            )
+        return torch.tensor(list(is_thing), dtype=torch.bool, device=self.device)
+
+    def _frames(self, images: Sequence[ImageLike]) -> list[Frame]:
+        check_images(images)
+        return [self.resizing.fit(*read_size(image)) for image in images]
+
+    def _memories(
+        self, images: Sequence[ImageLike], frames: Sequence[Frame], batch_size: int
+    ) -> Iterator[tuple[list[int], ImageMemory]]:
+        """The image memories of pictures that share a canvas, with the pictures' numbers."""
+        for numbers in by_canvas(frames, batch_size):
+            canvases = torch.stack([frames[number].place(read_image(images[number])) for number in numbers])
+            features = self.vision(canvases.to(self.device))
+            yield numbers, self.interface.remember(features.maps, features.pooled, features.aligned)
+
+    def _sentences(self, queries: Sequence[Query]) -> Sentences:
+        rendered = [query.render(self.language.placeholder) for query in queries]
+        sentences = Sentences.read(self.language, rendered, self.device)
+        for row, entity in sentences.unread[:1]:
+            raise FindError(
+                f"the language encoder reads no word of entity {entity + 1}, {queries[row].entities[entity]}, of the "
+                f"query {queries[row].text[:60]!r}...: it takes {self.language.context_length} tokens; shorten it"
+            )
+        self._tell_unknown(sentences.unknown)
+        return sentences
+
+    def _tell_unknown(self, unknown: Sequence[Sequence[str]]) -> None:
+        """Warns of the words that the language encoder has never seen, of each once."""
+        words = {word for words in unknown for word in words} - self.told_words
+        if words:
+            self.told_words |= words
+            message = f"the language encoder has never seen {', '.join(sorted(words))}: what they find is guessed"
+            warn_caller(message, UnknownWordsWarning)
+
+    def _regions(self, queries: Sequence[Query]) -> tuple[tuple[Tokens, ...] | None, Float[Tensor, "q e v"] | None]:
+        """What `Sentences.prompt` takes of the queries' regions."""
+        shown = ShownRegions.of(queries)
+        if not shown.places:
+            return None, None
+        frames = self._frames(shown.pictures)
+        return shown.read(self.interface, frames, self._memories(shown.pictures, frames, batch_size=32))
+
+    def entity_task(self, is_region: Bool[Tensor, "b e"]) -> PromptedTask | SplitTask:
+        """How the entities of sentences are compared with entity proposals."""
+        if self.phrase_task == self.region_task:
+            return self.phrase_task
+        return SplitTask(self.phrase_task, self.region_task, is_region)
+
+    def _ask(self, task: PromptedTask | SplitTask, memory: ImageMemory, prompt: Prompt) -> tuple[Tensor, Tensor]:
+        """Mask logits [b, t, h, w] and scores [b, t] of each prompt's best proposal."""
+        final = self.interface(memory, [prompt]).final
+        scores = task.scores(self.interface, final)
+        return best_masks(scores, final.pixel[task.proposals], memory.mask_features)
+
+
+def _draw(pixel: Float[Tensor, "b n m"], memory: ImageMemory) -> Float[Tensor, "b n h w"]:
+    return torch.einsum("bnm,bmhw->bnhw", pixel, memory.mask_features)

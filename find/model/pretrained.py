@@ -1,0 +1,178 @@
+"""What a model is made of, on its way from a config, from a folder or the hub, and back into a folder."""
+
+import hashlib
+import re
+import shutil
+from dataclasses import fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from find.errors import FindError
+from find.foundations import LanguageEncoder, VisionEncoder, fingerprint, load_language, load_vision
+from find.foundations.source import COMMIT, Source
+from find.interface import Interface
+from find.model.building import build_interface, check_sides
+from find.model.checkpoint import CLASSES, CONFIG, WEIGHTS, Checkpoint
+from find.model.config import FOLDER, FINDConfig
+from find.utils.device import choose_device
+
+SHIPPED = Path(__file__).parent / "weights"
+"""Models that come with the package, by name."""
+DEFAULT = "find-tiny"
+AT_COMMIT = re.compile(rf"@{COMMIT.pattern}(?=#|$)")
+"""The end of a foundation's name, where the hub's commit is noted."""
+
+
+class Pretrained(nn.Module):
+    """Frozen foundations and the interface that was trained on them.
+
+    Args:
+        config: what the model is made of.
+        vision, language: the foundations that `config` names.
+        interface: the trainable part.
+    """
+
+    def __init__(
+        self, *, config: FINDConfig, vision: VisionEncoder, language: LanguageEncoder, interface: Interface
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.vision = vision
+        self.language = language
+        self.interface = interface
+        self.known_classes: dict[str, Float[Tensor, " d"]] = {}  # embeddings of class names, computed before
+        self.folder: Path | None = None  # that it was loaded from
+
+    @classmethod
+    def build(cls, config: FINDConfig) -> Self:
+        """A model with an untrained interface."""
+        vision = load_vision(config.vision, dtype=getattr(torch, config.vision_dtype))
+        check_sides(config, vision)
+        dtype = getattr(torch, config.language_dtype)
+        language = load_language(config.language, dtype=dtype, long_texts=config.long_texts)
+        config = replace(config, vision=vision.spec, language=language.spec)  # which name the revisions that they got
+        paired = config.interface.residual and vision.pooled_dim is not None
+        interface = build_interface(
+            config,
+            channels=vision.channels,
+            strides=vision.strides,
+            text_width=language.width,
+            pooled_width=vision.pooled_dim if paired and vision.pooled_dim == language.pooled_dim else None,
+        )
+        return cls(config=config, vision=vision, language=language, interface=interface).eval()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path = DEFAULT,
+        *,
+        config: FINDConfig | None = None,
+        revision: str | None = None,
+        **hub: Any,
+    ) -> Self:
+        """A shipped model ("find-tiny"), a folder written by `save_pretrained`, or a model of the hub.
+
+        Args:
+            config: that the model must have been made with; "{folder}" in it is the model's own folder. Its
+                foundations may lie elsewhere than they did, if they are the same.
+            revision: of a model of the hub.
+            hub: options of `huggingface_hub.snapshot_download`.
+
+        Raises:
+            FindError: there is no such model, its files do not fit together, or it was made with another config, which
+                is told before foundations are built.
+        """
+        # Not by the hub library's own method: that would fetch and read config.json first, without our checks.
+        folder, checkpoint = _find(str(pretrained_model_name_or_path), revision, **hub)
+        own = checkpoint.config.in_folder(folder)
+        model = cls.build(own if config is None else as_wanted(config.in_folder(folder), own, folder))
+        checkpoint.check_foundations(**model.foundations)
+        checkpoint.load_into(model.interface)
+        model.known_classes = checkpoint.classes
+        model.folder = folder
+        return model
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Called by the hub library's mixin."""
+        self.write(save_directory, self.interface.state_dict())
+
+    def write(self, folder: Path, weights: dict[str, Tensor]) -> None:
+        """Saves the model with these weights of its interface."""
+        config = self.config
+        if self.folder is not None:  # foundations that came with the model go with it
+            config = config.out_of_folder(self.folder)
+            for name in config.kept_beside:
+                if (self.folder / name).resolve() != (folder / name).resolve():
+                    shutil.copytree(self.folder / name, folder / name, dirs_exist_ok=True)
+        Checkpoint(config, self.foundations, weights, str(folder), self.known_classes).write(folder)
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """As `torch.nn.Module.to`. Raises FindError for a device that is not here."""
+        device = kwargs.get("device", args[0] if args else None)
+        if isinstance(device, (str, torch.device)):
+            choose_device(str(device))
+        return super().to(*args, **kwargs)
+
+    @property
+    def device(self) -> torch.device:
+        return self.interface.query_features.device
+
+    @cached_property
+    def foundations(self) -> dict[str, str]:
+        """Their fingerprints. They are frozen, so this is computed once, which takes seconds where they are large."""
+        return {"vision": fingerprint(self.vision), "language": fingerprint(self.language)}
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the interface's or the foundations' weights; an index keeps it to know whose vectors it has."""
+        parts = (fingerprint(self.interface), self.foundations["vision"], self.foundations["language"])
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def _find(name: str, revision: str | None, **options: Any) -> tuple[Path, Checkpoint]:
+    """The folder of a model, fetched where it is the hub's, and what it holds."""
+    shipped = SHIPPED / name
+    if shipped.is_dir() or Path(name).is_dir():
+        folder = shipped if shipped.is_dir() else Path(name)
+        return folder, Checkpoint.read(folder / CONFIG, folder / WEIGHTS)
+    if name.count("/") != 1:
+        names = sorted(path.name for path in SHIPPED.glob("*") if path.is_dir())
+        raise FindError(
+            f"no model {name!r}: it is neither shipped ({', '.join(names)}) nor a folder here; a model of the hub "
+            "has a name with one slash, user/model"
+        )
+    source = Source(name, revision, name)
+    folder = source.fetch("a FIND model", CONFIG, WEIGHTS, CLASSES, needs=[CONFIG, WEIGHTS], **options)
+    checkpoint = Checkpoint.read(folder / CONFIG, folder / WEIGHTS)
+    if FOLDER in checkpoint.config.vision + checkpoint.config.language:
+        source.fetch("its foundations", **options)
+    return folder, checkpoint
+
+
+def as_wanted(wanted: FINDConfig, own: FINDConfig, folder: Path) -> FINDConfig:
+    """What to build where a model is wanted to be of this config: foundations without a revision get the model's own.
+
+    Where foundations are from is not compared, since they may have moved: their fingerprints are, once they are built.
+    """
+    specs = {kind: (getattr(wanted, kind), getattr(own, kind)) for kind in ("vision", "language")}
+    others = [kind for kind, (one, other) in specs.items() if _reading(one) != _reading(other)]
+    others += [f.name for f in fields(own) if f.name not in specs and getattr(wanted, f.name) != getattr(own, f.name)]
+    if others:
+        raise FindError(
+            f"weights {str(folder)!r} were made with another config ({', '.join(others)} differ); give that one, or no "
+            "weights"
+        )
+    noted = {kind: other for kind, (one, other) in specs.items() if AT_COMMIT.sub("", other) == one}
+    return replace(wanted, **noted)
+
+
+def _reading(spec: str) -> tuple[str, str]:
+    """How a foundation is read, apart from where it is from: by which library, up to which block."""
+    source, _, block = spec.removeprefix("random:").partition("#")
+    return source.partition(":")[0], block

@@ -1,0 +1,48 @@
+"""Lists that callers give, checked before anything is computed of them: one thing where a list belongs is told."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from find.errors import FindError
+from find.query.operators import JoinedQuery
+from find.query.query import Query
+
+
+def check_images(images: object) -> None:
+    """Raises FindError for one image where a list of images belongs."""
+    is_array = isinstance(images, np.ndarray) and images.ndim < 4
+    if is_array or isinstance(images, (str, os.PathLike, Image.Image)):
+        raise FindError(f"images is one {type(images).__name__}; give a list, [image], also of one image")
+
+
+def check_queries(queries: object) -> None:
+    """Raises FindError for what is no list of queries."""
+    if not isinstance(queries, Sequence) or isinstance(queries, str):
+        raise FindError(f"queries is one {type(queries).__name__}; give a list of queries, also of one: [query]")
+    for number, query in enumerate(queries):
+        if isinstance(query, Query):
+            continue
+        kind = type(query).__name__
+        if isinstance(query, str):
+            raise FindError(f"query {number} is a str; write Query.parse({query!r})")
+        if isinstance(query, JoinedQuery):
+            raise FindError(f"query {number} is joined of several by & or -, which only an album can search")
+        raise FindError(f"query {number} is a {kind}; write Query(...) around it, or Query.parse('{{a dog}}')")
+
+
+def check_texts(texts: object, name: str) -> None:
+    """Raises FindError for what is no list of str; `name` is what the list is called."""
+    if isinstance(texts, str):
+        raise FindError(f"{name} is one str; give a list: [{texts!r}]")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise FindError(f"{name}: number {number} is a {type(text).__name__}, not a str")
+
+
+def same_length(images: Sequence[object], others: Sequence[object], name: str) -> None:
+    """Raises FindError where there is not one of `others` for each image."""
+    if len(images) != len(others):
+        raise FindError(f"{len(images)} images but {len(others)} {name}; give one for each image")

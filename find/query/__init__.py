@@ -1,0 +1,1 @@
+"""Queries: sentences in which words and regions of images stand for things."""

@@ -1,0 +1,153 @@
+"""Words and interleaved sentences on their way into the interface, as padded tensors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from find.foundations import LanguageEncoder, TextFeatures
+from find.interface import Interface, Prompt, Prototype, Tokens
+from find.query.query import RenderedQuery
+from find.tasks import grounding, interleaved
+
+
+def read_texts(language: LanguageEncoder, texts: Sequence[str], device: torch.device) -> TextFeatures:
+    """The frozen language encoder's features of texts."""
+    return language(language.tokenize(texts)).to(device)
+
+
+def side_by_side(first: TextFeatures, second: TextFeatures) -> TextFeatures:
+    """Texts of two batches as one."""
+    length = max(first.tokens.shape[1], second.tokens.shape[1])
+    a, b = (_lengthened(features, length) for features in (first, second))
+    pooled = None if a.pooled is None else torch.cat([a.pooled, b.pooled])
+    return TextFeatures(
+        torch.cat([a.tokens, b.tokens]), torch.cat([a.padding, b.padding]), torch.cat([a.offsets, b.offsets]), pooled
+    )
+
+
+def _lengthened(features: TextFeatures, length: int) -> TextFeatures:
+    more = length - features.tokens.shape[1]
+    return TextFeatures(
+        F.pad(features.tokens, (0, 0, 0, more)),
+        F.pad(features.padding, (0, more), value=True),
+        F.pad(features.offsets, (0, 0, 0, more)),
+        features.pooled,
+    )
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """Several texts an image; an image with fewer has padding."""
+
+    tokens: Float[Tensor, "b t l w"]
+    token_padding: Bool[Tensor, "b t l"]
+    padding: Bool[Tensor, "b t"]
+    pooled: Float[Tensor, "b t v"] | None = None
+
+    @classmethod
+    def read(cls, language: LanguageEncoder, texts: Sequence[Sequence[str]], device: torch.device) -> "Phrases":
+        """Encodes each distinct text once."""
+        distinct = list(dict.fromkeys(text for row in texts for text in row)) or [""]
+        features = read_texts(language, distinct, device)
+        number = {text: k for k, text in enumerate(distinct)}
+        width = max(max((len(row) for row in texts), default=1), 1)
+        place = torch.tensor([[number[t] for t in row] + [0] * (width - len(row)) for row in texts], device=device)
+        counts = torch.tensor([len(row) for row in texts], device=device)
+        padding = torch.arange(width, device=device) >= counts[:, None]
+        pooled = None if features.pooled is None else features.pooled[place]
+        return cls(features.tokens[place], features.padding[place] | padding[..., None], padding, pooled)
+
+    def prompt(self, interface: Interface) -> Prompt:
+        return grounding.prompt(interface, self.tokens, self.token_padding, self.padding, self.pooled)
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Interleaved sentences, regions standing as the placeholder word."""
+
+    tokens: Float[Tensor, "q l w"]
+    token_padding: Bool[Tensor, "q l"]
+    pooled: Float[Tensor, "q v"] | None
+    entity_of_token: Int[Tensor, "q l"]
+    is_region: Bool[Tensor, "q e"]
+    padding: Bool[Tensor, "q e"]  # of the entities
+    unknown: tuple[tuple[str, ...], ...]
+    unread: tuple[tuple[int, int], ...] = ()  # sentence and entity, of those that no token belongs to; they are padding
+    phrases: Float[Tensor, "q e v"] | None = None  # pooled, of each phrase by itself; zeros at regions and padding
+
+    @classmethod
+    def read(cls, language: LanguageEncoder, sentences: Sequence[RenderedQuery], device: torch.device) -> "Sentences":
+        tokenized = language.tokenize([sentence.text for sentence in sentences])
+        features = language(tokenized).to(device)
+        width = max(max((len(sentence.spans) for sentence in sentences), default=1), 1)
+        spans = [list(s.spans) + [(0, 0)] * (width - len(s.spans)) for s in sentences]
+        is_region = [list(s.is_region) + [False] * (width - len(s.spans)) for s in sentences]
+        padding = torch.arange(width) >= torch.tensor([len(s.spans) for s in sentences])[:, None]
+        owner = interleaved.entity_of_token(tokenized.offsets, torch.tensor(spans), tokenized.padding)
+        unread = ~padding & ~(owner[..., None] == torch.arange(width)).any(dim=1)
+        return cls(
+            tokens=features.tokens,
+            token_padding=features.padding,
+            pooled=features.pooled,
+            phrases=None if features.pooled is None else _pooled_phrases(language, sentences, width, device),
+            entity_of_token=owner.to(device),
+            is_region=torch.tensor(is_region, device=device),
+            padding=(padding | unread).to(device),
+            unknown=tokenized.unknown,
+            unread=tuple(map(tuple, unread.nonzero().tolist())),
+        )
+
+    def prompt(
+        self,
+        interface: Interface,
+        prototype: Prototype,
+        regions: tuple[Tokens, ...] | None,
+        aligned: Float[Tensor, "q e v"] | None = None,
+    ) -> Prompt:
+        """The sentences as the interface takes them.
+
+        Args:
+            regions: the sampled tokens of the sentences' regions, indexed by entity; None if there are none.
+            aligned: the vision encoder's own embeddings of the regions, where it has them; zeros at phrases.
+        """
+        own = self.phrases if self.phrases is None or aligned is None else self.phrases + aligned
+        return interleaved.prompt(
+            interface,
+            prototype,
+            self.tokens,
+            self.token_padding,
+            self.entity_of_token,
+            self.is_region,
+            self.padding,
+            regions,
+            self.pooled,
+            own,
+        )
+
+
+def _pooled_phrases(
+    language: LanguageEncoder, sentences: Sequence[RenderedQuery], width: int, device: torch.device
+) -> Float[Tensor, "q e v"]:
+    """Each distinct phrase is encoded once."""
+    texts = [
+        [s.text[slice(*span)].strip() for span, is_region in zip(s.spans, s.is_region, strict=True) if not is_region]
+        for s in sentences
+    ]
+    distinct = list(dict.fromkeys(text for row in texts for text in row))
+    places = [
+        (row, column)
+        for row, s in enumerate(sentences)
+        for column, is_region in enumerate(s.is_region)
+        if not is_region
+    ]
+    pooled = read_texts(language, distinct or [""], device).pooled
+    phrases = pooled.new_zeros(len(sentences), width, pooled.shape[-1])
+    if places:
+        number = {text: k for k, text in enumerate(distinct)}
+        row, column = torch.tensor(places, device=device).unbind(1)
+        phrases[row, column] = pooled[torch.tensor([number[text] for line in texts for text in line], device=device)]
+    return phrases

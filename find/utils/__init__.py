@@ -1,0 +1,1 @@
+"""Devices, files and progress bars."""

@@ -1,0 +1,1 @@
+"""Drawing predictions, queries and hits."""

@@ -1,0 +1,51 @@
+"""What a user must doubt of an answer: words that the language encoder has never seen, and low scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from find.foundations import LanguageEncoder
+    from find.model.predictions import EntityMask
+    from find.query.query import Query
+
+DOUBTFUL = 0.4
+"""Of the masks whose proposal was chosen with a lower probability most are wrong (measured on find-tiny)."""
+
+
+@dataclass(frozen=True)
+class UnknownWords:
+    """Words of a query that the language encoder has never seen: of all of it, and of each entity."""
+
+    query: tuple[str, ...]
+    entities: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def read(cls, language: LanguageEncoder, query: Query) -> UnknownWords:
+        """Asks the encoder's tokenizer only."""
+        sentence = query.render(language.placeholder)
+        phrases = [sentence.text[start:end] for start, end in sentence.spans]
+        whole, *parts = (tuple(dict.fromkeys(words)) for words in language.tokenize([sentence.text, *phrases]).unknown)
+        return cls(whole, tuple(parts))
+
+    @property
+    def warning(self) -> str | None:
+        """One sentence for people; None if all words are known."""
+        if not self.query:
+            return None
+        return f"the language model has never seen {listed(self.query)}: what is found by such words is guessed"
+
+
+def listed(words: tuple[str, ...]) -> str:
+    """'"blorf", "zeppelin"'."""
+    return ", ".join(f'"{word}"' for word in words)
+
+
+def doubt(found: EntityMask, unknown: tuple[str, ...] = ()) -> str | None:
+    """Why an entity's mask is doubtful; None if nothing speaks against it."""
+    if unknown:
+        return f"never seen: {listed(unknown)}"
+    if not found.mask.any():
+        return "nothing found"
+    return "low score" if found.score < DOUBTFUL else None

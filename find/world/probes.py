@@ -1,0 +1,85 @@
+"""False relatives of a true sentence, made of its own units: two entities exchanged, an attribute exchanged between
+two, a relation turned round. So nothing but the composition tells them from the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import combinations
+
+from find.world.composition import Segment
+from find.world.grammar import Claim, Description, Mention, Statement, solutions, word_like
+from find.world.kinds import Thing
+from find.world.language import Change, Negative, Sentence
+from find.world.relations import OPPOSITE, Relations
+
+ATTRIBUTES = ("colour", "size", "pattern")
+
+
+def probes(sentence: Sentence, segments: Sequence[Segment], relations: Relations) -> list[Negative]:
+    """All of them that are surely false of the scene."""
+    made = (*_entities(sentence), *_attributes(sentence), *_relations(sentence))
+    return [
+        Negative(Sentence(statement, word_like(statement, sentence.text), means), change)
+        for change, statement, means in made
+        if next(solutions(statement, segments, relations.possibly), None) is None
+    ]
+
+
+Made = Iterator[tuple[Change, Statement, tuple[int, ...]]]
+
+
+def _entities(sentence: Sentence) -> Made:
+    """Two things that a claim links change places, each with all that is said of it and by the same words."""
+    said = sentence.statement
+    nouns = {part.entity: part.noun for part in reversed(said.parts) if isinstance(part, Mention)}
+    for number, claim in enumerate(said.claims):
+        i, j = claim.subject, claim.object
+        one, other = said.entities[i], said.entities[j]
+        if not _are_things(one, other) or one == other:
+            continue
+        to = {i: j, j: i}
+        parts = tuple(
+            Mention(to.get(part.entity, part.entity), part.article, nouns[to.get(part.entity, part.entity)])
+            if isinstance(part, Mention)
+            else part
+            for part in said.parts
+        )
+        claims = tuple(
+            Claim(claim.link, to.get(claim.subject, claim.subject), to.get(claim.object, claim.object))
+            for claim in said.claims
+        )
+        change = Change("entities", number, one.words("a"), other.words("a"))
+        yield change, replace(said, claims=claims, parts=parts), sentence.segments
+
+
+def _attributes(sentence: Sentence) -> Made:
+    """Two things exchange a colour, a size or a pattern that is said of both."""
+    said = sentence.statement
+    for i, j in combinations(range(len(said.entities)), 2):
+        one, other = said.entities[i], said.entities[j]
+        for name in ATTRIBUTES if _are_things(one, other) else ():
+            mine, theirs = getattr(one, name), getattr(other, name)
+            if None not in (mine, theirs) and mine != theirs:
+                swapped = {i: replace(one, **{name: theirs}), j: replace(other, **{name: mine})}
+                entities = _with(said.entities, swapped)
+                change = Change("attributes", i, one.words("a"), swapped[i].words("a"))
+                yield change, replace(said, entities=entities), sentence.segments
+
+
+def _relations(sentence: Sentence) -> Made:
+    """A claim says the opposite."""
+    said = sentence.statement
+    for number, claim in enumerate(said.claims):
+        if claim.link in OPPOSITE and isinstance(said.entities[claim.object].kind, Thing):
+            turned = replace(claim, link=OPPOSITE[claim.link])
+            change = Change("relation", number, claim.link.value, turned.link.value)
+            yield change, replace(said, claims=_with(said.claims, {number: turned})), sentence.segments
+
+
+def _are_things(*said: Description) -> bool:
+    return all(isinstance(description.kind, Thing) for description in said)
+
+
+def _with(items: tuple, changes: dict[int, object]) -> tuple:
+    return tuple(changes.get(number, item) for number, item in enumerate(items))

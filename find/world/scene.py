@@ -1,0 +1,132 @@
+"""One scene of the synthetic world, made in memory from (seed, split, index) alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from find.errors import FindError
+from find.world.composition import Composition, Segment, compose
+from find.world.grammar import Text, capitalised, stopped
+from find.world.language import Negative, Sentence, Speaker
+from find.world.probes import probes
+from find.world.relations import relations
+
+TRAIN, VAL = "train2017", "val2017"
+SPLITS = (TRAIN, VAL)
+MOST_IMAGES = 500_000
+"""Images a split can hold at most, so that segment ids fit into 24 bits."""
+SIZES = range(96, 1025)
+"""Image sides in pixels that scenes can be drawn at."""
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A referring expression: the whole text means `segment` (an index into the scene's segments)."""
+
+    segment: int
+    sentence: Sentence
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A finished scene: pixels, segments and all that is said of it.
+
+    Attributes:
+        image: uint8 [H, W, 3] RGB.
+        segment_map: int32 [H, W] of segment ids; no void.
+        segments: stuff first, then things from back to front.
+        sentences: several short ones in training, one in evaluation.
+        paragraph: three to five sentences in one text.
+        captions: five.
+        expressions: at most one a thing.
+        negatives: false relatives of `sentences[0]`; evaluation only.
+        probes: false relatives of `sentences[0]` made of its own units; evaluation only.
+        clear_alone: of each sentence and then the paragraph, whether each entity's phrase is clear without context.
+    """
+
+    image_id: int
+    file_name: str
+    image: np.ndarray
+    segment_map: np.ndarray
+    segments: tuple[Segment, ...]
+    sentences: tuple[Sentence, ...]
+    paragraph: Sentence
+    captions: tuple[str, ...]
+    expressions: tuple[Expression, ...]
+    negatives: tuple[Negative, ...]
+    probes: tuple[Negative, ...]
+    clear_alone: tuple[tuple[bool, ...], ...]
+
+
+def image_id(split: str, index: int) -> int:
+    """COCO-like image number; train and val numbers never meet."""
+    return index + 1 + (0 if split == TRAIN else 1 << 19)
+
+
+def scene(seed: int, split: str, index: int, size: int = 160) -> Scene:
+    """Makes scene `index` of a split; the same four values always give the same scene.
+
+    Args:
+        seed: number of the world.
+        split: "train2017" or "val2017"; only val scenes show held-out pairs.
+        index: 0-based number in its split.
+        size: side of the square image in pixels.
+
+    Raises:
+        FindError: for an unknown split, or a size or index out of range.
+    """
+    if split not in SPLITS:
+        raise FindError(f"split {split!r} is not one of {', '.join(SPLITS)}")
+    if size not in SIZES:
+        raise FindError(f"image size {size} is not between {SIZES.start} and {SIZES.stop - 1} pixels")
+    if not 0 <= index < MOST_IMAGES:
+        raise FindError(f"scene {index} is not between 0 and {MOST_IMAGES - 1}")
+    number = image_id(split, index)
+    # two streams, so that words can be changed without changing a pixel
+    pixels, words = (random.Random(f"{seed}/{split}/{index}/{stream}") for stream in ("pixels", "words"))
+    composed = compose(image_side=size, held_out=split == VAL, image_id=number, rng=pixels)
+    return _spoken(composed, number, f"{number:012d}.jpg", split, words)
+
+
+def scenes(seed: int, split: str, count: int, size: int = 160) -> Iterator[Scene]:
+    """The first `count` scenes of a split, one after the other."""
+    return (scene(seed, split, index, size) for index in range(count))
+
+
+def _spoken(composed: Composition, number: int, file_name: str, split: str, rng: random.Random) -> Scene:
+    truth = relations(composed)
+    speaker = Speaker(composed, truth, rng)
+
+    def style(text: Text) -> Text:
+        return stopped(capitalised(text)) if rng.random() < 0.4 else text
+
+    if split == TRAIN:
+        wanted = rng.randint(3, 5)
+        sentences = [speaker.sentence(clear=0.85, about_twins=k == 0, style=style) for k in range(wanted)]
+        sentences = list({s.text.text: s for s in sentences}.values())
+    else:
+        sentences = [speaker.sentence(clear=0.7, about_twins=True, style=style)]
+    paragraph = speaker.paragraph()
+    expressions = [Expression(k, said) for k in composed.things if (said := speaker.expression(k)) is not None]
+    negatives = speaker.negatives(sentences[0], rng.randint(2, 4)) if split == VAL else []
+    return Scene(
+        image_id=number,
+        file_name=file_name,
+        image=composed.image,
+        segment_map=composed.segment_map,
+        segments=composed.segments,
+        sentences=tuple(sentences),
+        paragraph=paragraph,
+        captions=tuple(speaker.caption() for _ in range(5)),
+        expressions=tuple(expressions),
+        negatives=tuple(negatives),
+        probes=tuple(probes(sentences[0], composed.segments, truth)) if split == VAL else (),
+        clear_alone=tuple(
+            tuple(speaker.is_clear_alone(entity) for entity in said.statement.entities)
+            for said in (*sentences, paragraph)
+        ),
+    )

@@ -1,0 +1,28 @@
+"""The fixtures of the reference, where they are: `../shared/reference`, or what FIND_REFERENCE names."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from find.integrations.official.parity import Reference
+
+
+@pytest.fixture(scope="session")
+def reference_folder(request) -> Path:
+    named = os.environ.get("FIND_REFERENCE")
+    folder = Path(named) if named else request.getfixturevalue("shared") / "reference"
+    if not (folder / "tiny" / "config.json").is_file():
+        pytest.skip(f"no reference fixtures in {folder} (set FIND_REFERENCE to their folder)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference(reference_folder) -> Reference:
+    return Reference(reference_folder)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)

@@ -1,0 +1,20 @@
+"""Claims about what of Lightning's talk is shown."""
+
+import logging
+import warnings
+
+from find.training.log_filters import LOGGERS, only_useful_notices
+
+
+def test_what_nobody_can_act_on_is_quiet_and_the_rest_is_not(caplog):
+    logger = logging.getLogger(LOGGERS[0])
+    with caplog.at_level(logging.INFO, logger=LOGGERS[0]), warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        with only_useful_notices():
+            for message in ("TPU available: False, using: 0 TPU cores", "`Trainer.fit` stopped", "Tip: try litlogger"):
+                logger.info(message)
+            warnings.warn("Found 228 module(s) in eval mode at the start of training.", stacklevel=1)
+            warnings.warn("GPU available but not used.", stacklevel=1)
+        logger.info("TPU available: False")
+    assert caplog.messages == ["`Trainer.fit` stopped", "TPU available: False"]
+    assert [str(warning.message) for warning in shown] == ["GPU available but not used."]
