@@ -22,7 +22,7 @@ from find.model.checkpoint import CLASSES, CONFIG, WEIGHTS, Checkpoint
 from find.model.config import FOLDER, FINDConfig
 from find.utils.device import choose_device
 
-SHIPPED = Path(__file__).parent / "weights"
+SHIPPED = Path(__file__).parents[1] / "weights"
 """Models that come with the package, by name."""
 DEFAULT = "find-tiny"
 AT_COMMIT = re.compile(rf"@{COMMIT.pattern}(?=#|$)")

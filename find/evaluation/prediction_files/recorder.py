@@ -1,4 +1,4 @@
-"""A system that answers as another one does and keeps every answer, in the files of `find.evaluation.prediction_files`."""
+"""A system that answers as another one does and keeps every answer, as files of predictions."""
 
 from __future__ import annotations
 
