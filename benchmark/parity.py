@@ -10,9 +10,9 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import reference_path  # noqa: F401  before published_reference
 import torch
-
-from find.integrations.official.parity import REPLAYS, Comparison, Fixture, Reference, replay
+from published_reference.parity import REPLAYS, Comparison, Fixture, Reference, replay
 
 HEADER = """\
 # Agreement with the original

@@ -13,12 +13,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import reference_path  # noqa: F401  before published_reference
 import torch
 import yaml
+from published_reference.losses import MaskTargets, OfficialCriterion, Targets, UncertainPlaces
 from torch import Tensor
 
 from find.foundations.focal import Flavour, FocalConfig, FocalNet
-from find.integrations.official.losses import MaskTargets, OfficialCriterion, Targets, UncertainPlaces
 from find.interface import Embeddings, Group, ImageMemory, Interface, Prompt, Tokens
 from find.model.building import build_interface
 from find.model.config import FINDConfig

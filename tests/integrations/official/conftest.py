@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from find.integrations.official.parity import Reference
+from published_reference.parity import Reference
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from published_reference.parity.pictures import remember
+from published_reference.recipes import Owner, hand_over, read_regions, read_sentences, select
 
-from find.integrations.official.parity.pictures import remember
-from find.integrations.official.recipes import Owner, hand_over, read_regions, read_sentences, select
 from find.query.query import Phrase, Query, Region
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

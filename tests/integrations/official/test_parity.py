@@ -1,8 +1,7 @@
 """Every array that the original recorded comes out of this package: forward passes, answers, losses, gradients."""
 
 import pytest
-
-from find.integrations.official.parity import REPLAYS, replay
+from published_reference.parity import REPLAYS, replay
 
 
 @pytest.mark.parametrize("name", REPLAYS)

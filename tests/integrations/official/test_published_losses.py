@@ -3,8 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from published_reference.losses import MaskTargets, OfficialCriterion, Targets, sample_maps
 
-from find.integrations.official.losses import MaskTargets, OfficialCriterion, Targets, sample_maps
 from find.interface import Embeddings, Group, Interface, PixelDecoder
 from find.tasks import interactive, interleaved
 from find.tasks.losses import binary_cross_entropy, dice

@@ -10,11 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from find.foundations.focal import FocalNet
-from find.integrations.official.clicks import answer_at, rounds
 from find.integrations.official.convert import read_state
-from find.integrations.official.parity.fixture import Fixture, Reference
-from find.integrations.official.parity.interleaved import demo_interleave, interleave_grounding, retrieval_interleave
-from find.integrations.official.parity.layout import (
+from find.integrations.official.published import Published
+from find.interface import Group, Prompt
+from find.tasks import generic, retrieval
+from find.tasks.text_inputs import Phrases
+from published_reference.clicks import answer_at, rounds
+from published_reference.parity.fixture import Fixture, Reference
+from published_reference.parity.interleaved import demo_interleave, interleave_grounding, retrieval_interleave
+from published_reference.parity.layout import (
     PADDED_TEXT,
     check_all,
     check_outputs,
@@ -24,13 +28,9 @@ from find.integrations.official.parity.layout import (
     pack,
     projected,
 )
-from find.integrations.official.parity.pictures import canvases, frame_of, remember
-from find.integrations.official.parity.training import train_losses, train_losses_swap
-from find.integrations.official.published import Published
-from find.integrations.official.recipes import SENTENCE, ground, select, whole_texts
-from find.interface import Group, Prompt
-from find.tasks import generic, retrieval
-from find.tasks.text_inputs import Phrases
+from published_reference.parity.pictures import canvases, frame_of, remember
+from published_reference.parity.training import train_losses, train_losses_swap
+from published_reference.recipes import SENTENCE, ground, select, whole_texts
 
 NOISE = 3e-7
 """Of a class probability times a mask probability in float32 (reference section 13: 8e-6 of a mask logit)."""

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from find.foundations.focal import MEAN
 from find.images.canvas import Frame
-from find.integrations.official.parity.fixture import Reference
 from find.interface import ImageMemory
+from published_reference.parity.fixture import Reference
 
 
 def frame_of(image: Tensor, size: tuple[int, int] | None = None) -> Frame:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from find.integrations.official.parity.fixture import Fixture, Reference
-from find.integrations.official.recipes import entity_table
 from find.interface import Embeddings, Group, ImageMemory, Tokens
 from find.model.model import FIND
 from find.tasks import generic
 from find.tasks.text_inputs import Sentences
+from published_reference.parity.fixture import Fixture, Reference
+from published_reference.recipes import entity_table
 
 SEMANTIC = {
     "pred_captions": Group.OBJECT,

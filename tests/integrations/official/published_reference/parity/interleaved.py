@@ -9,8 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from find.integrations.official.parity.fixture import Fixture, Reference
-from find.integrations.official.parity.layout import (
+from find.interface import Embeddings, Group, ImageMemory, Tokens
+from find.query.query import RenderedQuery
+from find.tasks import generic, interactive
+from find.tasks.regions import own_rows
+from find.tasks.text_inputs import Sentences
+from published_reference.parity.fixture import Fixture, Reference
+from published_reference.parity.layout import (
     PADDED_TEXT,
     check_all,
     check_outputs,
@@ -21,8 +26,8 @@ from find.integrations.official.parity.layout import (
     projected,
     table_of,
 )
-from find.integrations.official.parity.pictures import frame_of, remember
-from find.integrations.official.recipes import (
+from published_reference.parity.pictures import frame_of, remember
+from published_reference.recipes import (
     SENTENCE,
     Owner,
     RegionEntity,
@@ -35,11 +40,6 @@ from find.integrations.official.recipes import (
     read_sentences,
     stretch,
 )
-from find.interface import Embeddings, Group, ImageMemory, Tokens
-from find.query.query import RenderedQuery
-from find.tasks import generic, interactive
-from find.tasks.regions import own_rows
-from find.tasks.text_inputs import Sentences
 
 DUMMY = {"interleave": -8, "spatial": -9}
 """Index of the masked visual token that the original gives a phrase in place of a region."""

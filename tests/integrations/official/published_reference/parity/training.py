@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from find.integrations.official.key_map import Part, destination
-from find.integrations.official.losses import TASKS, LayerLosses, MaskTargets, OfficialCriterion, Result, Targets
-from find.integrations.official.parity.fixture import Comparison, Fixture, Reference
-from find.integrations.official.parity.layout import NO_ENTITY, PADDED_TEXT, PADDED_WORD, check_outputs, pack
-from find.integrations.official.parity.pictures import canvases
-from find.integrations.official.recipes import entity_index, unpadded
 from find.interface import Embeddings, Group, ImageMemory, Interface, Prompt, Slots, Tokens
 from find.model.model import FIND
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
 from find.tasks.regions import own_rows
+from published_reference.losses import TASKS, LayerLosses, MaskTargets, OfficialCriterion, Result, Targets
+from published_reference.parity.fixture import Comparison, Fixture, Reference
+from published_reference.parity.layout import NO_ENTITY, PADDED_TEXT, PADDED_WORD, check_outputs, pack
+from published_reference.parity.pictures import canvases
+from published_reference.recipes import entity_index, unpadded
 
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-3
 """Relative, of losses and of gradients' norms."""
