@@ -28,9 +28,9 @@ from PIL import Image
 
 from find.data.coco import CocoFolder
 from find.data.collate import Collate
-from find.data.datamodule import BatchDataset
 from find.data.sampler import Draw
 from find.data.transforms import HorizontalFlip, LargeScaleJitter
+from find.training.datamodule import BatchDataset
 from find.world import generate_world
 
 HOME = Path(__file__).resolve().parents[1]

@@ -31,7 +31,6 @@ from interface import CLEAR, _resident
 from language_encoders import kept
 from transformers import ConvNextConfig, LlamaConfig, PreTrainedConfig, PreTrainedTokenizerFast
 
-from find.data.datamodule import FindDataModule
 from find.foundations import load_vision
 from find.foundations.open_clip_text import fast_tokenizer
 from find.model.building import build_interface
@@ -39,6 +38,7 @@ from find.model.config import FINDConfig
 from find.model.model import FIND
 from find.tasks.points import RandomPoints
 from find.training.criterion import Criterion
+from find.training.datamodule import FindDataModule
 
 HOME = Path(__file__).resolve().parents[1]
 RECIPES = HOME / "configs" / "coco"

@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 
 from find.data.batch import Batch
-from find.data.datamodule import FindDataModule
 from find.foundations import LanguageEncoder, load_language
 from find.foundations.llama import LlamaLanguage
 from find.foundations.tokenization import TextTokenizer
 from find.foundations.transformers_text import remove_final_norm
 from find.tasks.text_inputs import Phrases, Sentences, read_texts
+from find.training.datamodule import FindDataModule
 from find.training.text_cache import CachedLanguage
 
 

@@ -17,7 +17,6 @@ from rich.markdown import Markdown
 from rich.text import Text
 
 from find.data.coco import AUTO, CocoFolder, annotations_folder
-from find.data.datamodule import FindDataModule
 from find.errors import FindError
 from find.evaluation.distributed import is_first
 from find.evaluation.evaluate import evaluate
@@ -28,6 +27,7 @@ from find.images.canvas import Resizing
 from find.model.model import FIND
 from find.model.pretrained import DEFAULT
 from find.training.configs import find_config
+from find.training.datamodule import FindDataModule
 from find.training.log_filters import only_useful_notices
 from find.training.module import FINDModule
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from find.data.coco import CocoFolder
-from find.data.datamodule import FindDataModule
 from find.data.transforms import HorizontalFlip
 from find.errors import FindError
 from find.images.canvas import Resizing
+from find.training.datamodule import FindDataModule
 
 SMALL = Resizing(shortest=96, longest=96, divisor=32)
 

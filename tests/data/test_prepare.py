@@ -15,13 +15,13 @@ from zipped_coco import sample_release, zip_sample
 from find.cli.main import main
 from find.data.check import check_folder
 from find.data.coco import CocoFolder
-from find.data.datamodule import FindDataModule
 from find.data.prepare import prepare
 from find.data.prepare_coco import COCO_2017
 from find.data.prepare_references import add_references
 from find.data.prepare_release import State
 from find.errors import FindError
 from find.images.canvas import Resizing
+from find.training.datamodule import FindDataModule
 
 SPLITS = ("train2017", "val2017")
 

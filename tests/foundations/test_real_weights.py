@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoModel, AutoTokenizer
 
-from find.data.datamodule import FindDataModule
 from find.foundations import fingerprint, load_language
 from find.model.config import FINDConfig, InterfaceConfig
 from find.model.model import FIND
 from find.training.criterion import Criterion
+from find.training.datamodule import FindDataModule
 from find.training.text_cache import CachedLanguage
 from find.world import generate_world
 

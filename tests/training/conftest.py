@@ -9,8 +9,8 @@ import yaml
 from small_run import CONFIG
 
 from find.data.batch import Batch
-from find.data.datamodule import FindDataModule
 from find.images.canvas import Resizing
+from find.training.datamodule import FindDataModule
 
 RESIZING = Resizing(CONFIG.shortest_side, CONFIG.longest_side, divisor=32)
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

@@ -14,9 +14,9 @@ import torch.multiprocessing as mp
 from two_processes import RESIZING, Started, module
 
 from find.data.batch import Batch
-from find.data.datamodule import FindDataModule
 from find.errors import FindError
 from find.training.criterion import LossWeights
+from find.training.datamodule import FindDataModule
 from find.training.module import FINDModule
 from find.world import generate_world
 

@@ -13,13 +13,13 @@ from transformers import DINOv3ViTConfig, SwinConfig
 
 from find.cli.main import build_parser
 from find.cli.training import FINDCLI, FINDTrainer, main
-from find.data.datamodule import FindDataModule
 from find.data.prepare_coco import COCO_2017
 from find.foundations import load_vision
 from find.foundations.tiny import FOLDER
 from find.model.config import FINDConfig
 from find.model.model import FIND
 from find.training.configs import config_folder
+from find.training.datamodule import FindDataModule
 from find.training.module import FINDModule
 
 RECIPES = sorted((config_folder() / "coco").glob("*.yaml"))

@@ -8,11 +8,11 @@ import pytest
 import torch
 from small_run import CONFIG
 
-from find.data.datamodule import FindDataModule
 from find.data.transforms import HorizontalFlip, LargeScaleJitter
 from find.images.canvas import Resizing
 from find.tasks.points import RandomPoints
 from find.training.callbacks import LastCheckpoint
+from find.training.datamodule import FindDataModule
 from find.training.module import FINDModule
 from find.world import generate_world
 

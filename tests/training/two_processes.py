@@ -11,10 +11,10 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from small_run import CONFIG
 
 from find.data.batch import Batch
-from find.data.datamodule import FindDataModule
 from find.images.canvas import Resizing
 from find.query.query import RenderedQuery
 from find.tasks.points import RandomPoints
+from find.training.datamodule import FindDataModule
 from find.training.module import FINDModule
 
 RESIZING = Resizing(CONFIG.shortest_side, CONFIG.longest_side, divisor=32)
