@@ -9,12 +9,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from find.connections import Connections
 from find.data.coco import CocoFolder
 from find.data.sample import Sentence
 from find.errors import FindError
 from find.evaluation.distributed import rows_in_order
 from find.evaluation.queries import Interleaving
 from find.evaluation.system import ImageEmbedder, QueryEmbedder, TextEmbedder
+from find.model.predictions import ImageEmbeddings
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,14 @@ class ImageGallery:
     image_ids: tuple[int, ...]
     image: Float[Tensor, "i d"]
     objects: Float[Tensor, "i n d"]
+    boxes: Float[Tensor, "i n 4"] | None = None  # of the objects, in 0..1; None of systems that give none
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
     def first(self, count: int) -> ImageGallery:
         """The gallery of the first `count` images."""
-        return ImageGallery(self.image_ids[:count], self.image[:count], self.objects[:count])
+        return self._rows(slice(count))
 
     def of(self, image_ids: Sequence[int]) -> ImageGallery:
         """The gallery of some of its images. Raises `FindError` for one that it does not hold."""
@@ -41,7 +44,12 @@ class ImageGallery:
         if missing:
             raise FindError(f"{len(missing)} images have no embedding, the first is image {missing[0]}")
         rows = [row_of[image_id] for image_id in image_ids]
-        return ImageGallery(tuple(image_ids), self.image[rows], self.objects[rows])
+        return self._rows(rows)
+
+    def _rows(self, rows: slice | list[int]) -> ImageGallery:
+        image_ids = self.image_ids[rows] if isinstance(rows, slice) else tuple(self.image_ids[row] for row in rows)
+        boxes = None if self.boxes is None else self.boxes[rows]
+        return ImageGallery(image_ids, self.image[rows], self.objects[rows], boxes)
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class EmbeddedQueries:
     padding: Bool[Tensor, "q e"]
     owners: tuple[frozenset[int], ...]  # of each query: ids of the images whose pixels it shows
     is_region: tuple[tuple[bool, ...], ...]  # of each query's entities
+    connections: Connections | None = None  # what the words between entities say; None of systems that compare none
 
 
 def embed_gallery(
@@ -65,12 +74,19 @@ def embed_gallery(
 ) -> ImageGallery:
     """Embed some images of a folder, in their order."""
 
-    def embed(chunk: Sequence[int]) -> tuple[Tensor, Tensor]:
-        embedded = model.embed_images([folder.image(image_id) for image_id in chunk])
-        return embedded.image.float().cpu(), embedded.objects.float().cpu()
+    has_boxes = True
 
-    image, objects = rows_in_order(image_ids, embed, batch_size=batch_size, title="embedding images", progress=progress)
-    return ImageGallery(tuple(image_ids), image, objects)
+    def embed(chunk: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        nonlocal has_boxes
+        embedded = model.embed_images([folder.image(image_id) for image_id in chunk])
+        has_boxes = isinstance(embedded, ImageEmbeddings)
+        objects = embedded.objects.float().cpu()
+        boxes = embedded.boxes.cpu() if has_boxes else objects.new_zeros(*objects.shape[:2], 4)
+        return embedded.image.float().cpu(), objects, boxes
+
+    title = "embedding images"
+    image, objects, boxes = rows_in_order(image_ids, embed, batch_size=batch_size, title=title, progress=progress)
+    return ImageGallery(tuple(image_ids), image, objects, boxes if has_boxes else None)
 
 
 def embed_queries(
@@ -84,15 +100,19 @@ def embed_queries(
 ) -> EmbeddedQueries:
     """Embed the queries of some sentences. Their regions' pixels are read a batch at a time and not kept."""
     most = max(len(sentence.phrases) for sentence in sentences)
+    pair_term = getattr(getattr(model, "interface", None), "pair_term", None)
 
-    def embed(chunk: Sequence[Sentence]) -> tuple[Tensor, Tensor, Tensor]:
+    def embed(chunk: Sequence[Sentence]) -> tuple[Tensor, ...]:
         row = model.embed_queries([interleaving.query(sentence, folder).query for sentence in chunk])
         entities, padding = row.entities.float().cpu(), row.padding.cpu()
         missing = most - padding.shape[1]
-        return row.query.float().cpu(), F.pad(entities, (0, 0, 0, missing)), F.pad(padding, (0, missing), value=True)
+        found = row.query.float().cpu(), F.pad(entities, (0, 0, 0, missing)), F.pad(padding, (0, missing), value=True)
+        return found if pair_term is None else (*found, row.connections.widened(most).said.float().cpu())
 
     title = f"embedding queries, {interleaving.name}"
-    query, entities, padding = rows_in_order(sentences, embed, batch_size=batch_size, title=title, progress=progress)
+    query, entities, padding, *said = rows_in_order(
+        sentences, embed, batch_size=batch_size, title=title, progress=progress
+    )
     places = [interleaving.places(sentence) for sentence in sentences]
     return EmbeddedQueries(
         query=query,
@@ -100,6 +120,7 @@ def embed_queries(
         padding=padding,
         owners=tuple(frozenset(place[0] for place in row if place is not None) for row in places),
         is_region=tuple(tuple(place is not None for place in row) for row in places),
+        connections=Connections(said[0], pair_term).to("cpu") if said else None,
     )
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import torch
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
+from torch import Tensor
 
 from find.errors import FindError
-from find.retrieval.vectors import ENTITY_WEIGHT, QueryVectors
+from find.retrieval.chains import CHAINS, match_chain
+from find.retrieval.vectors import QueryVectors, Vectors
 
 if TYPE_CHECKING:
     from find.retrieval.album import Album
@@ -69,8 +72,22 @@ def search(
 
     Qdrant's multivector score is the sum of the entities' terms, which half of their mean is made of. Exact where
     `candidates`, which the sentence and the entities propose each, are as many as there are points; a point that only
-    one of the two proposes scores 0 for the other.
+    one of the two proposes scores 0 for the other. Chains are solved here, for the best CHAINS points.
     """
+    if not vectors.is_chain[0]:
+        return _search(client, collection, vectors, k, candidates, with_vectors=False)
+    points = _search(client, collection, vectors, max(CHAINS, 2 * k), max(candidates, CHAINS), with_vectors=True)
+    if not points:
+        return []
+    scores = match_chain(vectors, _vectors(points)).score
+    best = scores.sort(descending=True, stable=True).indices[:k].tolist()
+    return [points[number].model_copy(update={"score": scores[number].item(), "vector": None}) for number in best]
+
+
+def _search(
+    client: QdrantClient, collection: str, vectors: QueryVectors, k: int, candidates: int, *, with_vectors: bool
+) -> list[models.ScoredPoint]:
+    """The best points by each entity's best object."""
     entities = vectors.entities[0][~vectors.padding[0]].tolist()
     prefetch = [models.Prefetch(query=vectors.query[0].tolist(), using="image", limit=candidates)]
     if not entities:
@@ -78,11 +95,31 @@ def search(
     if not vectors.query.any():
         return client.query_points(collection, query=entities, using="objects", limit=k).points
     prefetch.append(models.Prefetch(query=entities, using="objects", limit=candidates))
-    half = models.MultExpression(mult=[ENTITY_WEIGHT / len(entities), "$score[1]"])
+    sentence = models.MultExpression(mult=[vectors.sentence_weight.item(), "$score[0]"])
+    share = models.MultExpression(mult=[vectors.entity_weight.item() / len(entities), "$score[1]"])
     score = models.FormulaQuery(
-        formula=models.SumExpression(sum=["$score[0]", half]), defaults={"$score[0]": 0.0, "$score[1]": 0.0}
+        formula=models.SumExpression(sum=[sentence, share]), defaults={"$score[0]": 0.0, "$score[1]": 0.0}
     )
-    return client.query_points(collection, prefetch=prefetch, query=score, limit=k).points
+    return client.query_points(collection, prefetch=prefetch, query=score, limit=k, with_vectors=with_vectors).points
+
+
+def _vectors(points: Sequence[models.ScoredPoint]) -> Vectors:
+    """What the album's table would give of these points."""
+    counts = torch.tensor([len(point.vector["objects"]) for point in points])
+    there = torch.arange(int(counts.max())) < counts[:, None]
+
+    def padded(rows: Sequence[Sequence[float]]) -> Tensor:
+        rows = torch.tensor(rows)
+        return torch.cat([rows, rows[:1].expand(there.shape[1] - len(rows), -1)])
+
+    sides = torch.tensor([[point.payload[name] for name in ("width", "height") * 2] for point in points])
+    return Vectors(
+        rows=np.arange(len(points)),
+        images=torch.tensor([point.vector["image"] for point in points]),
+        objects=torch.stack([padded(point.vector["objects"]) for point in points]),
+        boxes=torch.stack([padded(point.payload["boxes"]) for point in points]) / sides[:, None],
+        there=there,
+    )
 
 
 def _points(album: Album) -> Iterator[list[models.PointStruct]]:

@@ -3,6 +3,7 @@
 from find.interface.corner_sampler import CornerAlignedSampler
 from find.interface.feature_pyramid import STRIDES, FeaturePyramid, is_pyramid
 from find.interface.interface import LEVELS, Interface
+from find.interface.pair_term import PairTerm
 from find.interface.pixel_decoder import PixelDecoder
 from find.interface.prototype import Member, Prompt, Prototype, Start
 from find.interface.sampler import VisualSampler
@@ -19,6 +20,7 @@ __all__ = [
     "Interface",
     "Member",
     "Outputs",
+    "PairTerm",
     "PixelDecoder",
     "Prompt",
     "Prototype",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from find.interface.attention import GroupState, InterfaceLayer, Pixels
 from find.interface.heads import FoundationResidual, Heads, image_from_objects, mean_inside
+from find.interface.pair_term import PairTerm
 from find.interface.pixel_decoder import PixelDecoder
 from find.interface.positions import sine_positions
 from find.interface.prototype import Member, Prompt, Start
@@ -50,6 +51,7 @@ class Interface(nn.Module):
         image_from_objects: read the image's embeddings off a weighted sum of its objects (the published FIND).
         class_scale_limit: of the temperature of class logits; None: as large as it was learned (the published FIND).
         places_in_values: what is read of a pixel tells also where it lies; in the published FIND only its key does.
+        pair_term: compares the words between entities with pairs of objects; no part of the stack.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Interface(nn.Module):
         image_from_objects: bool = False,
         class_scale_limit: float | None = 100.0,
         places_in_values: bool = True,
+        pair_term: PairTerm | None = None,
     ) -> None:
         super().__init__()
         self.width = width
@@ -98,6 +101,7 @@ class Interface(nn.Module):
         )
         self.background = nn.Parameter(torch.randn(semantic_width))
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.pair_term = pair_term
 
     # --- from foundations to tokens -------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from find.interface import (
     CornerAlignedSampler,
     FeaturePyramid,
     Interface,
+    PairTerm,
     PixelDecoder,
     is_pyramid,
 )
@@ -42,6 +43,9 @@ def build_interface(
     sampler = None
     if conventions.corner_aligned_points:
         sampler = CornerAlignedSampler(width=sizes.width, levels=LEVELS, points=sizes.region_points)
+    pair_term = None
+    if sizes.pair_width:
+        pair_term = PairTerm(text_width=text_width, semantic_width=sizes.semantic_width, width=sizes.pair_width)
     return Interface(
         pixel_decoder=decoder,
         text_width=text_width,
@@ -58,6 +62,7 @@ def build_interface(
         image_from_objects=conventions.image_from_objects,
         class_scale_limit=conventions.class_scale_limit,
         places_in_values=conventions.places_in_values,
+        pair_term=pair_term,
     )
 
 

@@ -26,6 +26,8 @@ class InterfaceConfig:
         decoder_width, decoder_layers: of the pixel decoder's pyramid and its transformer encoder.
         region_points: samples of a region at each of the three levels.
         residual: add the foundations' own embeddings of images, places and texts, where they share a space.
+        pair_width: of what the words between entities and pairs of objects are compared in; 0: no such term, so that
+            the published score ranks.
     """
 
     width: int = 512
@@ -39,6 +41,7 @@ class InterfaceConfig:
     decoder_layers: int = 6
     region_points: int = 128
     residual: bool = True
+    pair_width: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from huggingface_hub import ModelHubMixin
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from find.connections import Connections
 from find.errors import FindError, UnknownWordsWarning, warn_caller
 from find.foundations import LanguageEncoder, VisionEncoder
 from find.images.canvas import Frame, Resizing, by_canvas
@@ -127,7 +128,7 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
         """Every query's vector and its entities' vectors, to compare with images and their object proposals."""
         check_queries(queries)
         width = max((len(query.entities) for query in queries), default=0)
-        whole, parts, unknown = [], [], []
+        whole, parts, unknown, said = [], [], [], []
         for start in range(0, len(queries), batch_size):
             batch = queries[start : start + batch_size]
             sentences = self._sentences(batch)
@@ -137,12 +138,13 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
             entities = F.normalize(final.semantic[Group.INTERLEAVED_ENTITY], dim=-1)[:, :width]
             parts.append(F.pad(entities, (0, 0, 0, width - entities.shape[1])))
             unknown.extend(sentences.unknown)
+            said.append(self._connections(batch, width))
         if not whole:
             raise FindError("no queries to embed")
         counts = torch.tensor([len(query.entities) for query in queries], device=self.device)
         padding = torch.arange(width, device=self.device) >= counts[:, None]
         entities = torch.cat(parts).masked_fill(padding[..., None], 0)
-        return QueryEmbeddings(torch.cat(whole), entities, padding, tuple(unknown))
+        return QueryEmbeddings(torch.cat(whole), entities, padding, tuple(unknown), Connections.join(said))
 
     # --- masks of what a user asks for ----------------------------------------------------------------------------
 
@@ -322,6 +324,14 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
             )
         self._tell_unknown(sentences.unknown)
         return sentences
+
+    def _connections(self, queries: Sequence[Query], width: int) -> Connections | None:
+        """What the words between entities say; None for a model without a pair term."""
+        term = self.interface.pair_term
+        if term is None:
+            return None
+        rendered = [query.render(self.language.placeholder) for query in queries]
+        return Connections.read(self.language, term, rendered, width, self.device)
 
     def _tell_unknown(self, unknown: Sequence[Sequence[str]]) -> None:
         """Warns of the words that the language encoder has never seen, of each once."""

@@ -1,12 +1,14 @@
 """What FIND answers with: embeddings of images and queries, and masks at the pictures' own sizes."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from find.connections import Connections, boxes_of_logits
 from find.images.canvas import Frame
 
 
@@ -19,6 +21,17 @@ class ImageEmbeddings:
     scores: Float[Tensor, "b n"]  # how sure a proposal is of its mask: mean probability inside it, 0..1
     masks: tuple[Float[Tensor, "n h w"], ...]  # logits on each image's canvas, at the stride of the mask features
     frames: tuple[Frame, ...]
+
+    @cached_property
+    def boxes(self) -> Float[Tensor, "b n 4"]:
+        """Of the objects: x0, y0, x1, y1 in 0..1 of their image; zeros of an empty mask."""
+        rows = [
+            boxes_of_logits(
+                masks, masks.new_tensor([f.inner_width / f.canvas[1], f.inner_height / f.canvas[0]]).float()
+            )
+            for masks, f in zip(self.masks, self.frames, strict=True)
+        ]
+        return torch.stack(rows)
 
     def __repr__(self) -> str:
         return f"ImageEmbeddings(image {list(self.image.shape)}, objects {list(self.objects.shape)})"
@@ -45,6 +58,7 @@ class QueryEmbeddings:
     entities: Float[Tensor, "q e d"]
     padding: Bool[Tensor, "q e"]  # True = the query has fewer entities
     unknown_words: tuple[tuple[str, ...], ...]  # of each query: words that the language encoder has never seen
+    connections: Connections | None = None  # what the words between entities say, of models that compare them
 
     def __repr__(self) -> str:
         return f"QueryEmbeddings(query {list(self.query.shape)}, entities {list(self.entities.shape)})"

@@ -130,8 +130,12 @@ class Pretrained(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the interface's or the foundations' weights; an index keeps it to know whose vectors it has."""
-        parts = (fingerprint(self.interface), self.foundations["vision"], self.foundations["language"])
+        """Changes with the interface's or the foundations' weights; an index keeps it to know whose vectors it has.
+
+        The pair term makes none of these vectors: an index made before it was trained stays good.
+        """
+        vectors = fingerprint(self.interface, without="pair_term.")
+        parts = (vectors, self.foundations["vision"], self.foundations["language"])
         return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 

@@ -28,6 +28,16 @@ class RenderedQuery:
     spans: tuple[tuple[int, int], ...]
     is_region: tuple[bool, ...]
 
+    @property
+    def connections(self) -> list[str]:
+        """The text before the first entity, between entities, and after the last; "" where it has no letter or digit.
+
+        One more than entities.
+        """
+        edges = [0, *(edge for span in self.spans for edge in span), len(self.text)]
+        texts = [self.text[start:end].strip() for start, end in zip(edges[::2], edges[1::2], strict=True)]
+        return [text if any(letter.isalnum() for letter in text) else "" for text in texts]
+
 
 class Query(Joinable):
     """An interleaved sequence: `Query("a ", Region("dog.jpg", points=(120, 80)), " next to ", Phrase("a sofa"))`.
@@ -87,6 +97,11 @@ class Query(Joinable):
     def text(self) -> str:
         """The query for people to read: a region shows as `entity_names` has it."""
         return self._join(self._readable).text
+
+    @property
+    def connections(self) -> list[str]:
+        """The texts beside and between the entities, as `RenderedQuery.connections` has them."""
+        return self._join(self._readable).connections
 
     def spans(self, placeholder: str | None = None) -> tuple[tuple[int, int], ...]:
         """Characters [start, end) of each entity in `text`, or in `render(placeholder).text`."""

@@ -138,7 +138,7 @@ class Sketch:
         kept = (~vectors.padding).float()
         share = vectors.entity_weight[:, None] * kept / kept.sum(1, keepdim=True).clamp(min=1)
         tables = (vectors.entities @ self.codebook.leaves.T).numpy()
-        queries = vectors.query.to(self.images.dtype).T
+        queries = (vectors.query * vectors.sentence_weight[:, None]).to(self.images.dtype).T
 
         def part(span: slice) -> np.ndarray:
             scores = (self.images[span] @ queries).float().T.numpy()

@@ -27,17 +27,44 @@ world, where images with the first and without the second are sought, the mean a
 0.88 at 0.25, 0.89 at 0.5 and 0.79 at 1 (benchmark/results/algebra.md)."""
 
 
+SILENT = 0.1
+"""Words about one entity's place that fit neither better nor worse than so are not explained."""
+
+
+@dataclass(frozen=True)
+class ConnectionFit:
+    """How well the words beside entities fit where the objects lie that these have taken.
+
+    Attributes:
+        text: the words.
+        entities: the two that they stand between, or the one of which they tell the place.
+        value: from -1, they say otherwise, over 0, they say nothing, to 1.
+        weight: in the score.
+    """
+
+    text: str
+    entities: tuple[int, ...]
+    value: float
+    weight: float
+
+
 @dataclass(frozen=True)
 class ScorePart:
     """What one query gives to the score of an image.
 
+    With a pair term the entities take objects jointly, and the score is
+    `sentence_weight * image_term + (entity_weight * sum(entity_terms) + sum(weight * value of fits)) / entities`.
+
     Attributes:
         query: the query.
         is_excluded: it counts against the image (`A - query`).
-        score: image_term + 0.5 * mean(entity_terms); one of the two alone where the other is missing.
+        score: image_term + 0.5 * mean(entity_terms); one of the two alone where the other is missing; of models with a
+            pair term see above.
         image_term: cosine of the image's vector with the sentence's; None where the query is an entity by itself.
-        entity_terms: for each entity of the query, cosine with the nearest object of the image.
+        entity_terms: for each entity of the query, cosine with the object of the image that it takes.
         objects: for each entity, the number of that object among those that the album keeps of the image.
+        fits: of the words beside and between the entities.
+        sentence_weight, entity_weight: in the score.
     """
 
     query: Query
@@ -46,6 +73,9 @@ class ScorePart:
     image_term: float | None
     entity_terms: tuple[float, ...]
     objects: tuple[int, ...]
+    fits: tuple[ConnectionFit, ...] = ()
+    sentence_weight: float = 1.0
+    entity_weight: float = 0.5
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,6 +170,9 @@ class Hit:
                     f"    {name}: {term:.3f} with object {thing}, {where}, box {x0},{y0},{x1},{y1} "
                     f"({share:.0%} of the image)"
                 )
+            for fit in part.fits:
+                if len(fit.entities) == 2 or abs(fit.value) >= SILENT:
+                    lines.append(f"    {fit.text}: {fit.value:.2f}, {self._where(part, fit)}")
         return "\n".join(lines)
 
     def pixels(self) -> UInt8[np.ndarray, "H W 3"]:
@@ -184,6 +217,11 @@ class Hit:
         boxes = [self.box(number, part=k) for k, number in found]  # the masks come back from the album less exactly
         return detections(masks, terms, range(len(found)), names, boxes=boxes)
 
+    def _where(self, part: ScorePart, fit: ConnectionFit) -> str:
+        """'from box 0,0,9,9 to box 9,0,19,9'."""
+        boxes = [",".join(map(str, self.found.masks.boxes[part.objects[entity]])) for entity in fit.entities]
+        return f"from box {boxes[0]} to box {boxes[1]}" if len(boxes) == 2 else f"of box {boxes[0]}"
+
     def _object(self, entity: int, part: int) -> int:
         if not 0 <= part < len(self.parts):
             raise FindError(f"{self.name} was found by {len(self.parts)} queries, none is {part}")
@@ -204,7 +242,14 @@ def joined_score(query: JoinedQuery, scores: Sequence[float] | np.ndarray) -> np
 def _terms(part: ScorePart) -> str:
     if part.image_term is None:
         return "the nearest object's"
-    return f"sentence {part.image_term:.3f}" + (f" + 0.5 x {np.mean(part.entity_terms):.3f}" if part.objects else "")
+    sentence = f"sentence {part.image_term:.3f}"
+    if part.sentence_weight != 1:
+        sentence = f"{part.sentence_weight:.2f} x {sentence}"
+    if not part.objects:
+        return sentence
+    terms = f"{sentence} + {part.entity_weight:.2g} x {np.mean(part.entity_terms):.3f}"
+    connected = sum(fit.weight * fit.value for fit in part.fits) / len(part.objects)
+    return f"{terms} {'-' if connected < 0 else '+'} connections {abs(connected):.3f}" if part.fits else terms
 
 
 def _formula(parts: Sequence[ScorePart]) -> str:

@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from torch import Tensor
 
 from find.errors import FindError
 from find.query.operators import JoinedQuery
 from find.retrieval.candidates import Sketch
+from find.retrieval.chains import CHAINS, match_chain
 from find.retrieval.filters import COLUMNS, filter_sql
-from find.retrieval.hits import ScorePart, joined_score
+from find.retrieval.hits import ConnectionFit, ScorePart, joined_score
 from find.retrieval.table import Stamp, first_line, reading
 from find.retrieval.vectors import QueryVectors, Vectors
 from find.tasks.late_interaction import match_entities
 
 if TYPE_CHECKING:
     from lancedb.table import Table
+
+    from find.query.query import Query
 
 
 class Ranking:
@@ -76,6 +80,8 @@ class Ranking:
     ) -> tuple[Int64[np.ndarray, " k"], Float[np.ndarray, " k"]]:
         """Numbers and scores of the best `k` rows among the allowed ones; ties keep the table's order.
 
+        Chains are solved for the best CHAINS rows by their estimates.
+
         Args:
             asked: a row for each query of `query`, with all values; the first `dim` are compared.
         """
@@ -89,7 +95,14 @@ class Ranking:
         if allowed is not None:
             scores[torch.from_numpy(~np.isin(vectors.rows, allowed, assume_unique=True))] = -torch.inf
             k = min(k, len(allowed))
-        best = scores.sort(descending=True, stable=True).indices[:k].numpy()
+        order = scores.sort(descending=True, stable=True).indices
+        if asked.is_chain.any():
+            order = order[: max(CHAINS, 2 * k)].sort().values  # in the album's order again, which ties keep
+            order = order[scores[order] > -torch.inf]
+            exact = torch.from_numpy(joined_score(query, exact_scores(asked.cut(dim), vectors[order]).numpy()))
+            best = exact.sort(descending=True, stable=True).indices[:k]
+            return vectors.rows[order[best].numpy()], exact[best].numpy()
+        best = order[:k].numpy()
         return vectors.rows[best], scores.numpy()[best]
 
     def _vectors(self, dim: int) -> Vectors:
@@ -104,26 +117,71 @@ class Ranking:
         return Sketch.read(self.name, self.table, self.stamp.objects, storage=self.storage)
 
 
+def exact_scores(asked: QueryVectors, vectors: Vectors) -> Float[Tensor, "q i"]:
+    """The score of every query with every image, chains solved."""
+    scores = vectors.scores(asked)
+    for number in asked.is_chain.nonzero()[:, 0].tolist():
+        scores[number] = match_chain(asked[number : number + 1], vectors).score
+    return scores
+
+
 def score_parts(query: JoinedQuery, asked: QueryVectors, vectors: Vectors) -> list[tuple[ScorePart, ...]]:
     """For each image, what each query gives to its score."""
-    scores = vectors.scores(asked)
     columns = []
     for number, one in enumerate(query.queries):
-        count = len(one.entities) or int((~asked.padding[number]).sum())
-        matches = match_entities(vectors.objects.float(), asked.entities[number : number + 1, :count])
-        sentence = vectors.images.float() @ asked.query[number]
-        has_sentence = bool(asked.query[number].any())
-        columns.append(
-            [
-                ScorePart(
-                    query=one,
-                    is_excluded=number >= len(query.include),
-                    score=float(scores[number, image]),
-                    image_term=float(sentence[image]) if has_sentence else None,
-                    entity_terms=tuple(matches.similarity[0, :, image].tolist()),
-                    objects=tuple(matches.object_index[0, :, image].tolist()),
-                )
-                for image in range(len(vectors))
-            ]
-        )
+        mine = asked[number : number + 1]
+        parts = _chain_parts if mine.is_chain else _published_parts
+        columns.append(parts(one, number >= len(query.include), mine, vectors))
     return list(zip(*columns, strict=True))
+
+
+def _published_parts(query: Query, is_excluded: bool, asked: QueryVectors, vectors: Vectors) -> list[ScorePart]:
+    scores = vectors.scores(asked)[0].tolist()
+    count = len(query.entities) or int((~asked.padding[0]).sum())
+    matches = match_entities(vectors.objects.float(), asked.entities[:, :count])
+    sentence = vectors.images.float() @ asked.query[0]
+    has_sentence = bool(asked.query[0].any())
+    return [
+        ScorePart(
+            query=query,
+            is_excluded=is_excluded,
+            score=scores[image],
+            image_term=float(sentence[image]) if has_sentence else None,
+            entity_terms=tuple(matches.similarity[0, :, image].tolist()),
+            objects=tuple(matches.object_index[0, :, image].tolist()),
+        )
+        for image in range(len(vectors))
+    ]
+
+
+def _chain_parts(query: Query, is_excluded: bool, asked: QueryVectors, vectors: Vectors) -> list[ScorePart]:
+    found = match_chain(asked, vectors)
+    sentence = vectors.images.float() @ asked.query[0]
+    weights = asked.connections.weights
+    link, place = weights.link.item(), weights.place.item()
+    texts = query.connections
+    parts = []
+    for image in range(len(vectors)):
+        fits = []
+        links, after, before = (x[image].tolist() for x in (found.links, found.after, found.before))
+        for k, text in enumerate(texts):
+            if text and 0 < k < len(after):
+                fits.append(ConnectionFit(text, (k - 1, k), links[k - 1], link))
+            if text and k > 0:
+                fits.append(ConnectionFit(text, (k - 1,), before[k - 1], place))
+            if text and k < len(after):
+                fits.append(ConnectionFit(text, (k,), after[k], place))
+        parts.append(
+            ScorePart(
+                query=query,
+                is_excluded=is_excluded,
+                score=found.score[image].item(),
+                image_term=float(sentence[image]),
+                entity_terms=tuple(found.similarity[image].tolist()),
+                objects=tuple(found.objects[image].tolist()),
+                fits=tuple(fits),
+                sentence_weight=weights.sentence.item(),
+                entity_weight=weights.entity.item(),
+            )
+        )
+    return parts

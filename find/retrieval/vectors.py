@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from find.connections import Connections
 from find.errors import FindError
 from find.model.predictions import QueryEmbeddings
 from find.tasks.late_interaction import late_interaction
@@ -23,57 +24,63 @@ if TYPE_CHECKING:
     from find.query.query import Query
     from find.retrieval.table import Embedder
 
+COLUMNS = ("image", "objects", "boxes", "width", "height")
+"""Of an album's table, which `Vectors` are made of."""
 ENTITY_WEIGHT = 0.5
 """Of the mean of the entities' terms beside the sentence's (FIND, interleaved retrieval)."""
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """Images of an album: their row numbers in the table, their vectors, their objects' vectors.
+    """Images of an album: their row numbers in the table, their vectors, their objects' vectors and boxes.
 
-    Images with fewer objects have their first one again, which changes no maximum.
+    Images with fewer objects have their first one again, which changes no maximum; `there` tells which are its own.
+    Boxes are in 0..1 of the image: half precision, an 1/2000 of a side, is enough for them.
     """
 
     rows: Int64[np.ndarray, " i"]
     images: Float[Tensor, "i d"]
     objects: Float[Tensor, "i n d"]
+    boxes: Float[Tensor, "i n 4"]
+    there: Bool[Tensor, "i n"]
 
     @classmethod
     def of(cls, table: pa.Table, most: int) -> Vectors:
-        """From columns `_rowid`, `image` and `objects`; `most` objects an image."""
-        images = vector_rows(table["image"])
+        """From `_rowid` and the columns of COLUMNS; `most` objects an image."""
         objects = table["objects"].combine_chunks()
-        starts = objects.offsets.to_numpy()
-        counts = np.diff(starts)
+        counts = np.diff(objects.offsets.to_numpy())
         if len(counts) and (counts.min() < 1 or counts.max() > most):
             raise FindError(
                 f"an image of the album has {counts.min()} to {counts.max()} objects instead of 1 to {most}"
             )
-        number = np.arange(most)
-        index = starts[:-1, None] + np.where(number < counts[:, None], number, 0)
-        values = objects.values  # with what lies before this slice, as the offsets count it
-        flat = values.flatten().to_numpy(zero_copy_only=False).reshape(-1, values.type.list_size)
-        return cls(table["_rowid"].to_numpy().astype(np.int64), images, torch.from_numpy(flat[index]))
+        there = np.arange(most) < counts[:, None]
+        boxes = _padded(table["boxes"].combine_chunks(), there)
+        sides = np.stack([table[name].to_numpy() for name in ("width", "height") * 2], axis=1)
+        return cls(
+            table["_rowid"].to_numpy().astype(np.int64),
+            vector_rows(table["image"]),
+            torch.from_numpy(_padded(objects, there)),
+            torch.from_numpy((boxes / sides[:, None]).astype(np.float32)),
+            torch.from_numpy(there),
+        )
 
     @classmethod
     def read(cls, table: Table, most: int) -> Vectors:
         """Of every row of the table."""
-        batches = table.search().select(["image", "objects"]).with_row_id(True).to_batches(4096)
+        batches = table.search().select(list(COLUMNS)).with_row_id(True).to_batches(4096)
         parts = [cls.of(pa.Table.from_batches([batch]), most) for batch in batches if batch.num_rows]
         if not parts:
             dim = table.schema.field("image").type.list_size
-            return cls(np.zeros(0, np.int64), torch.zeros(0, dim), torch.zeros(0, most, dim))
-        return cls(
-            np.concatenate([part.rows for part in parts]),
-            torch.cat([part.images for part in parts]),
-            torch.cat([part.objects for part in parts]),
-        )
+            nothing = torch.zeros(0, dim), torch.zeros(0, most, dim), torch.zeros(0, most, 4)
+            return cls(np.zeros(0, np.int64), *nothing, torch.zeros(0, most, dtype=torch.bool))
+        rows = np.concatenate([part.rows for part in parts])
+        names = ("images", "objects", "boxes", "there")
+        return cls(rows, *(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
     @classmethod
     def take(cls, table: Table, rows: Int64[np.ndarray, " r"], most: int) -> Vectors:
         """Of these rows, in this order."""
-        found = take_rows(table, rows, ["image", "objects"])
-        return cls.of(found, most)
+        return cls.of(take_rows(table, rows, COLUMNS), most)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -82,13 +89,19 @@ class Vectors:
         """The first `dim` values of each vector, made unit vectors again (Matryoshka)."""
         if dim == self.images.shape[1]:
             return self
-        return Vectors(self.rows, cut(self.images, dim), cut(self.objects, dim))
+        return replace(self, images=cut(self.images, dim), objects=cut(self.objects, dim))
+
+    def __getitem__(self, places: Int64[Tensor, " k"]) -> Vectors:
+        kept = (x[places] for x in (self.images, self.objects, self.boxes, self.there))
+        return Vectors(self.rows[places.numpy()], *kept)
 
     def scores(self, queries: QueryVectors) -> Float[Tensor, "q i"]:
+        """Each entity's best object by itself: the published score, and of chains an estimate."""
+        sentence = queries.sentence_weight * ENTITY_WEIGHT / queries.entity_weight
         scores = late_interaction(
             self.images,
             self.objects,
-            queries.query,
+            queries.query * sentence[:, None],
             queries.entities,
             queries.padding,
             entity_weight=ENTITY_WEIGHT,
@@ -106,6 +119,7 @@ class QueryVectors:
     query: Float[Tensor, "q d"]
     entities: Float[Tensor, "q e d"]
     padding: Bool[Tensor, "q e"]
+    connections: Connections | None = None
 
     @classmethod
     def embed(cls, model: Embedder, queries: Sequence[Query], dim: int) -> QueryVectors:
@@ -120,19 +134,36 @@ class QueryVectors:
     @classmethod
     def of(cls, embedded: QueryEmbeddings, dim: int) -> QueryVectors:
         query, entities = (cut(x.float().cpu(), dim) for x in (embedded.query, embedded.entities))
-        return cls(query, entities, embedded.padding.cpu())
+        connections = None if embedded.connections is None else embedded.connections.to("cpu")
+        return cls(query, entities, embedded.padding.cpu(), connections)
+
+    @property
+    def is_chain(self) -> Bool[Tensor, " q"]:
+        """Which queries have structured late interaction: a sentence with entities, by a model that compares what
+        connects them."""
+        is_chain = self.query.any(dim=1) & (~self.padding).any(dim=1)
+        return is_chain & (self.connections is not None)
+
+    @property
+    def sentence_weight(self) -> Float[Tensor, " q"]:
+        """Of the sentence's term."""
+        chained = 1.0 if self.connections is None else self.connections.weights.sentence.item()
+        return torch.where(self.is_chain, chained, 1.0)
 
     @property
     def entity_weight(self) -> Float[Tensor, " q"]:
         """Of the mean of the entities' terms."""
-        return torch.where(self.query.any(dim=1), ENTITY_WEIGHT, 1.0)
+        chained = ENTITY_WEIGHT if self.connections is None else self.connections.weights.entity.item()
+        published = torch.where(self.query.any(dim=1), ENTITY_WEIGHT, 1.0)
+        return torch.where(self.is_chain, chained, published)
 
     def cut(self, dim: int) -> QueryVectors:
         """The first `dim` values of each vector, made unit vectors again."""
-        return QueryVectors(cut(self.query, dim), cut(self.entities, dim), self.padding)
+        return replace(self, query=cut(self.query, dim), entities=cut(self.entities, dim))
 
     def __getitem__(self, rows: slice) -> QueryVectors:
-        return QueryVectors(self.query[rows], self.entities[rows], self.padding[rows])
+        connections = None if self.connections is None else self.connections[rows]
+        return QueryVectors(self.query[rows], self.entities[rows], self.padding[rows], connections)
 
 
 def cut(vectors: Float[Tensor, "... d"], dim: int) -> Float[Tensor, "... c"]:
@@ -142,6 +173,14 @@ def cut(vectors: Float[Tensor, "... d"], dim: int) -> Float[Tensor, "... c"]:
     if dim > vectors.shape[-1]:
         raise FindError(f"the vectors have {vectors.shape[-1]} values, {dim} cannot be taken")
     return normalize(vectors[..., :dim].float(), dim=-1).to(vectors.dtype)
+
+
+def _padded(lists: pa.ListArray, there: Bool[np.ndarray, "i n"]) -> Shaped[np.ndarray, "i n _"]:
+    """Lists of rows as one array; of shorter ones the first row is repeated."""
+    starts = lists.offsets.to_numpy()[:-1, None]
+    values = lists.values  # with what lies before this slice, as the offsets count it
+    flat = values.flatten().to_numpy(zero_copy_only=False).reshape(-1, values.type.list_size)
+    return flat[starts + np.where(there, np.arange(there.shape[1]), 0)]
 
 
 def vector_rows(column: pa.ChunkedArray | pa.Array) -> Float[Tensor, "n d"]:

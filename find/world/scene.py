@@ -10,7 +10,8 @@ import numpy as np
 
 from find.errors import FindError
 from find.world.composition import Composition, Segment, compose
-from find.world.grammar import Text, capitalised, stopped
+from find.world.grammar import Statement, Text, capitalised, stopped
+from find.world.kinds import HELD_OUT
 from find.world.language import Negative, Sentence, Speaker
 from find.world.probes import probes
 from find.world.relations import relations
@@ -43,8 +44,8 @@ class Scene:
         paragraph: three to five sentences in one text.
         captions: five.
         expressions: at most one a thing.
-        negatives: false relatives of `sentences[0]`; evaluation only.
-        probes: false relatives of `sentences[0]` made of its own units; evaluation only.
+        negatives: false relatives of `sentences[0]`.
+        probes: false relatives of `sentences[0]` made of its own units.
         clear_alone: of each sentence and then the paragraph, whether each entity's phrase is clear without context.
     """
 
@@ -113,6 +114,11 @@ def _spoken(composed: Composition, number: int, file_name: str, split: str, rng:
     paragraph = speaker.paragraph()
     expressions = [Expression(k, said) for k in composed.things if (said := speaker.expression(k)) is not None]
     negatives = speaker.negatives(sentences[0], rng.randint(2, 4)) if split == VAL else []
+    captions = tuple(speaker.caption() for _ in range(5))
+    made = probes(sentences[0], composed.segments, truth)
+    if split == TRAIN:
+        negatives = speaker.negatives(sentences[0], rng.randint(2, 4))  # the last draw: it changes no other words
+        made = [probe for probe in made if not _says_held_out(probe.sentence.statement)]
     return Scene(
         image_id=number,
         file_name=file_name,
@@ -121,12 +127,16 @@ def _spoken(composed: Composition, number: int, file_name: str, split: str, rng:
         segments=composed.segments,
         sentences=tuple(sentences),
         paragraph=paragraph,
-        captions=tuple(speaker.caption() for _ in range(5)),
+        captions=captions,
         expressions=tuple(expressions),
         negatives=tuple(negatives),
-        probes=tuple(probes(sentences[0], composed.segments, truth)) if split == VAL else (),
+        probes=tuple(made),
         clear_alone=tuple(
             tuple(speaker.is_clear_alone(entity) for entity in said.statement.entities)
             for said in (*sentences, paragraph)
         ),
     )
+
+
+def _says_held_out(statement: Statement) -> bool:
+    return any(said.colour and (said.kind.name, said.colour.name) in HELD_OUT for said in statement.entities)

@@ -146,6 +146,8 @@ def _write_annotations(root: Path, split: str, scenes: list[SceneRecord]) -> Non
         for k, (image, text, segment, held) in enumerate(expressions)
     ]
     _dump(folder / f"referring_{split}.json", {"images": images, "annotations": referring})
+    for name, negatives in (("hard_negatives", [s.negatives for s in scenes]), ("probes", [s.probes for s in scenes])):
+        _write_negatives(folder / f"{name}_{split}.json", images, scenes, negatives, references)
     if split != VAL:
         return
 
@@ -154,8 +156,6 @@ def _write_annotations(root: Path, split: str, scenes: list[SceneRecord]) -> Non
     for name, said, as_text in ((f"interleave_{split}", short, True), (f"interleave_{split}_long", long, False)):
         path = folder / f"{name}.json"
         _write_sentences(path, images, said, references, numbers_as_text=as_text, stuff_references=True)
-    for name, negatives in (("hard_negatives", [s.negatives for s in scenes]), ("probes", [s.probes for s in scenes])):
-        _write_negatives(folder / f"{name}_{split}.json", images, scenes, negatives, references)
     held_out: Json = {
         "pairs": _pairs(),
         "segments": {

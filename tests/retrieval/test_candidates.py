@@ -32,6 +32,9 @@ def _rows(schema, seed, count):
         "image": fixed_lists(images.half().numpy()),
         "objects": lists(fixed_lists(flat), [OBJECTS] * count),
         "modified": pa.array([0] * count, pa.timestamp("us", tz="UTC")),
+        "boxes": lists(fixed_lists(np.zeros((count * OBJECTS, 4), np.int32)), [OBJECTS] * count),
+        "width": pa.array([1] * count, pa.int32()),
+        "height": pa.array([1] * count, pa.int32()),
         "masks": pa.array([b""] * count),
     }
     for field in schema:

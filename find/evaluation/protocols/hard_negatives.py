@@ -17,12 +17,12 @@ from find.data.find_bench import read_sentences
 from find.data.records import read_json, whole_number
 from find.data.sample import Sentence
 from find.errors import FindError
-from find.evaluation.gallery import EmbeddedQueries, ImageGallery, embed_queries
+from find.evaluation.gallery import ImageGallery, embed_queries
 from find.evaluation.interleaved_results import HardNegativeResult
 from find.evaluation.queries import EntityMode, Interleaving
 from find.evaluation.ranking import TIE
+from find.evaluation.scores import own_scores, sentence_terms
 from find.evaluation.system import QueryEmbedder
-from find.tasks.late_interaction import late_interaction
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def hard_negatives(
     rows = [row_of[sentence.image_id] for sentence in sentences]
     text_only = Interleaving(mode=EntityMode.TEXT)
     queries = embed_queries(model, folder, sentences, text_only, batch_size=batch_size, progress=progress)
-    combined = np.split(own_scores(gallery, rows, queries, entity_weight), _starts(cases))
-    sentence_term = np.split(own_scores(gallery, rows, queries, 0.0), _starts(cases))
+    combined = np.split(own_scores(gallery, rows, queries, entity_weight=entity_weight), _starts(cases))
+    sentence_term = np.split(sentence_terms(gallery, rows, queries), _starts(cases))
     pairs: dict[str, list[bool]] = defaultdict(list)
     for case, scores in zip(cases, combined, strict=True):
         for change, score in zip(case.changes, scores[1:], strict=True):
@@ -72,26 +72,6 @@ def hard_negatives(
         negatives=sum(len(case.negatives) for case in cases),
         by_change={change: float(np.mean(won)) for change, won in sorted(pairs.items())},
     )
-
-
-def own_scores(
-    gallery: ImageGallery, rows: Sequence[int], queries: EmbeddedQueries, entity_weight: float
-) -> Float[np.ndarray, " q"]:
-    """Score of query k with the image in row `rows[k]` of the gallery."""
-    scores = np.empty(len(rows), np.float32)
-    asked: dict[int, list[int]] = defaultdict(list)
-    for number, row in enumerate(rows):
-        asked[row].append(number)
-    for row, own in asked.items():
-        scores[own] = late_interaction(
-            gallery.image[row : row + 1],
-            gallery.objects[row : row + 1],
-            queries.query[own],
-            queries.entities[own],
-            queries.padding[own],
-            entity_weight=entity_weight,
-        )[:, 0].numpy()
-    return scores
 
 
 def read_hard_negatives(folder: CocoFolder) -> list[HardNegatives]:

@@ -16,9 +16,9 @@ from find.evaluation.interleaved_results import GalleryResult, InterleavedRetrie
 from find.evaluation.protocols.hard_negatives import hard_negatives
 from find.evaluation.queries import Interleaving
 from find.evaluation.ranking import TIE, Ranks, pessimistic_ranks
+from find.evaluation.scores import all_scores
 from find.evaluation.system import QueryEmbedder
 from find.evaluation.task_results import MissingAnnotations
-from find.tasks.late_interaction import late_interaction
 
 GALLERY = 500
 LARGE_GALLERY = 2000
@@ -41,7 +41,8 @@ def interleaved_retrieval(
 ) -> InterleavedRetrievalResult:
     """IR@k: share of sentences whose image is among the best k of the gallery, one sentence an image (its first).
 
-    Scores are `late_interaction`, with the entity term and without. Equal scores count against the model.
+    Scores are those of a search (`find.evaluation.scores`), and the sentence term alone. Equal scores count against the
+    model.
 
     Traps of the published protocol. It leaves in the gallery the images whose pixels a query shows; such an image is
     found by its own pixels and takes the target's place. Here they leave that query's gallery (strict), and the
@@ -128,14 +129,7 @@ def search_gallery(
         for number, row in enumerate(rows):
             strict[number, [column[owner] for owner in queries.owners[row] if owner in column]] = False
         strict |= relevant
-        combined = late_interaction(
-            gallery.image,
-            gallery.objects,
-            queries.query[rows],
-            queries.entities[rows],
-            queries.padding[rows],
-            entity_weight=entity_weight,
-        ).numpy()
+        combined = all_scores(gallery, queries, rows, entity_weight=entity_weight)
         sentence_term = (queries.query[rows] @ gallery.image.T).numpy()
         return np.stack([
             pessimistic_ranks(scores, relevant, allowed, tie=TIE)

@@ -10,9 +10,9 @@ from find.data.sample import Sentence
 from find.evaluation.gallery import ImageGallery, embed_gallery, embed_queries
 from find.evaluation.probe_results import MODES, ProbeAnswer, ProbeResult
 from find.evaluation.probes import Probe, labelled_probes, phrase_swaps
-from find.evaluation.protocols.hard_negatives import own_scores
 from find.evaluation.protocols.interleaved_retrieval import ENTITY_WEIGHT
 from find.evaluation.queries import EntityMode, Interleaving
+from find.evaluation.scores import own_scores, sentence_terms
 from find.evaluation.system import QueryEmbedder
 from find.evaluation.task_results import MissingAnnotations
 
@@ -31,8 +31,9 @@ def probes(
     """Score a true and a false sentence with their own image; the false one has two entities exchanged, an attribute
     exchanged between two, or a relation turned round. Asked by words, by regions, and by a seeded mixture.
 
-    Regions come from other images, and an entity is shown in both sentences of a probe or in neither. The entity term
-    knows no order, so for exchanged entities it helps only as far as an entity's vector depends on its sentence.
+    Regions come from other images, and an entity is shown in both sentences of a probe or in neither. The score is the
+    one that ranks (`find.evaluation.scores`); the published one knows no order, so for exchanged entities its entity
+    term helps only as far as an entity's vector depends on its sentence.
 
     Args:
         image_ids: the images; all of the split if not given.
@@ -63,8 +64,8 @@ def probes(
     for mode in MODES:
         sentences = [sentence for probe in made for sentence in as_asked(probe, Interleaving(mode, seed=seed))]
         queries = embed_queries(model, folder, sentences, Interleaving(EntityMode.VISUAL), **options)
-        combined = own_scores(gallery, rows, queries, entity_weight)
-        sentence_term = own_scores(gallery, rows, queries, 0.0)
+        combined = own_scores(gallery, rows, queries, entity_weight=entity_weight)
+        sentence_term = sentence_terms(gallery, rows, queries)
         for number, probe in enumerate(made):
             true, false = 2 * number, 2 * number + 1
             answers.append(

@@ -1,0 +1,105 @@
+"""The pair term: how well words between two entities fit two objects, and words beside one entity where it lies.
+
+Words are read as the language encoder's tokens of the connection alone, so that nothing of the entities beside it
+leaks into them; objects as their boxes and a few learned numbers of their vectors (what hides what needs more than
+boxes). Boxes are x0, y0, x1, y1 in 0..1 of the image, as an album keeps them.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+BOX, PAIR = 7, 17
+"""Numbers that `box_numbers` and `pair_numbers` give."""
+SMALLEST = 0.02
+"""Sides of boxes are taken for no shorter than this."""
+PUBLISHED_TOTAL = 1.5
+"""The published score weighs the sentence with 1 and the entities with 0.5; the learned weights share as much."""
+
+
+class PairTerm(nn.Module):
+    """Fits of connections with pairs of objects and of words with places; all are scalar products of what is read of
+    the text and what is read of the objects.
+
+    Args:
+        text_width: of the language encoder's tokens.
+        semantic_width: of object vectors; shorter ones are their first values (Matryoshka).
+        width: of the products.
+        numbers: read of each object's vector.
+    """
+
+    def __init__(self, *, text_width: int, semantic_width: int, width: int = 64, numbers: int = 32) -> None:
+        super().__init__()
+        self.words = nn.Sequential(nn.Linear(text_width, 2 * width), nn.ReLU(), nn.Linear(2 * width, 3 * width))
+        self.look = nn.Linear(semantic_width, numbers)
+        self.first = nn.Linear(numbers + BOX, width)
+        self.second = nn.Linear(numbers + BOX, width, bias=False)
+        self.between = nn.Linear(PAIR, width, bias=False)
+        self.pair_layer = nn.Linear(width, width)
+        self.place = nn.Sequential(nn.Linear(numbers + BOX, width), nn.ReLU(), nn.Linear(width, width))
+        self.balance = nn.Parameter(torch.tensor(0.0))  # of entities against the sentence
+        self.link_weight = nn.Parameter(torch.tensor(-1.0))
+        self.place_weight = nn.Parameter(torch.tensor(-2.0))
+
+    def weights(self) -> dict[str, Float[Tensor, ""]]:
+        """Of the score's terms: sentence, entity, link, place."""
+        entity = self.balance.sigmoid()
+        return {
+            "sentence": PUBLISHED_TOTAL * (1 - entity),
+            "entity": PUBLISHED_TOTAL * entity,
+            "link": F.softplus(self.link_weight),
+            "place": F.softplus(self.place_weight),
+        }
+
+    def read(self, tokens: Float[Tensor, "t l w"], padding: Bool[Tensor, "t l"]) -> Float[Tensor, "t 3 r"]:
+        """What each text says of the two entities beside it, of the one after it, and of the one before it."""
+        kept = (~padding).to(tokens.dtype)[..., None]
+        count = kept.sum(dim=1)
+        mean = (tokens * kept).sum(dim=1) / count.clamp(min=1)
+        return (self.words(mean.to(self.look.weight.dtype)) * (count > 0)).unflatten(-1, (3, -1))
+
+    def pairs(self, objects: Float[Tensor, "*b n d"], boxes: Float[Tensor, "*b n 4"]) -> Float[Tensor, "*b n n r"]:
+        """What each ordered pair of objects shows; the first index is the one before the connection."""
+        seen = self._seen(objects, boxes)
+        hidden = self.first(seen)[..., :, None, :] + self.second(seen)[..., None, :, :]
+        hidden = (hidden + self.between(pair_numbers(boxes))).relu()
+        return self.pair_layer(hidden).relu()
+
+    def places(self, objects: Float[Tensor, "*b n d"], boxes: Float[Tensor, "*b n 4"]) -> Float[Tensor, "*b n r"]:
+        """Where and how large each object is."""
+        return self.place(self._seen(objects, boxes))
+
+    def _seen(self, objects: Float[Tensor, "*b n d"], boxes: Float[Tensor, "*b n 4"]) -> Float[Tensor, "*b n s"]:
+        look = F.linear(objects, self.look.weight[:, : objects.shape[-1]], self.look.bias)
+        return torch.cat([look, box_numbers(boxes)], dim=-1)
+
+
+def box_numbers(boxes: Float[Tensor, "*b n 4"]) -> Float[Tensor, "*b n s"]:
+    """Edges, sides and area of each box."""
+    sides = boxes[..., 2:] - boxes[..., :2]
+    return torch.cat([boxes, sides, sides.prod(dim=-1, keepdim=True)], dim=-1)
+
+
+def pair_numbers(boxes: Float[Tensor, "*b n 4"]) -> Float[Tensor, "*b n n s"]:
+    """Signed geometry of each two boxes: offsets, distances of edges, shared columns and rows, ratios of sides."""
+    a, b = boxes[..., :, None, :], boxes[..., None, :, :]
+    a, b = torch.broadcast_tensors(a, b)
+    sides_a, sides_b = ((x[..., 2:] - x[..., :2]).clamp(min=SMALLEST) for x in (a, b))
+    offset = (a[..., 2:] + a[..., :2] - b[..., 2:] - b[..., :2]) / 2
+    shared = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
+    common = shared.clamp(min=0).prod(dim=-1, keepdim=True)
+    both = (sides_a.prod(dim=-1) + sides_b.prod(dim=-1))[..., None] - common
+    return torch.cat(
+        [
+            4 * offset,
+            4 * offset.abs(),
+            offset / (sides_a + sides_b),
+            4 * shared,
+            shared / torch.minimum(sides_a, sides_b),
+            (sides_a / sides_b).log(),
+            a - b,
+            common / both,
+        ],
+        dim=-1,
+    )

@@ -1,0 +1,212 @@
+"""Train the pair term of a model whose other weights stay as they are; an album that the model made stays good.
+
+    findvl data world data/world --images 4000 --val-images 10 --seed 31
+    python scripts/train_pair_term.py data/world OUT --weights find-tiny --minutes 5
+
+Vectors of images, objects and queries are computed once and kept in memory. Losses: InfoNCE over the images of a batch,
+and softplus(false - true) for false sentences about the same image (the world's probes and hard negatives).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import time
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from find import FIND
+from find.connections import Connections
+from find.data.coco import CocoFolder
+from find.evaluation.gallery import EmbeddedQueries, ImageGallery, embed_gallery, embed_queries
+from find.evaluation.probes import labelled_probes
+from find.evaluation.protocols.hard_negatives import read_hard_negatives
+from find.evaluation.protocols.probes import as_asked
+from find.evaluation.queries import EntityMode, Interleaving
+from find.foundations import TextFeatures
+from find.interface import PairTerm
+from find.retrieval.vectors import cut
+from find.tasks.structured_interaction import Asked, Weights, terms
+from find.tasks.text_inputs import read_texts
+
+TEMPERATURE = 0.07
+BATCH, FOILS = 48, 96
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Embedded queries, the gallery's row of the image that each is about, and the numbers of its connections."""
+
+    queries: EmbeddedQueries
+    row: Int64[Tensor, " q"]
+    connections: Int64[Tensor, "q e+1"]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def sides(self) -> tuple[Sentences, Sentences]:
+        """Every other one, from the first and from the second."""
+        q = self.queries
+        return tuple(
+            Sentences(
+                EmbeddedQueries(q.query[k::2], q.entities[k::2], q.padding[k::2], q.owners[k::2], q.is_region[k::2]),
+                self.row[k::2],
+                self.connections[k::2],
+            )
+            for k in range(2)
+        )
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is learned from: true sentences, by words and mixed with regions, and pairs of a true and a false one."""
+
+    gallery: ImageGallery
+    texts: TextFeatures  # of the distinct connections, the empty one first
+    true: list[Sentences]
+    pairs: list[tuple[Sentences, Sentences]]
+
+
+def collect(model: FIND, folder: CocoFolder, image_ids: list[int]) -> Material:
+    gallery = embed_gallery(model, folder, image_ids, progress=True)
+    row_of = {image_id: row for row, image_id in enumerate(image_ids)}
+    known: dict[str, int] = {"": 0}
+
+    def embed(sentences: list, interleaving: Interleaving) -> Sentences:
+        queries = embed_queries(model, folder, sentences, interleaving, batch_size=64, progress=True)
+        width = queries.padding.shape[1]
+        numbers = torch.zeros(len(sentences), width + 1, dtype=torch.int64)
+        for number, sentence in enumerate(sentences):
+            spans = tuple((phrase.start, phrase.end) for phrase in sentence.phrases)
+            for k, text in enumerate(connections(sentence.text, spans)):
+                numbers[number, k] = known.setdefault(text, len(known))
+        return Sentences(queries, torch.tensor([row_of[s.image_id] for s in sentences]), numbers)
+
+    words, mixed, shown = (Interleaving(mode) for mode in (EntityMode.TEXT, EntityMode.MIXED, EntityMode.VISUAL))
+    sentences = [folder.sentences_of(image_id)[0] for image_id in image_ids if folder.sentences_of(image_id)]
+    probes = [p for p in labelled_probes(folder) if p.truth.image_id in row_of]
+    hard = [(h.truth, n) for h in read_hard_negatives(folder) if h.truth.image_id in row_of for n in h.negatives]
+    said = [(p.truth, p.false) for p in probes] + hard
+    some = {probe.truth.image_id: probe for probe in probes}.values()  # a region costs an encoder's run
+    asked = [as_asked(probe, mixed) for probe in some]
+    true = [embed(sentences, words), embed(sentences, mixed)]
+    pairs = [both.sides() for both in (embed(list(chain(*said)), words), embed(list(chain(*asked)), shown))]
+    texts = read_texts(model.language, list(known), model.device)
+    print(f"{len(gallery)} images, {len(sentences)} sentences, {len(said)} false ones, {len(known)} connections")
+    return Material(gallery, texts, true, pairs)
+
+
+def connections(text: str, spans: tuple[tuple[int, int], ...]) -> list[str]:
+    from find.query.query import RenderedQuery
+
+    return RenderedQuery(text, spans, (False,) * len(spans)).connections
+
+
+class Trainer:
+    """Draws batches and computes their loss."""
+
+    def __init__(self, material: Material, term: PairTerm, widths: list[int], seed: int) -> None:
+        self.material, self.term, self.widths = material, term, widths
+        self.scale = nn.Parameter(torch.tensor(math.log(30.0)))
+        self.chance = random.Random(seed)
+
+    def loss(self) -> Float[Tensor, ""]:
+        dim = self.chance.choice(self.widths)
+        kind = self.chance.random() < 0.5
+        read = self.term.read(self.material.texts.tokens, self.material.texts.padding)
+        read = read * (torch.arange(len(read)) > 0)[:, None, None]
+        weights = Weights(**self.term.weights())
+        scale = self.scale.exp().clamp(max=100)
+
+        true = self.material.true[kind]
+        rows = torch.tensor(self.chance.sample(range(len(true)), BATCH))
+        own = true.row[rows]
+        scores = terms(self._images(own[None], dim), self._asked(true, rows[None], read, dim), weights)
+        scores = scores.soft_score(temperature=TEMPERATURE)[0]
+        same = (own[:, None] == own) & ~torch.eye(BATCH, dtype=torch.bool)
+        loss = F.cross_entropy((scale * scores).masked_fill(same, -1e4), torch.arange(BATCH))
+
+        pairs = self.material.pairs[kind]
+        rows = torch.tensor(self.chance.sample(range(len(pairs[0])), FOILS))
+        images = self._images(pairs[0].row[rows][:, None], dim)
+        better, worse = (
+            terms(images, self._asked(side, rows[:, None], read, dim), weights).soft_score(temperature=TEMPERATURE)
+            for side in pairs
+        )
+        return loss + F.softplus(scale * (worse - better)).mean()
+
+    def _images(self, rows: Int64[Tensor, "g i"], dim: int):
+        gallery = self.material.gallery
+        objects = cut(gallery.objects[rows], dim)
+        there = torch.ones(objects.shape[:3], dtype=torch.bool)
+        said = Connections(torch.zeros(0), self.term)
+        return said.images(cut(gallery.image[rows], dim), objects, gallery.boxes[rows], there)
+
+    def _asked(self, side: Sentences, rows: Int64[Tensor, "g q"], read: Tensor, dim: int) -> Asked:
+        queries = side.queries
+        return Asked(
+            cut(queries.query[rows], dim),
+            cut(queries.entities[rows], dim),
+            queries.padding[rows],
+            read[side.connections[rows]],
+        )
+
+
+def train(material: Material, term: PairTerm, *, minutes: float, rate: float, widths: list[int], seed: int) -> None:
+    trainer = Trainer(material, term, widths, seed)
+    optimizer = torch.optim.AdamW([*term.parameters(), trainer.scale], lr=rate, weight_decay=0.01)
+    start, step, mean = time.monotonic(), 0, 0.0
+    while (done := (time.monotonic() - start) / (60 * minutes)) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * max(0.5 * (1 + math.cos(math.pi * done)), 0.01)
+        loss = trainer.loss()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(term.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        mean += (loss.item() - mean) / min(step, 50)
+        if step % 50 == 0:
+            print(f"step {step}: loss {mean:.3f}", flush=True)
+    weights = ", ".join(f"{name} {value.item():.2f}" for name, value in term.weights().items())
+    print(f"{step} steps; weights: {weights}; temperature of the losses {trainer.scale.exp().item():.1f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "world", help="a folder of `findvl data world`, or of any data set with probes and hard negatives"
+    )
+    parser.add_argument("out", help="folder of the model with its pair term")
+    parser.add_argument("--weights", default="find-tiny")
+    parser.add_argument("--split", default="train2017")
+    parser.add_argument("--images", type=int, default=4000)
+    parser.add_argument("--minutes", type=float, default=5.0, help="of training, after the vectors are there")
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--pair-width", type=int, default=64)
+    parser.add_argument("--nested-widths", type=int, nargs="*", default=[32, 64], help="embeddings may be cut to these")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    torch.manual_seed(args.seed)
+    model = FIND.from_pretrained(args.weights)
+    folder = CocoFolder(Path(args.world), args.split)
+    material = collect(model, folder, folder.image_ids[: args.images])
+    dim = model.config.interface.semantic_width
+    term = PairTerm(text_width=model.language.width, semantic_width=dim, width=args.pair_width)
+    widths = [*args.nested_widths, dim, dim]
+    train(material, term, minutes=args.minutes, rate=args.learning_rate, widths=widths, seed=args.seed)
+    model.interface.pair_term = term.eval()
+    model.config = replace(model.config, interface=replace(model.config.interface, pair_width=args.pair_width))
+    model.save_pretrained(args.out)
+    print(f"{args.out}: the model with its pair term of {sum(p.numel() for p in term.parameters())} parameters")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Structured late interaction: exact against all assignments, smooth above it, and blind to padding."""
+
+from itertools import pairwise, product
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from find.interface import PairTerm
+from find.tasks.late_interaction import late_interaction
+from find.tasks.structured_interaction import (
+    Asked,
+    Images,
+    Weights,
+    best_assignment,
+    exclude_same,
+    soft_assignment,
+    terms,
+)
+
+sizes = st.integers(1, 4), st.integers(1, 5), st.integers(0, 10_000)
+
+
+def chain(entities: int, objects: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    fits = torch.randn(entities, objects, generator=g, dtype=torch.double)
+    links = torch.randn(entities - 1, objects, objects, generator=g, dtype=torch.double)
+    return fits, links + exclude_same(torch.ones(objects, dtype=torch.bool)).double()
+
+
+def totals(fits: torch.Tensor, links: torch.Tensor) -> dict[tuple[int, ...], float]:
+    """The sum of terms of every assignment."""
+    count, n = fits.shape
+    return {
+        path: sum(fits[k, path[k]].item() for k in range(count))
+        + sum(links[k, path[k], path[k + 1]].item() for k in range(count - 1))
+        for path in product(range(n), repeat=count)
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(*sizes)
+def test_the_best_assignment_is_the_best_of_all(entities, objects, seed):
+    fits, links = chain(entities, objects, seed)
+    found = best_assignment(fits, links, torch.zeros(entities, dtype=torch.bool))
+    every = totals(fits, links)
+    path = tuple(found.objects.tolist())
+    assert found.total.item() == pytest.approx(max(every.values()), abs=1e-9)
+    assert every[path] == pytest.approx(found.total.item(), abs=1e-9)
+    if objects > 1:
+        assert all(a != b for a, b in pairwise(path))
+
+
+@settings(max_examples=40, deadline=None)
+@given(*sizes)
+def test_the_smooth_total_is_the_log_sum_of_all(entities, objects, seed):
+    fits, links = chain(entities, objects, seed)
+    padding = torch.zeros(entities, dtype=torch.bool)
+    every = torch.tensor(list(totals(fits, links).values()), dtype=torch.double)
+    found = soft_assignment(fits, links, padding, temperature=0.3)
+    torch.testing.assert_close(found, 0.3 * torch.logsumexp(every / 0.3, dim=0))
+    cold = soft_assignment(fits, links, padding, temperature=1e-3)
+    torch.testing.assert_close(cold, best_assignment(fits, links, padding).total, atol=1e-2, rtol=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(0, 10_000))
+def test_padding_changes_nothing(entities, more, objects, seed):
+    fits, links = chain(entities, objects, seed)
+    other_fits, other_links = chain(entities + more, objects, seed + 1)
+    other_fits[:entities], other_links[: entities - 1] = fits, links
+    padding = torch.arange(entities + more) >= entities
+    short = best_assignment(fits, links, padding[:entities])
+    long = best_assignment(other_fits, other_links, padding)
+    assert long.total == short.total and long.objects[:entities].equal(short.objects)
+    assert soft_assignment(other_fits, other_links, padding, temperature=0.2) == soft_assignment(
+        fits, links, padding[:entities], temperature=0.2
+    )
+
+
+def example(*, queries: int = 3, images: int = 4, entities: int = 3, objects: int = 5, seed: int = 0):
+    """A pair term with random weights, queries of one to `entities` entities, images of which the last lacks some."""
+    torch.manual_seed(seed)
+    term = PairTerm(text_width=6, semantic_width=8, width=4, numbers=3).double()
+
+    def unit(*shape):
+        return F.normalize(torch.randn(*shape, dtype=torch.double), dim=-1)
+
+    boxes = torch.rand(images, objects, 2, 2, dtype=torch.double).sort(dim=-2).values.flatten(-2)
+    there = torch.ones(images, objects, dtype=torch.bool)
+    there[-1, 2:] = False
+    found = unit(images, objects, 8)
+    scenes = Images(
+        unit(1, images, 8), found[None], there[None], term.pairs(found, boxes)[None], term.places(found, boxes)[None]
+    )
+    padding = torch.arange(entities) >= 1 + torch.arange(queries)[:, None] % entities
+    said = 3 * torch.randn(1, queries, entities + 1, 3, 4, dtype=torch.double)
+    asked = Asked(unit(1, queries, 8), unit(1, queries, entities, 8), padding[None], said)
+    return scenes, asked, Weights(*torch.tensor([0.9, 0.6, 0.8, 0.3], dtype=torch.double))
+
+
+def test_the_score_is_that_of_its_formula():
+    """Written out in plain loops, for each query with each image and all assignments of objects that are there."""
+    scenes, asked, weights = example()
+    score, paths = terms(scenes, asked, weights).score()
+    link, after, before = asked.connections[0].unbind(dim=2)
+    for q, i in product(range(3), range(4)):
+        count = int((~asked.padding[0, q]).sum())
+        there = scenes.there[0, i].nonzero()[:, 0].tolist()
+        best = {}
+        for path in product(there, repeat=count):
+            if any(a == b for a, b in pairwise(path)):
+                continue
+            total = 0.0
+            for k, o in enumerate(path):
+                place = scenes.places[0, i, o]
+                total += weights.entity * asked.entities[0, q, k] @ scenes.objects[0, i, o]
+                total += weights.place * ((after[q, k] @ place).tanh() + (before[q, k + 1] @ place).tanh())
+                if k:
+                    total += weights.link * (link[q, k] @ scenes.pairs[0, i, path[k - 1], o]).tanh()
+            best[path] = total.item() / count
+        sentence = (weights.sentence * asked.sentence[0, q] @ scenes.image[0, i]).item()
+        assert score[0, q, i].item() == pytest.approx(sentence + max(best.values()))
+        assert tuple(paths[0, q, i, :count].tolist()) == max(best, key=best.get)
+
+
+def test_groups_score_their_own_images_only():
+    scenes, asked, weights = example(queries=4)
+    whole = terms(scenes, asked, weights).score()[0][0]
+    apart_images = Images(*(getattr(scenes, name)[0][:, None] for name in Images.__dataclass_fields__))
+    apart_asked = Asked(*(getattr(asked, name)[0][:, None] for name in Asked.__dataclass_fields__))
+    torch.testing.assert_close(terms(apart_images, apart_asked, weights).score()[0][:, 0, 0], whole.diagonal())
+
+
+def test_without_connections_one_entity_has_the_published_score():
+    scenes, asked, _ = example(entities=1)
+    silent = Asked(asked.sentence, asked.entities, asked.padding, torch.zeros_like(asked.connections))
+    one, half = torch.ones((), dtype=torch.double), torch.tensor(0.5, dtype=torch.double)
+    found = terms(scenes, silent, Weights(one, half, one, one)).score()[0][0]
+    objects = scenes.objects[0].masked_fill(~scenes.there[0, :, :, None], -1)
+    objects = torch.where(scenes.there[0, :, :, None], objects, objects[:, :1])
+    published = late_interaction(scenes.image[0], objects, asked.sentence[0], asked.entities[0], asked.padding[0])
+    torch.testing.assert_close(found, published)
+
+
+def test_gradients_reach_every_weight_of_the_pair_term():
+    torch.manual_seed(0)
+    term = PairTerm(text_width=6, semantic_width=8, width=4, numbers=3)
+    boxes = torch.rand(2, 5, 2, 2).sort(dim=-2).values.flatten(-2)
+    objects = F.normalize(torch.randn(2, 5, 8), dim=-1)
+    images = Images(objects[None, :, 0], objects[None], torch.ones(1, 2, 5, dtype=torch.bool),
+                    term.pairs(objects, boxes)[None], term.places(objects, boxes)[None])  # fmt: skip
+    said = term.read(torch.randn(3, 2, 6), torch.zeros(3, 2, dtype=torch.bool))[None, None]
+    asked = Asked(objects[None, :1, 0], objects[None, :1, :2], torch.zeros(1, 1, 2, dtype=torch.bool), said)
+    terms(images, asked, Weights(**term.weights())).soft_score(temperature=0.1).sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in term.parameters())
