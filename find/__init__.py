@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from find.errors import FindError
     from find.evaluation.evaluate import evaluate
     from find.model.config import FINDConfig, InterfaceConfig
+    from find.model.features import ImageFeatures
     from find.model.model import FIND
     from find.query.query import Phrase, Query, Region
     from find.retrieval.album import Album
@@ -19,6 +20,7 @@ __all__ = [
     "Encoder",
     "FINDConfig",
     "FindError",
+    "ImageFeatures",
     "InterfaceConfig",
     "Phrase",
     "Query",
@@ -33,6 +35,7 @@ _HOME = {
     "FINDConfig": "find.model.config",
     "InterfaceConfig": "find.model.config",
     "FindError": "find.errors",
+    "ImageFeatures": "find.model.features",
     "Phrase": "find.query.query",
     "Query": "find.query.query",
     "Region": "find.query.query",

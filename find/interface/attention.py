@@ -33,12 +33,14 @@ class Pixels:
     keys, values: of its pixels; `shift`, the level's embedding, belongs to all of them. It is kept apart because its
     gradient is then that of a bias, and pixels that learn nothing need none.
     visible: which pixels each row may see (True = may); at least one.
+    projected: what `InterfaceLayer.project` gives of them, where it is known.
     """
 
     keys: Float[Tensor, "b p c"]
     values: Float[Tensor, "b p c"]
     shift: Float[Tensor, " c"]
     visible: Bool[Tensor, "b n p"]
+    projected: tuple[Float[Tensor, "b heads p k"], Float[Tensor, "b heads p k"]] | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,13 @@ class InterfaceLayer(nn.Module):
         rows = [member for member in members if member.group in updated]
         return states | self._talk(states, rows)
 
+    def project(
+        self, keys: Float[Tensor, "b p c"], values: Float[Tensor, "b p c"], shift: Float[Tensor, " c"]
+    ) -> tuple[Float[Tensor, "b heads p k"], Float[Tensor, "b heads p k"]]:
+        """Pixels as the content attention reads them, whoever reads."""
+        _, key, value = self.content_attention.projections()
+        return key(keys, shift), value(values, shift)
+
     def _read_pixels(
         self, states: dict[Group, GroupState], members: Sequence[Member], pixels: Pixels | None, content: Projections
     ) -> dict[Group, GroupState]:
@@ -187,7 +196,10 @@ class InterfaceLayer(nn.Module):
             return {}
         query, key, value = content
         values, placed = _concatenate(states, readers)
-        keys, contents = key(pixels.keys, pixels.shift), value(pixels.values, pixels.shift)
+        if pixels.projected is None:
+            keys, contents = key(pixels.keys, pixels.shift), value(pixels.values, pixels.shift)
+        else:
+            keys, contents = pixels.projected
         out = _dot_product_attention(query(placed), keys, contents, pixels.visible[:, None])
         return _replaced(states, readers, self.content_norm(values + self.content_attention.merge(out)))
 

@@ -139,6 +139,17 @@ class Interface(nn.Module):
         attention_features = tuple(_resized(mask_features, shape) for shape in shapes)
         return ImageMemory(levels, self.level_embed, positions, shapes, mask_features, attention_features, pooled)
 
+    def project(self, memory: ImageMemory) -> ImageMemory:
+        """The memory with what each layer makes of its pixels before any prompt comes: for an image that is asked
+        often. It takes as much space again as the memory, and half of the work off a prompt."""
+        placed = memory.placed()
+        seen = placed if self.places_in_values else memory.levels
+        projected = []
+        for number, layer in enumerate(self.layers):
+            level = number % LEVELS
+            projected.append(layer.project(placed[level], seen[level], memory.level_embed[level]))
+        return replace(memory, projected=tuple(projected))
+
     def words(
         self, tokens: Float[Tensor, "b l t"], padding: Bool[Tensor, "b l"], index: Int[Tensor, "b l"] | None = None
     ) -> Tokens:
@@ -191,7 +202,8 @@ class Interface(nn.Module):
                     prompt.masks,
                 )
                 values = placed[level] if self.places_in_values else memory.levels[level]
-                pixels = Pixels(placed[level], values, memory.level_embed[level], visible)
+                projected = memory.projected[number] if memory.projected else None
+                pixels = Pixels(placed[level], values, memory.level_embed[level], visible, projected)
             sampled = {group: _token_state(levels[level]) for group, levels in prompt.samples.items()}
             last = number == len(self.layers) - 1
             states = layer(states | sampled, members, pixels, frozenset(predicting) if last else updated)

@@ -6,7 +6,8 @@ Shape legend, used in the whole package:
     s segments · q queries
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import torch
@@ -98,10 +99,60 @@ class ImageMemory:
     attention_features: tuple[Float[Tensor, "b m p"], ...]  # mask_features at the size of each level
     pooled: Float[Tensor, "b v"] | None  # the vision encoder's own image embedding, where it has one
     aligned: AlignedMap | None = None  # its own embeddings of places, where it has them
+    projected: tuple[tuple[Float[Tensor, "b h p k"], Float[Tensor, "b h p k"]], ...] = ()  # keys and values of the
+    # pixels that each layer reads, where they are kept for further prompts (`Interface.project`)
 
     @property
     def batch(self) -> int:
         return self.mask_features.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(x.nbytes for x in (*self._of_images(), self.level_embed, *self.positions))
+
+    def rows(self, start: int, stop: int) -> "ImageMemory":
+        """The memory of some of the images, which shares its values with this one."""
+        return self._with([x[start:stop] for x in self._of_images()])
+
+    @staticmethod
+    def concatenate(parts: "Sequence[ImageMemory]") -> "ImageMemory":
+        """The memory of the images of several, a copy; all have the same canvas and the same model."""
+        return parts[0]._with([torch.cat(same) for same in zip(*(part._of_images() for part in parts), strict=True)])
+
+    def unprojected(self) -> "ImageMemory":
+        """Without the keys and values that are kept for further prompts."""
+        return replace(self, projected=())
+
+    def to(self, device: torch.device | str) -> "ImageMemory":
+        moved = self._with([x.to(device) for x in self._of_images()])
+        positions = tuple(x.to(device) for x in self.positions)
+        return replace(moved, level_embed=self.level_embed.to(device), positions=positions)
+
+    def _of_images(self) -> list[Tensor]:
+        """The tensors that have a row for each image."""
+        found = [*self.levels, self.mask_features, *self.attention_features]
+        found += [] if self.pooled is None else [self.pooled]
+        found += [] if self.aligned is None else [self.aligned.values, self.aligned.mask_features]
+        return found + [x for pair in self.projected for x in pair]
+
+    def _with(self, tensors: Sequence[Tensor]) -> "ImageMemory":
+        """With these in the place of those that `_of_images` gives."""
+        given = iter(tensors)
+        levels, mask_features = tuple(next(given) for _ in self.levels), next(given)
+        attention_features = tuple(next(given) for _ in self.attention_features)
+        pooled = None if self.pooled is None else next(given)
+        aligned = self.aligned
+        if aligned is not None:
+            aligned = replace(aligned, values=next(given), mask_features=next(given))
+        return replace(
+            self,
+            levels=levels,
+            mask_features=mask_features,
+            attention_features=attention_features,
+            pooled=pooled,
+            aligned=aligned,
+            projected=tuple((next(given), next(given)) for _ in self.projected),
+        )
 
     def placed(self) -> tuple[Float[Tensor, "b p c"], ...]:
         """The levels with their pixels' positions added."""

@@ -1,6 +1,6 @@
 """FIND: frozen foundations, the interface and its tasks as one model that takes pictures, strokes and queries."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -14,16 +14,12 @@ from torch import Tensor
 from find.connections import Connections
 from find.errors import FindError, UnknownWordsWarning, warn_caller
 from find.foundations import LanguageEncoder, VisionEncoder
-from find.images.canvas import Frame, Resizing, by_canvas
-from find.images.images import ImageLike, read_image, read_size
-from find.interface import (
-    Group,
-    ImageMemory,
-    Interface,
-    Prompt,
-    Tokens,
-)
+from find.images.canvas import Frame
+from find.images.images import ImageLike
+from find.interface import Group, ImageMemory, Interface, Prompt, Tokens
 from find.model.config import FINDConfig
+from find.model.features import ImageFeatures
+from find.model.image_encoding import ImageEncoding
 from find.model.mask_collector import Answers, stack_strokes
 from find.model.predictions import (
     EntityMask,
@@ -33,8 +29,15 @@ from find.model.predictions import (
     PredictedSegment,
     QueryEmbeddings,
 )
-from find.model.pretrained import Pretrained
-from find.model.validation import check_images, check_queries, check_texts, same_length
+from find.model.validation import (
+    check_entities,
+    check_images,
+    check_negatives,
+    check_queries,
+    check_strokes,
+    check_texts,
+    same_length,
+)
 from find.query.query import Query
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
 from find.tasks.prompted import Metric, PromptedTask, Space, SplitTask, best_masks
@@ -44,11 +47,12 @@ from find.tasks.text_inputs import Phrases, Sentences, read_texts
 Answer = TypeVar("Answer")
 
 
-class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-embeddings"]):
+class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved-embeddings"]):
     """One embedding space over a frozen vision and a frozen language encoder.
 
     Pictures are paths, PIL images or uint8 arrays [H, W, 3]; they may differ in size. Masks come back at the pictures'
-    own sizes. What is answered of one image does not depend on the other images of the call.
+    own sizes. What is answered of one image does not depend on the other images of the call. Images that are asked
+    more than once are encoded once: every method takes what `encode_images` gives in their place.
 
     Args:
         config: what the model is made of.
@@ -61,13 +65,6 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
     ) -> None:
         super().__init__(config=config, vision=vision, language=language, interface=interface)
         conventions = config.conventions
-        self.resizing = Resizing(
-            config.shortest_side,
-            config.longest_side,
-            vision.divisor,
-            colour=conventions.canvas_colour,
-            bicubic=conventions.bicubic_masks,
-        )
         self.panoptic_settings = generic.PanopticSettings(config.panoptic_score, config.panoptic_overlap)
         self.told_words: set[str] = set()  # unknown words that the user was warned of
         metric = Metric.DOT if conventions.dot_products else Metric.COSINE
@@ -79,21 +76,30 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
     # --- embedding ------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def embed_images(self, images: Sequence[ImageLike], *, batch_size: int = 32) -> ImageEmbeddings:
-        """Every image's vector and its object proposals, with the proposals' masks."""
-        rows: dict[int, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
-        frames = self._frames(images)
-        for numbers, memory in self._memories(images, frames, batch_size):
-            final = self.interface(memory, [generic.prompt()]).final
+    def embed_images(
+        self, images: Sequence[ImageLike] | ImageFeatures, *, masks: bool = True, batch_size: int = 32
+    ) -> ImageEmbeddings:
+        """Every image's vector and its object proposals.
+
+        Args:
+            masks: keep the proposals' masks, too, which are nearly all of the space that the answer takes (on the
+                model's device 2 bytes for each proposal and pixel of a quarter of the canvas's sides).
+        """
+        rows: dict[int, tuple[Tensor, ...]] = {}
+        frames, encoded = self._encoded(images, batch_size)
+        for numbers, batch in encoded:
+            final = batch.proposals(self.interface)
             image = F.normalize(final.semantic[Group.IMAGE][:, 0], dim=-1)
             objects = F.normalize(final.semantic[Group.OBJECT], dim=-1)
-            masks = _draw(final.pixel[Group.OBJECT], memory)
-            parts = (image, objects, generic.mask_confidence(masks), masks.half())
+            drawn = _draw(final.pixel[Group.OBJECT], batch.memory)
+            scores = generic.mask_confidence(drawn)
+            parts = (image, objects, scores, drawn.half()) if masks else (image, objects, scores)
             rows.update(zip(numbers, zip(*parts, strict=True), strict=True))
         if not rows:
             raise FindError("no images to embed")
-        image, objects, scores, masks = zip(*(rows[number] for number in range(len(frames))), strict=True)
-        return ImageEmbeddings(torch.stack(image), torch.stack(objects), torch.stack(scores), masks, tuple(frames))
+        image, objects, scores, *kept = zip(*(rows[number] for number in range(len(frames))), strict=True)
+        vectors = (torch.stack(part) for part in (image, objects, scores))
+        return ImageEmbeddings(*vectors, kept[0] if masks else None, tuple(frames))
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> Float[Tensor, "t d"]:
@@ -150,20 +156,16 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
 
     @torch.inference_mode()
     def segment(
-        self, images: Sequence[ImageLike], queries: Sequence[Query], *, batch_size: int = 16
+        self, images: Sequence[ImageLike] | ImageFeatures, queries: Sequence[Query], *, batch_size: int = 16
     ) -> list[list[EntityMask]]:
         """Interleaved segmentation: a mask for each entity of query k in image k."""
         check_images(images)
         check_queries(queries)
         same_length(images, queries, "queries")
-        for number, query in enumerate(queries):
-            if not query.entities:
-                raise FindError(
-                    f"query {number} ({query.text!r}) has no entity, so there is nothing to segment; mark a phrase "
-                    "with braces, {a red sofa}, or give a region, [photo.jpg@120,80]"
-                )
-        answers = Answers(self._frames(images))
-        for numbers, memory in self._memories(images, answers.frames, batch_size):
+        check_entities(queries)
+        frames, memories = self._prompted(images, batch_size)
+        answers = Answers(frames)
+        for numbers, memory in memories:
             batch = [queries[number] for number in numbers]
             sentences = self._sentences(batch)
             prompt = sentences.prompt(self.interface, interleaved.SEGMENTATION, *self._regions(batch))
@@ -174,7 +176,7 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
 
     @torch.inference_mode()
     def ground(
-        self, images: Sequence[ImageLike], texts: Sequence[Sequence[str]], *, batch_size: int = 16
+        self, images: Sequence[ImageLike] | ImageFeatures, texts: Sequence[Sequence[str]], *, batch_size: int = 16
     ) -> list[list[EntityMask]]:
         """Grounded segmentation: a mask for each of image k's texts."""
         check_images(images)
@@ -185,8 +187,9 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
             check_texts(row, f"the list of texts of image {number}")
         if any(texts):
             self._tell_unknown(self.language.tokenize([text for row in texts for text in row]).unknown)
-        answers = Answers(self._frames(images))
-        for numbers, memory in self._memories(images, answers.frames, batch_size):
+        frames, memories = self._prompted(images, batch_size)
+        answers = Answers(frames)
+        for numbers, memory in memories:
             batch = [texts[number] for number in numbers]
             prompt = Phrases.read(self.language, batch, self.device).prompt(self.interface)
             answers.add(numbers, [len(row) for row in batch], *self._ask(grounding.TASK, memory, prompt))
@@ -195,7 +198,7 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
     @torch.inference_mode()
     def interact(
         self,
-        images: Sequence[ImageLike],
+        images: Sequence[ImageLike] | ImageFeatures,
         strokes: Sequence[Bool[np.ndarray, "r H W"]],
         negatives: Sequence[Bool[np.ndarray, "r H W"]] | None = None,
         *,
@@ -208,25 +211,18 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
         """
         check_images(images)
         same_length(images, strokes, "stacks of strokes")
-        for number, stack in enumerate(strokes):
-            for k, stroke in enumerate(stack):
-                if not stroke.any():
-                    raise FindError(f"stroke {k} of image {number} is empty; draw at least one pixel")
+        check_strokes(strokes)
         if negatives is not None:
             same_length(images, negatives, "stacks of negative strokes")
-            for number, (stack, marks) in enumerate(zip(strokes, negatives, strict=True)):
-                if len(stack) != len(marks):
-                    raise FindError(
-                        f"image {number} has {len(stack)} strokes but {len(marks)} negative ones; give one for each "
-                        "stroke, all False where there is nothing to leave out"
-                    )
-        answers = Answers(self._frames(images))
-        for numbers, memory in self._memories(images, answers.frames, batch_size):
-            frames = [answers.frames[number] for number in numbers]
-            positive, padding = stack_strokes([strokes[number] for number in numbers], frames, self.device)
+            check_negatives(strokes, negatives)
+        frames, memories = self._prompted(images, batch_size)
+        answers = Answers(frames)
+        for numbers, memory in memories:
+            own = [frames[number] for number in numbers]
+            positive, padding = stack_strokes([strokes[number] for number in numbers], own, self.device)
             negative = None
             if negatives is not None:
-                negative, _ = stack_strokes([negatives[number] for number in numbers], frames, self.device)
+                negative, _ = stack_strokes([negatives[number] for number in numbers], own, self.device)
             prompt = interactive.prompt(self.interface, memory, positive, padding, negatives=negative)
             counts = [len(strokes[number]) for number in numbers]
             answers.add(numbers, counts, *self._ask(self.interactive_task, memory, prompt))
@@ -235,7 +231,12 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
     # --- masks of everything --------------------------------------------------------------------------------------
 
     def panoptic(
-        self, images: Sequence[ImageLike], class_names: Sequence[str], is_thing: Sequence[bool], *, batch_size: int = 16
+        self,
+        images: Sequence[ImageLike] | ImageFeatures,
+        class_names: Sequence[str],
+        is_thing: Sequence[bool],
+        *,
+        batch_size: int = 16,
     ) -> list[PanopticPrediction]:
         """Panoptic segmentation into the named classes."""
         things = self._things(class_names, is_thing)
@@ -250,7 +251,12 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
         return self._each(images, class_names, answer, batch_size)
 
     def instances(
-        self, images: Sequence[ImageLike], class_names: Sequence[str], is_thing: Sequence[bool], *, batch_size: int = 16
+        self,
+        images: Sequence[ImageLike] | ImageFeatures,
+        class_names: Sequence[str],
+        is_thing: Sequence[bool],
+        *,
+        batch_size: int = 16,
     ) -> list[InstancePrediction]:
         """Instance segmentation of the named things."""
         things = self._things(class_names, is_thing)
@@ -262,7 +268,7 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
         return self._each(images, class_names, answer, batch_size)
 
     def semantic(
-        self, images: Sequence[ImageLike], class_names: Sequence[str], *, batch_size: int = 16
+        self, images: Sequence[ImageLike] | ImageFeatures, class_names: Sequence[str], *, batch_size: int = 16
     ) -> list[Int[np.ndarray, "H W"]]:
         """Semantic segmentation: the index of the best class name at each pixel."""
 
@@ -274,19 +280,19 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
     @torch.inference_mode()
     def _each(
         self,
-        images: Sequence[ImageLike],
+        images: Sequence[ImageLike] | ImageFeatures,
         class_names: Sequence[str],
         answer: Callable[[Tensor, Tensor, Frame], Answer],
         batch_size: int,
     ) -> list[Answer]:
         """`answer` gets each image's class logits [n, k+1] and its mask logits [n, h, w] on the canvas's frame."""
         classes = self.embed_classes(class_names)
-        frames = self._frames(images)
+        frames, encoded = self._encoded(images, batch_size)
         answers: dict[int, Answer] = {}
-        for numbers, memory in self._memories(images, frames, batch_size):
-            final = self.interface(memory, [generic.prompt()]).final
+        for numbers, batch in encoded:
+            final = batch.proposals(self.interface)
             logits = generic.class_logits(self.interface, final.semantic[Group.OBJECT], classes)
-            masks = _draw(final.pixel[Group.OBJECT], memory)
+            masks = _draw(final.pixel[Group.OBJECT], batch.memory)
             for number, row, mask in zip(numbers, logits, masks, strict=True):
                 answers[number] = answer(row, mask, frames[number])
         return [answers[number] for number in range(len(frames))]
@@ -300,19 +306,6 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
                 "can be counted (True) or not (False)"
             )
         return torch.tensor(list(is_thing), dtype=torch.bool, device=self.device)
-
-    def _frames(self, images: Sequence[ImageLike]) -> list[Frame]:
-        check_images(images)
-        return [self.resizing.fit(*read_size(image)) for image in images]
-
-    def _memories(
-        self, images: Sequence[ImageLike], frames: Sequence[Frame], batch_size: int
-    ) -> Iterator[tuple[list[int], ImageMemory]]:
-        """The image memories of pictures that share a canvas, with the pictures' numbers."""
-        for numbers in by_canvas(frames, batch_size):
-            canvases = torch.stack([frames[number].place(read_image(images[number])) for number in numbers])
-            features = self.vision(canvases.to(self.device))
-            yield numbers, self.interface.remember(features.maps, features.pooled, features.aligned)
 
     def _sentences(self, queries: Sequence[Query]) -> Sentences:
         rendered = [query.render(self.language.placeholder) for query in queries]
@@ -346,8 +339,8 @@ class FIND(Pretrained, ModelHubMixin, library_name="find", tags=["interleaved-em
         shown = ShownRegions.of(queries)
         if not shown.places:
             return None, None
-        frames = self._frames(shown.pictures)
-        return shown.read(self.interface, frames, self._memories(shown.pictures, frames, batch_size=32))
+        frames, encoded = self._encoded(shown.pictures, batch_size=32)
+        return shown.read(self.interface, frames, ((numbers, batch.memory) for numbers, batch in encoded))
 
     def entity_task(self, is_region: Bool[Tensor, "b e"]) -> PromptedTask | SplitTask:
         """How the entities of sentences are compared with entity proposals."""

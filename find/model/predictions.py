@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from find.connections import Connections, boxes_of_logits
+from find.errors import FindError
 from find.images.canvas import Frame
 
 
@@ -19,7 +20,8 @@ class ImageEmbeddings:
     image: Float[Tensor, "b d"]
     objects: Float[Tensor, "b n d"]
     scores: Float[Tensor, "b n"]  # how sure a proposal is of its mask: mean probability inside it, 0..1
-    masks: tuple[Float[Tensor, "n h w"], ...]  # logits on each image's canvas, at the stride of the mask features
+    masks: tuple[Float[Tensor, "n h w"], ...] | None  # logits on each image's canvas, at the stride of the mask
+    # features; None if they were not asked for
     frames: tuple[Frame, ...]
 
     @cached_property
@@ -29,7 +31,7 @@ class ImageEmbeddings:
             boxes_of_logits(
                 masks, masks.new_tensor([f.inner_width / f.canvas[1], f.inner_height / f.canvas[0]]).float()
             )
-            for masks, f in zip(self.masks, self.frames, strict=True)
+            for masks, f in zip(self._kept_masks(), self.frames, strict=True)
         ]
         return torch.stack(rows)
 
@@ -38,14 +40,21 @@ class ImageEmbeddings:
 
     def object_masks(self, number: int) -> Bool[Tensor, "n H W"]:
         """The masks of an image's object proposals at the image's own size."""
-        return self.frames[number].inside(self.masks[number])
+        return self.frames[number].inside(self._kept_masks()[number])
+
+    def _kept_masks(self) -> tuple[Float[Tensor, "n h w"], ...]:
+        if self.masks is None:
+            raise FindError(
+                "these images were embedded without their masks; embed_images(images, masks=True) keeps them"
+            )
+        return self.masks
 
     def to(self, device: torch.device | str) -> "ImageEmbeddings":
         return ImageEmbeddings(
             self.image.to(device),
             self.objects.to(device),
             self.scores.to(device),
-            tuple(mask.to(device) for mask in self.masks),
+            None if self.masks is None else tuple(mask.to(device) for mask in self.masks),
             self.frames,
         )
 

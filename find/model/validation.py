@@ -33,6 +33,34 @@ def check_queries(queries: object) -> None:
         raise FindError(f"query {number} is a {kind}; write Query(...) around it, or Query.parse('{{a dog}}')")
 
 
+def check_entities(queries: Sequence[Query]) -> None:
+    """Raises FindError for a query that has nothing to segment."""
+    for number, query in enumerate(queries):
+        if not query.entities:
+            raise FindError(
+                f"query {number} ({query.text!r}) has no entity, so there is nothing to segment; mark a phrase "
+                "with braces, {a red sofa}, or give a region, [photo.jpg@120,80]"
+            )
+
+
+def check_strokes(strokes: Sequence[Sequence[np.ndarray]]) -> None:
+    """Raises FindError for a stroke without a pixel."""
+    for number, stack in enumerate(strokes):
+        for k, stroke in enumerate(stack):
+            if not stroke.any():
+                raise FindError(f"stroke {k} of image {number} is empty; draw at least one pixel")
+
+
+def check_negatives(strokes: Sequence[Sequence[np.ndarray]], negatives: Sequence[Sequence[np.ndarray]]) -> None:
+    """Raises FindError where a stroke has no negative one beside it."""
+    for number, (stack, marks) in enumerate(zip(strokes, negatives, strict=True)):
+        if len(stack) != len(marks):
+            raise FindError(
+                f"image {number} has {len(stack)} strokes but {len(marks)} negative ones; give one for each "
+                "stroke, all False where there is nothing to leave out"
+            )
+
+
 def check_texts(texts: object, name: str) -> None:
     """Raises FindError for what is no list of str; `name` is what the list is called."""
     if isinstance(texts, str):

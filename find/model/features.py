@@ -1,0 +1,199 @@
+"""Images as the model keeps them between questions: each is encoded once and asked as often as one likes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from find.errors import FindError
+from find.images.canvas import Frame, by_canvas
+from find.interface import Embeddings, ImageMemory, Interface
+from find.model.config import FINDConfig
+from find.tasks import generic
+
+
+class EncodedBatch:
+    """Images of one canvas that were encoded together.
+
+    What only some questions need is computed when the first of them comes, and kept.
+    """
+
+    def __init__(self, memory: ImageMemory, proposals: Embeddings | None = None) -> None:
+        self.memory = memory
+        self._proposals = proposals
+
+    def proposals(self, interface: Interface) -> Embeddings:
+        """The images' own embeddings and those of their object proposals, which no prompt changes."""
+        if self._proposals is None:
+            self._proposals = interface(self.memory, [generic.prompt()]).final
+        return self._proposals
+
+    def project(self, interface: Interface) -> None:
+        """Makes ready for many prompts."""
+        if not self.memory.projected:
+            self.memory = interface.project(self.memory)
+
+    @property
+    def nbytes(self) -> int:
+        kept = () if self._proposals is None else (self._proposals.semantic, self._proposals.pixel)
+        return self.memory.nbytes + sum(x.nbytes for space in kept for x in space.values())
+
+    def rows(self, start: int, stop: int) -> EncodedBatch:
+        """Some of its images, which share their values with this batch; all of them are the batch itself."""
+        if (start, stop) == (0, self.memory.batch):
+            return self
+        return EncodedBatch(self.memory.rows(start, stop), self._map(lambda x: x[start:stop]))
+
+    def to(self, device: torch.device | str) -> EncodedBatch:
+        return EncodedBatch(self.memory.to(device), self._map(lambda x: x.to(device)))
+
+    @staticmethod
+    def concatenate(parts: Sequence[EncodedBatch]) -> EncodedBatch:
+        """The images of several batches, a copy. What not all of them have kept is left out."""
+        kept = [part._proposals for part in parts]
+        proposals = None
+        if all(one is not None for one in kept):
+            semantic, pixel = (
+                {group: torch.cat([getattr(one, space)[group] for one in kept]) for group in getattr(kept[0], space)}
+                for space in ("semantic", "pixel")
+            )
+            proposals = Embeddings(semantic, pixel)
+        memories = [part.memory for part in parts]
+        if not all(memory.projected for memory in memories):
+            memories = [memory.unprojected() for memory in memories]
+        return EncodedBatch(ImageMemory.concatenate(memories), proposals)
+
+    def _map(self, change: Callable[[Float[Tensor, "b n _"]], Tensor]) -> Embeddings | None:
+        if self._proposals is None:
+            return None
+        semantic, pixel = (
+            {group: change(x) for group, x in space.items()}
+            for space in (self._proposals.semantic, self._proposals.pixel)
+        )
+        return Embeddings(semantic, pixel)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageFeatures:
+    """Encoded images (`FIND.encode_images`), to be given to any method of that model in the images' place.
+
+    `features[k]`, `features[2:5]` and `features[[0, 3]]` are features of some of the images; iterating gives those of
+    one image after the other. They stay good as long as the model's weights do not change.
+
+    Attributes:
+        frames: how each image lies on its canvas.
+        config: of the model that made them.
+    """
+
+    frames: tuple[Frame, ...]
+    config: FINDConfig
+    _batches: tuple[EncodedBatch, ...]
+    _places: tuple[tuple[int, int], ...]  # of each image: number of its batch, and its row there
+
+    @classmethod
+    def of(
+        cls, frames: Sequence[Frame], config: FINDConfig, encoded: Iterator[tuple[list[int], EncodedBatch]]
+    ) -> ImageFeatures:
+        """From batches, each with the numbers of its images."""
+        batches: list[EncodedBatch] = []
+        places: dict[int, tuple[int, int]] = {}
+        for numbers, batch in encoded:
+            places |= {number: (len(batches), row) for row, number in enumerate(numbers)}
+            batches.append(batch)
+        return cls(tuple(frames), config, tuple(batches), tuple(places[number] for number in range(len(frames))))
+
+    @staticmethod
+    def concatenate(parts: Sequence[ImageFeatures]) -> ImageFeatures:
+        """The images of several, which share their values with them; all from one model, on one device."""
+        if not parts:
+            raise FindError("no features to concatenate")
+        if any(part.config != parts[0].config for part in parts):
+            raise FindError("features of models with different configs cannot be concatenated; encode the images anew")
+        batches: list[EncodedBatch] = []
+        places: list[tuple[int, int]] = []
+        for part in parts:
+            places += [(len(batches) + batch, row) for batch, row in part._places]
+            batches += part._batches
+        frames = tuple(frame for part in parts for frame in part.frames)
+        return ImageFeatures(frames, parts[0].config, tuple(batches), tuple(places))
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, images: int | slice | Sequence[int]) -> ImageFeatures:
+        """Features of some of the images, a copy if they are not all of those that were encoded together."""
+        numbers = list(range(len(self)))
+        if isinstance(images, (int, np.integer)):
+            chosen = [numbers[images]]  # raises IndexError, by which iteration ends
+        elif isinstance(images, slice):
+            chosen = numbers[images]
+        else:
+            chosen = [numbers[number] for number in images]
+        frames = [self.frames[number] for number in chosen]
+        groups = by_canvas(frames, max(len(chosen), 1))
+        encoded = ((group, self._gather([chosen[k] for k in group], copies=True)) for group in groups)
+        return ImageFeatures.of(frames, self.config, encoded)
+
+    def __repr__(self) -> str:
+        device = f" on {self.device}" if self._batches else ""
+        return f"ImageFeatures({len(self)} images{device}, {self.nbytes / 1e6:.0f} MB)"
+
+    @property
+    def device(self) -> torch.device | None:
+        """Where they are; None of no images."""
+        return self._batches[0].memory.mask_features.device if self._batches else None
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of each image."""
+        return tuple((frame.height, frame.width) for frame in self.frames)
+
+    @property
+    def nbytes(self) -> int:
+        """What they take on their device now: as much again once they have been asked with words or strokes."""
+        return sum(batch.nbytes for batch in self._batches)
+
+    def to(self, device: torch.device | str) -> ImageFeatures:
+        """The same on another device."""
+        batches = tuple(batch.to(device) for batch in self._batches)
+        return ImageFeatures(self.frames, self.config, batches, self._places)
+
+    def cpu(self) -> ImageFeatures:
+        return self.to("cpu")
+
+    def check(self, config: FINDConfig, device: torch.device) -> None:
+        """Raises FindError where a model of this config on this device cannot take them."""
+        if self.config != config:
+            raise FindError("these features are of a model with another config; encode the images with this one")
+        if self.device not in (None, device):
+            raise FindError(
+                f"these features are on {self.device}, the model on {device}; give features.to({str(device)!r})"
+            )
+
+    def project(self, interface: Interface) -> None:
+        """Makes them ready for many prompts."""
+        for batch in self._batches:
+            batch.project(interface)
+
+    def batches(self, batch_size: int) -> Iterator[tuple[list[int], EncodedBatch]]:
+        """Images that share a canvas, grouped as images are that come without features, with their numbers."""
+        for numbers in by_canvas(self.frames, batch_size):
+            yield numbers, self._gather(numbers, copies=False)
+
+    def _gather(self, numbers: Sequence[int], *, copies: bool) -> EncodedBatch:
+        """Images of one canvas as a batch; views of a larger one only if it may share values."""
+        runs: list[list[int]] = []  # batch, first row, row behind the last
+        for batch, row in (self._places[number] for number in numbers):
+            if runs and runs[-1][0] == batch and runs[-1][2] == row:
+                runs[-1][2] += 1
+            else:
+                runs.append([batch, row, row + 1])
+        parts = [self._batches[batch].rows(start, stop) for batch, start, stop in runs]
+        if len(parts) == 1 and (parts[0] in self._batches or not copies):
+            return parts[0]
+        return EncodedBatch.concatenate(parts)
