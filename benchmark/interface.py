@@ -5,6 +5,9 @@
 
 Each measurement is a process of its own, so that none inherits another's memory; the cases take turns, round after
 round, so that a busy machine slows all of them alike. What a case includes is said in `benchmark/workloads.py`.
+
+How close a case comes to the machine's limit: the operations of its matrix products and convolutions, over its time and
+over the rate of large float32 products in the same process. The rest of the time goes to everything else.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from pathlib import Path
 
 import torch
 import workloads
+from operations import count_products, product_rate
 from workloads import CASES, SIZES, Settings
 
 HOME = Path(__file__).resolve().parents[1]
@@ -51,11 +55,14 @@ COMPARED = {"forward and masks": "forward", "forward, no prompt": "forward, no p
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one process: seconds of each call after the first, and GiB at most above what was there before."""
+    """Of one process: seconds of each call after the first, and GiB at most above what was there before; the
+    operations of a call's matrix products, and how many a second large products reach (of CPU time on a CPU)."""
 
     cpu: list[float]
     wall: list[float]
     peak: float
+    operations: float
+    rate: float
 
 
 def measure(case: str, size: str, settings: Settings, repeats: int) -> Measured:
@@ -79,7 +86,7 @@ def measure(case: str, size: str, settings: Settings, repeats: int) -> Measured:
         cpu.append(time.process_time() - start_cpu)
         wall.append(time.perf_counter() - start)
     peak = (torch.cuda.max_memory_allocated() if cuda else _resident("VmHWM")) - before
-    return Measured(cpu[1:], wall[1:], peak / 2**30)
+    return Measured(cpu[1:], wall[1:], peak / 2**30, count_products(step), product_rate(settings.device))
 
 
 def _resident(name: str) -> int:
@@ -133,19 +140,23 @@ def report(record: dict) -> str:
         f"{machine['instructions']}, torch {machine['torch']}, {settings['device']}, "
         f"{settings['precision']}, {settings['threads']} thread(s)"
         f"{', compiled' if settings['compile'] else ''}. Peak: above what the process held before its first call, "
-        "gradients of the weights included. Where wall time exceeds CPU time, other jobs had the machine.",
+        "gradients of the weights included. Where wall time exceeds CPU time, other jobs had the machine. GFLOP: of",
+        "the matrix products and convolutions of a call, attention's included. Of the limit: what they take at the rate",
+        "of large float32 products, measured in the same process, over what the call takes.",
         "",
         *(line for line in (workloads.__doc__ or "").splitlines()[2:]),
     ]
     for size, cases in measured.items():
         side, batch = SIZES[size].side, SIZES[size].batch
         lines += ["", f"## {size} sizes, {side}x{side}, batch {batch}", ""]
-        lines += ["| case | what | CPU s | wall s | peak GiB |", "| --- | --- | ---: | ---: | ---: |"]
+        lines += ["| case | what | CPU s | wall s | peak GiB | GFLOP | of the limit |"]
+        lines += ["| --- | --- | ---: | ---: | ---: | ---: | ---: |"]
         for case, runs in cases.items():
             what = " ".join((CASES[case].__doc__ or "").split())
             lines.append(
                 f"| {case} | {what} | {_median(runs, 'cpu'):.2f} | {_median(runs, 'wall'):.2f} | "
-                f"{_median(runs, 'peak'):.2f} |"
+                f"{_median(runs, 'peak'):.2f} | {_median(runs, 'operations') / 1e9:.1f} | "
+                f"{_share(runs, settings['device']):.0%} |"
             )
         lines += _against_mask2former(cases)
         if size == "published" and settings["device"] == "cpu":
@@ -194,8 +205,14 @@ def _against_original(cases: dict[str, list[dict]]) -> list[str]:
 
 
 def _median(runs: list[dict], key: str) -> float:
-    values = [run[key] if key == "peak" else statistics.median(run[key]) for run in runs]
+    values = [statistics.median(run[key]) if isinstance(run[key], list) else run[key] for run in runs]
     return statistics.median(values)
+
+
+def _share(runs: list[dict], device: str) -> float:
+    """Of the machine's limit, which each process has measured beside its own times."""
+    clock = "cpu" if device == "cpu" else "wall"
+    return statistics.median(run["operations"] / run["rate"] / statistics.median(run[clock]) for run in runs)
 
 
 def _in_process(case: str, size: str, options: argparse.Namespace) -> Measured:
