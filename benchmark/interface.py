@@ -141,8 +141,8 @@ def report(record: dict) -> str:
         f"{settings['precision']}, {settings['threads']} thread(s)"
         f"{', compiled' if settings['compile'] else ''}. Peak: above what the process held before its first call, "
         "gradients of the weights included. Where wall time exceeds CPU time, other jobs had the machine. GFLOP: of",
-        "the matrix products and convolutions of a call, attention's included. Of the limit: what they take at the rate",
-        "of large float32 products, measured in the same process, over what the call takes.",
+        "the matrix products and convolutions of a call, attention's included. Of the limit: what they take at",
+        "the rate of large float32 products, measured in the same process, over what the call takes.",
         "",
         *(line for line in (workloads.__doc__ or "").splitlines()[2:]),
     ]
