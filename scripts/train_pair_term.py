@@ -23,16 +23,15 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from find import FIND
-from find.connections import Connections
 from find.data.coco import CocoFolder
+from find.data.false_sentences import labelled_probes, read_hard_negatives
 from find.evaluation.gallery import EmbeddedQueries, ImageGallery, embed_gallery, embed_queries
-from find.evaluation.probes import labelled_probes
-from find.evaluation.protocols.hard_negatives import read_hard_negatives
 from find.evaluation.protocols.probes import as_asked
 from find.evaluation.queries import EntityMode, Interleaving
 from find.foundations import TextFeatures
 from find.interface import PairTerm
 from find.retrieval.vectors import cut
+from find.tasks.connections import Connections
 from find.tasks.structured_interaction import Asked, Weights, terms
 from find.tasks.text_inputs import read_texts
 

@@ -52,6 +52,12 @@ class Batch:
     region_rows: Int64[Tensor, "b e"]
     """Batch row of the image that the region lies in; -1 = phrase or padding."""
 
+    false_queries: list[RenderedQuery]
+    """A false relative of each sentence, about the same image; the sentence itself where there is none."""
+    false_origin: Int64[Tensor, "b e"]
+    """Whose region each entity of the false sentence has: that of this entity of the true one."""
+    has_false: Bool[Tensor, " b"]
+
     def __len__(self) -> int:
         return len(self.image_ids)
 

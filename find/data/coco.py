@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,10 +13,11 @@ import numpy as np
 
 from find.data.dataset_issue import Anomaly, Report, Severity
 from find.data.decode import decode_photo, decode_segment_map
+from find.data.false_sentences import read_foils
 from find.data.find_bench import read_expressions, read_sentences
 from find.data.panoptic import PanopticTable, unlisted_ids
 from find.data.records import malformed, read_json, whole_number
-from find.data.sample import Category, Expression, Sample, Segment, Sentence
+from find.data.sample import Category, Expression, Foil, Sample, Segment, Sentence
 from find.data.source import FileSource, open_source
 from find.errors import FindError
 
@@ -36,6 +38,8 @@ class CocoFolder:
         root/annotations/captions_{split}.json      where there is one
         root/annotations/entity_{split}.json        where there is one (`entities="auto"`)
         root/annotations/referring_{split}.json     where there is one
+        root/annotations/probes_{split}.json        where there is one: false relatives of sentences
+        root/annotations/hard_negatives_{split}.json    likewise
 
     Instances may be forked and pickled (see `ZipSource`). Items that cannot be used but do not harm the rest
     (a phrase whose annotation id is unknown or a crowd region, say) are left out, counted in `skipped` by kind,
@@ -55,6 +59,7 @@ class CocoFolder:
     def __init__(self, root: str | Path, split: str, *, entities: str | None = AUTO) -> None:
         self.root = Path(root)
         self.split = split
+        self._entities = entities
         self.annotations = annotations_folder(self.root)
         self.skipped: Counter[str] = Counter()
         self.table = PanopticTable.read(self.annotations / f"panoptic_{split}.json", self._refuse_or_skip)
@@ -110,6 +115,7 @@ class CocoFolder:
             captions=self._captions.get(image_id, ()),
             sentences=self._sentences_of.get(image_id, ()),
             expressions=self._expressions_of.get(image_id, ()),
+            foils={s.id: self._foils[s.id] for s in self._sentences_of.get(image_id, ()) if s.id in self._foils},
         )
 
     def position(self, image_id: int) -> int:
@@ -189,6 +195,11 @@ class CocoFolder:
         if entities == AUTO and not path.exists():
             return ()
         return tuple(read_sentences(path, self.table, self._refuse_or_skip))
+
+    @cached_property
+    def _foils(self) -> dict[int, tuple[Foil, ...]]:
+        """Labelled false sentences by the id of the true one; they belong to the sentences of entity_{split}.json."""
+        return read_foils(self) if self._entities in (AUTO, f"entity_{self.split}", f"entity_{self.split}.json") else {}
 
     def _refuse_or_skip(self, anomaly: Anomaly) -> None:
         if anomaly.stops:

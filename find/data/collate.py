@@ -64,7 +64,7 @@ class Collate:
         captions = [self._caption(row, rng) for row, rng in zip(rows, rngs, strict=True)]
         texts = [self._draw_phrases(row, rng) for row, rng in zip(rows, rngs, strict=True)]
         strokes, stroke_targets = self._draw_strokes(rows, (height, width), rngs)
-        queries = self.interleave(rows, captions, rngs)
+        queries = self.interleave(rows, captions, rngs, seeds)
         targets, padding, regions, region_rows = _place_entities(queries, labels.shape[1], (height, width))
         return Batch(
             image_ids=[sample.image_id for sample in samples],
@@ -83,6 +83,9 @@ class Collate:
             entity_padding=padding,
             regions=regions,
             region_rows=region_rows,
+            false_queries=[query.false.rendered if query.false else query.rendered for query in queries],
+            false_origin=_origins(queries, padding.shape[1]),
+            has_false=torch.tensor([query.false is not None for query in queries]),
         )
 
     def _caption(self, row: Row, rng: np.random.Generator) -> str:
@@ -159,6 +162,14 @@ def _place_entities(
                 region.stroke.paint(regions[number, slot])
                 region_rows[number, slot] = region.row
     return tuple(torch.from_numpy(array) for array in (targets, padding, regions, region_rows))
+
+
+def _origins(queries: Sequence[InterleavedQuery], entities: int) -> torch.Tensor:
+    origins = torch.arange(entities).repeat(len(queries), 1)
+    for number, query in enumerate(queries):
+        if query.false is not None:
+            origins[number, : len(query.false.origin)] = torch.tensor(query.false.origin, dtype=torch.int64)
+    return origins
 
 
 def _longest(groups: Iterable[Sized]) -> int:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from find.data.false_sentences import phrase_swaps
 from find.data.indexed_sample import Row
-from find.data.sample import PhraseSpan, Sentence
+from find.data.sample import Foil, PhraseSpan, Sentence
 from find.data.strokes import Stroke, StrokeKind
 from find.query.query import RenderedQuery
 
@@ -25,12 +26,25 @@ class VisualEntity:
 
 
 @dataclass(frozen=True)
+class FalseQuery:
+    """A false relative of a query; its entity k is or comes from entity `origin[k]` of the true one, whose region it
+    has."""
+
+    rendered: RenderedQuery
+    origin: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class InterleavedQuery:
-    """A sentence as it will be encoded; for each of its entities the segments (columns) it means, and its region."""
+    """A sentence as it will be encoded; for each of its entities the segments (columns) it means, and its region.
+
+    `false`: one of its false relatives, where there is one.
+    """
 
     rendered: RenderedQuery
     targets: tuple[tuple[int, ...], ...] = ()
     regions: tuple[VisualEntity | None, ...] = ()
+    false: FalseQuery | None = None
 
 
 class Interleaver:
@@ -66,21 +80,29 @@ class Interleaver:
         self.own_region_share = own_region_share
 
     def __call__(
-        self, rows: Sequence[Row], captions: Sequence[str], rngs: Sequence[np.random.Generator]
+        self,
+        rows: Sequence[Row],
+        captions: Sequence[str],
+        rngs: Sequence[np.random.Generator],
+        seeds: Sequence[int],
     ) -> list[InterleavedQuery]:
-        """One query an image, drawn from its generator; one without a sentence gets its caption, without entities."""
+        """One query an image, drawn from its generator; one without a sentence gets its caption, without entities.
+
+        `seeds`: of the choice of a false relative, which the other draws do not depend on.
+        """
         row_of_image = {row.sample.image_id: number for number, row in enumerate(rows)}
         by_category: dict[int, list[tuple[int, int]]] = {}
         for number, row in enumerate(rows):
             for column, segment in enumerate(row.segments):
                 by_category.setdefault(segment.category_id, []).append((number, column))
         queries = []
-        for number, (row, caption, rng) in enumerate(zip(rows, captions, rngs, strict=True)):
+        for number, (row, caption, rng, seed) in enumerate(zip(rows, captions, rngs, seeds, strict=True)):
             if not row.sample.sentences:
                 queries.append(InterleavedQuery(RenderedQuery(caption, (), ())))
                 continue
             sentence = self._choose_sentence(row, rows, row_of_image, rng)
-            queries.append(self._interleave(sentence, number, rows, row_of_image, by_category, rng))
+            foils = np.random.default_rng(seed)
+            queries.append(self._interleave(sentence, number, rows, row_of_image, by_category, rng, foils))
         return queries
 
     def _choose_sentence(
@@ -102,6 +124,7 @@ class Interleaver:
         row_of_image: dict[int, int],
         by_category: dict[int, list[tuple[int, int]]],
         rng: np.random.Generator,
+        foils: np.random.Generator,
     ) -> InterleavedQuery:
         phrases = [(phrase, columns) for phrase in sentence.phrases if (columns := rows[number].columns_of(phrase))]
         if len(phrases) > self.max_entities:
@@ -123,7 +146,39 @@ class Interleaver:
             rendered=render(sentence.text, spans, [region is not None for region in regions], self.placeholder),
             targets=tuple(columns for _, columns in phrases),
             regions=tuple(regions),
+            false=self._false(sentence, rows[number], [phrase for phrase, _ in phrases], regions, foils),
         )
+
+    def _false(
+        self,
+        sentence: Sentence,
+        row: Row,
+        kept: Sequence[PhraseSpan],
+        regions: Sequence[VisualEntity | None],
+        rng: np.random.Generator,
+    ) -> FalseQuery | None:
+        """One of the sentence's false relatives; labelled ones, if there are any. A region shows what its phrase said
+        before, so phrases that become regions must say the same in both."""
+        made = row.sample.foils.get(sentence.id) or tuple(
+            Foil(probe.false, probe.origin) for probe in phrase_swaps(sentence)
+        )
+        place = {sentence.phrases.index(phrase): number for number, phrase in enumerate(kept)}
+        shown = {k for k, number in place.items() if regions[number] is not None}
+        usable = [
+            foil
+            for foil in made
+            if all(
+                origin not in shown or phrase.text.lower() == sentence.phrases[origin].text.lower()
+                for phrase, origin in zip(foil.false.phrases, foil.origin, strict=True)
+            )
+        ]
+        if not usable:
+            return None
+        foil = usable[rng.integers(len(usable))]
+        said = [(p, o) for p, o in zip(foil.false.phrases, foil.origin, strict=True) if o in place]
+        spans = [(phrase.start, phrase.end) for phrase, _ in said]
+        rendered = render(foil.false.text, spans, [origin in shown for _, origin in said], self.placeholder)
+        return FalseQuery(rendered, tuple(place[origin] for _, origin in said))
 
 
 def render(text: str, spans: Sequence[tuple[int, int]], is_region: Sequence[bool], placeholder: str) -> RenderedQuery:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -73,6 +74,14 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True)
+class Foil:
+    """A false relative of a sentence; `origin[k]` is the phrase of the true one that phrase k comes from."""
+
+    false: Sentence
+    origin: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Expression:
     """A referring expression: words that mean exactly one segment of the image."""
 
@@ -87,7 +96,8 @@ class Expression:
 class Sample:
     """One image with everything that is known about it.
 
-    `image` is uint8 RGB [H, W, 3]; `segment_map` is int32 [H, W] and holds segment ids, 0 = void.
+    `image` is uint8 RGB [H, W, 3]; `segment_map` is int32 [H, W] and holds segment ids, 0 = void. `foils` are labelled
+    false relatives of the sentences, by the true one's id.
     """
 
     image_id: int
@@ -98,6 +108,7 @@ class Sample:
     captions: tuple[str, ...] = ()
     sentences: tuple[Sentence, ...] = field(default=())
     expressions: tuple[Expression, ...] = field(default=())
+    foils: Mapping[int, tuple[Foil, ...]] = field(default_factory=dict)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -174,6 +174,10 @@ def flip(sample: Sample) -> Sample:
         captions=tuple(swap_sides(caption)[0] for caption in sample.captions),
         sentences=tuple(_swap_sentence(sentence) for sentence in sample.sentences),
         expressions=tuple(_swap_expression(expression) for expression in sample.expressions),
+        foils={
+            number: tuple(replace(foil, false=_swap_sentence(foil.false)) for foil in foils)
+            for number, foils in sample.foils.items()
+        },
     )
 
 

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from find.connections import Connections
 from find.data.coco import CocoFolder
 from find.data.sample import Sentence
 from find.errors import FindError
@@ -17,6 +16,7 @@ from find.evaluation.distributed import rows_in_order
 from find.evaluation.queries import Interleaving
 from find.evaluation.system import ImageEmbedder, QueryEmbedder, TextEmbedder
 from find.model.predictions import ImageEmbeddings
+from find.tasks.connections import Connections
 
 
 @dataclass(frozen=True)

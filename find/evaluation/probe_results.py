@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from find.data.false_sentences import ProbeChange
 from find.evaluation.confidence import Intervals, bootstrap, named_intervals, shares, sums_of_images
-from find.evaluation.probes import ProbeChange
 from find.evaluation.queries import EntityMode
 from find.evaluation.ranking import TIE
 from find.evaluation.task_results import Figures

@@ -11,7 +11,6 @@ from huggingface_hub import ModelHubMixin
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from find.connections import Connections
 from find.errors import FindError, UnknownWordsWarning, warn_caller
 from find.foundations import LanguageEncoder, VisionEncoder
 from find.images.canvas import Frame
@@ -40,6 +39,7 @@ from find.model.validation import (
 )
 from find.query.query import Query
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
+from find.tasks.connections import Connections
 from find.tasks.prompted import Metric, PromptedTask, Space, SplitTask, best_masks
 from find.tasks.region_inputs import ShownRegions
 from find.tasks.text_inputs import Phrases, Sentences, read_texts

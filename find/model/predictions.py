@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from find.connections import Connections, boxes_of_logits
 from find.errors import FindError
 from find.images.canvas import Frame
+from find.tasks.connections import Connections
+from find.tasks.mask_boxes import boxes_of_logits
 
 
 @dataclass(frozen=True, repr=False)

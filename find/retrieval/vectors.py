@@ -13,9 +13,9 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from find.connections import Connections
 from find.errors import FindError
 from find.model.predictions import QueryEmbeddings
+from find.tasks.connections import Connections
 from find.tasks.late_interaction import late_interaction
 
 if TYPE_CHECKING:

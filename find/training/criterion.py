@@ -22,6 +22,7 @@ from find.tasks.matching import hungarian, matching_cost
 from find.tasks.points import EveryPlace, MaskPoints, MaskSampling
 from find.tasks.prompted import PromptedTask, SegmentationLosses, SplitTask, prompted_losses
 from find.tasks.text_inputs import Phrases, Sentences, read_texts, side_by_side
+from find.training.composition import Composed
 from find.training.distributed import gather_entities, gather_rows, raised_by_all, shares
 
 NEGATIVE_SHARE = 0.3
@@ -50,6 +51,8 @@ class LossWeights:
         sentence: contrastive, images with interleaved sentences by the sentence term alone.
         retrieval: contrastive, images with interleaved sentences by the score that search uses.
         entity: each entity chooses its object among the proposals of its own image.
+        composition: contrastive, images with interleaved sentences by structured late interaction, and each sentence
+            against a false one about its image; of models with a pair term.
     """
 
     panoptic: SegmentationWeights = field(default_factory=lambda: SegmentationWeights(2, 5, 5))
@@ -60,6 +63,7 @@ class LossWeights:
     sentence: float = 2.0
     retrieval: float = 4.0
     entity: float = 1.0
+    composition: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,10 @@ class Criterion:
             points = self.sampling(memory.mask_features.float(), batch.segments, batch.labels.shape[1], batch.seeds)
             targets = self._targets(model, batch, points, sentences)
             parts, assigned = self._segmentation(interface, layers, batch, points, targets, classes.float())
-        return _Own(batch, targets, layers[-1], parts, assigned, sentences, captions.float())
+            composed = None
+            if interface.pair_term is not None:
+                composed = Composed.of(model, batch, memory, layers[-1], sentences)
+        return _Own(batch, targets, layers[-1], parts, assigned, sentences, captions.float(), composed)
 
     def _read_classes(self, model: FIND, class_names: Sequence[str]) -> TextFeatures:
         """They are the same in each step, so they are read in the first."""
@@ -271,6 +278,9 @@ class Criterion:
         scale = model.interface.logit_scale.exp().clamp(max=100)
         widths = (*self.nested_widths, own.captions.shape[-1])
         losses = [self._search_losses(searched.cut(w), gathered.cut(w), scale, share) for w in widths]
+        if own.composed is not None:
+            for loss, width in zip(losses, widths, strict=True):
+                loss["composition"] = self.weights.composition * own.composed.loss(width, scale)
         return {name: torch.stack([loss[name] for loss in losses]).mean() for name in losses[0]}
 
     def _search_losses(
@@ -301,6 +311,7 @@ class _Own:
     """The last layer's object of each segment."""
     sentences: Sentences
     captions: Float[Tensor, "b d"]
+    composed: Composed | None
 
 
 @dataclass(frozen=True)

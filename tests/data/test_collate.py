@@ -14,7 +14,7 @@ from find.data.coco import CocoFolder
 from find.data.collate import Collate
 from find.data.indexed_sample import Row
 from find.data.interleave import Interleaver, render
-from find.data.sample import Sample
+from find.data.sample import Foil, Sample
 from find.data.transforms import resize
 
 MANY_SEEDS = range(30)
@@ -131,7 +131,7 @@ def test_without_a_reference_another_image_lends_its_segment_of_the_same_categor
     interleave = Interleaver(placeholder="it", max_entities=4, category_share=1.0)
     lenders = set()
     for seed in MANY_SEEDS:
-        query = interleave(rows, ["", "", ""], rngs(seed, 3))[1]
+        query = interleave(rows, ["", "", ""], rngs(seed, 3), [0, 1, 2])[1]
         assert query.rendered.text == "it is above it."
         for region in query.regions:
             lenders.add(region.row)
@@ -143,9 +143,47 @@ def test_alone_in_its_batch_an_image_may_lend_its_own_segment(folder):
     shares = []
     for own in (0.0, 1.0):
         interleave = Interleaver(placeholder="it", max_entities=4, own_region_share=own)
-        (query,) = interleave(rows, [""], rngs(0, 1))
+        (query,) = interleave(rows, [""], rngs(0, 1), [0])
         shares.append([region and region.row for region in query.regions])
     assert shares == [[None, None], [0, 0]]
+
+
+def test_false_relatives_are_false_and_keep_the_regions_of_the_true_sentence(folder):
+    """Image 1's sentence has none labelled, so its phrases change places or its relation is turned."""
+    seen = set()
+    for seed in MANY_SEEDS:
+        batch = make(folder, samples_of(folder), seed, placeholder="it")
+        for row in batch.has_false.nonzero()[:, 0].tolist():
+            true, false, origin = batch.queries[row], batch.false_queries[row], batch.false_origin[row].tolist()
+            assert false.text.lower() != true.text.lower() or (false.is_region == (True, True) and origin == [1, 0])
+            for slot, (start, end) in enumerate(false.spans):
+                assert false.is_region[slot] == true.is_region[origin[slot]]
+                assert (false.text[start:end] == "it") == false.is_region[slot]
+            if row == 0:
+                seen.add(false.text)
+        for row in (~batch.has_false).nonzero()[:, 0].tolist():
+            assert batch.false_queries[row] == batch.queries[row]
+    assert len(seen) > 2
+
+
+def test_labelled_false_relatives_are_taken_where_there_are_some(folder):
+    sample = folder.sample(1)
+    true = sample.sentences[0]
+    words = true.phrases[0].text.replace("dog", "cat")
+    text = words + true.text[true.phrases[0].end :]
+    moved = len(words) - len(true.phrases[0].text)
+    second = replace(true.phrases[1], start=true.phrases[1].start + moved, end=true.phrases[1].end + moved)
+    false = replace(true, id=99, text=text, phrases=(replace(true.phrases[0], text=words, end=len(words)), second))
+    sample = replace(sample, foils={true.id: (Foil(false, (0, 1)),)})
+    kept = set()
+    for seed in MANY_SEEDS:
+        batch = make(folder, [sample, folder.sample(2)], seed, placeholder="it")
+        shown = batch.queries[0].is_region
+        assert batch.has_false[0] == (not shown[0])  # a region shows the dog, so "cat" cannot be asked by it
+        if batch.has_false[0]:
+            assert "cat" in batch.false_queries[0].text
+        kept.add(shown[0])
+    assert kept == {True, False}
 
 
 def test_long_sentences_keep_the_words_of_surplus_phrases(folder):

@@ -8,9 +8,9 @@ import torch
 from oracle import Constant, Oracle
 
 from find.data.coco import CocoFolder
+from find.data.false_sentences import ProbeChange, labelled_probes, phrase_swaps
 from find.data.sample import PhraseSpan, Reference, Sentence
 from find.errors import FindError
-from find.evaluation.probes import ProbeChange, labelled_probes, phrase_swaps
 from find.evaluation.protocols.probes import as_asked, probes
 from find.evaluation.queries import EntityMode, Interleaving
 from find.evaluation.systems.frozen_foundations import PooledQueries, words_of

@@ -8,9 +8,9 @@ import pytest
 from oracle import Constant, HalfMasks, Neighbour, Oracle
 
 from find.data.coco import CocoFolder
+from find.data.false_sentences import read_hard_negatives
 from find.errors import FindError
 from find.evaluation.protocols.grounding import grounding
-from find.evaluation.protocols.hard_negatives import read_hard_negatives
 from find.evaluation.protocols.interactive import interactive
 from find.evaluation.protocols.interleaved_retrieval import interleaved_retrieval
 from find.evaluation.protocols.interleaved_segmentation import interleaved_segmentation

@@ -1,5 +1,7 @@
 """One training step over all tasks: what learns, what stays frozen, and that it learns."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from small_run import CONFIG
@@ -36,6 +38,27 @@ def test_every_task_has_a_finite_loss_and_reaches_every_parameter(model, batch, 
     assert idle == set()
     assert all(p.grad.isfinite().all() for p in model.interface.parameters())
     assert all(p.grad is None for part in (model.vision, model.language) for p in part.parameters())
+
+
+def test_a_pair_term_learns_from_false_sentences_and_by_itself(batch, class_names):
+    """Its own loss reaches all of it, and falls; no other loss does."""
+    torch.manual_seed(0)
+    config = replace(CONFIG, interface=replace(CONFIG.interface, pair_width=8))
+    model = FIND.build(config).train()
+    term, criterion = model.interface.pair_term, Criterion(nested_widths=[8])
+    losses = criterion(model, batch, class_names)
+    assert set(losses) == {*TASKS, "composition"}
+    total({name: loss for name, loss in losses.items() if name != "composition"}).backward(retain_graph=True)
+    assert all(parameter.grad is None for parameter in term.parameters())
+    losses["composition"].backward()
+    assert all(parameter.grad.any() for parameter in term.parameters())
+    optimizer = adamw(model.interface, learning_rate=3e-3, weight_decay=0.0)
+    for _ in range(15):
+        optimizer.zero_grad()
+        loss = criterion(model, batch, class_names)["composition"]
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.7 * losses["composition"]
 
 
 def test_foundations_do_not_change_when_the_interface_learns(model, batch, class_names):

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from find.data.coco import CocoFolder
-from find.data.dataset_issue import Anomaly
-from find.data.find_bench import read_sentences
-from find.data.records import read_json, whole_number
-from find.data.sample import Sentence
-from find.errors import FindError
+from find.data.false_sentences import HardNegatives, read_hard_negatives
 from find.evaluation.gallery import ImageGallery, embed_queries
 from find.evaluation.interleaved_results import HardNegativeResult
 from find.evaluation.queries import EntityMode, Interleaving
 from find.evaluation.ranking import TIE
 from find.evaluation.scores import own_scores, sentence_terms
 from find.evaluation.system import QueryEmbedder
-
-
-@dataclass(frozen=True)
-class HardNegatives:
-    """A true sentence and the false ones beside it; `changes[k]` names what makes negative k false."""
-
-    truth: Sentence
-    negatives: tuple[Sentence, ...]
-    changes: tuple[str, ...]
 
 
 def hard_negatives(
@@ -72,61 +56,6 @@ def hard_negatives(
         negatives=sum(len(case.negatives) for case in cases),
         by_change={change: float(np.mean(won)) for change, won in sorted(pairs.items())},
     )
-
-
-def read_hard_negatives(folder: CocoFolder) -> list[HardNegatives]:
-    """The cases of hard_negatives_{split}.json: a file of sentences like the entity files, each of which also names the
-    true one (`sentence_id` in entity_{split}.json, of the same image) and what was changed (`changed: {"what"}`).
-
-    Raises:
-        FindError: a file is missing or broken, a record lacks a field, or there is no such true sentence.
-    """
-    path = folder.annotations / f"hard_negatives_{folder.split}.json"
-    found: dict[int, list[tuple[Sentence, str]]] = defaultdict(list)
-    truths = {}
-    for truth, negative, change in read_false_sentences(path, folder):
-        truths[truth.id] = truth
-        found[truth.id].append((negative, change))
-    return [
-        HardNegatives(truths[number], tuple(s for s, _ in pairs), tuple(change for _, change in pairs))
-        for number, pairs in found.items()
-    ]
-
-
-def read_false_sentences(path: Path, folder: CocoFolder) -> list[tuple[Sentence, Sentence, str]]:
-    """The true sentence, the false one, and what was changed, of each record of a file of false sentences.
-
-    Raises:
-        FindError: a file is missing or broken, a record lacks a field, or there is no such true sentence.
-    """
-    truths = {s.id: s for s in _read(folder.annotations / f"entity_{folder.split}.json", folder)}
-    records = {record.get("id"): record for record in read_json(path, "annotations")["annotations"]}
-    found = []
-    for negative in _read(path, folder):
-        try:
-            truth = truths[whole_number(records[negative.id]["sentence_id"])]
-            change = str(records[negative.id]["changed"]["what"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise FindError(
-                f"{path}: sentence {negative.id} must name its true sentence and what was changed "
-                f'("sentence_id", "changed": {{"what"}}); {error!r}'
-            ) from error
-        if truth.image_id != negative.image_id:
-            raise FindError(
-                f"{path}: sentence {negative.id} is about image {negative.image_id}, but its true sentence {truth.id} "
-                f"about image {truth.image_id}; take both files from one data set"
-            )
-        found.append((truth, negative, change))
-    return found
-
-
-def _read(path: Path, folder: CocoFolder) -> list[Sentence]:
-    def report(anomaly: Anomaly) -> None:
-        if anomaly.stops:
-            raise anomaly.error()
-        warnings.warn(str(anomaly), stacklevel=2)
-
-    return read_sentences(path, folder.table, report)
 
 
 def _starts(cases: Sequence[HardNegatives]) -> list[int]:

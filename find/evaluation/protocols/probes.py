@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from find.data.coco import CocoFolder
+from find.data.false_sentences import Probe, labelled_probes, phrase_swaps
 from find.data.sample import Sentence
 from find.evaluation.gallery import ImageGallery, embed_gallery, embed_queries
 from find.evaluation.probe_results import MODES, ProbeAnswer, ProbeResult
-from find.evaluation.probes import Probe, labelled_probes, phrase_swaps
 from find.evaluation.protocols.interleaved_retrieval import ENTITY_WEIGHT
 from find.evaluation.queries import EntityMode, Interleaving
 from find.evaluation.scores import own_scores, sentence_terms

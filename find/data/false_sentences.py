@@ -1,21 +1,30 @@
-"""False relatives of true sentences, made of the same units: what compositional probes ask about.
+"""False relatives of true sentences about the same image: what probes and hard negatives ask, and training learns from.
 
-The world writes its own, false by exact labels (probes_{split}.json). For any other data they are made here from the
-linked phrases, and are false as far as words tell.
+The world writes its own, false by exact labels (probes_{split}.json, made of the true sentence's units, and
+hard_negatives_{split}.json). For any other data `phrase_swaps` makes them from the linked phrases, false as far as
+words tell.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import combinations, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from find.data.coco import CocoFolder
-from find.data.sample import PhraseSpan, Sentence
+from find.data.dataset_issue import Anomaly
+from find.data.find_bench import read_sentences
+from find.data.records import read_json, whole_number
+from find.data.sample import Foil, PhraseSpan, Sentence
 from find.errors import FindError
-from find.evaluation.protocols.hard_negatives import read_false_sentences
+
+if TYPE_CHECKING:
+    from find.data.coco import CocoFolder
 
 SYMMETRIC = {"and", "or", "with", "near", "by", "beside", "next", "between", "among", "alongside", "other", "together"}
 """A connection that holds one of these may be as true the other way round."""
@@ -74,6 +83,84 @@ def labelled_probes(folder: CocoFolder) -> list[Probe]:
             ) from error
         probes.append(Probe(truth, false, origin, change))
     return probes
+
+
+@dataclass(frozen=True)
+class HardNegatives:
+    """A true sentence and the false ones beside it; `changes[k]` names what makes negative k false."""
+
+    truth: Sentence
+    negatives: tuple[Sentence, ...]
+    changes: tuple[str, ...]
+
+
+def read_hard_negatives(folder: CocoFolder) -> list[HardNegatives]:
+    """The cases of hard_negatives_{split}.json: a file of sentences like the entity files, each of which also names the
+    true one (`sentence_id` in entity_{split}.json, of the same image) and what was changed (`changed: {"what"}`).
+
+    Raises:
+        FindError: a file is missing or broken, a record lacks a field, or there is no such true sentence.
+    """
+    path = folder.annotations / f"hard_negatives_{folder.split}.json"
+    found: dict[int, list[tuple[Sentence, str]]] = defaultdict(list)
+    truths = {}
+    for truth, negative, change in read_false_sentences(path, folder):
+        truths[truth.id] = truth
+        found[truth.id].append((negative, change))
+    return [
+        HardNegatives(truths[number], tuple(s for s, _ in pairs), tuple(change for _, change in pairs))
+        for number, pairs in found.items()
+    ]
+
+
+def read_false_sentences(path: Path, folder: CocoFolder) -> list[tuple[Sentence, Sentence, str]]:
+    """The true sentence, the false one, and what was changed, of each record of a file of false sentences.
+
+    Raises:
+        FindError: a file is missing or broken, a record lacks a field, or there is no such true sentence.
+    """
+    truths = {s.id: s for s in _read(folder.annotations / f"entity_{folder.split}.json", folder)}
+    records = {record.get("id"): record for record in read_json(path, "annotations")["annotations"]}
+    found = []
+    for negative in _read(path, folder):
+        try:
+            truth = truths[whole_number(records[negative.id]["sentence_id"])]
+            change = str(records[negative.id]["changed"]["what"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise FindError(
+                f"{path}: sentence {negative.id} must name its true sentence and what was changed "
+                f'("sentence_id", "changed": {{"what"}}); {error!r}'
+            ) from error
+        if truth.image_id != negative.image_id:
+            raise FindError(
+                f"{path}: sentence {negative.id} is about image {negative.image_id}, but its true sentence {truth.id} "
+                f"about image {truth.image_id}; take both files from one data set"
+            )
+        found.append((truth, negative, change))
+    return found
+
+
+def _read(path: Path, folder: CocoFolder) -> list[Sentence]:
+    def report(anomaly: Anomaly) -> None:
+        if anomaly.stops:
+            raise anomaly.error()
+        warnings.warn(str(anomaly), stacklevel=2)
+
+    return read_sentences(path, folder.table, report)
+
+
+def read_foils(folder: CocoFolder) -> dict[int, tuple[Foil, ...]]:
+    """The labelled false sentences of a folder by the id of the true one; none where it has no such files.
+
+    Raises FindError as `labelled_probes` and `read_hard_negatives` do.
+    """
+    found: dict[int, list[Foil]] = defaultdict(list)
+    for probe in labelled_probes(folder):
+        found[probe.truth.id].append(Foil(probe.false, probe.origin))
+    if (folder.annotations / f"hard_negatives_{folder.split}.json").exists():
+        for case in read_hard_negatives(folder):
+            found[case.truth.id] += [Foil(false, tuple(range(len(false.phrases)))) for false in case.negatives]
+    return {number: tuple(foils) for number, foils in found.items()}
 
 
 def phrase_swaps(sentence: Sentence) -> list[Probe]:

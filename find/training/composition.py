@@ -1,0 +1,105 @@
+"""The loss of structured late interaction: a sentence fits its image better than other images, and than false ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from find.data.batch import Batch
+from find.interface import Embeddings, Group, ImageMemory
+from find.model.model import FIND
+from find.tasks import interleaved
+from find.tasks.connections import Connections
+from find.tasks.losses import contrastive
+from find.tasks.mask_boxes import boxes_of_logits
+from find.tasks.structured_interaction import Asked, Images, terms
+from find.tasks.text_inputs import Sentences
+
+TEMPERATURE = 0.07
+"""Of the smooth maximum over joint choices of objects."""
+MOST_OBJECTS = 32
+"""Of an image, the nearest to any entity of the batch: pairs grow with their square."""
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A batch's sentences and their false relatives, as structured late interaction compares them with its images.
+
+    Each process contrasts its own batch: `retrieval`'s loss is the one over all processes.
+    """
+
+    image: Float[Tensor, "b d"]
+    objects: Float[Tensor, "b n d"]
+    boxes: Float[Tensor, "b n 4"]
+    true: Asked
+    false: Asked
+    has_false: Bool[Tensor, " b"]
+    connections: Connections
+
+    @classmethod
+    def of(cls, model: FIND, batch: Batch, memory: ImageMemory, final: Embeddings, sentences: Sentences) -> Composed:
+        """Reads connections and false sentences; `final` are the embeddings of the batch's joint forward."""
+        interface, device = model.interface, model.device
+        with torch.no_grad():
+            logits = torch.einsum("bnm,bmhw->bnhw", final.pixel[Group.OBJECT], memory.mask_features.float())
+            sides = batch.images.new_tensor(batch.images.shape[-2:], dtype=torch.float)
+            boxes = boxes_of_logits(logits, (batch.sizes / sides).flip(-1))
+            false = Sentences.read(model.language, batch.false_queries, device)
+        width = false.padding.shape[1]
+        origin = batch.false_origin[:, :width]
+        rows = torch.arange(len(batch), device=device)[:, None]
+        regions, region_rows = batch.regions[rows, origin], batch.region_rows[rows, origin]
+        region_rows = region_rows.masked_fill(~false.is_region, -1)
+        tokens = interface.sampler(memory, regions, region_rows)
+        aligned = interface.aligned_regions(memory, regions, region_rows)
+        prompt = false.prompt(interface, interleaved.RETRIEVAL, tokens, aligned)
+        found = interface(None, [prompt]).final.float()
+        said = [
+            Connections.read(model.language, interface.pair_term, queries, padding.shape[1], device)
+            for queries, padding in ((batch.queries, sentences.padding), (batch.false_queries, false.padding))
+        ]
+        asked = zip((final.semantic, found.semantic), (sentences.padding, false.padding), said, strict=True)
+        true, lie = (
+            Asked(x[Group.INTERLEAVED][:, 0], x[Group.INTERLEAVED_ENTITY], padding, words.said.float())
+            for x, padding, words in asked
+        )
+        image, objects = final.semantic[Group.IMAGE][:, 0], final.semantic[Group.OBJECT]
+        return cls(image, objects, boxes, true, lie, batch.has_false, said[0])
+
+    def loss(self, width: int, scale: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """With the first `width` numbers of all embeddings: InfoNCE of true sentences over the batch's images, and
+        softplus(false - true)."""
+        image, objects = (F.normalize(x[..., :width], dim=-1) for x in (self.image, self.objects))
+        true, false = (_cut(asked, width) for asked in (self.true, self.false))
+        kept = _nearest(objects, true.entities, true.padding)
+        objects, boxes = (x.gather(1, kept[..., None].expand(-1, -1, x.shape[-1])) for x in (objects, self.boxes))
+        there = torch.ones(objects.shape[:2], dtype=torch.bool, device=objects.device)
+        images = self.connections.images(image, objects, boxes, there)
+        weights = self.connections.weights
+        scores = terms(_grouped(images, 0), _grouped(true, 0), weights).soft_score(temperature=TEMPERATURE)[0]
+        worse = terms(_grouped(images, 1), _grouped(false, 1), weights).soft_score(temperature=TEMPERATURE)[:, 0, 0]
+        gap = F.softplus(scale * (worse - scores.diagonal())) * self.has_false
+        return contrastive(scale * scores) + gap.sum() / self.has_false.sum().clamp(min=1)
+
+
+def _cut(asked: Asked, width: int) -> Asked:
+    sentence, entities = (F.normalize(x[..., :width], dim=-1) for x in (asked.sentence, asked.entities))
+    return Asked(sentence, entities, asked.padding, asked.connections)
+
+
+def _nearest(objects: Float[Tensor, "b n d"], entities: Float[Tensor, "q e d"], padding: Bool[Tensor, "q e"]) -> Tensor:
+    """Numbers of the objects that are compared."""
+    if objects.shape[1] <= MOST_OBJECTS:
+        return torch.arange(objects.shape[1], device=objects.device).expand(len(objects), -1)
+    with torch.no_grad():
+        similarity = torch.einsum("bnd,qed->bnqe", objects, entities).masked_fill(padding, -1)
+        return similarity.flatten(2).amax(dim=-1).topk(MOST_OBJECTS, dim=1).indices
+
+
+def _grouped(rows: Images | Asked, dim: int) -> Images | Asked:
+    """All rows as one group (0), or each one as a group of its own (1)."""
+    return type(rows)(*(getattr(rows, name).unsqueeze(dim) for name in rows.__dataclass_fields__))
