@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 
 from find.errors import FindError
+from find.utils.dtypes import FixedDtypes
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,10 @@ class VisionEncoder(Protocol):
         """
         ...
 
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """Computes in `dtype` from now on, as if it had been loaded so."""
+        ...
+
 
 @runtime_checkable
 class LanguageEncoder(Protocol):
@@ -118,9 +123,16 @@ class LanguageEncoder(Protocol):
         """Features of the tokens; the result for a text never depends on the other texts of the batch."""
         ...
 
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """Computes in `dtype` from now on, as if it had been loaded so."""
+        ...
 
-class Frozen(nn.Module):
-    """A module that never learns: always in eval mode (BatchNorm statistics stand still), no gradients."""
+
+class Frozen(FixedDtypes):
+    """A module that never learns: always in eval mode (BatchNorm statistics stand still), no gradients.
+
+    It is never cast from outside, because what it remembers of its type would not follow.
+    """
 
     def freeze(self) -> None:
         """To be called at the end of a subclass's constructor."""
@@ -129,6 +141,10 @@ class Frozen(nn.Module):
 
     def train(self, mode: bool = True) -> Frozen:
         return super().train(False)
+
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """Computes in `dtype` from now on, as if it had been loaded so. Raises FindError where that cannot be."""
+        raise FindError(f"{type(self).__name__} cannot change the type that it computes in; load it anew, in {dtype}")
 
 
 def check_divisible(images: Tensor, divisor: int) -> None:

@@ -195,6 +195,9 @@ class FocalVision(Frozen):
         """RGB of 0..255 to zero mean and unit variance; a pixel of colour `MEAN` becomes exactly zero."""
         return (images - self.mean) / self.std
 
+    def compute_in(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
     @torch.no_grad()
     def forward(self, images: UInt8[Tensor, "b 3 h w"] | Float[Tensor, "b 3 h w"]) -> VisionFeatures:
         check_divisible(images, self.divisor)

@@ -91,6 +91,10 @@ class MapEncoder(Frozen):
             aligned=None if aligned is None else aligned.to(self.dtype),
         )
 
+    def compute_in(self, dtype: torch.dtype) -> None:
+        keep_in(self.tower, dtype)
+        self.dtype = dtype
+
     @torch.no_grad()
     def _see(self, pixels: Float[Tensor, "b 3 h w"]) -> tuple[Sequence[Tensor], Tensor | None, Tensor | None]:
         low = self.dtype != torch.float32

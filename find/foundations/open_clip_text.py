@@ -104,6 +104,9 @@ class OpenClipLanguage(Frozen):
             self.pooled_dim = projection.out_features if linear else projection.shape[-1]
         self.freeze()
 
+    def compute_in(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
     @torch.no_grad()
     def forward(self, tokenized: TokenizedText) -> TextFeatures:
         """Features of tokenized texts on this module's device, in `dtype`."""

@@ -30,6 +30,7 @@ from transformers.utils import logging
 
 from find.errors import FindError
 from find.foundations.base import Frozen, TextFeatures, TokenizedText
+from find.foundations.maps import keep_in
 from find.foundations.source import Source
 from find.foundations.tokenization import LongTexts, TextTokenizer
 
@@ -76,6 +77,9 @@ class TransformersText(Frozen):
     def dtype(self) -> torch.dtype:
         """What the features are computed in, and hold no more than."""
         return self.model.dtype
+
+    def compute_in(self, dtype: torch.dtype) -> None:
+        keep_in(self.model, dtype)
 
     @torch.no_grad()
     def forward(self, tokenized: TokenizedText) -> TextFeatures:

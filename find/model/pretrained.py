@@ -1,8 +1,11 @@
 """What a model is made of, on its way from a config, from a folder or the hub, and back into a folder."""
 
+import difflib
 import hashlib
+import inspect
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Self
 
 from find.errors import FindError
@@ -21,6 +24,7 @@ from find.model.building import build_interface, check_sides
 from find.model.checkpoint import CLASSES, CONFIG, WEIGHTS, Checkpoint
 from find.model.config import FOLDER, FINDConfig
 from find.utils.device import choose_device
+from find.utils.dtypes import FixedDtypes, compute_dtype
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 """Models that come with the package, by name."""
@@ -29,7 +33,7 @@ AT_COMMIT = re.compile(rf"@{COMMIT.pattern}(?=#|$)")
 """The end of a foundation's name, where the hub's commit is noted."""
 
 
-class Pretrained(nn.Module):
+class Pretrained(FixedDtypes):
     """Frozen foundations and the interface that was trained on them.
 
     Args:
@@ -74,6 +78,8 @@ class Pretrained(nn.Module):
         *,
         config: FINDConfig | None = None,
         revision: str | None = None,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
         **hub: Any,
     ) -> Self:
         """A shipped model ("find-tiny"), a folder written by `save_pretrained`, or a model of the hub.
@@ -82,12 +88,19 @@ class Pretrained(nn.Module):
             config: that the model must have been made with; "{folder}" in it is the model's own folder. Its
                 foundations may lie elsewhere than they did, if they are the same.
             revision: of a model of the hub.
+            device: where the model is put: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best one here; None: CPU.
+            dtype: what the foundations compute in: float32, bfloat16 or float16; None: what the model was trained with.
+                The interface stays in float32, as positions and coordinates must, and so do all answers. What is saved
+                names the same foundations as before.
             hub: options of `huggingface_hub.snapshot_download`.
 
         Raises:
             FindError: there is no such model, its files do not fit together, or it was made with another config, which
-                is told before foundations are built.
+                is told before foundations are built; an argument that is unknown, or a device that is not here.
         """
+        check_options(hub)
+        wanted = None if device is None else choose_device(str(device))
+        computed = None if dtype is None else compute_dtype(dtype)
         # Not by the hub library's own method: that would fetch and read config.json first, without our checks.
         folder, checkpoint = _find(str(pretrained_model_name_or_path), revision, **hub)
         own = checkpoint.config.in_folder(folder)
@@ -96,7 +109,10 @@ class Pretrained(nn.Module):
         checkpoint.load_into(model.interface)
         model.known_classes = checkpoint.classes
         model.folder = folder
-        return model
+        if computed is not None:  # their fingerprints, which tell what was trained with, are known by now
+            model.vision.compute_in(computed)
+            model.language.compute_in(computed)
+        return model if wanted is None else model.to(wanted)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Called by the hub library's mixin."""
@@ -137,6 +153,21 @@ class Pretrained(nn.Module):
         vectors = fingerprint(self.interface, without="pair_term.")
         parts = (vectors, self.foundations["vision"], self.foundations["language"])
         return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def check_options(hub: Mapping[str, Any]) -> None:
+    """Refuses what is no argument of `from_pretrained`, naming the nearest one."""
+    if not hub:
+        return
+    from huggingface_hub import snapshot_download
+
+    fetching = inspect.signature(snapshot_download).parameters.keys() - {"repo_id", "allow_patterns"}
+    known = sorted({*inspect.signature(Pretrained.from_pretrained).parameters, *fetching} - {"hub"})
+    for name in hub:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
+            raise FindError(f"from_pretrained has no argument {name!r}; {hint}")
 
 
 def _find(name: str, revision: str | None, **options: Any) -> tuple[Path, Checkpoint]:
