@@ -1,4 +1,8 @@
-"""What a system must be able to do to enter each protocol; `find.FIND` does all of it, others may do a part."""
+"""What a system must be able to do to enter each protocol; `find.FIND` does all of it, others may do a part.
+
+A system may also have `encode_images(images)`: what it gives is then given to its methods in the images' place where a
+protocol asks about them several times. It has a length, and `encoded[[0, 2]]` is that of some of the images.
+"""
 
 from __future__ import annotations
 

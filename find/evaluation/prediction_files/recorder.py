@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from find.data.decode import segment_png
+from find.evaluation.encoding import encode_once, some_of
 from find.evaluation.mask_ap import encode, instance_results
 from find.evaluation.prediction_files.folder import NamedFolder, id_of
 from find.evaluation.prediction_files.masks import MaskWriter, write_records
@@ -71,10 +74,14 @@ class Recorder:
             write_vectors(files[-1], self._vectors)
         return files
 
+    def encode_images(self, images: Sequence[ImageLike]) -> NamedFeatures:
+        """What the system keeps of images that it is asked about several times, with the images' names."""
+        return NamedFeatures(images, encode_once(self.system, images))
+
     def panoptic(
-        self, images: Sequence[ImageLike], class_names: Sequence[str], is_thing: Sequence[bool]
+        self, images: Sequence[ImageLike] | NamedFeatures, class_names: Sequence[str], is_thing: Sequence[bool]
     ) -> list[PanopticPrediction]:
-        answers = self.system.panoptic(images, class_names, is_thing)
+        answers = self.system.panoptic(_given(images), class_names, is_thing)
         pictures = self.out / Path(PANOPTIC).stem
         pictures.mkdir(parents=True, exist_ok=True)
         for image, answer in zip(images, answers, strict=True):
@@ -84,9 +91,9 @@ class Recorder:
         return answers
 
     def instances(
-        self, images: Sequence[ImageLike], class_names: Sequence[str], is_thing: Sequence[bool]
+        self, images: Sequence[ImageLike] | NamedFeatures, class_names: Sequence[str], is_thing: Sequence[bool]
     ) -> list[InstancePrediction]:
-        answers = self.system.instances(images, class_names, is_thing)
+        answers = self.system.instances(_given(images), class_names, is_thing)
         for image, answer in zip(images, answers, strict=True):
             categories = [self._category_ids[label] for label in answer.labels]
             self._instances += instance_results(
@@ -94,8 +101,8 @@ class Recorder:
             )
         return answers
 
-    def semantic(self, images: Sequence[ImageLike], class_names: Sequence[str]) -> list[np.ndarray]:
-        answers = self.system.semantic(images, class_names)
+    def semantic(self, images: Sequence[ImageLike] | NamedFeatures, class_names: Sequence[str]) -> list[np.ndarray]:
+        answers = self.system.semantic(_given(images), class_names)
         for image, answer in zip(images, answers, strict=True):
             self._semantic += [
                 {
@@ -109,28 +116,28 @@ class Recorder:
         return answers
 
     def ground(self, images: Sequence[ImageLike], texts: Sequence[Sequence[str]]) -> list[list[EntityMask]]:
-        answers = self.system.ground(images, texts)
+        answers = self.system.ground(_given(images), texts)
         for image, asked, masks in zip(images, texts, answers, strict=True):
             for text, mask in zip(asked, masks, strict=True):
                 self._grounding.add(id_of(image), parts_of_text(text), [mask])
         return answers
 
     def segment(self, images: Sequence[ImageLike], queries: Sequence[Query]) -> list[list[EntityMask]]:
-        answers = self.system.segment(images, queries)
+        answers = self.system.segment(_given(images), queries)
         for image, query, masks in zip(images, queries, answers, strict=True):
             self._segmentation.add(id_of(image), parts_of(query, self.folder), masks)
         return answers
 
     def interact(
         self,
-        images: Sequence[ImageLike],
+        images: Sequence[ImageLike] | NamedFeatures,
         strokes: Sequence[Bool[np.ndarray, "r h w"]],
         negatives: Sequence[Bool[np.ndarray, "r h w"]] | None = None,
     ) -> list[list[EntityMask]]:
-        return self.system.interact(images, strokes, negatives)
+        return self.system.interact(_given(images), strokes, negatives)
 
     def embed_images(self, images: Sequence[ImageLike]) -> ImageVectors:
-        answers = self.system.embed_images(images)
+        answers = self.system.embed_images(_given(images))
         vectors, objects = numbers(answers.image), numbers(answers.objects)
         for image, vector, own in zip(images, vectors, objects, strict=True):
             self._vectors.images[id_of(image)] = vector, own
@@ -147,6 +154,27 @@ class Recorder:
         for query, vector, own, padding in zip(queries, vectors, entities, answers.padding.cpu().numpy(), strict=True):
             self._vectors.queries[key_of(parts_of(query, self.folder))] = vector, own[~padding]
         return answers
+
+
+@dataclass(frozen=True)
+class NamedFeatures:
+    """Images, and what a system is given in their place."""
+
+    images: Sequence[ImageLike]
+    given: Any
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[ImageLike]:
+        return iter(self.images)
+
+    def __getitem__(self, numbers: Sequence[int]) -> NamedFeatures:
+        return NamedFeatures([self.images[number] for number in numbers], some_of(self.given, numbers))
+
+
+def _given(images: Sequence[ImageLike] | NamedFeatures) -> Any:
+    return images.given if isinstance(images, NamedFeatures) else images
 
 
 def write_results(path: Path, results: Sequence[dict]) -> None:

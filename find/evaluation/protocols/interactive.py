@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -13,6 +13,7 @@ from find.data.coco import CocoFolder
 from find.data.strokes import StrokeKind, next_click, sample_stroke
 from find.evaluation.clicks import VERY_GOOD
 from find.evaluation.distributed import in_order
+from find.evaluation.encoding import encode_once, some_of
 from find.evaluation.held_out import HeldOut
 from find.evaluation.metrics import Overlap, Overlaps, compare, overlap
 from find.evaluation.system import InteractiveSegmenter
@@ -47,8 +48,9 @@ def interactive(
 
     Args:
         image_ids: the images for the first click; all of the split if not given.
-        clicked_images: on the first so many that have segments, users go on clicking, and draw the other strokes
-            (each further click or stroke costs as much as the first click).
+        clicked_images: on the first so many that have segments, users go on clicking, and draw the other strokes. A
+            model that can encode an image once (`find.evaluation.encoding`) does; of others each click or stroke costs
+            as much as the first.
         strokes: kinds to draw, once each.
         seed: of the strokes; each depends on it, the segment and the kind alone.
 
@@ -59,47 +61,46 @@ def interactive(
     image_ids = folder.image_ids if image_ids is None else image_ids
     held_out = HeldOut.read(folder)
 
-    def clicked(clicks: int, chunk: Sequence[int]) -> list[tuple[list[Overlap], list[ClickTrack]]]:
+    def watched(chunk: Sequence[int]) -> list[_Watched]:
         sessions = [_Session.start(folder, image_id) for image_id in chunk]
-        _click(model, sessions)
-        first = [session.compared(held_out) for session in sessions]
-        for _ in range(1, clicks):
-            _click(model, [session for session in sessions if session.open])
-        return [(one, session.click_tracks()) for one, session in zip(first, sessions, strict=True)]
+        given = encode_once(model, [session.image for session in sessions])
+        first = _click_on(model, given, sessions, held_out, max_clicks)
+        tracks = [session.click_tracks() for session in sessions]
+        drawn = [_draw(model, given, sessions, kind, seed, held_out) for kind in strokes]
+        of_images = zip(*drawn, strict=True) if drawn else [()] * len(sessions)
+        return [_Watched(*image) for image in zip(first, tracks, of_images, strict=True)]
 
-    def drawn(kind: StrokeKind, chunk: Sequence[int]) -> list[list[Overlap]]:
+    def clicked_once(chunk: Sequence[int]) -> list[list[Overlap]]:
         sessions = [_Session.start(folder, image_id) for image_id in chunk]
-        for session in sessions:
-            session.draw(kind, seed)
-        _answer(model, sessions)
-        return [session.compared(held_out) for session in sessions]
+        return _click_on(model, [session.image for session in sessions], sessions, held_out, 1)
 
     common = {"batch_size": batch_size, "progress": progress}
     asked = [id for id in image_ids if _clickable(folder, id)]
     if not asked:
         raise MissingAnnotations(f"{folder.root}: the images of {folder.split} have no segments to click on")
-    watched = asked[:clicked_images]
-    many = in_order(watched, partial(clicked, max_clicks), title=f"interactive, up to {max_clicks} clicks", **common)
-    once = in_order(asked[clicked_images:], partial(clicked, 1), title="interactive, one click", **common)
-    first = tuple(overlap for overlaps, _ in (*many, *once) for overlap in overlaps)
+    title = f"interactive, up to {max_clicks} clicks and {len(strokes)} strokes"
+    many = in_order(asked[:clicked_images], watched, title=title, **common)
+    once = in_order(asked[clicked_images:], clicked_once, title="interactive, one click", **common)
+    first = (*(image.first_click for image in many), *once)
     return InteractiveResult(
-        first_click=Overlaps(first),
+        first_click=Overlaps(tuple(overlap for overlaps in first for overlap in overlaps)),
         strokes={
-            kind: Overlaps(
-                tuple(
-                    overlap
-                    for overlaps in in_order(
-                        watched, partial(drawn, kind), title=f"interactive, {kind.value}", **common
-                    )
-                    for overlap in overlaps
-                )
-            )
-            for kind in strokes
+            kind: Overlaps(tuple(overlap for image in many for overlap in image.strokes[number]))
+            for number, kind in enumerate(strokes)
         },
-        tracks=tuple(track for _, tracks in many for track in tracks),
+        tracks=tuple(track for image in many for track in image.tracks),
         max_clicks=max_clicks,
         images=len(image_ids),
     )
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """What a user has seen in one image: after the first click, click by click, and after a stroke of each kind."""
+
+    first_click: list[Overlap]
+    tracks: list[ClickTrack]
+    strokes: tuple[list[Overlap], ...]
 
 
 @dataclass
@@ -121,9 +122,15 @@ class _Session:
         """A session before the first click, for an image with segments."""
         segment_ids = _clickable(folder, image_id)
         targets = folder.segment_map(image_id)[None] == np.array(segment_ids)[:, None, None]
+        return cls.before(image_id, folder.image(image_id), segment_ids, targets)
+
+    @classmethod
+    def before(
+        cls, image_id: int, image: np.ndarray, segment_ids: list[int], targets: Bool[np.ndarray, "r h w"]
+    ) -> _Session:
         return cls(
             image_id=image_id,
-            image=folder.image(image_id),
+            image=image,
             segment_ids=segment_ids,
             targets=targets,
             positive=np.zeros_like(targets),
@@ -132,6 +139,9 @@ class _Session:
             open=list(range(len(segment_ids))),
             tracks=[[] for _ in segment_ids],
         )
+
+    def begun_anew(self) -> _Session:
+        return self.before(self.image_id, self.image, self.segment_ids, self.targets)
 
     def click(self) -> None:
         """One more click in each open row; a row with nothing left to correct is closed."""
@@ -181,18 +191,43 @@ def _clickable(folder: CocoFolder, image_id: int) -> list[int]:
     return [segment.id for segment in folder.segments(image_id) if not segment.is_crowd]
 
 
-def _click(model: InteractiveSegmenter, sessions: Sequence[_Session]) -> None:
-    """One round: a click on every open row of every session, and the model's answers."""
-    for session in sessions:
-        session.click()
-    _answer(model, [session for session in sessions if session.open])
+def _click_on(
+    model: InteractiveSegmenter, given: Any, sessions: Sequence[_Session], held_out: HeldOut, clicks: int
+) -> list[list[Overlap]]:
+    """Up to so many rounds, each a click on every open row of every session and the model's answers; gives what was
+    seen after the first. `given` are the sessions' images, or the model's features of them."""
+    first: list[list[Overlap]] = []
+    working = sessions
+    for _ in range(clicks):
+        for session in working:
+            session.click()
+        open_ones = [number for number, session in enumerate(working) if session.open]
+        given, working = some_of(given, open_ones), [working[number] for number in open_ones]
+        if working:
+            _answer(model, given, working)
+        first = first or [session.compared(held_out) for session in sessions]
+    return first
 
 
-def _answer(model: InteractiveSegmenter, sessions: Sequence[_Session]) -> None:
-    if not sessions:
-        return
+def _draw(
+    model: InteractiveSegmenter,
+    given: Any,
+    sessions: Sequence[_Session],
+    kind: StrokeKind,
+    seed: int,
+    held_out: HeldOut,
+) -> list[list[Overlap]]:
+    """One stroke for every segment of the sessions' images, which are begun anew, and what was seen then."""
+    anew = [session.begun_anew() for session in sessions]
+    for session in anew:
+        session.draw(kind, seed)
+    _answer(model, given, anew)
+    return [session.compared(held_out) for session in anew]
+
+
+def _answer(model: InteractiveSegmenter, given: Any, sessions: Sequence[_Session]) -> None:
     answers = model.interact(
-        [session.image for session in sessions],
+        given,
         [session.positive[session.open] for session in sessions],
         [session.negative[session.open] for session in sessions],
     )

@@ -15,6 +15,7 @@ from find.data.records import read_json
 from find.data.sample import Category, Segment
 from find.errors import FindError
 from find.evaluation.distributed import in_order
+from find.evaluation.encoding import encode_once
 from find.evaluation.held_out import HeldOut
 from find.evaluation.mask_ap import instance_results, instances_from_file, instances_from_maps, mask_ap
 from find.evaluation.panoptic_quality import SegmentMatches, match_segments, panoptic_quality
@@ -70,7 +71,7 @@ def panoptic(
     is_thing = [category.is_thing for category in categories]
 
     def ask(chunk: Sequence[int]) -> list[GenericAnswer]:
-        images = [folder.image(image_id) for image_id in chunk]
+        images = encode_once(model, [folder.image(image_id) for image_id in chunk])
         answers = zip(
             chunk,
             model.panoptic(images, names, is_thing),
