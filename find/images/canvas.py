@@ -62,6 +62,11 @@ class Frame:
     colour: tuple[float, float, float] | None = None
     bicubic: bool = False
 
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Which share of the canvas's width and height the picture has."""
+        return self.inner_width / self.canvas[1], self.inner_height / self.canvas[0]
+
     def place(self, image: UInt8[np.ndarray, "H W 3"]) -> UInt8[Tensor, "3 h w"] | Float[Tensor, "3 h w"]:
         """The picture on its canvas, as bytes on a black one, as floats on a coloured one."""
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)

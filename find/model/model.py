@@ -39,6 +39,7 @@ from find.model.validation import (
 )
 from find.query.query import Query
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
+from find.tasks.chained import ChainedTask
 from find.tasks.connections import Connections
 from find.tasks.prompted import Metric, PromptedTask, Space, SplitTask, best_masks
 from find.tasks.region_inputs import ShownRegions
@@ -171,6 +172,10 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
             prompt = sentences.prompt(self.interface, interleaved.SEGMENTATION, *self._regions(batch))
             task = self.entity_task(sentences.is_region)
             counts = [len(query.entities) for query in batch]
+            connections = self._connections(batch, max(counts))
+            if connections is not None:
+                extent = torch.tensor([frames[number].extent for number in numbers], device=self.device)
+                task = ChainedTask(task, connections, sentences.padding, memory, extent)
             answers.add(numbers, counts, *self._ask(task, memory, prompt))
         return answers.masks
 
@@ -348,7 +353,9 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
             return self.phrase_task
         return SplitTask(self.phrase_task, self.region_task, is_region)
 
-    def _ask(self, task: PromptedTask | SplitTask, memory: ImageMemory, prompt: Prompt) -> tuple[Tensor, Tensor]:
+    def _ask(
+        self, task: PromptedTask | SplitTask | ChainedTask, memory: ImageMemory, prompt: Prompt
+    ) -> tuple[Tensor, Tensor]:
         """Mask logits [b, t, h, w] and scores [b, t] of each prompt's best proposal."""
         final = self.interface(memory, [prompt]).final
         scores = task.scores(self.interface, final)

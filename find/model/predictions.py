@@ -28,12 +28,8 @@ class ImageEmbeddings:
     @cached_property
     def boxes(self) -> Float[Tensor, "b n 4"]:
         """Of the objects: x0, y0, x1, y1 in 0..1 of their image; zeros of an empty mask."""
-        rows = [
-            boxes_of_logits(
-                masks, masks.new_tensor([f.inner_width / f.canvas[1], f.inner_height / f.canvas[0]]).float()
-            )
-            for masks, f in zip(self._kept_masks(), self.frames, strict=True)
-        ]
+        shown = zip(self._kept_masks(), self.frames, strict=True)
+        rows = [boxes_of_logits(masks, torch.tensor(frame.extent, device=masks.device)) for masks, frame in shown]
         return torch.stack(rows)
 
     def __repr__(self) -> str:

@@ -141,6 +141,11 @@ class Hit:
         """Of the first query's entities."""
         return self.parts[0].objects if self.parts else ()
 
+    @property
+    def fits(self) -> tuple[ConnectionFit, ...]:
+        """Of the words beside the first query's entities."""
+        return self.parts[0].fits if self.parts else ()
+
     def mask(self, entity: int = 0, *, part: int = 0) -> Bool[np.ndarray, "H W"]:
         """The mask of the object that an entity of a query found, from the album, at the image's own size."""
         return self.object_mask(self._object(entity, part))

@@ -54,6 +54,9 @@ def found_image(rank: int, hit: Hit, *, masks: bool) -> messages.FoundImage:
         score=hit.score,
         image_term=hit.image_term,
         entities=entities,
+        connections=[
+            messages.FoundConnection(text=fit.text, entities=list(fit.entities), fit=fit.value) for fit in hit.fits
+        ],
         queries=queries,
     )
 

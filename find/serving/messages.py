@@ -78,16 +78,27 @@ class Mask(BaseModel):
 
 class FoundEntity(BaseModel):
     text: str = Field(description="The phrase, or the region's name in brackets")
-    term: float = Field(description="Cosine with the image's nearest object")
+    term: float = Field(description="Cosine with the image's object that it takes")
     object: int = Field(description="Number of that object among the image's")
     box: list[int] = Field(description="x0, y0, x1, y1 in pixels, x1 and y1 just outside")
     segmentation: Mask | None = None
 
 
+class FoundConnection(BaseModel):
+    text: str = Field(description="Words beside the entities")
+    entities: list[int] = Field(description="Numbers of the two that they stand between, or of the one they place")
+    fit: float = Field(
+        description="How they fit where the objects lie: 1 as they say, 0 they say nothing, -1 otherwise"
+    )
+
+
 class FoundQuery(BaseModel):
     query: str
     is_excluded: bool = Field(description="Whether it is one of `without`")
-    score: float = Field(description="image_term + 0.5 x mean of the entities' terms; one alone where one is missing")
+    score: float = Field(
+        description="Weighted sum of image_term, the mean of the entities' terms and what connections add; published "
+        "weights: image_term + 0.5 x mean; one alone where one is missing"
+    )
 
 
 class AlbumImage(BaseModel):
@@ -115,6 +126,7 @@ class FoundImage(AlbumImage):
         description="Cosine of the sentence with the image; null where the query is an entity by itself"
     )
     entities: list[FoundEntity] = Field(description="Of `query`")
+    connections: list[FoundConnection] = Field(description="Of `query`; none of weights that do not compare them")
     queries: list[FoundQuery] = Field(description="What `query`, each of `and` and each of `without` gives")
 
 

@@ -13,7 +13,8 @@ O(E N^2). `find.tasks.late_interaction.late_interaction` is the published score:
 Shapes: g groups, whose queries are scored with their own images only; q queries, i images, e entities, n objects.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -21,6 +22,9 @@ from torch import Tensor
 
 EXCLUDED = -1e4
 """Added to what may not be chosen. Finite, so that gradients and differences stay numbers."""
+
+
+Group = TypeVar("Group", "Images", "Asked")
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,14 @@ class Images:
     pairs: Float[Tensor, "g i n n r"]
     places: Float[Tensor, "g i n r"]
 
+    def each(self) -> "Images":
+        """Rows without a dimension of groups, each as a group of its own."""
+        return _grouped(self, 1)
+
+    def together(self) -> "Images":
+        """Rows without a dimension of groups, as one group."""
+        return _grouped(self, 0)
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -114,6 +126,14 @@ class Asked:
     entities: Float[Tensor, "g q e d"]
     padding: Bool[Tensor, "g q e"]
     connections: Float[Tensor, "g q e+1 3 r"]
+
+    def each(self) -> "Asked":
+        """Rows without a dimension of groups, each as a group of its own."""
+        return _grouped(self, 1)
+
+    def together(self) -> "Asked":
+        """Rows without a dimension of groups, as one group."""
+        return _grouped(self, 0)
 
 
 @dataclass(frozen=True)
@@ -158,6 +178,18 @@ class Terms:
         return self.sentence + self._share * found.total, found.objects
 
 
+def conditional_fits(found: Terms, objects: Int64[Tensor, "g q i e"]) -> Float[Tensor, "g q i e n"]:
+    """For each entity what every object would add to the score's sum, if the others keep theirs."""
+    fits = found.fits.clone()
+    count, n = fits.shape[-2:]
+    for k in range(1, count):
+        links = found.links[..., k - 1, :, :] * ~found.padding[..., k, None, None]
+        first, second = (objects[..., place, None, None] for place in (k - 1, k))
+        fits[..., k, :] += links.gather(-2, first.expand(*first.shape[:-1], n))[..., 0, :]
+        fits[..., k - 1, :] += links.gather(-1, second.expand(*second.shape[:-2], n, 1))[..., 0]
+    return fits
+
+
 def terms(images: Images, asked: Asked, weights: Weights) -> Terms:
     """All terms of the queries of each group with its images. Queries without entities do not belong here."""
     count = asked.padding.shape[-1]
@@ -178,3 +210,7 @@ def terms(images: Images, asked: Asked, weights: Weights) -> Terms:
         after_fits=after,
         before_fits=before,
     )
+
+
+def _grouped(rows: Group, dim: int) -> Group:
+    return type(rows)(*(getattr(rows, field.name).unsqueeze(dim) for field in fields(rows)))

@@ -16,7 +16,7 @@ from find.tasks import interleaved
 from find.tasks.connections import Connections
 from find.tasks.losses import contrastive
 from find.tasks.mask_boxes import boxes_of_logits
-from find.tasks.structured_interaction import Asked, Images, terms
+from find.tasks.structured_interaction import Asked, terms
 from find.tasks.text_inputs import Sentences
 
 TEMPERATURE = 0.07
@@ -80,8 +80,8 @@ class Composed:
         there = torch.ones(objects.shape[:2], dtype=torch.bool, device=objects.device)
         images = self.connections.images(image, objects, boxes, there)
         weights = self.connections.weights
-        scores = terms(_grouped(images, 0), _grouped(true, 0), weights).soft_score(temperature=TEMPERATURE)[0]
-        worse = terms(_grouped(images, 1), _grouped(false, 1), weights).soft_score(temperature=TEMPERATURE)[:, 0, 0]
+        scores = terms(images.together(), true.together(), weights).soft_score(temperature=TEMPERATURE)[0]
+        worse = terms(images.each(), false.each(), weights).soft_score(temperature=TEMPERATURE)[:, 0, 0]
         gap = F.softplus(scale * (worse - scores.diagonal())) * self.has_false
         return contrastive(scale * scores) + gap.sum() / self.has_false.sum().clamp(min=1)
 
@@ -98,8 +98,3 @@ def _nearest(objects: Float[Tensor, "b n d"], entities: Float[Tensor, "q e d"], 
     with torch.no_grad():
         similarity = torch.einsum("bnd,qed->bnqe", objects, entities).masked_fill(padding, -1)
         return similarity.flatten(2).amax(dim=-1).topk(MOST_OBJECTS, dim=1).indices
-
-
-def _grouped(rows: Images | Asked, dim: int) -> Images | Asked:
-    """All rows as one group (0), or each one as a group of its own (1)."""
-    return type(rows)(*(getattr(rows, name).unsqueeze(dim) for name in rows.__dataclass_fields__))

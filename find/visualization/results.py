@@ -64,8 +64,8 @@ def entities_json(query: Query, masks: Sequence[EntityMask | None], unknown: Unk
 def hits_json(
     query: Query, hits: Sequence[Hit], masks: Sequence[Sequence[EntityMask | None]], unknown: UnknownWords
 ) -> list[dict[str, object]]:
-    """One record a hit: rank from 1, path, score, image_term, its entities with their term of the score, and the score
-    of each query of a joined one.
+    """One record a hit: rank from 1, path, score, image_term, its entities with their term of the score, how the words
+    beside them fit (-1..1), and the score of each query of a joined one.
 
     `masks` holds one mask an entity for each hit, or None where its picture is gone; for a query without entities, an
     empty list for each.
@@ -82,6 +82,9 @@ def hits_json(
                 "score": shown(hit.score),
                 "image_term": None if hit.image_term is None else shown(hit.image_term),
                 "entities": entities,
+                "connections": [
+                    {"text": fit.text, "entities": list(fit.entities), "fit": shown(fit.value)} for fit in hit.fits
+                ],
                 "queries": [
                     {"query": part.query.text, "is_excluded": part.is_excluded, "score": shown(part.score)}
                     for part in hit.parts
@@ -97,7 +100,9 @@ def hit_line(rank: int, hit: Hit, query: Query, unknown: UnknownWords) -> str:
     Of a joined query, `query` is the first; the others follow with their whole scores.
     """
     names = [f"{name}?" if words else name for name, words in zip(query.entity_names, unknown.entities, strict=True)]
-    terms = ", ".join(f"{name} {term:.3f}" for name, term in zip(names, hit.entity_terms, strict=True))
+    between = {fit.entities[0]: f", {fit.text} {fit.value:.2f}" for fit in hit.fits if len(fit.entities) == 2}
+    found = zip(names, hit.entity_terms, strict=True)
+    terms = ", ".join(f"{name} {term:.3f}{between.get(number, '')}" for number, (name, term) in enumerate(found))
     others = "".join(
         f"; {'without' if part.is_excluded else 'and'} “{part.query.text}” {part.score:.3f}" for part in hit.parts[1:]
     )

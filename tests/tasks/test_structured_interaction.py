@@ -15,6 +15,7 @@ from find.tasks.structured_interaction import (
     Images,
     Weights,
     best_assignment,
+    conditional_fits,
     exclude_same,
     soft_assignment,
     terms,
@@ -126,12 +127,30 @@ def test_the_score_is_that_of_its_formula():
         assert tuple(paths[0, q, i, :count].tolist()) == max(best, key=best.get)
 
 
+def test_given_its_neighbours_each_entity_takes_the_object_that_fits_best():
+    """Conditional fits are differences of whole sums: what changes where one entity takes another object."""
+    scenes, asked, weights = example(queries=3, entities=3)
+    found = terms(scenes, asked, weights)
+    paths = found.score()[1]
+    fits = conditional_fits(found, paths)
+    kept = ~found.padding
+    assert (fits.argmax(dim=-1)[kept] == paths[kept]).all()
+    whole, links = found.fits[0, 2, 0], found.links[0, 2, 0]  # of the query of three entities with the first image
+    path = paths[0, 2, 0].tolist()
+    every = totals(whole, links)
+    for k, n in product(range(3), range(5)):
+        other = (*path[:k], n, *path[k + 1 :])
+        difference = every[tuple(path)] - every[other]
+        assert (fits[0, 2, 0, k, path[k]] - fits[0, 2, 0, k, n]).item() == pytest.approx(difference)
+
+
 def test_groups_score_their_own_images_only():
     scenes, asked, weights = example(queries=4)
     whole = terms(scenes, asked, weights).score()[0][0]
-    apart_images = Images(*(getattr(scenes, name)[0][:, None] for name in Images.__dataclass_fields__))
-    apart_asked = Asked(*(getattr(asked, name)[0][:, None] for name in Asked.__dataclass_fields__))
-    torch.testing.assert_close(terms(apart_images, apart_asked, weights).score()[0][:, 0, 0], whole.diagonal())
+    each = [
+        type(rows)(*(getattr(rows, name)[0] for name in rows.__dataclass_fields__)).each() for rows in (scenes, asked)
+    ]
+    torch.testing.assert_close(terms(*each, weights).score()[0][:, 0, 0], whole.diagonal())
 
 
 def test_without_connections_one_entity_has_the_published_score():

@@ -1,0 +1,53 @@
+"""Interleaved segmentation by structured late interaction: a sentence's entities take entity proposals jointly."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from find.interface import Embeddings, Group, ImageMemory, Interface
+from find.tasks.connections import Connections
+from find.tasks.mask_boxes import boxes_of_logits
+from find.tasks.prompted import PromptedTask
+from find.tasks.structured_interaction import Asked, conditional_fits, terms
+
+
+@dataclass(frozen=True)
+class ChainedTask:
+    """A task whose queries are a sentence's entities, one sentence an image; neighbours take different proposals.
+
+    Args:
+        task: which groups are compared.
+        connections: of the sentences.
+        padding: of their entities.
+        memory: of the images.
+        extent: which share of the canvas's width and height each image has.
+    """
+
+    task: PromptedTask
+    connections: Connections
+    padding: Bool[Tensor, "b t"]
+    memory: ImageMemory
+    extent: Float[Tensor, "b 2"]
+
+    @property
+    def proposals(self) -> Group:
+        return self.task.proposals
+
+    def scores(self, interface: Interface, embeddings: Embeddings) -> Float[Tensor, "b n t"]:
+        """Logits over the proposals of each query, as its neighbours have chosen theirs in the best joint choice."""
+        logits = torch.einsum("bnm,bmhw->bnhw", embeddings.pixel[self.proposals], self.memory.mask_features)
+        boxes = boxes_of_logits(logits, self.extent)
+        objects, entities = (
+            F.normalize(embeddings.semantic[group].float(), dim=-1) for group in (self.proposals, self.task.queries)
+        )
+        there = torch.ones(objects.shape[:2], dtype=torch.bool, device=objects.device)
+        none = torch.zeros_like(objects[:, 0])
+        images = self.connections.images(none, objects, boxes, there)
+        weights = self.connections.weights
+        asked = Asked(none, entities, self.padding, self.connections.said)
+        found = terms(images.each(), asked.each(), weights)
+        fits = conditional_fits(found, found.score()[1])[:, 0, 0]
+        return interface.logit_scale.exp().clamp(max=100) * (fits / weights.entity).transpose(1, 2)
