@@ -1,7 +1,16 @@
 """The one error that users of FIND meet for bad input, which names the file, the item and the mend; and a warning."""
 
+import re
 import sys
 import warnings
+
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Ends of lines, orders to a terminal, turns of the reading direction, bytes of names that are no Unicode."""
+
+
+def printable(text: str) -> str:
+    """The text on one line that any terminal shows as it is: what it must not see stands there as an escape."""
+    return UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
 class FindError(ValueError):

@@ -11,8 +11,8 @@ import numpy as np
 from faster_coco_eval import COCO
 
 from find.data.decode import segment_png
-from find.data.panoptic import locate
 from find.data.records import read_json
+from find.data.segment_map import locate
 from find.errors import FindError
 
 

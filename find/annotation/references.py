@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from find.data.coco import CocoFolder
-from find.data.panoptic import segment_index
 from find.data.sample import Reference, Segment
+from find.data.segment_map import segment_index
 from find.errors import FindError
 from find.foundations.base import VisionEncoder
 from find.utils.progress import track

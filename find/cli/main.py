@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from find.cli.data import add_data
 from find.cli.export import add_export
 from find.cli.segment import add_segment
 from find.cli.serve import add_demo, add_serve
-from find.errors import FindError, UnknownWordsWarning
+from find.errors import FindError, UnknownWordsWarning, printable
 
 TRAINING_COMMANDS = {
     "fit": "train an interface (LightningCLI)",
@@ -29,6 +30,9 @@ TRAINING_COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status: 0, 1 where a check found errors, 2 for bad input."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # any name can be printed, whatever the terminal's encoding
+            stream.reconfigure(errors="backslashreplace")
     try:
         with _short_warnings():
             if argv and argv[0] in TRAINING_COMMANDS:
@@ -39,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments = build_parser().parse_args(argv)
             return arguments.run(arguments)
     except (FindError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from find.data.coco import CocoFolder
-from find.data.panoptic import segment_index
 from find.data.sample import Sample
+from find.data.segment_map import segment_index
 from find.errors import FindError
 
 BYTES_A_PIXEL = 4

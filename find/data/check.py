@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from rich.console import Group
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
-from find.data.coco import annotations_folder, open_images, open_maps, read_captions
+from find.data.check_instances import check_instances, check_masks
+from find.data.check_report import CheckReport
+from find.data.coco import CocoFolder, annotations_folder, open_images, open_maps, read_captions
 from find.data.dataset_issue import Anomaly, Report, Severity
-from find.data.decode import decode_segment_map
+from find.data.decode import colour_hint, decode_segment_map
 from find.data.find_bench import read_expressions, read_sentences
-from find.data.panoptic import PanopticTable, locate, unlisted_ids
-from find.data.records import malformed, read_json, whole_number
+from find.data.instances import Instances, read_instances
+from find.data.panoptic import PanopticTable
 from find.data.sample import Segment
+from find.data.segment_map import locate, unlisted_ids
 from find.data.source import FileSource
 from find.errors import FindError
 from find.images.images import read_image
@@ -30,75 +29,8 @@ error = partial(Anomaly, Severity.ERROR)
 warning = partial(Anomaly, Severity.WARNING)
 
 SMALLEST_SIDE = 32
+PICTURES = ("unreadable file", "wrong size", "PNG id not in segments_info")
 SENTENCE_FILES = ("entity_{}*.json", "interleave_{}*.json")
-
-
-@dataclass(frozen=True)
-class CheckReport:
-    """What was read and what is wrong with it.
-
-    `checked` counts images, segments, captions, sentences, phrases and expressions, over all splits.
-    """
-
-    root: str
-    splits: tuple[str, ...]
-    checked: Counter[str]
-    anomalies: tuple[Anomaly, ...]
-
-    @property
-    def counts(self) -> Counter[str]:
-        """Anomalies by kind."""
-        return Counter(anomaly.kind for anomaly in self.anomalies)
-
-    @property
-    def errors(self) -> int:
-        return sum(anomaly.severity is Severity.ERROR for anomaly in self.anomalies)
-
-    @property
-    def warnings(self) -> int:
-        return len(self.anomalies) - self.errors
-
-    @property
-    def has_errors(self) -> bool:
-        return self.errors > 0
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "root": self.root,
-            "splits": list(self.splits),
-            "checked": dict(self.checked),
-            "errors": self.errors,
-            "warnings": self.warnings,
-            "counts": dict(self.counts),
-            "anomalies": [{**asdict(anomaly), "severity": anomaly.severity.value} for anomaly in self.anomalies],
-        }
-
-    def to_text(self) -> str:
-        """One line an anomaly, then the counts."""
-        lines = [f"{anomaly.severity.value}: {anomaly.kind}: {anomaly}" for anomaly in self.anomalies]
-        lines += [f"{count:>7}  {kind}" for kind, count in self.counts.most_common()]
-        return "\n".join([*lines, self.summary()])
-
-    def summary(self) -> str:
-        """What was checked and how many errors and warnings there are."""
-        checked = ", ".join(f"{count} {what}" for what, count in self.checked.items())
-        return f"{self.root} ({', '.join(self.splits)}): {checked or 'nothing'}; {self.errors} errors, " + (
-            f"{self.warnings} warnings"
-        )
-
-    def render(self) -> Group:
-        """The same as `to_text` for a rich console."""
-        colors = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
-        lines: list[Any] = []
-        for anomaly in self.anomalies:
-            mark = f"[{colors[anomaly.severity]}]{anomaly.severity.value}[/]"
-            lines.append(Text.from_markup(f"{mark} [bold]{escape(anomaly.kind)}[/] {escape(str(anomaly))}"))
-        if self.anomalies:
-            table = Table("count", "kind")
-            for kind, count in self.counts.most_common():
-                table.add_row(str(count), kind)
-            lines.append(table)
-        return Group(*lines, Text(self.summary(), style="red" if self.errors else "green"))
 
 
 def check_folder(root: str | Path, split: str | None = None) -> CheckReport:
@@ -106,36 +38,49 @@ def check_folder(root: str | Path, split: str | None = None) -> CheckReport:
 
     Args:
         root: the folder that holds annotations/ and the images (see `CocoFolder`).
-        split: only this one; None for every split that has a panoptic_{split}.json.
+        split: only this one; None for every split that has a panoptic_{split}.json or an instances_{split}.json.
 
     Raises:
         FindError: there is no such folder, it has no annotations/, or no split is in it.
     """
     root = Path(root)
     annotations = annotations_folder(root)
-    found = sorted(path.stem.removeprefix("panoptic_") for path in annotations.glob("panoptic_*.json"))
-    splits = found if split is None else [split]
+    found = {
+        path.stem.removeprefix(prefix)
+        for prefix in ("panoptic_", "instances_")
+        for path in annotations.glob(f"{prefix}*.json")
+    }
+    splits = sorted(found) if split is None else [split]
     if not splits:
         raise FindError(f"{annotations}: there is no panoptic_SPLIT.json. Give the folder of a COCO panoptic data set.")
     anomalies: list[Anomaly] = []
     checked: Counter[str] = Counter()
+    outcomes = []
     for name in splits:
-        _SplitCheck(root, name, anomalies.append, checked).run()
-    return CheckReport(str(root), tuple(splits), checked, tuple(anomalies))
+        check = _SplitCheck(root, name, checked)
+        check.run()
+        anomalies += check.anomalies
+        outcomes.append(f"{name} is {check.outcome()}")
+    return CheckReport(str(root), tuple(splits), checked, tuple(anomalies), tuple(outcomes))
 
 
 class _SplitCheck:
-    """The checks of one split; each tells `report` what it finds and goes on."""
+    """The checks of one split; each tells what it finds and goes on."""
 
-    def __init__(self, root: Path, split: str, report: Report, checked: Counter[str]) -> None:
+    def __init__(self, root: Path, split: str, checked: Counter[str]) -> None:
         self.root = root
         self.annotations = root / "annotations"
         self.split = split
-        self.report = report
         self.checked = checked
+        self.anomalies: list[Anomaly] = []
+        self.report: Report = self.anomalies.append
 
     def run(self) -> None:
         path = self.annotations / f"panoptic_{self.split}.json"
+        instances = self._read_instances()
+        if instances is not None and not path.exists():
+            self._instances_alone(instances, path)
+            return
         try:
             table = PanopticTable.read(path, self.report)
         except FindError as problem:
@@ -144,30 +89,55 @@ class _SplitCheck:
         self.checked.update(images=len(table.image_ids), segments=len(table.segment_ids))
         self._pixels(table)
         self._captions(table)
-        self._instances(table)
+        if instances is not None:
+            check_instances(instances, table, self.report)
         for pattern in SENTENCE_FILES:
             for file in sorted(self.annotations.glob(pattern.format(self.split))):
                 self._sentences(file, table)
         self._expressions(table)
 
+    def outcome(self) -> str:
+        """What training and evaluation do with the split: told by the reader itself."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                skipped = CocoFolder(self.root, self.split).skipped
+        except FindError as problem:
+            return f"refused ({' '.join(str(problem).split())})"
+        picture = next((one for one in self.anomalies if one.stops and one.kind in PICTURES), None)
+        if picture is not None:
+            return f"refused, as soon as one of these pictures is read ({picture})"
+        told = ", ".join(f"{kind}: {count}" for kind, count in sorted(skipped.items()))
+        outcome = f"read; left out or doubtful: {told}" if told else "read"
+        file = f"instances_{self.split}.json"
+        broken = next((one for one in self.anomalies if one.stops and one.file == file), None)
+        return f"{outcome}; its AP is refused ({broken})" if broken is not None else outcome
+
     def _pixels(self, table: PanopticTable) -> None:
-        sources: list[FileSource | None] = []
-        for opener, what in ((open_images, "images"), (open_maps, "panoptic PNGs")):
-            try:
-                sources.append(opener(self.root, self.split))
-            except FindError as problem:
-                self._cannot_read(f"{what} of {self.split}", problem)
-                sources.append(None)
-        images, maps = sources
+        images = self._opened(open_images, "images", table.file_names)
+        maps = self._opened(open_maps, "panoptic PNGs", table.map_names)
         for row in range(len(table.image_ids)):
             if images is not None:
                 self._image(table, row, images)
             if maps is not None:
                 self._map(table, row, maps)
-        for source, names in ((images, table.file_names), (maps, table.map_names)):
-            if source is None:
-                continue
-            for name in sorted(set(source.names()) - set(names)):
+        self._unlisted(images, table.file_names)
+        self._unlisted(maps, table.map_names)
+
+    def _opened(
+        self, opener: Callable[[Path, str], FileSource], what: str, names: tuple[str, ...]
+    ) -> FileSource | None:
+        try:
+            source = opener(self.root, self.split)
+        except FindError as problem:
+            self._cannot_read(f"{what} of {self.split}", problem)
+            return None
+        source.match(names)
+        return source
+
+    def _unlisted(self, source: FileSource | None, listed: tuple[str, ...]) -> None:
+        if source is not None:
+            for name in sorted(set(source.names()) - set(map(source.own, listed))):
                 self.report(
                     warning("file without annotation", source.path.name, name, "the panoptic JSON does not list it",
                             "Take the file away, or annotate it")
@@ -191,16 +161,19 @@ class _SplitCheck:
     def _map(self, table: PanopticTable, row: int, maps: FileSource) -> None:
         name, item = f"{maps.path.name}/{table.map_names[row]}", f"image {table.image_ids[row]}"
         try:
-            segment_map = decode_segment_map(maps.read(table.map_names[row]), name)
+            data = maps.read(table.map_names[row])
+            segment_map = decode_segment_map(data, name)
         except FindError as problem:
             self._cannot_read(name, problem, item)
             return
         self._same_size(segment_map, table, row, name)
         span = table.span(row)
-        for id in unlisted_ids(segment_map, table.segment_ids[span]).tolist():
+        unlisted = unlisted_ids(segment_map, table.segment_ids[span]).tolist()
+        hint = colour_hint(data) if unlisted else ""
+        for id in unlisted:
             self.report(
                 error("PNG id not in segments_info", name, f"{item}, segment {id}",
-                      f"{int((segment_map == id).sum())} pixels have an id that the JSON does not list",
+                      f"{int((segment_map == id).sum())} pixels have an id that the JSON does not list{hint}",
                       "Take PNG and JSON from the same release, or write both again", stops=True)
             )  # fmt: skip
         found = locate(segment_map, table.segment_ids[span])
@@ -251,40 +224,29 @@ class _SplitCheck:
                 warning("image without caption", path.name, f"image {image_id}", "no caption speaks of it", "Write one")
             )
 
-    def _instances(self, table: PanopticTable) -> None:
+    def _read_instances(self) -> Instances | None:
         path = self.annotations / f"instances_{self.split}.json"
         if not path.exists():
-            return
+            return None
         try:
-            data = read_json(path, "annotations", "categories")
+            return read_instances(path, self.report)
         except FindError as problem:
             self._cannot_read(path.name, problem)
-            return
-        names = {category.id: category.name for category in table.categories}
-        for category in data["categories"]:
-            id, name = category.get("id"), category.get("name")
-            if names.get(id) != name:
-                self.report(
-                    error("categories differ", path.name, f"category {id}",
-                          f'it is "{name}" here but {names.get(id)!r} in {table.source}', "Use one list of categories")
-                )  # fmt: skip
-        for annotation in data["annotations"]:
-            item = f"instance {annotation.get('id')} of image {annotation.get('image_id')}"
-            try:
-                known = whole_number(annotation["image_id"]) in table.rows
-            except (KeyError, ValueError) as problem:
-                self.report(malformed(path.name, item, problem))
-                continue
-            if not known:
-                self.report(
-                    warning("instance of unknown image", path.name, item, f"the image is not in {table.source}",
-                            "Take the instance out")
-                )  # fmt: skip
-            elif annotation.get("category_id") not in names:
-                self.report(
-                    error("unknown category", path.name, item,
-                          f"category {annotation.get('category_id')} is not in {table.source}", "Correct the category")
-                )  # fmt: skip
+            return None
+
+    def _instances_alone(self, instances: Instances, panoptic: Path) -> None:
+        self.report(
+            warning("no panoptic annotations", panoptic.name, self.split, "the file is not there",
+                    f"`findvl bench build {self.root} --split {self.split}` makes it of the instances")
+        )  # fmt: skip
+        table = PanopticTable.of_images(instances.images.values(), instances.source, self.report)
+        self.checked.update(images=len(table.image_ids), objects=len(instances.objects))
+        images = self._opened(open_images, "images", table.file_names)
+        if images is not None:
+            for row in range(len(table.image_ids)):
+                self._image(table, row, images)
+            self._unlisted(images, table.file_names)
+        check_masks(instances, table, self.report)
 
     def _sentences(self, path: Path, table: PanopticTable) -> None:
         try:

@@ -12,12 +12,14 @@ from typing import TypeVar
 import numpy as np
 
 from find.data.dataset_issue import Anomaly, Report, Severity
-from find.data.decode import decode_photo, decode_segment_map
+from find.data.decode import colour_hint, decode_photo, decode_segment_map
 from find.data.false_sentences import read_foils
 from find.data.find_bench import read_expressions, read_sentences
-from find.data.panoptic import PanopticTable, unlisted_ids
-from find.data.records import malformed, read_json, whole_number
+from find.data.panoptic import PanopticTable
+from find.data.records import read_document
 from find.data.sample import Category, Expression, Foil, Sample, Segment, Sentence
+from find.data.schema import CaptionDocument
+from find.data.segment_map import unlisted_ids
 from find.data.source import FileSource, open_source
 from find.errors import FindError
 
@@ -64,7 +66,9 @@ class CocoFolder:
         self.skipped: Counter[str] = Counter()
         self.table = PanopticTable.read(self.annotations / f"panoptic_{split}.json", self._refuse_or_skip)
         self.images: FileSource = open_images(self.root, split)
+        self.images.match(self.table.file_names)
         self.maps: FileSource = open_maps(self.root, split)
+        self.maps.match(self.table.map_names)
         captions = self.annotations / f"captions_{split}.json"
         self._captions = read_captions(captions, self.table, self._refuse_or_skip) if captions.exists() else {}
         referring = self.annotations / f"referring_{split}.json"
@@ -168,13 +172,15 @@ class CocoFolder:
     def segment_map_at(self, position: int) -> np.ndarray:
         """int32 [H, W]; FindError where the PNG is missing, broken, or holds ids that segments_info does not list."""
         name = self._map_name(position)
-        segment_map = decode_segment_map(self.maps.read(self.table.map_names[position]), name)
+        data = self.maps.read(self.table.map_names[position])
+        segment_map = decode_segment_map(data, name)
         unlisted = unlisted_ids(segment_map, self.table.segment_ids[self.table.span(position)])
         if len(unlisted):
             raise FindError(
                 f"{name}: the PNG holds segment ids that segments_info of image {self.table.image_ids[position]} in "
                 f"{self.table.source} does not list: {', '.join(map(str, unlisted[:5]))}"
-                f"{' ...' if len(unlisted) > 5 else ''}. Take PNG and JSON from the same release, or write both again."
+                f"{' ...' if len(unlisted) > 5 else ''}{colour_hint(data)}. "
+                "Take PNG and JSON from the same release, or write both again."
             )
         return self._of_listed_size(segment_map, position, name)
 
@@ -207,10 +213,10 @@ class CocoFolder:
         self.skipped[anomaly.kind] += 1
 
     def _image_name(self, position: int) -> str:
-        return str(self.images.path / self.table.file_names[position])
+        return str(self.images.path / self.images.own(self.table.file_names[position]))
 
     def _map_name(self, position: int) -> str:
-        return str(self.maps.path / self.table.map_names[position])
+        return str(self.maps.path / self.maps.own(self.table.map_names[position]))
 
 
 def annotations_folder(root: Path) -> Path:
@@ -245,25 +251,22 @@ def open_maps(root: Path, split: str) -> FileSource:
 def read_captions(path: Path, table: PanopticTable, report: Report) -> dict[int, tuple[str, ...]]:
     """Image id -> its captions, in the order of the file; empty captions and ones of unknown images are reported."""
     captions: dict[int, list[str]] = defaultdict(list)
-    for record in read_json(path, "annotations")["annotations"]:
-        item = f"caption {record.get('id')} of image {record.get('image_id')}"
-        try:
-            image_id, caption = whole_number(record["image_id"]), str(record["caption"]).strip()
-        except (KeyError, ValueError) as error:
-            report(malformed(path.name, item, error))
+    for number, record in enumerate(read_document(path, CaptionDocument, report).annotations):
+        caption = record.caption.strip()
+        if record.image_id in table.rows and caption:
+            captions[record.image_id].append(caption)
             continue
-        if image_id not in table.rows:
-            report(
-                Anomaly(Severity.WARNING, "caption of unknown image", path.name, item,
-                        f"image {image_id} is not in {table.source}", "Take the caption out")
-            )  # fmt: skip
-        elif not caption:
+        item = f"caption {number if record.id is None else record.id} of image {record.image_id}"
+        if not caption:
             report(
                 Anomaly(Severity.WARNING, "empty caption", path.name, item, "the caption has no words",
                         "Write it, or take it out")
             )  # fmt: skip
         else:
-            captions[image_id].append(caption)
+            report(
+                Anomaly(Severity.WARNING, "caption of unknown image", path.name, item,
+                        f"image {record.image_id} is not in {table.source}", "Take the caption out")
+            )  # fmt: skip
     return {image_id: tuple(texts) for image_id, texts in captions.items()}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from find.errors import FindError
+from find.errors import FindError, printable
 
 
 class Severity(str, Enum):
@@ -34,7 +34,7 @@ class Anomaly:
     stops: bool = False
 
     def __str__(self) -> str:
-        return f"{self.file}, {self.item}: {self.message}. {self.mend}."
+        return printable(f"{self.file}, {self.item}: {self.message}. {self.mend}.")
 
     def error(self) -> FindError:
         return FindError(str(self))

@@ -41,6 +41,14 @@ def decode_segment_map(data: bytes, name: str) -> np.ndarray:
     return (ids & ((1 << ID_BITS) - 1)).astype(np.int32, copy=False)
 
 
+def colour_hint(data: bytes) -> str:
+    """Why a PNG may hold none of the ids that it should: words to add to a message, "" for one of RGB colours."""
+    with Image.open(io.BytesIO(data)) as image:
+        kinds = {"1": "black and white", "L": "grey", "LA": "grey", "I": "grey", "P": "a palette's numbers"}
+        kind = kinds.get(image.mode.partition(";")[0])
+        return f"; the PNG is {kind} (mode {image.mode}), and ids are RGB colours" if kind else ""
+
+
 def segment_png(segment_map: np.ndarray) -> Image.Image:
     """The picture that `decode_segment_map` reads; ids [H, W] are below 2^24."""
     ids = segment_map.astype(np.uint32)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from find.data.dataset_issue import Anomaly, Report, Severity
 from find.data.panoptic import PanopticTable
-from find.data.records import malformed, read_json, whole_number
+from find.data.records import read_document, whole_number
 from find.data.sample import Expression, PhraseSpan, Reference, Sentence
+from find.data.schema import (
+    ExpressionDocument,
+    ExpressionRecord,
+    Number,
+    PhraseRecord,
+    ReferenceRecord,
+    SentenceDocument,
+    SentenceRecord,
+)
 
 error = partial(Anomaly, Severity.ERROR)
 warning = partial(Anomaly, Severity.WARNING)
@@ -27,21 +35,14 @@ def read_sentences(path: Path, table: PanopticTable, report: Report) -> list[Sen
     Raises:
         FindError: the file is missing, is no JSON, or lacks its list of annotations.
     """
-    records = read_json(path, "annotations")["annotations"]
-    if _of_another_split(records, path, table, report):
+    document = read_document(path, SentenceDocument, report)
+    if _of_another_split(document.annotations, path, table, report):
         return []
     sentences: list[Sentence] = []
     phrases = unknown = 0
-    for number, record in enumerate(records):
-        item = f"sentence {record.get('id', f'number {number}')} of image {record.get('image_id')}"
-        try:
-            sentence_id, image_id = whole_number(record.get("id", number)), whole_number(record["image_id"])
-            text, entries = record["sentence"], record["phrase"]
-            if not isinstance(text, str) or not isinstance(entries, list):
-                raise ValueError("sentence must be text and phrase a list")
-        except (KeyError, ValueError) as problem:
-            report(malformed(path.name, item, problem))
-            continue
+    for number, record in enumerate(document.annotations):
+        sentence_id, image_id, text = number if record.id is None else record.id, record.image_id, record.sentence
+        item = f"sentence {f'number {number}' if record.id is None else record.id} of image {image_id}"
         crowd_by_id = table.crowd_by_id(image_id)
         if crowd_by_id is None:
             report(_unknown_image(path.name, item, image_id))
@@ -50,14 +51,14 @@ def read_sentences(path: Path, table: PanopticTable, report: Report) -> list[Sen
             report(error("empty sentence", path.name, item, "the sentence has no words", "Write it, or remove it"))
             continue
         found: list[PhraseSpan] = []
-        for position, entry in enumerate(entries):
+        for position, entry in enumerate(record.phrase):
             where = f"{item}, phrase {position + 1}"
             try:
                 span = _span(entry, text, path.name, where, report)
-                segment_ids = _segment_ids(entry["annotation_id"])
-                reference = _reference(entry.get("reference"), table, path.name, where, report)
-            except (KeyError, TypeError, ValueError, AttributeError) as problem:
-                report(malformed(path.name, where, problem))
+                segment_ids = _segment_ids(entry.annotation_id)
+                reference = _reference(entry.reference, table, path.name, where, report)
+            except (KeyError, ValueError) as problem:
+                report(_malformed(path.name, where, problem))
                 continue
             if span is None:
                 continue
@@ -82,23 +83,19 @@ def read_expressions(path: Path, table: PanopticTable, report: Report) -> list[E
     Raises:
         FindError: the file is missing, is no JSON, or lacks its list of annotations.
     """
-    records = read_json(path, "annotations")["annotations"]
-    if _of_another_split(records, path, table, report):
+    document = read_document(path, ExpressionDocument, report)
+    if _of_another_split(document.annotations, path, table, report):
         return []
     expressions = []
-    for number, record in enumerate(records):
-        item = f"expression {record.get('id', f'number {number}')} of image {record.get('image_id')}"
-        try:
-            expression = Expression(
-                id=whole_number(record.get("id", number)),
-                image_id=whole_number(record["image_id"]),
-                text=str(record["sentence"]).strip(),
-                segment_id=whole_number(record["segment_id"]),
-                held_out=bool(record.get("held_out", False)),
-            )
-        except (KeyError, ValueError) as problem:
-            report(malformed(path.name, item, problem))
-            continue
+    for number, record in enumerate(document.annotations):
+        expression = Expression(
+            id=number if record.id is None else record.id,
+            image_id=record.image_id,
+            text=record.sentence.strip(),
+            segment_id=record.segment_id,
+            held_out=bool(record.held_out),
+        )
+        item = f"expression {f'number {number}' if record.id is None else record.id} of image {record.image_id}"
         crowd_by_id = table.crowd_by_id(expression.image_id)
         if crowd_by_id is None:
             report(_unknown_image(path.name, item, expression.image_id))
@@ -109,8 +106,10 @@ def read_expressions(path: Path, table: PanopticTable, report: Report) -> list[E
     return expressions
 
 
-def _of_another_split(records: list[dict], path: Path, table: PanopticTable, report: Report) -> bool:
-    missing = sum(not _is_known(record.get("image_id"), table) for record in records)
+def _of_another_split(
+    records: Sequence[SentenceRecord | ExpressionRecord], path: Path, table: PanopticTable, report: Report
+) -> bool:
+    missing = sum(record.image_id not in table.rows for record in records)
     if missing <= len(records) / 2:
         return False
     report(
@@ -120,18 +119,10 @@ def _of_another_split(records: list[dict], path: Path, table: PanopticTable, rep
     return True
 
 
-def _is_known(image_id: Any, table: PanopticTable) -> bool:
-    try:
-        return whole_number(image_id) in table.rows
-    except ValueError:
-        return False
-
-
-def _span(entry: dict[str, Any], text: str, file: str, item: str, report: Report) -> tuple[int, int] | None:
+def _span(entry: PhraseRecord, text: str, file: str, item: str, report: Report) -> tuple[int, int] | None:
     """[start, end) of the phrase without the spaces around it; None (and a report) where there is no such place."""
-    words = str(entry["phrase"])
-    end = whole_number(entry["end_idx"])
-    starts = [whole_number(entry[name]) for name in ("start_idx", "_start_idx") if name in entry]
+    words, end = entry.phrase, entry.end_idx
+    starts = [start for start in (entry.start_idx, entry.other_start) if start is not None]
     if not starts:
         raise KeyError("start_idx")
     inside = [start for start in starts if 0 <= start < end <= len(text)]
@@ -154,7 +145,7 @@ def _span(entry: dict[str, Any], text: str, file: str, item: str, report: Report
     return None
 
 
-def _segment_ids(value: Any) -> tuple[int, ...]:
+def _segment_ids(value: Number | list[Number]) -> tuple[int, ...]:
     """One id or a list of ids, each an int or digits."""
     return tuple(whole_number(id) for id in (value if isinstance(value, list) else [value]))
 
@@ -179,11 +170,11 @@ def _usable(
 
 
 def _reference(
-    value: dict[str, Any] | None, table: PanopticTable, file: str, item: str, report: Report
+    value: ReferenceRecord | None, table: PanopticTable, file: str, item: str, report: Report
 ) -> Reference | None:
-    if not value:
+    if value is None or (value.image_id is None and value.annotation_id is None):
         return None
-    reference = Reference(whole_number(value["image_id"]), whole_number(value["annotation_id"]))
+    reference = Reference(whole_number(value.image_id), whole_number(value.annotation_id))
     crowd = (table.crowd_by_id(reference.image_id) or {}).get(reference.segment_id)
     if crowd is False:
         return reference
@@ -223,3 +214,8 @@ def _unknown_image(file: str, item: str, image_id: int) -> Anomaly:
     return error(
         "unknown image", file, item, f"image {image_id} is not in the panoptic annotations", "Take the sentence out"
     )
+
+
+def _malformed(file: str, item: str, problem: Exception) -> Anomaly:
+    reason = f"the field {problem} is missing" if isinstance(problem, KeyError) else f"a field is wrong ({problem})"
+    return error("malformed record", file, item, reason, "Write the record again", stops=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from find.data.panoptic import Box, locate
 from find.data.sample import PhraseSpan, Sample, Segment
+from find.data.segment_map import Box, locate
 from find.data.strokes import Stroke, StrokeKind, draw_stroke
 
 

@@ -1,7 +1,10 @@
-"""COCO's panoptic annotations: the JSON as compact arrays, and the PNG whose colours are segment ids."""
+"""COCO's panoptic annotations as compact arrays."""
 
 from __future__ import annotations
 
+import re
+from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,15 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from find.data.dataset_issue import Anomaly, Report, Severity
-from find.data.records import malformed, read_json, whole_number
+from find.data.names import map_path, plain_path
+from find.data.records import read_document
 from find.data.sample import Category, Segment
+from find.data.schema import CategoryRecord, ImageRecord, PanopticDocument, PanopticRecord, SegmentRecord
+from find.data.segment_map import ID_RANGE
 from find.errors import FindError
-
-ID_RANGE = 1 << 24
-Box = tuple[int, int, int, int]
-"""x, y, width, height in pixels; all zero for what has no pixel."""
+from find.images.images import LARGEST_IMAGE
 
 doubtful = partial(Anomaly, Severity.WARNING, mend='Let "images" and "annotations" list the same images, each once')
+HEX = re.compile(r"#[0-9a-fA-F]{6}")
+NAME_MENDS = ("Give each image its own file, with its folder if need be", "Give each image a PNG of its own")
 
 
 @dataclass(frozen=True)
@@ -49,61 +54,37 @@ class PanopticTable:
         Raises:
             FindError: the file is missing, is no JSON, or lacks a list.
         """
-        data = read_json(path, "images", "annotations", "categories")
-        categories = read_categories(data["categories"], path.name, report)
-        index_of = {category.id: category.index for category in categories}
-        annotations: dict[int, dict] = {}
-        for annotation in data["annotations"]:
-            if annotations.setdefault(annotation.get("image_id"), annotation) is not annotation:
-                item = f"image {annotation.get('image_id')}"
-                report(doubtful("image annotated twice", path.name, item, "a second panoptic annotation is not read"))
-        image_ids, files, maps, sizes, offsets = [], [], [], [], [0]
-        columns: tuple[list, ...] = ([], [], [], [], [])
-        seen: set[int] = set()
-        for image in data["images"]:
-            item = f"image {image.get('id')}"
-            annotation = annotations.pop(image.get("id"), None)
-            if annotation is None:
-                problem = "is listed twice" if image.get("id") in seen else "has no panoptic annotation"
-                report(doubtful(f"image {problem}", path.name, item, f"the image {problem}"))
+        file = path.name
+        document = read_document(path, PanopticDocument, report)
+        categories = checked_categories(document.categories, file, report)
+        columns = _Columns(file, {category.id: category.index for category in categories}, report)
+        annotations: dict[int, PanopticRecord] = {}
+        for annotation in document.annotations:
+            if annotations.setdefault(annotation.image_id, annotation) is not annotation:
+                item = f"image {annotation.image_id}"
+                report(doubtful("image annotated twice", file, item, "a second panoptic annotation is not read"))
+        document.annotations.clear()
+        for image in document.images:
+            annotation = annotations.pop(image.id, None)
+            if annotation is not None:
+                columns.add(image, annotation)
                 continue
-            try:
-                segments = _segments(annotation["segments_info"], index_of, path.name, item, report)
-                row = (
-                    int(image["id"]),
-                    str(image["file_name"]),
-                    str(annotation["file_name"]),
-                    (int(image["height"]), int(image["width"])),
-                )
-            except (KeyError, TypeError, ValueError) as error:
-                report(malformed(path.name, item, error))
-                continue
-            for values, value in zip((image_ids, files, maps, sizes), row, strict=True):
-                values.append(value)
-            for column, values in zip(columns, segments, strict=True):
-                column.extend(values)
-            seen.add(row[0])
-            offsets.append(len(columns[0]))
+            problem = "is listed twice" if image.id in columns.rows else "has no panoptic annotation"
+            report(doubtful(f"image {problem}", file, f"image {image.id}", f"the image {problem}"))
         for image_id in annotations:
             message = 'there is a panoptic annotation but no entry in "images"'
-            report(doubtful("annotation without image", path.name, f"image {image_id}", message))
-        if not image_ids:
+            report(doubtful("annotation without image", file, f"image {image_id}", message))
+        if not columns.rows:
             raise FindError(f"{path}: no image has a panoptic annotation. Give another file or split.")
-        return cls(
-            source=path.name,
-            categories=categories,
-            image_ids=tuple(image_ids),
-            rows={image_id: row for row, image_id in enumerate(image_ids)},
-            file_names=tuple(Path(name).name for name in files),
-            map_names=tuple(Path(name).with_suffix(".png").name for name in maps),
-            sizes=np.array(sizes, np.int32),
-            offsets=np.array(offsets, np.int64),
-            segment_ids=np.array(columns[0], np.int32),
-            category_index=np.array(columns[1], np.int32),
-            areas=np.array(columns[2], np.int64),
-            boxes=np.array(columns[3], np.int32).reshape(-1, 4),
-            crowd=np.array(columns[4], bool),
-        )
+        return columns.table(categories)
+
+    @classmethod
+    def of_images(cls, images: Iterable[ImageRecord], file: str, report: Report) -> PanopticTable:
+        """Images of another annotation file, without segments."""
+        columns = _Columns(file, {}, report)
+        for image in images:
+            columns.add(image, PanopticRecord(image.id, f"{image.id}.png", []))
+        return columns.table(())
 
     def span(self, row: int) -> slice:
         """Where the segments of image `row` lie in the arrays."""
@@ -143,115 +124,112 @@ class PanopticTable:
         )
 
 
-def read_categories(records: list[dict], file: str, report: Report) -> tuple[Category, ...]:
+class _Columns:
+    """Gathers the images and segments that can be used, as columns of plain numbers."""
+
+    def __init__(self, file: str, index_of: dict[int, int], report: Report) -> None:
+        self.file = file
+        self.index_of = index_of
+        self.report = report
+        self.rows: dict[int, int] = {}  # image id -> row
+        self.file_names: list[str] = []
+        self.map_names: list[str] = []
+        self.image_of: tuple[dict[str, int], dict[str, int]] = ({}, {})  # file or map -> the image that has it
+        self.sizes = array("q")
+        self.offsets = array("q", [0])
+        self.ids, self.categories, self.crowd = array("i"), array("i"), array("b")
+        self.areas, self.boxes = array("d"), array("d")
+
+    def add(self, image: ImageRecord, annotation: PanopticRecord) -> None:
+        item = f"image {image.id}"
+        names = plain_path(image.file_name), map_path(annotation.file_name)
+        for what, name, of, mend in zip(("image", "map"), names, self.image_of, NAME_MENDS, strict=True):
+            if not name:
+                self._told(item, "malformed record", f"the file name of the {what} is empty", mend)
+                return
+            other = of.setdefault(name, image.id)
+            if other != image.id:
+                self._told(item, "one file of two images", f"its {what} is {name}, as that of image {other}", mend)
+                return
+        if image.height * image.width > LARGEST_IMAGE:
+            message = f"it is said to have {image.width} x {image.height} pixels, more than any that is read"
+            self._told(item, "malformed record", message, "Correct width and height")
+            return
+        seen: set[int] = set()
+        for segment in annotation.segments_info:
+            problem = self._problem(segment, seen)
+            if problem is not None:
+                self._told(f"{item}, segment {segment.id}", *problem, "Correct segments_info")
+                continue
+            seen.add(segment.id)
+            self.ids.append(segment.id)
+            self.categories.append(self.index_of[segment.category_id])
+            self.areas.append(segment.area)
+            self.boxes.extend(segment.bbox)
+            self.crowd.append(segment.iscrowd)
+        self.rows[image.id] = len(self.rows)
+        self.file_names.append(names[0])
+        self.map_names.append(names[1])
+        self.sizes.extend((image.height, image.width))
+        self.offsets.append(len(self.ids))
+
+    def _problem(self, segment: SegmentRecord, seen: set[int]) -> tuple[str, str] | None:
+        if segment.category_id not in self.index_of:
+            return "unknown category", f"category {segment.category_id} is not among the file's categories"
+        if segment.id in seen:
+            return "segment listed twice", "two segments of the image have this id"
+        if not 0 < segment.id < ID_RANGE:
+            return "segment id out of range", "no colour of a PNG stands for this id (1 to 16777215)"
+        return None
+
+    def _told(self, item: str, kind: str, message: str, mend: str) -> None:
+        self.report(Anomaly(Severity.ERROR, kind, self.file, item, message, mend, stops=True))
+
+    def table(self, categories: tuple[Category, ...]) -> PanopticTable:
+        crowd = np.array(self.crowd, bool)
+        if len(crowd) and crowd.all():
+            message = f"all {len(crowd)} segments are crowd regions (iscrowd 1), which are never searched nor scored"
+            mend = "Write iscrowd 0 for single objects; CVAT's masks and Label Studio's brushes come as crowds"
+            self.report(Anomaly(Severity.WARNING, "every object is a crowd", self.file, "segments_info", message, mend))
+        return PanopticTable(
+            source=self.file,
+            categories=categories,
+            image_ids=tuple(self.rows),
+            rows=self.rows,
+            file_names=tuple(self.file_names),
+            map_names=tuple(self.map_names),
+            sizes=np.array(self.sizes, np.int32).reshape(-1, 2),
+            offsets=np.array(self.offsets, np.int64),
+            segment_ids=np.array(self.ids, np.int32),
+            category_index=np.array(self.categories, np.int32),
+            areas=np.rint(self.areas).astype(np.int64),
+            boxes=np.rint(self.boxes).astype(np.int32).reshape(-1, 4),
+            crowd=crowd,
+        )
+
+
+def checked_categories(records: list[CategoryRecord], file: str, report: Report) -> tuple[Category, ...]:
     """Categories in the order of the JSON, which numbers them; ones without a colour get a fixed one of their own."""
     categories: dict[int, Category] = {}
     for record in records:
-        item = f"category {record.get('id')}"
-        try:
-            index = len(categories)
-            color = record.get("color") or [(index * step + 64) % 256 for step in (67, 131, 197)]
-            category = Category(int(record["id"]), str(record["name"]), bool(record.get("isthing", 1)),
-                                tuple(int(channel) for channel in color), index)  # fmt: skip
-        except (KeyError, TypeError, ValueError) as error:
-            report(malformed(file, item, error))
-            continue
-        if category.id in categories:
+        if record.id in categories:
             report(
-                Anomaly(Severity.ERROR, "category listed twice", file, item, "two categories have this id",
-                        "Give each its own", stops=True)
+                Anomaly(Severity.ERROR, "category listed twice", file, f"category {record.id}",
+                        "two categories have this id", "Give each its own", stops=True)
             )  # fmt: skip
             continue
-        categories[category.id] = category
+        index = len(categories)
+        categories[record.id] = Category(
+            record.id, record.name, bool(record.isthing), _color(record.color, index), index
+        )
     return tuple(categories.values())
 
 
-def _segments(
-    records: list[dict], index_of: dict[int, int], file: str, item: str, report: Report
-) -> tuple[list, list, list, list, list]:
-    """The usable segments of one image, as columns: id, category index, area, box, crowd."""
-    columns: tuple[list, list, list, list, list] = ([], [], [], [], [])
-    seen: set[int] = set()
-    for record in records:
-        id, category_id = whole_number(record["id"]), record["category_id"]
-        problem = None
-        if category_id not in index_of:
-            problem = ("unknown category", f"category {category_id} is not among the file's categories")
-        elif id in seen:
-            problem = ("segment listed twice", "two segments of the image have this id")
-        elif not 0 < id < ID_RANGE:
-            problem = ("segment id out of range", "no colour of a PNG stands for this id (1 to 16777215)")
-        if problem is not None:
-            kind, message = problem
-            where = f"{item}, segment {id}"
-            report(Anomaly(Severity.ERROR, kind, file, where, message, "Correct segments_info", stops=True))
-            continue
-        seen.add(id)
-        box = record["bbox"]
-        values = (id, index_of[category_id], record["area"], [round(side) for side in box], record.get("iscrowd", 0))
-        for column, value in zip(columns, values, strict=True):
-            column.append(value)
-    return columns
-
-
-@dataclass(frozen=True)
-class Located:
-    """Where the segments of a map are."""
-
-    index: np.ndarray  # int16 [H, W]: position in the list of segments, -1 for ids that are not in it
-    areas: list[int]
-    boxes: list[Box]
-
-
-def locate(segment_map: np.ndarray, segment_ids: np.ndarray) -> Located:
-    """Looks up runs of equal pixels, not pixels: some thousands instead of hundreds of thousands in a photograph."""
-    height, width = segment_map.shape
-    starts, lengths = _runs(segment_map, width)
-    found = _positions(segment_map.ravel()[starts], segment_ids)
-    index = np.repeat(found, lengths).reshape(height, width)
-    areas, boxes = [0] * len(segment_ids), [(0, 0, 0, 0)] * len(segment_ids)
-    order = np.argsort(found, kind="stable")  # reading order within each segment
-    order = order[found[order] >= 0]
-    if len(order):
-        numbers, firsts = np.unique(found[order], return_index=True)
-        rows, left = np.divmod(starts[order], width)
-        x0 = np.minimum.reduceat(left, firsts).tolist()
-        x1 = np.maximum.reduceat(left + lengths[order], firsts).tolist()
-        y0 = rows[firsts].tolist()
-        y1 = rows[np.append(firsts[1:], len(order)) - 1].tolist()
-        pixels = np.add.reduceat(lengths[order], firsts).tolist()
-        for place, number in enumerate(numbers.tolist()):
-            areas[number] = pixels[place]
-            boxes[number] = (x0[place], y0[place], x1[place] - x0[place], y1[place] + 1 - y0[place])
-    return Located(index, areas, boxes)
-
-
-def segment_index(segment_map: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
-    """Position of each pixel's id in `segment_ids`: int16 [H, W], -1 for ids that are not in it."""
-    starts, lengths = _runs(segment_map)
-    found = _positions(segment_map.ravel()[starts], segment_ids)
-    return np.repeat(found, lengths).reshape(segment_map.shape)
-
-
-def unlisted_ids(segment_map: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
-    """The ids in a segment map (void apart) that are not among `segment_ids`, sorted."""
-    values = segment_map.ravel()[_runs(segment_map)[0]]
-    return np.unique(values[(values != 0) & (_positions(values, segment_ids) < 0)])
-
-
-def _positions(values: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
-    """Of each value in `segment_ids`: int16, -1 where it is not there."""
-    order = np.argsort(segment_ids)
-    ordered = np.append(segment_ids[order], np.int32(ID_RANGE))
-    place = np.searchsorted(ordered, values)
-    return np.where(ordered[place] == values, np.append(order, -1)[place], -1).astype(np.int16)
-
-
-def _runs(values: np.ndarray, width: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Where runs of equal numbers begin in reading order, and their lengths; they end after each `width`, if given."""
-    flat = values.ravel()
-    changes = flat[1:] != flat[:-1]
-    if width is not None:
-        changes[width - 1 :: width] = True
-    starts = np.append(0, np.flatnonzero(changes) + 1)
-    return starts, np.diff(starts, append=flat.size)
+def _color(color: object, index: int) -> tuple[int, int, int]:
+    """Three numbers or "#rrggbb"; a fixed one of its own for a category that has neither."""
+    if isinstance(color, str) and HEX.fullmatch(color):
+        red, green, blue = bytes.fromhex(color[1:])
+        return red, green, blue
+    if isinstance(color, list) and len(color) == 3 and all(type(part) is int and 0 <= part < 256 for part in color):
+        return color[0], color[1], color[2]
+    return (index * 67 + 64) % 256, (index * 131 + 64) % 256, (index * 197 + 64) % 256

@@ -213,7 +213,8 @@ class _Preparer:
             self._row(problem[0], name, problem[1])
             return
         names = set(source.names())
-        absent = [] if listed is None else sorted(set(listed) - names)
+        source.match(listed or ())
+        absent = sorted(name for name in listed or () if name not in source)
         if absent or len(names) < split.pictures:
             count = len(absent) or split.pictures - len(names)
             example = f", such as {absent[0]}" if absent else ""

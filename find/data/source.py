@@ -7,52 +7,80 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Protocol
 
+from find.data.names import Meant, meant_in_archive, meant_in_folder, plain_path
 from find.errors import FindError
 
 LOCAL_HEADER = struct.Struct("<26xHH")
 
 
 class FileSource(Protocol):
-    """Files by their name, without the folder part."""
+    """Files by the names that a list of them gives, in which folders may be missing or be too many."""
 
     path: Path
 
+    def match(self, listed: Sequence[str]) -> None:
+        """Finds out which file each listed name means; a name that is not listed means the file that is called so."""
+        ...
+
+    def own(self, name: str) -> str:
+        """What the file of a listed name is called here."""
+        ...
+
     def read(self, name: str) -> bytes: ...
 
-    def names(self) -> Iterable[str]: ...
+    def names(self) -> Iterable[str]:
+        """The own names of all files."""
+        ...
 
     def __contains__(self, name: str) -> bool: ...
 
 
 class FolderSource:
-    """Files that lie in one folder."""
+    """Files that lie in one folder, or in folders of it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._meant = Meant({}, {})
+
+    def match(self, listed: Sequence[str]) -> None:
+        self._meant = meant_in_folder(listed, self._is_there)
+
+    def own(self, name: str) -> str:
+        return self._meant.own.get(name, name)
 
     def read(self, name: str) -> bytes:
         """Raises FindError where the file is missing."""
+        file = self.path / self.own(name)
         try:
-            return (self.path / name).read_bytes()
-        except OSError as error:
+            return file.read_bytes()
+        except (OSError, ValueError) as error:  # a ValueError: a name with a null byte
             raise FindError(
-                f"{self.path / name}: the file cannot be read ({error.strerror or error}). Put it back, or take "
+                f"{file}: the file cannot be read ({getattr(error, 'strerror', None) or error}). Put it back, or take "
                 "the image out of the annotations."
             ) from error
 
     def names(self) -> Iterable[str]:
-        return (entry.name for entry in self.path.iterdir() if entry.is_file() and not entry.name.startswith("."))
+        for folder, folders, files in os.walk(self.path):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            within = Path(folder).relative_to(self.path)
+            yield from (str(within / name) for name in files if not name.startswith("."))
 
     def __contains__(self, name: str) -> bool:
-        return (self.path / name).is_file()
+        return self._is_there(self.own(name))
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            return (self.path / name).is_file()
+        except (OSError, ValueError):  # too long, or with a null byte
+            return False
 
 
 class ZipSource:
-    """Files of one zip archive, whatever folder of the archive they lie in.
+    """Files of one zip archive, whatever folder of the archive they lie in (see `match`).
 
     The directory is read once. The archive is opened once in each process that reads, and every read says where it
     begins, so that forked processes and threads share no position; what is pickled opens it anew.
@@ -84,13 +112,27 @@ class ZipSource:
                 f"{self.path}: not a zip file that can be read, or a truncated one ({error}). Download it again."
             ) from error
         self._members = {
-            name: (member.header_offset, member.compress_size, member.compress_type, member.CRC)
+            member.filename: (member.header_offset, member.compress_size, member.compress_type, member.CRC)
             for member in members
-            if (name := visible_name(member)) is not None
+            if visible_name(member) is not None
         }
+        self._meant = Meant({}, {})
+
+    def match(self, listed: Sequence[str]) -> None:
+        self._meant = meant_in_archive(listed, self._members)
+
+    def own(self, name: str) -> str:
+        return self._meant.own.get(name, name)
 
     def read(self, name: str) -> bytes:
         """Raises FindError where the archive has no such file, or where its bytes are damaged."""
+        if name in self._meant.unclear:
+            several = self._meant.unclear[name]
+            raise FindError(
+                f"{self.path}: {len(several)} files of the archive may be {name}: {', '.join(several[:3])}. Write the "
+                "folder into file_name."
+            )
+        name = self.own(name)
         if name not in self._members:
             raise FindError(
                 f"{self.path}: the archive holds no file {name}. Download it again, or take the image out of the "
@@ -117,7 +159,7 @@ class ZipSource:
         return self._members
 
     def __contains__(self, name: str) -> bool:
-        return name in self._members
+        return self.own(name) in self._members and name not in self._meant.unclear
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_file": None}
@@ -163,8 +205,9 @@ class _Part(io.RawIOBase):
 
 def visible_name(member: zipfile.ZipInfo) -> str | None:
     """A member's name without its folders; None for a folder, and for what a Mac adds to an archive unasked."""
-    name = PurePosixPath(member.filename).name
-    return None if member.is_dir() or name.startswith(".") else name
+    name = PurePosixPath(plain_path(member.filename)).name
+    is_folder = member.filename.endswith(("/", "\\"))
+    return None if is_folder or not name or name.startswith(".") else name
 
 
 def find_inside(path: Path, name: str) -> zipfile.ZipInfo | None:

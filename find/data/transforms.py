@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageEnhance
 
-from find.data.panoptic import locate
 from find.data.sample import Expression, PhraseSpan, Sample, Sentence
+from find.data.segment_map import locate
 from find.images.canvas import Resizing
 
 SIDES = re.compile(r"\b(left|right)(?=(?:most|wards?)?\b)", re.IGNORECASE)

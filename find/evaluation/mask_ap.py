@@ -11,6 +11,9 @@ from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core import mask as rle
 from jaxtyping import Bool
 
+from find.data.dataset_issue import Report
+from find.data.instances import Instances
+from find.data.outlines import compressed
 from find.errors import FindError
 
 
@@ -46,8 +49,8 @@ def mask_ap(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]
         return InstanceScores(ap=None, ap50=None, ap75=None, small=None, medium=None, large=None)
     if not results:
         return InstanceScores(ap=0.0, ap50=0.0, ap75=0.0, small=0.0, medium=0.0, large=0.0)
-    truth = COCO(dict(ground_truth), use_deepcopy=True)
-    evaluation = COCOeval_faster(truth, truth.loadRes([dict(result) for result in results]), "segm")
+    truth = COCO(_renumbered(ground_truth), use_deepcopy=True)
+    evaluation = COCOeval_faster(truth, truth.loadRes([_as_library_reads(result) for result in results]), "segm")
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
@@ -79,25 +82,47 @@ def instance_results(
     ]
 
 
-def instances_from_file(
-    content: Mapping[str, Any], image_ids: Collection[int], category_ids: Collection[int]
+def true_instances(
+    instances: Instances, sizes: Mapping[int, tuple[int, int]], category_ids: Collection[int], report: Report
 ) -> dict[str, Any]:
-    """The part of a COCO instances file that is about some images.
+    """The truth of some images: their objects with masks as run-length codes. Objects without a mask are reported.
+
+    Args:
+        instances: what the file holds.
+        sizes: height and width of each image that is evaluated.
+        category_ids: the things of the folder.
+        report: where broken masks, and objects that are left out, are told.
 
     Raises:
-        FindError: an annotation has a category that the folder's panoptic categories do not hold as a thing.
+        FindError: an object has a category that is no thing.
     """
-    wanted, known = set(image_ids), set(category_ids)
-    annotations = [a for a in content["annotations"] if a["image_id"] in wanted]
-    for annotation in annotations:
-        if annotation["category_id"] not in known:
+    known = set(category_ids)
+    annotations = []
+    for one in instances.objects:
+        size = sizes.get(one.image_id)
+        if size is None:
+            continue
+        if one.category_id not in known:
             raise FindError(
-                f"instance annotation {annotation['id']} has category {annotation['category_id']}, "
-                "which is no thing category of the panoptic file; the two files must number categories alike"
+                f"{instances.source}: {one.item} has category {one.category_id}, which is no thing category of the "
+                "panoptic file; the two files must number categories alike"
+            )
+        outline = one.outline(size, instances.source, report)
+        if outline is not None:
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": one.image_id,
+                    "category_id": one.category_id,
+                    "segmentation": outline.code,
+                    "area": one.own_area(outline),
+                    "bbox": [float(value) for value in rle.toBbox(outline.code)],
+                    "iscrowd": int(one.is_crowd),
+                }
             )
     return {
-        "images": [image for image in content["images"] if image["id"] in wanted],
-        "annotations": [{**a, "iscrowd": int(a.get("iscrowd", 0))} for a in annotations],
+        "images": [{"id": id, "height": height, "width": width} for id, (height, width) in sizes.items()],
+        "annotations": annotations,
         "categories": [{"id": category, "name": str(category)} for category in sorted(known)],
     }
 
@@ -129,6 +154,17 @@ def instances_from_maps(
             )
     categories = [{"id": category, "name": str(category)} for category in sorted(category_ids)]
     return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _renumbered(ground_truth: Mapping[str, Any]) -> dict[str, Any]:
+    """The library takes an id of 0 for "unmatched", and one of two objects with the same id for the other."""
+    annotations = [{**annotation, "id": number} for number, annotation in enumerate(ground_truth["annotations"], 1)]
+    return {**ground_truth, "annotations": annotations}
+
+
+def _as_library_reads(result: Mapping[str, Any]) -> dict[str, Any]:
+    segmentation = result["segmentation"]
+    return {**result, "segmentation": compressed(segmentation, tuple(segmentation["size"]))}
 
 
 def encode(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:

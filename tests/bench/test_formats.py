@@ -19,11 +19,11 @@ from pycocotools import mask as coco_rle
 
 from find.cli.bench import FILE_TASKS
 from find.cli.bench import TASKS as TASK_NAMES
+from find.data.rle import checked_runs, decode
 from find.errors import FindError
 from find.evaluation.evaluate import Task
 from find.evaluation.prediction_files.asked import Questionnaire
 from find.evaluation.prediction_files.folder import BlankFolder
-from find.evaluation.prediction_files.rle import checked_runs, decode
 from find.evaluation.prediction_files.score import FileTask, find_files, score, validate
 from find.evaluation.prediction_files.vectors import read_vectors, write_vectors
 from find.evaluation.systems.benchmark_system import load_entrant

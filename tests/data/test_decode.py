@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from find.data.decode import decode_photo, decode_segment_map, segment_png
-from find.data.panoptic import locate
+from find.data.segment_map import locate
 from find.errors import FindError
 from find.images.images import read_image
 

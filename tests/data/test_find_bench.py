@@ -12,6 +12,7 @@ from find.data.coco import CocoFolder
 from find.data.dataset_issue import Anomaly
 from find.data.find_bench import _in_order, _span
 from find.data.sample import PhraseSpan, Sentence
+from find.data.schema import PhraseRecord
 from find.errors import FindError
 
 
@@ -130,7 +131,7 @@ def test_a_span_is_found_again_whatever_the_text(before, words, after, data):
     text = f"{before} {words} {after}"
     start, end = len(before) + 1, len(before) + 1 + len(words)
     wider_start, wider_end = start - data.draw(st.integers(0, 1)), end + data.draw(st.integers(0, 1))
-    entry = {"phrase": words, "start_idx": wider_start, "end_idx": wider_end}
+    entry = PhraseRecord(phrase=words, annotation_id=1, start_idx=wider_start, end_idx=wider_end)
 
     def refuse(anomaly: Anomaly) -> None:
         raise AssertionError(anomaly)
@@ -142,7 +143,7 @@ def test_a_span_is_found_again_whatever_the_text(before, words, after, data):
 def test_a_span_is_never_outside(start, end):
     text = "a dog on grass"
     told: list[Anomaly] = []
-    entry = {"phrase": text[max(start, 0) : end], "start_idx": start, "end_idx": end}
+    entry = PhraseRecord(phrase=text[max(start, 0) : end], annotation_id=1, start_idx=start, end_idx=end)
     found = _span(entry, text, "file", "item", told.append)
     assert (found is None) == bool(told)
     if found is not None:

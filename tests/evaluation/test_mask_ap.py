@@ -11,8 +11,14 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from find.data.dataset_issue import Anomaly
+from find.data.instances import read_instances
 from find.errors import FindError
-from find.evaluation.mask_ap import instance_results, instances_from_file, instances_from_maps, mask_ap
+from find.evaluation.mask_ap import instance_results, instances_from_maps, mask_ap, true_instances
+
+
+def refuse(anomaly: Anomaly) -> None:
+    raise anomaly.error()
 
 
 def perturbed(truth: dict, rng: np.random.Generator) -> list[dict]:
@@ -44,10 +50,13 @@ def silent(function, *args, **kwargs):
 
 
 def test_equals_pycocotools_on_real_annotations_with_crowds(shared: Path):
-    content = json.loads((shared / "coco-sample" / "coco" / "annotations" / "instances_val2017.json").read_text())
+    path = shared / "coco-sample" / "coco" / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text())
     crowded = {a["image_id"] for a in content["annotations"] if a["iscrowd"]}
     image_ids = sorted(crowded)[:6] + [image["id"] for image in content["images"]][:12]
-    truth = instances_from_file(content, image_ids, [c["id"] for c in content["categories"]])
+    instances = read_instances(path, refuse)
+    sizes = {id: (instances.images[id].height, instances.images[id].width) for id in image_ids}
+    truth = true_instances(instances, sizes, [c["id"] for c in content["categories"]], refuse)
     results = perturbed(truth, np.random.default_rng(0))
     scores = mask_ap(truth, results)
 
@@ -97,12 +106,15 @@ def test_instances_of_maps_are_the_maps():
     assert rle.decode(annotations[0]["segmentation"])[5:20, 5:20].all()
 
 
-def test_results_of_other_images_and_categories_are_refused():
+def test_results_of_other_images_and_categories_are_refused(tmp_path: Path):
     truth = two_objects()
+    truth["images"][0]["file_name"] = "a.jpg"
+    file = tmp_path / "instances_val2017.json"
+    file.write_text(json.dumps(truth))
     mask = np.ones((1, 40, 60), bool)
     with pytest.raises(FindError, match="image 4, which is not evaluated"):
         mask_ap(truth, instance_results(image_id=4, masks=mask, category_ids=[1], scores=[1]))
     with pytest.raises(FindError, match="unknown category 5"):
         mask_ap(truth, instance_results(image_id=3, masks=mask, category_ids=[5], scores=[1]))
-    with pytest.raises(FindError, match="instance annotation 1 has category 1"):
-        instances_from_file(truth, [3], [2])
+    with pytest.raises(FindError, match="instance 1 of image 3 has category 1"):
+        true_instances(read_instances(file, refuse), {3: (40, 60)}, [2], refuse)

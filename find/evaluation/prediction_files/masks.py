@@ -16,10 +16,10 @@ import numpy as np
 from find.data.coco import CocoFolder
 from find.data.dataset_issue import Anomaly, Report, Severity
 from find.data.records import read_json, whole_number
+from find.data.rle import checked_runs, decode
 from find.evaluation.mask_ap import encode
 from find.evaluation.prediction_files.query_collector import Parts, entities_in, key_of
 from find.evaluation.prediction_files.results import bad_mask, malformed
-from find.evaluation.prediction_files.rle import checked_runs, decode
 from find.model.predictions import EntityMask
 
 error = partial(Anomaly, Severity.ERROR)

@@ -14,8 +14,8 @@ from jaxtyping import Int
 from find.data.coco import CocoFolder
 from find.data.dataset_issue import Anomaly, Report, Severity
 from find.data.decode import decode_segment_map
-from find.data.panoptic import ID_RANGE
 from find.data.records import read_json, whole_number
+from find.data.segment_map import ID_RANGE
 from find.errors import FindError
 from find.model.predictions import PanopticPrediction
 

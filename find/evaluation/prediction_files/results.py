@@ -17,8 +17,8 @@ from jaxtyping import Bool, Int
 from find.data.coco import CocoFolder
 from find.data.dataset_issue import Anomaly, Report, Severity
 from find.data.records import whole_number
+from find.data.rle import checked_runs, decode
 from find.errors import FindError
-from find.evaluation.prediction_files.rle import checked_runs, decode
 
 error = partial(Anomaly, Severity.ERROR)
 warning = partial(Anomaly, Severity.WARNING)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from find.data.coco import CocoFolder
-from find.data.panoptic import segment_index
-from find.data.records import read_json
+from find.data.dataset_issue import Anomaly
+from find.data.instances import read_instances
 from find.data.sample import Category, Segment
-from find.errors import FindError
+from find.data.segment_map import segment_index
+from find.errors import FindError, warn_caller
 from find.evaluation.distributed import in_order
 from find.evaluation.encoding import encode_once
 from find.evaluation.held_out import HeldOut
-from find.evaluation.mask_ap import instance_results, instances_from_file, instances_from_maps, mask_ap
+from find.evaluation.mask_ap import instance_results, instances_from_maps, mask_ap, true_instances
 from find.evaluation.panoptic_quality import SegmentMatches, match_segments, panoptic_quality
 from find.evaluation.semantic import SemanticCounts, count_pixels, semantic_miou
 from find.evaluation.system import GenericSegmenter
@@ -185,7 +188,7 @@ def _instance_results(
 def _true_instances(folder: CocoFolder, image_ids: Sequence[int], thing_ids: Sequence[int]) -> dict[str, Any]:
     path = folder.annotations / f"instances_{folder.split}.json"
     if path.exists():
-        return instances_from_file(read_json(path, "images", "annotations"), image_ids, thing_ids)
+        return _listed_instances(path, {image_id: folder.image_size(image_id) for image_id in image_ids}, thing_ids)
     things = set(thing_ids)
     maps = []
     for image_id in image_ids:
@@ -199,6 +202,32 @@ def _true_instances(folder: CocoFolder, image_ids: Sequence[int], thing_ids: Seq
             )
         )
     return instances_from_maps(maps, thing_ids)
+
+
+def _listed_instances(path: Path, sizes: Mapping[int, tuple[int, int]], thing_ids: Sequence[int]) -> dict[str, Any]:
+    """The truth of the file; what is left out is told in one warning, what is broken refused."""
+    left_out: Counter[str] = Counter()
+    first: dict[str, str] = {}
+
+    def refuse_or_skip(anomaly: Anomaly) -> None:
+        if anomaly.stops:
+            raise FindError(f"{path.parent / anomaly.file}{str(anomaly).removeprefix(anomaly.file)}")
+        left_out[anomaly.kind] += 1
+        first.setdefault(anomaly.kind, f"{anomaly.item}: {anomaly.message}")
+
+    instances = read_instances(path, refuse_or_skip)
+    for image_id, (height, width) in sizes.items():
+        image = instances.images.get(image_id)
+        if image is not None and (image.height, image.width) != (height, width):
+            raise FindError(
+                f"{path}, image {image_id}: it is {image.width} x {image.height} here but {width} x {height} in the "
+                "panoptic file. Correct the one that is wrong."
+            )
+    truth = true_instances(instances, sizes, thing_ids, refuse_or_skip)
+    if left_out:
+        told = "; ".join(f"{kind}: {count} (first: {first[kind]})" for kind, count in sorted(left_out.items()))
+        warn_caller(f"{path}: left out of the truth of AP, or doubtful: {told}")
+    return truth
 
 
 def _segment_quality(images: Sequence[GenericImage], held_out: HeldOut) -> Divided[float | None]:

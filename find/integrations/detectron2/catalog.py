@@ -140,7 +140,7 @@ def sentence_records(folder: CocoFolder) -> list[Record]:
 def _image(folder: CocoFolder, row: int) -> Record:
     height, width = folder.table.sizes[row].tolist()
     return {
-        "file_name": str(folder.images.path / folder.table.file_names[row]),
+        "file_name": str(folder.images.path / folder.images.own(folder.table.file_names[row])),
         "image_id": folder.image_ids[row],
         "height": height,
         "width": width,
@@ -151,7 +151,7 @@ def _panoptic(folder: CocoFolder, row: int, number_of: dict[int, int]) -> Record
     things = _things(folder)
     return {
         **_image(folder, row),
-        "pan_seg_file_name": str(folder.maps.path / folder.table.map_names[row]),
+        "pan_seg_file_name": str(folder.maps.path / folder.maps.own(folder.table.map_names[row])),
         "segments_info": [
             {
                 "id": segment.id,

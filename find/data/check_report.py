@@ -1,0 +1,109 @@
+"""What `findvl data check` has found, as lines, as JSON and for a console."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from find.data.dataset_issue import Anomaly, Severity
+
+MANY = 5
+"""Of more anomalies of one kind, the first is shown, with their number."""
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What was read and what is wrong with it.
+
+    `checked` counts images, segments, captions, sentences, phrases and expressions, over all splits; `outcomes` says
+    what training and evaluation do with each split.
+    """
+
+    root: str
+    splits: tuple[str, ...]
+    checked: Counter[str]
+    anomalies: tuple[Anomaly, ...]
+    outcomes: tuple[str, ...]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Anomalies by kind."""
+        return Counter(anomaly.kind for anomaly in self.anomalies)
+
+    @property
+    def errors(self) -> int:
+        return sum(anomaly.severity is Severity.ERROR for anomaly in self.anomalies)
+
+    @property
+    def warnings(self) -> int:
+        return len(self.anomalies) - self.errors
+
+    @property
+    def has_errors(self) -> bool:
+        return self.errors > 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "root": self.root,
+            "splits": list(self.splits),
+            "checked": dict(self.checked),
+            "errors": self.errors,
+            "warnings": self.warnings,
+            "counts": dict(self.counts),
+            "outcomes": list(self.outcomes),
+            "anomalies": [{**asdict(anomaly), "severity": anomaly.severity.value} for anomaly in self.anomalies],
+        }
+
+    def examples(self) -> list[tuple[Anomaly, int]]:
+        """The anomalies to show, with how many they stand for: all of a kind, or the first where there are many."""
+        counts, shown, seen = self.counts, [], set()
+        for anomaly in self.anomalies:
+            if counts[anomaly.kind] <= MANY:
+                shown.append((anomaly, 1))
+            elif anomaly.kind not in seen:
+                shown.append((anomaly, counts[anomaly.kind]))
+            seen.add(anomaly.kind)
+        return shown
+
+    def to_text(self) -> str:
+        """One line an anomaly, or a kind of which there are many; then the counts, and what becomes of the data."""
+        lines = [f"{one.severity.value}: {one.kind}{_times(count)}: {one}" for one, count in self.examples()]
+        lines += [f"{count:>7}  {kind}" for kind, count in self.counts.most_common()]
+        return "\n".join([*lines, self.summary(), self.outcome()])
+
+    def outcome(self) -> str:
+        """What training and evaluation would do with the folder."""
+        return f"training and evaluation: {'; '.join(self.outcomes)}"
+
+    def summary(self) -> str:
+        """What was checked and how many errors and warnings there are."""
+        checked = ", ".join(f"{count} {what}" for what, count in self.checked.items())
+        return f"{self.root} ({', '.join(self.splits)}): {checked or 'nothing'}; {self.errors} errors, " + (
+            f"{self.warnings} warnings"
+        )
+
+    def render(self) -> Group:
+        """The same as `to_text` for a rich console."""
+        colors = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
+        lines: list[Any] = []
+        for anomaly, count in self.examples():
+            mark = f"[{colors[anomaly.severity]}]{anomaly.severity.value}[/]"
+            kind = escape(anomaly.kind + _times(count))
+            lines.append(Text.from_markup(f"{mark} [bold]{kind}[/] {escape(str(anomaly))}"))
+        if self.anomalies:
+            table = Table("count", "kind")
+            for kind, count in self.counts.most_common():
+                table.add_row(str(count), kind)
+            lines.append(table)
+        style = "red" if self.errors else "green"
+        return Group(*lines, Text(self.summary(), style=style), Text(self.outcome(), style=style))
+
+
+def _times(count: int) -> str:
+    return f" ({count:,} times; --json lists all)" if count > 1 else ""

@@ -1,0 +1,106 @@
+"""File names as annotation tools write them, and which file of a folder or archive each one means."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from urllib.parse import urlsplit
+
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def plain_path(name: str) -> str:
+    """A name as a path below some folder, with `/` between its parts: "" if it names no file.
+
+    Windows' `\\`, URLs, drives, and paths that lead out of the folder come from tools that ran elsewhere: what is
+    left of them are the folders that may be there, too.
+    """
+    if URL.match(name):
+        try:
+            name = urlsplit(name).path
+        except ValueError:
+            name = name.partition("://")[2].partition("?")[0]
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    if ".." in parts:
+        parts = parts[len(parts) - parts[::-1].index("..") :]
+    if parts and DRIVE.fullmatch(parts[0]):
+        parts = parts[1:]
+    return "/".join(parts)
+
+
+def map_path(name: str) -> str:
+    """The PNG of a panoptic annotation's file name, which may lack its suffix or have the photograph's."""
+    path = plain_path(name)
+    folder, slash, file = path.rpartition("/")
+    if not file or file.lower().endswith(".png"):
+        return path
+    stem, dot, suffix = file.rpartition(".")
+    if dot and stem and suffix.lower() in PHOTOGRAPHS:
+        file = stem
+    return f"{folder}{slash}{file}.png"
+
+
+PHOTOGRAPHS = {"jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff", "avif", "heic", "heif", "jp2"}
+
+
+@dataclass(frozen=True)
+class Meant:
+    """Listed name -> the file's own name, where it is another one; listed names that may mean several files."""
+
+    own: Mapping[str, str]
+    unclear: Mapping[str, tuple[str, ...]]
+
+
+def meant_in_folder(listed: Sequence[str], is_there: Callable[[str], bool]) -> Meant:
+    """For a folder: a name with folders that are not there means the file without them, if no other name does."""
+    nested = [name for name in listed if "/" in name]
+    if not nested:
+        return Meant({}, {})
+    shared = _shared_ends(listed)
+    own = {}
+    for name in nested:
+        found = next((end for end in _ends(name) if (end == name or end not in shared) and is_there(end)), name)
+        if found != name:
+            own[name] = found
+    return Meant(own, {})
+
+
+def meant_in_archive(listed: Sequence[str], members: Iterable[str]) -> Meant:
+    """For an archive, whose files may lie in folders of their own: the member that ends as the name does."""
+    places: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for member in members:
+        path = plain_path(member)
+        places[path.rpartition("/")[2]].append((path, member))
+    shared = _shared_ends(listed)
+    own, unclear = {}, {}
+    for name in listed:
+        there = places.get(name.rpartition("/")[2], ())
+        for end in _ends(name):
+            if end != name and end in shared:
+                break
+            exact = [member for path, member in there if path == end]
+            found = exact or [member for path, member in there if path.endswith(f"/{end}")]
+            if len(found) == 1 and found[0] != name:
+                own[name] = found[0]
+            elif len(found) > 1:
+                unclear[name] = tuple(found)
+            if found:
+                break
+    return Meant(own, unclear)
+
+
+def _ends(name: str) -> list[str]:
+    """A path, and then without its first folder, its first two, and so on."""
+    parts = name.split("/")
+    return [end for end in accumulate(reversed(parts), lambda end, part: f"{part}/{end}")][::-1]
+
+
+def _shared_ends(listed: Sequence[str]) -> set[str]:
+    """Ends that several of the names have: they tell nobody which of them is meant."""
+    if not any("/" in name for name in listed):
+        return set()
+    return {end for end, count in Counter(end for name in set(listed) for end in _ends(name)).items() if count > 1}
