@@ -1,9 +1,9 @@
-"""Measures the shipped model and the frozen pair on a synthetic world, and writes the tables that README shows.
+"""Measures the shipped model and the frozen pair on a synthetic world, and writes the tables of docs/benchmarks.md.
 
     findvl data world data/world --images 20000 --val-images 2000 --seed 0
     python benchmark/find_tiny.py --root data/world
 
-Figures go to benchmark/results/find-tiny.json and .md; README's table between its two markers is replaced.
+Figures go to benchmark/results/find-tiny.json and .md; the table of docs/benchmarks.md is replaced.
 """
 
 import argparse
@@ -39,10 +39,10 @@ def main() -> None:
     (RESULTS / "find-tiny.json").write_text(json.dumps({"world": world, "columns": columns}, indent=1) + "\n")
     about, table = facts(columns, options.weights, world), comparison_table(columns)
     (RESULTS / "find-tiny.md").write_text(f"# find-tiny\n\n{about}\n\n{table}\n{held_out_table(found.to_json())}")
-    readme = HOME / "README.md"
-    before, rest = readme.read_text().split(BEGIN)
+    page = HOME / "docs" / "benchmarks.md"
+    before, rest = page.read_text().split(BEGIN)
     after = rest.split(END)[1]
-    readme.write_text(f"{before}{BEGIN}\n{about}\n\n{table}\n{END}{after}")
+    page.write_text(f"{before}{BEGIN}\n{about}\n\n{table}\n{END}{after}")
 
 
 def facts(columns: dict[str, dict], weights: str, world: dict) -> str:

@@ -1,6 +1,6 @@
 """Writes the matrix of vision encoders: strides, channels, parameters, memory and, for small ones, time an image.
 
-    python benchmark/foundations.py                 # the table, also into the README
+    python benchmark/foundations.py                 # the table, also into docs/foundations.md
     python benchmark/foundations.py --millions 0    # without timing
 
 Architectures are built from their real configs on the meta device, where neither weights nor memory are needed. Those
@@ -139,19 +139,19 @@ def row(entry: Entry, *, millions: float) -> str:
     return f"| `{entry.shown}` | {strides} | {channels} | {count / 1e6:.1f} M | {memory} | {timed} |"
 
 
-def write_into(readme: Path, table: str, begin: str = START, finish: str = END) -> None:
+def write_into(page: Path, table: str, begin: str = START, finish: str = END) -> None:
     """Replaces what stands between the markers."""
-    before, start, rest = readme.read_text(encoding="utf-8").partition(begin)
+    before, start, rest = page.read_text(encoding="utf-8").partition(begin)
     _, end, after = rest.partition(finish)
     if not start or not end:
-        raise SystemExit(f"{readme} lacks the lines {begin} and {finish}")
-    readme.write_text(f"{before}{begin}\n\n{table}\n{finish}{after}", encoding="utf-8")
+        raise SystemExit(f"{page} lacks the lines {begin} and {finish}")
+    page.write_text(f"{before}{begin}\n\n{table}\n{finish}{after}", encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("benchmark/results/foundations.md"))
-    parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    parser.add_argument("--page", type=Path, default=Path("docs/foundations.md"))
     parser.add_argument(
         "--millions", type=float, default=30, help="time encoders of at most so many parameters; 0: none"
     )
@@ -166,7 +166,7 @@ def main() -> None:
     table = HEADER + "\n".join(lines) + "\n" + notes
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(f"# Vision encoders\n\n{table}", encoding="utf-8")
-    write_into(arguments.readme, table)
+    write_into(arguments.page, table)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Writes the table of language encoders: width, layers and parameters that are kept, and memory.
 
-    python benchmark/language_encoders.py           # the table, also into the README
+    python benchmark/language_encoders.py           # the table, also into docs/foundations.md
 
 Architectures are built from their real configs on the meta device, where neither weights nor memory are needed; no
 tokenizer is fetched.
@@ -148,12 +148,12 @@ def row(spec: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("benchmark/results/language_encoders.md"))
-    parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    parser.add_argument("--page", type=Path, default=Path("docs/foundations.md"))
     arguments = parser.parse_args()
     table = HEADER + "\n".join(map(row, SPECS)) + "\n" + NOTES.format(torch=torch.__version__.partition("+")[0])
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(f"# Language encoders\n\n{table}", encoding="utf-8")
-    write_into(arguments.readme, table, START, END)
+    write_into(arguments.page, table, START, END)
 
 
 if __name__ == "__main__":

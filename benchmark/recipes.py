@@ -220,7 +220,7 @@ def write_head(recipe: Path, found: Memory) -> None:
 
 
 def shown(found: dict[str, Memory]) -> str:
-    """What the README shows."""
+    """The table of docs/train.md."""
     rows = []
     for name, one in found.items():
         model = settings_of(RECIPES / f"{name}.yaml")["model"]["config"]
@@ -275,7 +275,7 @@ def main() -> None:
         write_head(recipe, found[recipe.stem])
     if not options.recipe:
         (HOME / "benchmark" / "results" / "recipes.md").write_text(report(found), encoding="utf-8")
-        write_into(HOME / "README.md", shown(found), START, END)
+        write_into(HOME / "docs" / "train.md", shown(found), START, END)
 
 
 if __name__ == "__main__":
