@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from find.errors import FindError
+from find.utils.memory import FittingBatches
 from find.utils.progress import track
 
 T = TypeVar("T")
@@ -55,31 +56,44 @@ def in_order(
 ) -> list[R]:
     """`work` on consecutive chunks of the items, by all processes; one result an item, in the items' order.
 
+    Chunks for which memory does not suffice are halved.
+
     Raises:
-        FindError: in every process, whichever one met it.
+        FindError: in every process, whichever one met it, and in all others where one failed in another way.
     """
     chunks = [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
     rank, world = place()
     mine: list[list[R]] = []
-    problem: str | None = None
+    failure: BaseException | None = None
     try:
+        batches = FittingBatches(batch_size)
         for chunk in track(chunks[rank::world], title, shown=progress and rank == 0, transient=True):
-            results = list(work(chunk))
+            results = [result for part in batches.each(work, chunk) for result in part]
             if len(results) != len(chunk):
                 raise FindError(f"{title}: {len(results)} answers to {len(chunk)} questions")
             mine.append(results)
-    except FindError as error:
+    except BaseException as error:  # of any kind: the others wait to be told
         if world == 1:
             raise
-        problem = str(error)
+        failure = error
     if world == 1:
         return [result for results in mine for result in results]
     shares: list[tuple[list[list[R]], str | None]] = [([], None)] * world
-    dist.all_gather_object(shares, (mine, problem))
+    dist.all_gather_object(shares, (mine, None if failure is None else _told(failure, rank)))
+    if failure is not None and not isinstance(failure, FindError):
+        raise failure
     for _, problem in shares:
         if problem is not None:
             raise FindError(problem)
     return [result for number in range(len(chunks)) for result in shares[number % world][0][number // world]]
+
+
+def _told(failure: BaseException, rank: int) -> str:
+    """What the other processes say of one's failure."""
+    if isinstance(failure, FindError):
+        return str(failure)
+    reason = [type(failure).__name__, *str(failure).splitlines()[:1]]
+    return f"process {rank} failed, see its own message: {': '.join(reason)}"
 
 
 def rows_in_order(
@@ -96,6 +110,7 @@ def rows_in_order(
     """
     _, world = place()
     wholes: list[Tensor] = []
+    batches = FittingBatches(batch_size)
 
     def keep(start: int, rows: Sequence[Tensor]) -> None:
         if not wholes:
@@ -107,7 +122,8 @@ def rows_in_order(
 
     def embed(chunk: Sequence[int]) -> list[tuple[tuple[torch.Size, torch.dtype], ...]]:
         (start,) = chunk
-        rows = work(items[start : start + batch_size])
+        parts = batches.each(work, items[start : start + batch_size])
+        rows = parts[0] if len(parts) == 1 else [torch.cat(part) for part in zip(*parts, strict=True)]
         keep(start, rows)
         return [tuple((row.shape[1:], row.dtype) for row in rows)]
 

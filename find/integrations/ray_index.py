@@ -25,6 +25,7 @@ from find.retrieval.objects import Selection
 from find.retrieval.photos import PhotoFile, Picture, find_files, read_ahead
 from find.retrieval.table import TABLE, Embedder, Stamp, has_table, is_remote, open_table, read_root, to_rows
 from find.retrieval.writing import Settings, begin, known_files, open_to_write, resolve_root, write_rows, writing
+from find.utils.memory import OutOfMemory
 
 FRAGMENT_ROWS = 8192
 """Rows that a worker gathers before it writes them (40 MB)."""
@@ -174,6 +175,8 @@ class _EmbedFiles:
             selection = Selection(most=self.work.stamp.objects)
             photos = [picture.photo for picture in pictures]
             return [to_rows(photos, embedded, schema=self.schema, selection=selection)]
+        except OutOfMemory:
+            raise
         except FindError:
             return [row for picture in pictures for row in self._rows([picture])] if len(pictures) > 1 else []
 

@@ -12,6 +12,7 @@ from find.model.config import FINDConfig
 from find.model.features import EncodedBatch, ImageFeatures
 from find.model.pretrained import Pretrained
 from find.model.validation import check_images
+from find.utils.memory import halving
 
 
 class ImageEncoding(Pretrained):
@@ -30,6 +31,7 @@ class ImageEncoding(Pretrained):
             bicubic=conventions.bicubic_masks,
         )
 
+    @halving
     @torch.inference_mode()
     def encode_images(self, images: Sequence[ImageLike], *, batch_size: int = 16) -> ImageFeatures:
         """All that is computed of images before anything is asked of them, to be given to the other methods in their

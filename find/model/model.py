@@ -44,6 +44,7 @@ from find.tasks.connections import Connections
 from find.tasks.prompted import Metric, PromptedTask, Space, SplitTask, best_masks
 from find.tasks.region_inputs import ShownRegions
 from find.tasks.text_inputs import Phrases, Sentences, read_texts
+from find.utils.memory import halving
 
 Answer = TypeVar("Answer")
 
@@ -53,7 +54,8 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
 
     Pictures are paths, PIL images or uint8 arrays [H, W, 3]; they may differ in size. Masks come back at the pictures'
     own sizes. What is answered of one image does not depend on the other images of the call. Images that are asked
-    more than once are encoded once: every method takes what `encode_images` gives in their place.
+    more than once are encoded once: every method takes what `encode_images` gives in their place. A `batch_size` that
+    memory does not suffice for is halved until it does, which is told once.
 
     Args:
         config: what the model is made of.
@@ -76,6 +78,7 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
 
     # --- embedding ------------------------------------------------------------------------------------------------
 
+    @halving
     @torch.inference_mode()
     def embed_images(
         self, images: Sequence[ImageLike] | ImageFeatures, *, masks: bool = True, batch_size: int = 32
@@ -102,6 +105,7 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
         vectors = (torch.stack(part) for part in (image, objects, scores))
         return ImageEmbeddings(*vectors, kept[0] if masks else None, tuple(frames))
 
+    @halving
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> Float[Tensor, "t d"]:
         """Unit vectors of captions, to compare with `ImageEmbeddings.image`."""
@@ -130,6 +134,7 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
             bank |= zip(new, retrieval.embed_texts(self.interface, text.tokens, text.padding, text.pooled), strict=True)
         return torch.stack([bank[name].to(self.device) for name in names])
 
+    @halving
     @torch.inference_mode()
     def embed_queries(self, queries: Sequence[Query], *, batch_size: int = 64) -> QueryEmbeddings:
         """Every query's vector and its entities' vectors, to compare with images and their object proposals."""
@@ -155,6 +160,7 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
 
     # --- masks of what a user asks for ----------------------------------------------------------------------------
 
+    @halving
     @torch.inference_mode()
     def segment(
         self, images: Sequence[ImageLike] | ImageFeatures, queries: Sequence[Query], *, batch_size: int = 16
@@ -179,6 +185,7 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
             answers.add(numbers, counts, *self._ask(task, memory, prompt))
         return answers.masks
 
+    @halving
     @torch.inference_mode()
     def ground(
         self, images: Sequence[ImageLike] | ImageFeatures, texts: Sequence[Sequence[str]], *, batch_size: int = 16
@@ -200,6 +207,7 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
             answers.add(numbers, [len(row) for row in batch], *self._ask(grounding.TASK, memory, prompt))
         return answers.masks
 
+    @halving
     @torch.inference_mode()
     def interact(
         self,
@@ -235,6 +243,7 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
 
     # --- masks of everything --------------------------------------------------------------------------------------
 
+    @halving
     def panoptic(
         self,
         images: Sequence[ImageLike] | ImageFeatures,
@@ -255,6 +264,7 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
 
         return self._each(images, class_names, answer, batch_size)
 
+    @halving
     def instances(
         self,
         images: Sequence[ImageLike] | ImageFeatures,
@@ -272,6 +282,7 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
 
         return self._each(images, class_names, answer, batch_size)
 
+    @halving
     def semantic(
         self, images: Sequence[ImageLike] | ImageFeatures, class_names: Sequence[str], *, batch_size: int = 16
     ) -> list[Int[np.ndarray, "H W"]]:

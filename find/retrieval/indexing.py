@@ -34,6 +34,7 @@ from find.retrieval.writing import (
     write_rows,
     writing,
 )
+from find.utils.memory import OutOfMemory, is_out_of_memory
 from find.utils.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -82,16 +83,21 @@ def index(
 
     Raises:
         FindError: nothing to index, not one file could be read, an album of other weights or of another folder,
-            another run is writing it, or it cannot be written.
+            another run is writing it, it cannot be written, or memory suffices for not even one image.
     """
     settings = settings or Settings()
     with writing(album):
         try:
             return _Run(model, photos, album, name, settings, progress).run()
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, MemoryError, OutOfMemory) as error:
+            if isinstance(error, OutOfMemory):
+                reason = str(error)
+            elif is_out_of_memory(error):
+                reason = f"out of memory ({first_line(error)})"
+            else:
+                reason = f"the album could not be written ({first_line(error)})"
             raise FindError(
-                f"{album}: the album could not be written ({first_line(error)}); what was written before is kept, "
-                "the same command goes on from there"
+                f"{album}: {reason}; what was written before is kept, the same command goes on from there"
             ) from error
 
 
@@ -188,7 +194,7 @@ class _Run:
                     frames.clear()
             if frames:
                 self.rows.append(self._rows_of(frames))
-        except _Unfit:
+        except (_Unfit, OutOfMemory):
             raise
         except FindError as error:
             del self.rows[before:]
@@ -207,7 +213,7 @@ class _Run:
             return
         try:
             self.rows.append(self._rows_of(pictures))
-        except _Unfit:
+        except (_Unfit, OutOfMemory):
             raise
         except FindError as error:
             if len(pictures) > 1:

@@ -1,5 +1,7 @@
 """Which device to run on, chosen when the program runs."""
 
+import os
+
 import torch
 
 from find.errors import FindError
@@ -8,12 +10,15 @@ from find.errors import FindError
 def choose_device(name: str = "auto") -> torch.device:
     """The device of a name: cpu, cuda, cuda:1, mps; "auto" is CUDA where there is one, else MPS, else the CPU.
 
+    Under `torchrun`, "auto" and "cuda" give each process of a machine a GPU of its own.
+
     Raises:
-        FindError: no such device here.
+        FindError: no such device here, or more processes than GPUs.
     """
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        number = own_gpu(torch.cuda.device_count(), os.environ.get("LOCAL_RANK"))
+        return torch.device("cuda" if number is None else f"cuda:{number}")
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
@@ -24,6 +29,27 @@ def choose_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise FindError(f"there is no device {name!r} here: {_why(device, error)}") from error
     return device
+
+
+def own_gpu(count: int, local_rank: str | None) -> int | None:
+    """The GPU of this process among the `count` that it sees, None for the current one.
+
+    Args:
+        local_rank: number of this process on its machine, as `torchrun` sets it; None outside of it.
+
+    Raises:
+        FindError: there are fewer GPUs than processes. One GPU may be shared: other launchers show each process its
+            own only.
+    """
+    if local_rank is None:
+        return None
+    number = int(local_rank)
+    if count > 1 and number >= count:
+        raise FindError(
+            f"process {number + 1} of this machine finds {count} GPUs; start no more of them (--nproc-per-node "
+            f"{count}), or take --device cpu"
+        )
+    return number if count > 1 else 0
 
 
 def _why(device: torch.device, error: Exception) -> str:

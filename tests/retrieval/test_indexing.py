@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from colors import ColorModel, paint
 from filelock import FileLock
 from PIL import Image
@@ -20,6 +21,7 @@ from find.retrieval.indexing import Settings, index
 from find.retrieval.photos import PhotoFile, find_files, read_ahead, read_photo
 from find.retrieval.video import read_frame, read_video
 from find.retrieval.writing import LOCK
+from find.utils.memory import FittingBatches, SmallerBatches
 
 SOON = Settings(batch_size=2, workers=2, commit_seconds=0)
 
@@ -337,3 +339,40 @@ def test_frames_of_a_video_are_images_with_a_time(photos, tmp_path, with_sound_o
     os.utime(photos / "film.mp4")
     slower = Settings(frame_seconds=2)
     assert _index(photos, tmp_path / "my.album", model, slower).rows == 6
+
+
+class Crowded(ColorModel):
+    """Its device holds no more than so many images."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.batches, self.most = FittingBatches(100), most
+
+    def embed_images(self, images):
+        def embed(part):
+            if len(part) > self.most:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            return super(Crowded, self).embed_images(part)
+
+        self.batches.each(embed, images)
+        return super().embed_images(images)
+
+
+def test_a_full_memory_is_told_as_what_it_is(photos, tmp_path):
+    """Also where the model does not halve its batches by itself; nothing is skipped for it."""
+    album = tmp_path / "my.album"
+    with pytest.warns(SmallerBatches):
+        assert str(_index(photos, album, Crowded(1))) == "4 images (4 added, 0 skipped)"
+    paint(photos / "new.png", "blue", "blue")
+    with pytest.raises(
+        FindError, match=r"my\.album: out of memory, even with one .*, the same command goes on"
+    ) as told:
+        _index(photos, album, Crowded(0))
+    assert "could not be written" not in str(told.value) and len(_paths(album)) == 4
+
+    class Plain(ColorModel):
+        def embed_images(self, images):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    with pytest.raises(FindError, match=r"my\.album: out of memory \(CUDA out of memory. Tried"):
+        _index(photos, album, Plain())
