@@ -12,6 +12,8 @@ from find.tasks.losses import pairwise_binary_cross_entropy, pairwise_dice
 
 CLASS_COST, BCE_COST, DICE_COST = 2.0, 5.0, 5.0
 """Weights of the three costs, for every task (Mask2Former; reference section 11)."""
+LOGITS_AT_ONCE = 6 * 2**20
+"""24 MB: above 32, each new tensor's pages are cleared by the operating system, which takes longer than its use."""
 
 
 class DivergenceError(FindError):
@@ -24,6 +26,18 @@ def matching_cost(
     """Weighted sum of the class cost and the two mask costs."""
     masks = BCE_COST * pairwise_binary_cross_entropy(logits, targets) + DICE_COST * pairwise_dice(logits, targets)
     return CLASS_COST * class_cost + masks
+
+
+def drawn_cost(
+    class_cost: Float[Tensor, "b n t"],
+    pixel: Float[Tensor, "b n m"],
+    features: Float[Tensor, "b m p"],
+    targets: Float[Tensor, "b t p"],
+) -> Float[Tensor, "b n t"]:
+    """`matching_cost` of proposals that are drawn for it alone, so many at a time as make few logits."""
+    rows = max(1, LOGITS_AT_ONCE // features[:, 0].numel())
+    pieces = zip(class_cost.split(rows, dim=1), pixel.split(rows, dim=1), strict=True)
+    return torch.cat([matching_cost(cost, some @ features, targets) for cost, some in pieces], dim=1)
 
 
 def hungarian(

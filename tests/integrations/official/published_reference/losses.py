@@ -19,7 +19,7 @@ from find.tasks.losses import (
     contrastive,
     dice,
 )
-from find.tasks.matching import hungarian, matching_cost
+from find.tasks.matching import drawn_cost, hungarian
 from find.tasks.prompted import PromptedTask, SegmentationLosses, SplitTask
 
 FREE_TEXT, CLASS_NAMES = 2.0, 0.5
@@ -28,6 +28,8 @@ TASKS = ("mask", "spatial", "grounding", "interleave")
 CHOICE = {"mask": 2.0, "spatial": 0.4, "grounding": 0.4, "interleave": 0.4}
 MASKS = {"mask": 5.0, "spatial": 1.0, "grounding": 1.0, "interleave": 1.0}
 SENTENCES, CAPTIONS = 8.0, 8.0
+AT_ONCE = 64
+"""Masks whose points are handled together: more would not stay in a CPU's caches, and need memory of its own."""
 
 
 @dataclass(frozen=True)
@@ -95,17 +97,30 @@ class UncertainPlaces:
         self.generator = generator
 
     def matching(self, batch: int, device: torch.device) -> Float[Tensor, "b p 2"]:
-        return torch.rand(batch, self.points, 2, generator=self.generator, device=device)
+        return self._uniform(batch, self.points, device=device)
 
     def losses(self, logits: Float[Tensor, "n h w"]) -> Float[Tensor, "n p 2"]:
         kept = self.points * 3 // 4
-        candidates, fresh = self._uniform(3 * self.points, logits), self._uniform(self.points - kept, logits)
-        sure = sample_maps(logits.detach()[None], candidates[None])[0].abs()
-        uncertain = candidates[sure.topk(kept, dim=1, largest=False, sorted=False).indices]
-        return torch.cat([uncertain, fresh.expand(len(logits), -1, -1)], dim=1)
+        candidates, fresh = (self._uniform(n, device=logits.device) for n in (3 * self.points, self.points - kept))
+        places = fresh.expand(len(logits), -1, -1)
+        return torch.cat(
+            [
+                torch.cat([candidates[_least_sure(masks, candidates, kept)], places[: len(masks)]], dim=1)
+                for masks in logits.detach().split(AT_ONCE)
+            ]
+        )
 
-    def _uniform(self, count: int, like: Tensor) -> Float[Tensor, "p 2"]:
-        return torch.rand(count, 2, generator=self.generator, device=like.device)
+    def _uniform(self, *size: int, device: torch.device) -> Float[Tensor, "*_ p 2"]:
+        """From top to bottom, so that places that lie together in the maps are looked up together."""
+        x, y = torch.rand(2, *size, generator=self.generator, device=device)
+        return torch.stack([x, y.sort(dim=-1).values], dim=-1)
+
+
+def _least_sure(masks: Float[Tensor, "n h w"], candidates: Float[Tensor, "p 2"], count: int) -> Int[Tensor, "n k"]:
+    """Which candidates have the smallest logits in each mask."""
+    sure = sample_maps(masks[None], candidates[None])[0].abs_()
+    # The bits of positive numbers are ordered as the numbers are, and integers are compared faster.
+    return sure.view(torch.int32).topk(count, dim=1, largest=False, sorted=False).indices
 
 
 def sample_maps(maps: Float[Tensor, "n c h w"], xy: Float[Tensor, "n p 2"]) -> Float[Tensor, "n c p"]:
@@ -233,17 +248,17 @@ class OfficialCriterion:
         self, layers: Sequence[dict[str, Scored]], mask_features: Float[Tensor, "b m h w"]
     ) -> list[dict[str, Int[Tensor, "b _"]]]:
         xy = self.places.matching(len(mask_features), mask_features.device)
-        # The channels of a place side by side: on a CPU several times faster to look up.
-        features = sample_maps(mask_features.contiguous(memory_format=torch.channels_last), xy)
-        at_points = {name: sample_maps(task.targets.masks.float(), xy) for name, task in layers[0].items()}
-        costs = [
-            matching_cost(task.class_cost, task.pixel @ features, at_points[name])
-            for layer in layers
-            for name, task in layer.items()
-        ]
-        valid = [task.targets.valid for layer in layers for task in layer.values()]
+        features = sample_maps(mask_features, xy)
+        costs, valid = [], []
+        for name, task in layers[0].items():
+            class_cost = torch.cat([layer[name].class_cost for layer in layers], dim=1)
+            pixel = torch.cat([layer[name].pixel for layer in layers], dim=1)
+            cost = drawn_cost(class_cost, pixel, features, sample_maps(task.targets.masks.float(), xy))
+            costs += cost.chunk(len(layers), dim=1)
+            valid += [task.targets.valid] * len(layers)
         matches = iter(hungarian(costs, valid))
-        return [{name: next(matches) for name in layer} for layer in layers]
+        by_task = {name: [next(matches) for _ in layers] for name in layers[0]}
+        return [{name: found[k] for name, found in by_task.items()} for k in range(len(layers))]
 
     def _losses(
         self,
@@ -305,13 +320,22 @@ class OfficialCriterion:
         drawn = [
             pixel.flatten(0, 1) @ features.flatten(1) for pixel, features in zip(of_image, mask_features, strict=True)
         ]
-        logits = torch.cat(drawn).unflatten(1, mask_features.shape[-2:])
-        xy = self.places.losses(logits)
-        at_points = sample_maps(logits[:, None], xy)[:, 0].unflatten(0, chosen.shape[:2])
-        every_layer = xy.reshape(len(rows), -1, 2)
-        wanted = sample_maps(targets.masks[rows, columns, None].float(), every_layer).view_as(at_points)
-        cross_entropy, overlap = binary_cross_entropy(at_points, wanted).mean(0), dice(at_points, wanted).mean(0)
+        logits = torch.cat(drawn).unflatten(0, chosen.shape[:2]).unflatten(-1, mask_features.shape[-2:])
+        xy = self.places.losses(logits.flatten(0, 1)).unflatten(0, chosen.shape[:2])
+        together = max(1, AT_ONCE // len(layers))
+        pieces = (x.split(together) for x in (logits, xy, rows, columns))
+        parts = [_mask_losses(*part, targets.masks[row, column]) for *part, row, column in zip(*pieces, strict=True)]
+        cross_entropy, overlap = (torch.cat(part).mean(0) for part in zip(*parts, strict=True))
         return list(zip(cross_entropy.unbind(), overlap.unbind(), strict=True))
+
+
+def _mask_losses(
+    logits: Float[Tensor, "t layers h w"], xy: Float[Tensor, "t layers p 2"], masks: Bool[Tensor, "t H W"]
+) -> tuple[Float[Tensor, "t layers"], Float[Tensor, "t layers"]]:
+    """Both losses of each layer's drawings of each target, whose mask is looked up for all layers at once."""
+    at_points = sample_maps(logits.flatten(0, 1)[:, None], xy.flatten(0, 1)).view(xy.shape[:-1])
+    wanted = sample_maps(masks[:, None].float(), xy.flatten(1, 2)).view_as(at_points)
+    return binary_cross_entropy(at_points, wanted), dice(at_points, wanted)
 
 
 def _counted(name: str, targets: MaskTargets) -> Bool[Tensor, "b t"]:
