@@ -30,8 +30,8 @@ class GroupState:
 class Pixels:
     """The level of the image memory that a layer reads.
 
-    keys, values: of its pixels; `shift`, the level's embedding, belongs to all of them. It is kept apart because its
-    gradient is then that of a bias, and pixels that learn nothing need none.
+    keys, values: of its pixels; `shift`, the level's embedding, belongs to all of them. It is kept apart because pixels
+    that learn nothing then need no gradient.
     visible: which pixels each row may see (True = may); at least one.
     projected: what `InterfaceLayer.project` gives of them, where it is known.
     """
@@ -45,16 +45,17 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Projection:
-    """One of an attention's three input projections."""
+    """One of an attention's three input projections. Keys have no bias: it would move all scores of a row alike."""
 
     weight: Float[Tensor, "c c"]
-    bias: Float[Tensor, " c"]
+    bias: Float[Tensor, " c"] | None
     heads: int
 
-    def __call__(self, x: Float[Tensor, "b n c"], shift: Float[Tensor, " c"] | None = None) -> Tensor:
-        """Of `x + shift`, split into heads: (b, heads, n, k)."""
-        bias = self.bias if shift is None else self.bias + (self.weight @ shift).to(self.bias.dtype)
-        return F.linear(x, self.weight, bias).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+    def __call__(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b heads n k"]:
+        return F.linear(x, self.weight, self.bias).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def unbiased(self) -> "Projection":
+        return replace(self, bias=None)
 
     def by_head(self) -> Float[Tensor, "heads k c"]:
         return self.weight.unflatten(0, (self.heads, -1))
@@ -82,7 +83,7 @@ class Attention(nn.Module):
         """Of queries, keys and values. To be asked for once a forward: each split costs a gradient of full size."""
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         query, key, value = (Projection(*pair, self.heads) for pair in zip(weights, biases, strict=True))
-        return query, key, value
+        return query, key.unbiased(), value
 
     def merge(self, x: Float[Tensor, "b heads n k"]) -> Float[Tensor, "b n c"]:
         return self.out_proj(x.transpose(1, 2).flatten(2))
@@ -110,10 +111,7 @@ def attend_by_few(
     values: Float[Tensor, "b l c"],
     visible: Bool[Tensor, "b n l"] | None,
 ) -> Float[Tensor, "b heads n k"]:
-    """`attend` to tokens that are not projected: the few rows that read them are, into and out of the tokens' space.
-
-    The keys' bias moves all scores of a row alike, so it is left out.
-    """
+    """`attend` to tokens that are not projected: the few rows that read them are, into and out of the tokens' space."""
     rows, heads, width = queries.shape[2], key.heads, queries.shape[3]
     asked = (queries @ key.by_head().to(queries.dtype)).flatten(1, 2)[:, None]
     if visible is None:
@@ -182,11 +180,11 @@ class InterfaceLayer(nn.Module):
         return states | self._talk(states, rows)
 
     def project(
-        self, keys: Float[Tensor, "b p c"], values: Float[Tensor, "b p c"], shift: Float[Tensor, " c"]
+        self, keys: Float[Tensor, "b p c"], values: Float[Tensor, "b p c"]
     ) -> tuple[Float[Tensor, "b heads p k"], Float[Tensor, "b heads p k"]]:
-        """Pixels as the content attention reads them, whoever reads."""
+        """Pixels as the content attention reads them, whoever reads, without what they all have in common."""
         _, key, value = self.content_attention.projections()
-        return key(keys, shift), value(values, shift)
+        return key(keys), value.unbiased()(values)
 
     def _read_pixels(
         self, states: dict[Group, GroupState], members: Sequence[Member], pixels: Pixels | None, content: Projections
@@ -196,11 +194,10 @@ class InterfaceLayer(nn.Module):
             return {}
         query, key, value = content
         values, placed = _concatenate(states, readers)
-        if pixels.projected is None:
-            keys, contents = key(pixels.keys, pixels.shift), value(pixels.values, pixels.shift)
-        else:
-            keys, contents = pixels.projected
+        keys, contents = pixels.projected or (key(pixels.keys), value.unbiased()(pixels.values))
         out = _dot_product_attention(query(placed), keys, contents, pixels.visible[:, None])
+        # What all pixels have in common moves all scores of a row alike, and any mean of their values by itself.
+        out = out + value(pixels.shift.expand(1, 1, -1))
         return _replaced(states, readers, self.content_norm(values + self.content_attention.merge(out)))
 
     def _read_tokens(

@@ -147,7 +147,7 @@ class Interface(nn.Module):
         projected = []
         for number, layer in enumerate(self.layers):
             level = number % LEVELS
-            projected.append(layer.project(placed[level], seen[level], memory.level_embed[level]))
+            projected.append(layer.project(placed[level], seen[level]))
         return replace(memory, projected=tuple(projected))
 
     def words(

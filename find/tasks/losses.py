@@ -5,6 +5,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+POINTS_AT_ONCE = 1024
+"""Of all pairs."""
+
 
 def binary_cross_entropy(logits: Float[Tensor, "... p"], targets: Float[Tensor, "... p"]) -> Float[Tensor, "..."]:
     """Mean over the points."""
@@ -30,6 +33,26 @@ def pairwise_dice(logits: Float[Tensor, "b n p"], targets: Float[Tensor, "b t p"
     return 1 - (2 * (s @ targets.mT) + 1) / (s.sum(-1)[..., None] + targets.sum(-1)[:, None] + 1)
 
 
+def pairwise_mask_losses(
+    pixel: Float[Tensor, "b n m"], features: Float[Tensor, "b m p"], targets: Float[Tensor, "b t p"]
+) -> tuple[Float[Tensor, "b n t"], Float[Tensor, "b n t"]]:
+    """Both of the above for masks that are drawn for this alone, a few points of all of them at a time.
+
+    So the products are large and what comes of them stays in a CPU's caches.
+    """
+    softplus = pixel.new_zeros(pixel.shape[:2])
+    area = pixel.new_zeros(pixel.shape[:2])
+    overlap = pixel.new_zeros(*pixel.shape[:2], targets.shape[1])
+    for places, wanted in zip(features.split(POINTS_AT_ONCE, 2), targets.split(POINTS_AT_ONCE, 2), strict=True):
+        logits = pixel @ places
+        softplus += _sum_of_softplus(logits)
+        s = logits.sigmoid_()
+        area += s.sum(-1)
+        overlap += s @ wanted.mT
+    cross_entropy = (softplus[..., None] - pixel @ (features @ targets.mT)) / features.shape[2]
+    return cross_entropy, 1 - (2 * overlap + 1) / (area[..., None] + targets.sum(-1)[:, None] + 1)
+
+
 def _sum_of_softplus(x: Float[Tensor, "... p"]) -> Float[Tensor, "..."]:
     """Over the points. softplus(x) = max(x, 0) - log sigmoid(|x|), and a sum of logarithms is that of a product.
 
@@ -38,8 +61,9 @@ def _sum_of_softplus(x: Float[Tensor, "... p"]) -> Float[Tensor, "..."]:
     """
     size = x.abs()
     positive = (x.sum(-1) + size.sum(-1)) / 2
-    factors = F.pad(size.sigmoid_(), (0, -size.shape[-1] % 64), value=1.0)
-    return positive - factors.unflatten(-1, (-1, 64)).prod(-1).log().sum(-1)
+    factors, rest = size.sigmoid_().tensor_split([size.shape[-1] // 64 * 64], dim=-1)
+    products = torch.cat([factors.unflatten(-1, (-1, 64)).prod(-1), rest.prod(-1, keepdim=True)], dim=-1)
+    return positive - products.log().sum(-1)
 
 
 def masked_mean(values: Float[Tensor, "..."], valid: Bool[Tensor, "..."]) -> Float[Tensor, ""]:

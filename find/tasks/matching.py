@@ -8,12 +8,10 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from find.errors import FindError
-from find.tasks.losses import pairwise_binary_cross_entropy, pairwise_dice
+from find.tasks.losses import pairwise_binary_cross_entropy, pairwise_dice, pairwise_mask_losses
 
 CLASS_COST, BCE_COST, DICE_COST = 2.0, 5.0, 5.0
 """Weights of the three costs, for every task (Mask2Former; reference section 11)."""
-LOGITS_AT_ONCE = 6 * 2**20
-"""24 MB: above 32, each new tensor's pages are cleared by the operating system, which takes longer than its use."""
 
 
 class DivergenceError(FindError):
@@ -24,8 +22,7 @@ def matching_cost(
     class_cost: Float[Tensor, "b n t"], logits: Float[Tensor, "b n p"], targets: Float[Tensor, "b t p"]
 ) -> Float[Tensor, "b n t"]:
     """Weighted sum of the class cost and the two mask costs."""
-    masks = BCE_COST * pairwise_binary_cross_entropy(logits, targets) + DICE_COST * pairwise_dice(logits, targets)
-    return CLASS_COST * class_cost + masks
+    return _weighted(class_cost, pairwise_binary_cross_entropy(logits, targets), pairwise_dice(logits, targets))
 
 
 def drawn_cost(
@@ -34,10 +31,12 @@ def drawn_cost(
     features: Float[Tensor, "b m p"],
     targets: Float[Tensor, "b t p"],
 ) -> Float[Tensor, "b n t"]:
-    """`matching_cost` of proposals that are drawn for it alone, so many at a time as make few logits."""
-    rows = max(1, LOGITS_AT_ONCE // features[:, 0].numel())
-    pieces = zip(class_cost.split(rows, dim=1), pixel.split(rows, dim=1), strict=True)
-    return torch.cat([matching_cost(cost, some @ features, targets) for cost, some in pieces], dim=1)
+    """`matching_cost` of the logits `pixel @ features`, which are never there all at once."""
+    return _weighted(class_cost, *pairwise_mask_losses(pixel, features, targets))
+
+
+def _weighted(class_cost: Tensor, cross_entropy: Tensor, dice: Tensor) -> Float[Tensor, "b n t"]:
+    return CLASS_COST * class_cost + (BCE_COST * cross_entropy + DICE_COST * dice)
 
 
 def hungarian(

@@ -10,6 +10,7 @@ from transformers.models.mask2former.modeling_mask2former import (
 )
 
 from find.tasks.losses import (
+    POINTS_AT_ONCE,
     assignment_cross_entropy,
     binary_cross_entropy,
     contrastive,
@@ -17,6 +18,7 @@ from find.tasks.losses import (
     masked_mean,
     pairwise_binary_cross_entropy,
     pairwise_dice,
+    pairwise_mask_losses,
 )
 from find.tasks.prompted import prompted_losses
 
@@ -125,3 +127,16 @@ def test_only_valid_targets_and_their_proposals_get_gradient():
     (losses.ce + losses.bce + losses.dice).backward()
     assert not scores.grad[0, :, 0].any() and scores.grad[0, :, 1].all()
     assert logits.grad[0, 2].all() and not logits.grad[0, [0, 1, 3]].any()
+
+
+def test_losses_of_masks_drawn_a_few_points_at_a_time_are_those_of_their_logits():
+    """Over a number of points that no part divides, and with logits far beyond where a sigmoid is 0 or 1."""
+    g = torch.Generator().manual_seed(0)
+    pixel, features = torch.randn(2, 6, 8, generator=g) * 20, torch.randn(2, 8, 2 * POINTS_AT_ONCE + 77, generator=g)
+    targets = torch.rand(2, 3, features.shape[2], generator=g)
+    logits = pixel @ features
+    assert logits.abs().max() > 150
+    cross_entropy, overlap = pairwise_mask_losses(pixel, features, targets)
+    pairs = logits[:, :, None].expand(-1, -1, 3, -1), targets[:, None].expand(-1, 6, -1, -1)
+    torch.testing.assert_close(cross_entropy, binary_cross_entropy(*pairs), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(overlap, dice(*pairs), rtol=1e-4, atol=1e-5)
