@@ -21,7 +21,7 @@ from tiny_pair_world import NOUNS, PLAIN_WORDS, STRIDE, World, draw_world, jitte
 from torch import Tensor, nn
 from train_tiny_pair import contrast, same_text, true_of
 
-from find.foundations import tiny
+from find.foundations import EncoderSpec, tiny
 from find.foundations.open_clip import load_open_clip_vision
 from find.world.kinds import STUFF, THINGS
 
@@ -33,7 +33,9 @@ class Trainee(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.vision = load_open_clip_vision(f"local-dir:{tiny.FOLDER}", spec="tiny", dtype=torch.bfloat16)
+        self.vision = load_open_clip_vision(
+            EncoderSpec.parse(f"open_clip:local-dir:{tiny.FOLDER}"), dtype=torch.bfloat16
+        )
         self.language = tiny.tiny_language()
         self.head = tiny.RegionHead(channels=self.vision.channels, width=self.language.pooled_dim)
         self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))

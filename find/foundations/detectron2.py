@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from find.errors import FindError
+from find.foundations.loading import EncoderSpec, need_name
 from find.foundations.maps import MapEncoder, Maps, deepest_of_each_stride, seeded
 from find.foundations.source import first_line
 
@@ -85,9 +86,7 @@ class Detectron2Backbone(MapEncoder):
         return [maps[name] for name in self.names], None
 
 
-def load_detectron2(
-    name: str, *, spec: str, untrained: bool = False, dtype: torch.dtype = torch.float32
-) -> Detectron2Backbone:
+def load_detectron2(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) -> Detectron2Backbone:
     """The backbone of `CONFIG` or `CONFIG@WEIGHTS`.
 
     CONFIG is a file, or the name of one in detectron2's model zoo, such as
@@ -95,23 +94,21 @@ def load_detectron2(
     and is run: give only one that you trust. WEIGHTS is a file of tensors (.safetensors, or .pth as detectron2 saves
     it) of the whole model or of the backbone; without it the config's own file is read. Pickles are refused.
 
-    Args:
-        untrained: seeded random weights instead of trained ones.
-
     Raises:
         FindError: detectron2 is not there, or config or weights cannot be read or do not belong together.
     """
+    name = need_name(spec, "detectron2:CONFIG@WEIGHTS")
     detectron2_module("detectron2")
     text, _, weights = (name, "", "") if Path(name).is_file() else name.partition("@")
-    plan = read_config(find_config(text, spec=spec), spec=spec)
+    plan = read_config(find_config(text, spec=spec.text), spec=spec.text)
     if plan.order not in ("RGB", "BGR"):
-        raise FindError(f"{spec}: the config wants its images as {plan.order!r}; only RGB and BGR are known here")
+        raise FindError(f"{spec.text}: the config wants its images as {plan.order!r}; only RGB and BGR are known here")
     try:
         tower = seeded(plan.build)
     except (KeyError, ValueError, TypeError, AssertionError, AttributeError, RuntimeError) as error:
-        raise FindError(f"{spec}: detectron2 cannot build this backbone: {first_line(error)}") from error
-    if not untrained:
-        load_backbone_weights(tower, weights or plan.weights, spec=spec)
+        raise FindError(f"{spec.text}: detectron2 cannot build this backbone: {first_line(error)}") from error
+    if not spec.untrained:
+        load_backbone_weights(tower, weights or plan.weights, spec=spec.text)
     shapes = tower.output_shape()
     names = [key for key, shape in shapes.items() if shape.stride <= COARSEST] or list(shapes)
     names = [names[k] for k in deepest_of_each_stride([shapes[key].stride for key in names])]
@@ -120,7 +117,7 @@ def load_detectron2(
         tower,
         names=names,
         order=plan.order,
-        spec=spec,
+        spec=spec.text,
         mean=[value / 255 for value in mean],
         std=[value / 255 for value in std],
         divisor=math.lcm(tower.size_divisibility or 1, *(shapes[key].stride for key in names)),

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from find.errors import FindError
 from find.foundations.base import Frozen, VisionFeatures, check_divisible
+from find.foundations.loading import EncoderSpec, need_name
 
 CONFIG, WEIGHTS = "focal.json", "focal.safetensors"
 STRIDES = (4, 8, 16, 32)
@@ -206,23 +207,24 @@ class FocalVision(Frozen):
         return VisionFeatures(maps=tuple(m.to(self.dtype) for m in maps), strides=self.strides, pooled=None)
 
 
-def load_focal(folder: str, *, spec: str, untrained: bool = False, dtype: torch.dtype = torch.float32) -> FocalVision:
+def load_focal(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) -> FocalVision:
     """The network in a folder, or, untrained, one of its sizes with seeded random weights."""
+    folder = need_name(spec, "focal:FOLDER")
     about, weights = Path(folder) / CONFIG, Path(folder) / WEIGHTS
     try:
         config = FocalConfig.from_dict(json.loads(about.read_text()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FindError(f"no focal network in {folder}: {about} cannot be read ({error})") from error
-    with torch.random.fork_rng(devices=[], enabled=untrained):
-        if untrained:
+    with torch.random.fork_rng(devices=[], enabled=spec.untrained):
+        if spec.untrained:
             torch.manual_seed(0)
         net = FocalNet(config)
-    if not untrained:
+    if not spec.untrained:
         try:
             net.load_state_dict(load_file(weights))
         except (OSError, SafetensorError, RuntimeError) as error:
             raise FindError(f"{weights} cannot be read or does not fit {about} ({error}); convert it again") from error
-    return FocalVision(net, config, spec=spec, dtype=dtype)
+    return FocalVision(net, config, spec=spec.text, dtype=dtype)
 
 
 def _over_map(conv: nn.Conv2d, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:

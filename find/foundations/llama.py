@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoTokenizer, LlamaConfig
 from transformers.utils import cached_file
 
 from find.errors import FindError
+from find.foundations.loading import EncoderSpec, need_name
 from find.foundations.source import Source
 from find.foundations.tokenization import LongTexts, TextTokenizer
 from find.foundations.transformers_text import TransformersText, check_block, load_cut
@@ -47,36 +48,31 @@ class LlamaLanguage(TransformersText):
 
 
 def load_llama(
-    name: str,
-    *,
-    block: int | None,
-    spec: str,
-    untrained: bool = False,
-    dtype: torch.dtype = torch.float32,
-    long_texts: LongTexts = LongTexts.REFUSE,
+    spec: EncoderSpec, *, dtype: torch.dtype = torch.float32, long_texts: LongTexts = LongTexts.REFUSE
 ) -> LlamaLanguage:
-    """A LLaMA in a Hugging Face folder or of the hub, cut after `block` blocks (None: all of them).
+    """A LLaMA in a Hugging Face folder or of the hub, cut after the spec's block (none: not at all).
 
     Only the blocks that are used are built, and only their weights stay in memory.
     """
-    source = Source.parse(name, spec=spec)
+    name = need_name(spec, "llama:NAME#BLOCK")
+    source = Source.parse(name, spec=spec.text)
     config = read_config(name)
-    check_block(block, config, spec)
-    block = block or config.num_hidden_layers
-    model = load_cut(source, config, block=block, untrained=untrained, dtype=dtype)
+    check_block(spec.block, config, spec.text)
+    block = spec.block or config.num_hidden_layers
+    model = load_cut(source, config, block=block, untrained=spec.untrained, dtype=dtype)
     backend = read_tokenizer(source)
     tokenizer = TextTokenizer(
         backend,
         context_length=config.max_position_embeddings,
         padding_id=padding_id(config),
         unknown_id=backend.token_to_id("<unk>"),
-        spec=spec,
+        spec=spec.text,
         long_texts=long_texts,
     )
     return LlamaLanguage(
         model,
         tokenizer=tokenizer,
-        spec=f"{'random:' * untrained}llama:{source.pinned()}#{block}",
+        spec=f"{'random:' * spec.untrained}llama:{source.pinned()}#{block}",
         placeholder=PLACEHOLDER,
     )
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from find.errors import FindError
+from find.foundations.loading import EncoderSpec, need_name
 from find.foundations.maps import MapEncoder, Maps, deepest_of_each_stride, square_size
 from find.foundations.source import Source
 
@@ -127,12 +128,16 @@ def attention_pool(pool: AttentionPool2d, features: Float[Tensor, "b c h w"]) ->
     return functional_call(pool, {"positional_embedding": positions}, (features,))
 
 
-def load_open_clip_vision(
-    name: str, *, spec: str, untrained: bool = False, dtype: torch.dtype = torch.float32
-) -> OpenClipVision:
+def load_open_clip_vision(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) -> OpenClipVision:
     """The image tower of an open_clip model, named as `load_open_clip` takes it."""
-    model = load_open_clip(name, untrained=untrained)
-    return OpenClipVision(model.visual, spec=spec if untrained else spec.replace(name, pinned(name)), dtype=dtype)
+    name = need_name(spec, "open_clip:NAME/PRETRAINED or open_clip:local-dir:FOLDER")
+    model = load_open_clip(name, untrained=spec.untrained)
+    return OpenClipVision(model.visual, spec=pinned_spec(spec), dtype=dtype)
+
+
+def pinned_spec(spec: EncoderSpec) -> str:
+    """The spec by which the same weights are loaded again."""
+    return spec.text if spec.untrained else spec.text.replace(spec.name, pinned(spec.name))
 
 
 def load_open_clip(name: str, *, untrained: bool) -> nn.Module:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from find.errors import FindError
 from find.foundations.base import Frozen, TextFeatures, TokenizedText
-from find.foundations.open_clip import load_open_clip, model_name, pinned
+from find.foundations.loading import EncoderSpec, need_name
+from find.foundations.open_clip import load_open_clip, model_name, pinned_spec
 from find.foundations.tokenization import LongTexts, TextTokenizer
 
 CLEANING = {
@@ -150,23 +151,18 @@ class OpenClipLanguage(Frozen):
 
 
 def load_open_clip_text(
-    name: str,
-    *,
-    layer: int | None = None,
-    spec: str,
-    untrained: bool = False,
-    dtype: torch.dtype = torch.float32,
-    long_texts: LongTexts = LongTexts.REFUSE,
+    spec: EncoderSpec, *, dtype: torch.dtype = torch.float32, long_texts: LongTexts = LongTexts.REFUSE
 ) -> OpenClipLanguage:
     """The text tower of an open_clip model, named as `load_open_clip` takes it."""
-    model = load_open_clip(name, untrained=untrained)
+    name = need_name(spec, "open_clip:NAME/PRETRAINED or open_clip:local-dir:FOLDER")
+    model = load_open_clip(name, untrained=spec.untrained)
     tokenizer, padding_id = fast_tokenizer(model_name(name)[0])
     return OpenClipLanguage(
         model,
         tokenizer=tokenizer,
         padding_id=padding_id,
-        layer=layer,
-        spec=spec if untrained else spec.replace(name, pinned(name)),  # "tiny" stays what it is
+        layer=spec.block,
+        spec=pinned_spec(spec),
         dtype=dtype,
         long_texts=long_texts,
     )

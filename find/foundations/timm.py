@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from find.errors import FindError
+from find.foundations.loading import EncoderSpec, need_name
 from find.foundations.maps import MapEncoder, Maps, deepest_of_each_stride, seeded, square_size
 from find.foundations.source import Source
 
@@ -35,39 +36,31 @@ class TimmPlain(MapEncoder):
         return self.tower.forward_intermediates(pixels, indices=1, norm=True, intermediates_only=True), None
 
 
-def load_timm(
-    name: str, *, spec: str, untrained: bool = False, dtype: torch.dtype = torch.float32, **options: Any
-) -> MapEncoder:
-    """A model of timm as `NAME.TAG`, `NAME.TAG@REVISION`, or the folder or hub repository of one.
-
-    Args:
-        untrained: seeded random weights instead of trained ones.
-        options: of the model's constructor, over those of its name.
-    """
-    source = Source.parse(name.removeprefix(LOCAL), spec=spec)
+def load_timm(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) -> MapEncoder:
+    """A model of timm as `NAME.TAG`, `NAME.TAG@REVISION`, or the folder or hub repository of one."""
+    source = Source.parse(need_name(spec, "timm:NAME.TAG").removeprefix(LOCAL), spec=spec.text)
     with source.reading("the timm model"):
         called = timm_name(source)
         with torch.device("meta"):  # the architecture only: which maps it has, and what sizes it takes
-            model = timm.create_model(called, **options)
+            model = timm.create_model(called)
     config = model.pretrained_cfg
     stages = getattr(model, "feature_info", None)
     if not stages:
-        raise FindError(f"{spec}: timm's {type(model).__name__} tells of no feature maps; choose another model")
+        raise FindError(f"{spec.text}: timm's {type(model).__name__} tells of no feature maps; choose another model")
     strides = [stage["reduction"] for stage in stages]
     accepted = inspect.signature(type(model).__init__).parameters
     any_size = "dynamic_img_size" in accepted
-    if any_size:
-        options["dynamic_img_size"] = True
+    options: dict[str, Any] = {"dynamic_img_size": True} if any_size else {}
     if len(set(strides)) == 1:
         kind, options["num_classes"] = TimmPlain, 0
     else:
         kind, options["features_only"] = TimmStages, True
         options["out_indices"] = deepest_of_each_stride(strides)
     with source.reading("the timm model"):
-        tower = seeded(timm.create_model, called, pretrained=not untrained, **options)
+        tower = seeded(timm.create_model, called, pretrained=not spec.untrained, **options)
     return kind(
         tower,
-        spec=spec if untrained else f"timm:{pinned(source)}",
+        spec=spec.text if spec.untrained else f"timm:{pinned(source)}",
         mean=config["mean"],
         std=config["std"],
         divisor=math.lcm(*strides),

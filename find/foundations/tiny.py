@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from find.errors import FindError
 from find.foundations.base import VisionFeatures
+from find.foundations.loading import EncoderSpec, refuse_name
 from find.foundations.open_clip import OpenClipVision, load_open_clip
 from find.foundations.open_clip_text import OpenClipLanguage, load_open_clip_text
 from find.foundations.tokenization import LongTexts
@@ -23,6 +24,8 @@ from find.foundations.tokenization import LongTexts
 FOLDER = Path(__file__).parent / "weights" / "tiny-pair"  # an open_clip `local-dir`
 WEIGHTS = "open_clip_model.safetensors"
 HEAD_WEIGHTS = "region_head.safetensors"
+
+TINY = EncoderSpec.parse("tiny")
 
 PAD, UNKNOWN, REGION, START, END = "[pad]", "[unk]", "[region]", "[start]", "[end]"
 
@@ -67,25 +70,26 @@ class TinyVision(OpenClipVision):
         return replace(features, aligned=aligned.to(self.dtype))
 
 
-def tiny_vision(*, untrained: bool = False, dtype: torch.dtype = torch.float32) -> TinyVision:
-    """The shipped image tower, of strides 4 to 32; `untrained`: with seeded random weights."""
-    spec = "random:" * untrained + "tiny"
-    tower = load_open_clip(_shipped(WEIGHTS), untrained=untrained).visual
+def tiny_vision(spec: EncoderSpec = TINY, *, dtype: torch.dtype = torch.float32) -> TinyVision:
+    """The shipped image tower, of strides 4 to 32; untrained: with seeded random weights."""
+    refuse_name(spec)
+    tower = load_open_clip(_shipped(WEIGHTS), untrained=spec.untrained).visual
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        vision = TinyVision(tower, spec=spec, dtype=dtype)
-    if not untrained:
+        vision = TinyVision(tower, spec=spec.text, dtype=dtype)
+    if not spec.untrained:
         _shipped(HEAD_WEIGHTS)
         vision.region_head.load_state_dict(load_file(FOLDER / HEAD_WEIGHTS))
     return vision
 
 
 def tiny_language(
-    *, untrained: bool = False, dtype: torch.dtype = torch.float32, long_texts: LongTexts = LongTexts.REFUSE
+    spec: EncoderSpec = TINY, *, dtype: torch.dtype = torch.float32, long_texts: LongTexts = LongTexts.REFUSE
 ) -> OpenClipLanguage:
-    """The shipped text tower, which knows the world's words only; `untrained`: with seeded random weights."""
-    spec = "random:" * untrained + "tiny"
-    return load_open_clip_text(_shipped(WEIGHTS), spec=spec, untrained=untrained, dtype=dtype, long_texts=long_texts)
+    """The shipped text tower, which knows the world's words only; untrained: with seeded random weights."""
+    refuse_name(spec)
+    shipped = EncoderSpec(spec.text, spec.library, _shipped(WEIGHTS), spec.untrained)  # `text` stays what users wrote
+    return load_open_clip_text(shipped, dtype=dtype, long_texts=long_texts)
 
 
 def _shipped(weights: str) -> str:

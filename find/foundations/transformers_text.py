@@ -30,6 +30,7 @@ from transformers.utils import logging
 
 from find.errors import FindError
 from find.foundations.base import Frozen, TextFeatures, TokenizedText
+from find.foundations.loading import EncoderSpec, need_name
 from find.foundations.maps import keep_in
 from find.foundations.source import Source
 from find.foundations.tokenization import LongTexts, TextTokenizer
@@ -150,27 +151,19 @@ class TransformersTower(TransformersText):
 
 
 def load_text(
-    name: str,
-    *,
-    block: int | None = None,
-    spec: str,
-    untrained: bool = False,
-    dtype: torch.dtype = torch.float32,
-    long_texts: LongTexts = LongTexts.REFUSE,
+    spec: EncoderSpec, *, dtype: torch.dtype = torch.float32, long_texts: LongTexts = LongTexts.REFUSE
 ) -> TransformersText:
-    """The text model in a folder or of the hub (`NAME@REVISION`).
+    """The text model in a folder or of the hub (`NAME@REVISION`), with weights in `dtype`.
 
-    Args:
-        block: read after so many blocks; the others are neither built nor loaded, except of a tower, whose pooled
-            output comes after all of them. None: what the whole model gives.
-        dtype: of the weights.
-        untrained: the architecture with seeded random weights.
+    With a block in the spec, blocks behind it are neither built nor loaded, except of a tower, whose pooled output
+    comes after all of them.
     """
-    source = Source.parse(name, spec=spec)
+    untrained, block = spec.untrained, spec.block
+    source = Source.parse(need_name(spec, "transformers:NAME"), spec=spec.text)
     with source.reading("its config.json"):
         whole = AutoConfig.from_pretrained(source.name, revision=source.revision)
     config = text_config(whole)
-    check_block(block, config, spec)
+    check_block(block, config, spec.text)
     tower = TOWERS.get(type(config))
     if tower is None:
         names = INSIDE_COMPOSITE if config is not whole else None

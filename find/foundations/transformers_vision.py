@@ -40,6 +40,7 @@ from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPI
 from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
 
 from find.errors import FindError
+from find.foundations.loading import EncoderSpec, need_name
 from find.foundations.maps import IMAGENET_MEAN, IMAGENET_STD, MapEncoder, Maps, deepest_of_each_stride, square_size
 from find.foundations.source import Source
 from find.foundations.transformers_text import check_complete, load_model
@@ -172,21 +173,20 @@ FAMILIES: dict[type[PreTrainedConfig], Family] = {
 """What is no backbone of transformers, or gives more than one; by the class of its config."""
 
 
-def load_vision_model(
-    name: str, *, spec: str, untrained: bool = False, dtype: torch.dtype = torch.float32
-) -> TransformersVision:
+def load_vision_model(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) -> TransformersVision:
     """The image encoder in a folder or of the hub (`NAME@REVISION`), also out of a larger model such as a CLIP.
 
-    `untrained` gives the architecture that its config.json tells of, with seeded random weights.
+    Untrained, the architecture that its config.json describes, with seeded random weights.
     """
-    source = Source.parse(name, spec=spec)
+    untrained = spec.untrained
+    source = Source.parse(need_name(spec, "transformers:NAME"), spec=spec.text)
     with source.reading("its config.json"):
         whole = AutoConfig.from_pretrained(source.name, revision=source.revision)
     config = vision_config(whole)
     mean, std = pixel_statistics(source, whole, untrained=untrained)
     family, fixed = FAMILIES.get(type(config)), False
     if family is None:
-        config, divisor, fixed = choose_maps(config, spec=spec)
+        config, divisor, fixed = choose_maps(config, spec=spec.text)
         family = Family(MODEL_FOR_BACKBONE_MAPPING[type(config)], backbone, divisor)
     else:
         divisor = family.divisor * patch_size(config)

@@ -7,6 +7,7 @@ from torch import nn
 from find.errors import FindError
 from find.foundations import Frozen, fingerprint, load_vision
 from find.foundations.base import check_divisible
+from find.foundations.loading import _declared
 
 
 class _Normed(Frozen):
@@ -50,10 +51,52 @@ def test_images_that_do_not_fit_are_refused(shape):
         check_divisible(torch.zeros(shape), 32)
 
 
-@pytest.mark.parametrize("spec", ["", "tinny", "open_clip:", "tim:resnet18", "tiny:1", "random:"])
+@pytest.mark.parametrize("spec", ["", "tinny", "tim:resnet18", "random:"])
 def test_an_unknown_spec_is_refused_with_the_known_ones(spec):
-    with pytest.raises(FindError, match="open_clip:NAME/PRETRAINED"):
+    with pytest.raises(FindError, match="detectron2, focal, open_clip, timm, tiny, transformers"):
         load_vision(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [("open_clip:", "open_clip:NAME/PRETRAINED"), ("tiny:1", "stands alone"), ("random:tiny:1", "stands alone")],
+)
+def test_a_name_that_lacks_or_is_too_much_is_told(spec, message):
+    with pytest.raises(FindError, match=message):
+        load_vision(spec)
+
+
+def test_a_package_adds_encoders_by_entry_points(tmp_path, monkeypatch):
+    declare(tmp_path, "mine", "[find.vision_encoders]\nmyenc = mine_encoders:vision\nbroken = nowhere:vision\n")
+    (tmp_path / "mine_encoders.py").write_text("def vision(spec, *, dtype): return spec, dtype\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    _declared.cache_clear()
+    try:
+        spec, dtype = load_vision("random:myenc:SMALL", dtype=torch.bfloat16)
+        assert (spec.name, spec.untrained, dtype) == ("SMALL", True, torch.bfloat16)
+        with pytest.raises(FindError, match="nowhere:vision cannot be imported"):
+            load_vision("broken:X")
+    finally:
+        _declared.cache_clear()
+
+
+def test_two_packages_with_one_name_are_refused(tmp_path, monkeypatch):
+    declare(tmp_path, "mine", "[find.vision_encoders]\ntimm = mine_encoders:vision\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    _declared.cache_clear()
+    try:
+        with pytest.raises(FindError, match="'timm' in find.vision_encoders: .*uninstall one"):
+            load_vision("timm:resnet18")
+    finally:
+        _declared.cache_clear()
+
+
+def declare(folder, package, entry_points):
+    """What an installed package leaves in site-packages, as far as entry points go."""
+    info = folder / f"{package}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(entry_points)
 
 
 @pytest.mark.parametrize(
