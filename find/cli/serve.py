@@ -30,6 +30,9 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
     _add_address(parser)
     limits = parser.add_argument_group("limits", "what is more is refused")
     limits.add_argument("--body-mb", type=positive, default=32, help="of a request (default: %(default)s)")
+    limits.add_argument(
+        "--memory-mb", type=positive, default=1024, help="of all open requests together (default: %(default)s)"
+    )
     limits.add_argument("--waiting", type=positive, default=64, help="requests that wait (default: %(default)s)")
     limits.add_argument("--batch", type=positive, default=16, help="requests a model call (default: %(default)s)")
     limits.add_argument("--seconds", type=positive, default=30, help="until a request fails (default: %(default)s)")
@@ -61,6 +64,15 @@ def add_demo(commands: argparse._SubParsersAction) -> None:
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine)")
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another name that requests may be to, such as this machine's or a proxy's; may be repeated; "
+        "*.example.org for all that end so, * for any. Others are refused: a web page could let its own name lead "
+        "here and read the album (DNS rebinding)",
+    )
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
 
 
@@ -72,6 +84,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
     limits = Limits(
         body_bytes=arguments.body_mb << 20,
+        total_bytes=arguments.memory_mb << 20,
         waiting=arguments.waiting,
         open=4 * arguments.waiting,
         batch=arguments.batch,
@@ -105,7 +118,11 @@ def _server(arguments: argparse.Namespace):
         from find.serving.server import listen, run
     except ModuleNotFoundError as error:
         raise FindError(f"the service needs {error.name}; install it with: pip install 'findvl[serve]'") from error
-    return partial(run, listener=listen(arguments.host, arguments.port))
+    return partial(
+        run,
+        listener=listen(arguments.host, arguments.port),
+        allowed_hosts=[arguments.host, *arguments.allowed_host],
+    )
 
 
 def _drawn(world: Path) -> Path:

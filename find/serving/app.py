@@ -14,12 +14,15 @@ from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi_offline import FastAPIOffline
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from find.errors import FindError
 from find.retrieval.table import UnreadableAlbum
-from find.serving.limits import Limits, Refusal
+from find.serving.budget import Budget, Share
+from find.serving.hosts import AllowedHosts
+from find.serving.limits import COPIES, Limits, Refusal
 from find.serving.messages import (
     EmbedAnswer,
     EmbedRequest,
@@ -31,8 +34,9 @@ from find.serving.messages import (
     SegmentRequest,
 )
 from find.serving.metrics import CONTENT_TYPE, Metrics
-from find.serving.service import Service
+from find.serving.service import FAULTY, Service
 from find.serving.uploads import one_line
+from find.utils.memory import OutOfMemory
 
 if TYPE_CHECKING:
     from find.retrieval.album import Album
@@ -41,9 +45,10 @@ ERRORS = {
     status: {"model": Error, "description": text}
     for status, text in {
         413: "Too large a body or picture",
+        421: "A host that the service does not answer to",
         422: "A query, picture or number that cannot be used",
         429: "Too many requests wait; try again",
-        503: "The album cannot be read, or too many requests are open",
+        503: "The album cannot be read, too many requests are open, or the device has failed",
         504: "No answer in time",
     }.items()
 }
@@ -55,12 +60,15 @@ OBJECTS = r"^(\d{1,4}(,\d{1,4})*)?$"
 log = logging.getLogger(__name__)
 
 
-def create_app(album: Album, *, limits: Limits | None = None, look_seconds: float = 10.0) -> FastAPI:
+def create_app(
+    album: Album, *, limits: Limits | None = None, look_seconds: float = 10.0, hosts: AllowedHosts | None = None
+) -> FastAPI:
     """The service of one album, to be run by an ASGI server.
 
     Every error is JSON `{"error": "one line"}`: 413 and 422 for what a request asks too much or wrongly, 429 where too
-    many wait, 504 after `limits.seconds`; 503 where files of the album are gone, or more requests are open than can be
-    held. An album that is indexed again is followed; `look_seconds` lie between looks.
+    many wait, 504 after `limits.seconds`; 503 where files of the album are gone, more requests are open than can be
+    held, or the device has failed; 421 for another host than `hosts` allow (by default: this machine's own names). An
+    album that is indexed again is followed; `look_seconds` lie between looks.
     """
     limits = limits or Limits()
     service = Service(album, limits=limits, look_seconds=look_seconds)
@@ -82,12 +90,15 @@ def create_app(album: Album, *, limits: Limits | None = None, look_seconds: floa
     for kind, answer in (
         (Refusal, lambda error: (error.status, str(error))),
         (UnreadableAlbum, _unreadable),
+        (OutOfMemory, _no_memory),
         (FindError, lambda error: (422, one_line(error))),
         (RequestValidationError, lambda error: (422, _invalid(error))),
         (HTTPException, lambda error: (error.status_code, str(error.detail))),
     ):
         app.add_exception_handler(kind, _handler(answer))
-    app.add_middleware(_Bounds, limits=limits, metrics=service.metrics)
+    app.add_middleware(
+        _Bounds, limits=limits, metrics=service.metrics, budget=service.budget, hosts=hosts or AllowedHosts()
+    )
     return app
 
 
@@ -134,12 +145,16 @@ def _add_routes(app: FastAPI, service: Service) -> None:
 
     @app.get("/healthz", tags=["operation"])
     async def healthz() -> dict[str, str]:
-        """The process runs."""
+        """The process runs and its device works; where this fails, only another process will help."""
+        if service.fault is not None:
+            raise Refusal(503, FAULTY)
         return {"status": "ok"}
 
     @app.get("/readyz", tags=["operation"])
     async def readyz() -> dict[str, object]:
         """Requests are answered."""
+        if service.fault is not None:
+            raise Refusal(503, f"not ready: {FAULTY}")
         if not service.is_ready:
             raise Refusal(503, "not ready: starting or stopping")
         return {"status": "ready", "images": len(service.album), "model": service.fingerprint}
@@ -166,6 +181,11 @@ def _unreadable(error: UnreadableAlbum) -> tuple[int, str]:
     return 503, "the album cannot be read now; if it has just been indexed anew, try again in a few seconds"
 
 
+def _no_memory(error: OutOfMemory) -> tuple[int, str]:
+    log.error("%s", error)
+    return 503, "the device's memory does not suffice for this request now; try again, or send smaller pictures"
+
+
 def _invalid(error: RequestValidationError) -> str:
     """The first of the mistakes, such as 'k: Input should be a valid integer'."""
     first = error.errors()[0]
@@ -180,11 +200,11 @@ def _invalid(error: RequestValidationError) -> str:
 class _Bounds:
     """Reads a request's body before anything else sees it, no further than the limit; counts and times answers.
 
-    More requests than `limits.open` at a time are refused before they are read.
+    More requests than `limits.open` at a time are refused before they are read, and so are those to another host.
     """
 
-    def __init__(self, app: ASGIApp, *, limits: Limits, metrics: Metrics) -> None:
-        self.app, self.limits, self.metrics = app, limits, metrics
+    def __init__(self, app: ASGIApp, *, limits: Limits, metrics: Metrics, budget: Budget, hosts: AllowedHosts) -> None:
+        self.app, self.limits, self.metrics, self.budget, self.hosts = app, limits, metrics, budget, hosts
         self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -202,10 +222,13 @@ class _Bounds:
 
         self._open += 1
         try:
-            if self._open > self.limits.open and scope["path"] not in OPERATION:
-                raise Refusal(503, f"{self.limits.open} requests are open already; try again in a few seconds")
-            body = await self._body(scope, receive)
-            await self.app(scope, _replay(body, receive), watched)
+            if scope["path"] not in OPERATION:
+                self.hosts.check(Headers(scope=scope).get("host"))
+                if self._open > self.limits.open:
+                    raise Refusal(503, f"{self.limits.open} requests are open already; try again in a few seconds")
+            with self.budget.share() as share:
+                body = await self._body(scope, receive, share)
+                await self.app(scope, _replay(body, receive), watched)
         except Refusal as refusal:
             await _error(refusal.status, str(refusal))(scope, receive, watched)
         except Exception:
@@ -219,13 +242,13 @@ class _Bounds:
         self.metrics.requests.labels(path, str(status)).inc()
         self.metrics.seconds.labels(path).observe(time.perf_counter() - begin)
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+    async def _body(self, scope: Scope, receive: Receive, share: Share) -> bytes:
         try:
-            return await asyncio.wait_for(self._read(scope, receive), self.limits.seconds)
+            return await asyncio.wait_for(self._read(scope, receive, share), self.limits.seconds)
         except asyncio.TimeoutError:
             raise Refusal(408, f"the request did not arrive within {self.limits.seconds:g} s") from None
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+    async def _read(self, scope: Scope, receive: Receive, share: Share) -> bytes:
         most = self.limits.body_bytes
         told = dict(scope["headers"]).get(b"content-length", b"0")
         too_large = Refusal(413, f"the request is larger than {most / (1 << 20):.3g} MiB; send smaller pictures")
@@ -240,6 +263,7 @@ class _Bounds:
             size += len(parts[-1])
             if size > most:
                 raise too_large
+            share.take(COPIES * len(parts[-1]))
             if not message.get("more_body", False):
                 return b"".join(parts)
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from find.errors import FindError
+
+COPIES = 2
+"""Of a body that are held: its bytes, and the text that they are parsed to."""
+BYTES_A_PIXEL = 3
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -18,6 +24,8 @@ class Limits:
         queries: texts or queries of one request for embeddings.
         entities: of one query, and of all queries of a search together.
         hits: images that a search may ask for.
+        total_bytes: of all open requests together: their bodies, once as they came and once as text, and the pixels of
+            their pictures.
         waiting: requests that wait for the model; more are refused at once, to be tried again.
         open: requests that are read, wait or are answered at a time, of any kind.
         batch: requests that one call of the model takes.
@@ -32,17 +40,26 @@ class Limits:
     queries: int = 64
     entities: int = 16
     hits: int = 200
+    total_bytes: int = 1 << 30
     waiting: int = 64
     open: int = 256
     batch: int = 16
     seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        least = COPIES * self.body_bytes + BYTES_A_PIXEL * self.pixels
+        if self.total_bytes < least:
+            raise FindError(
+                f"total_bytes (--memory-mb) is {self.total_bytes >> 20} MiB, but one request may take "
+                f"{-(-least >> 20)} MiB, its body twice and its pictures' pixels; give at least so much"
+            )
 
 
 class Refusal(Exception):
     """A request that is not answered; `str` is one line for whoever sent it.
 
     Args:
-        status: of HTTP: 404, 408, 413, 422, 429, 503 or 504.
+        status: of HTTP: 404, 408, 413, 421, 422, 429, 503 or 504.
         message: what is wrong and how to mend it.
     """
 

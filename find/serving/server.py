@@ -6,12 +6,14 @@ import errno
 import socket
 import threading
 import webbrowser
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from find.errors import FindError
 from find.serving.app import create_app
+from find.serving.hosts import AllowedHosts
 from find.serving.limits import Limits
 
 if TYPE_CHECKING:
@@ -30,20 +32,27 @@ def listen(host: str, port: int) -> socket.socket:
         raise FindError(message) from error
 
 
-def run(album: Album, *, listener: socket.socket, limits: Limits | None = None, show: bool = False) -> None:
+def run(
+    album: Album,
+    *,
+    listener: socket.socket,
+    limits: Limits | None = None,
+    show: bool = False,
+    allowed_hosts: Sequence[str] = (),
+) -> None:
     """Answers until the process is interrupted, then what waits; prints the address once all is ready.
 
     Args:
         listener: what `listen` gave; closed at the end.
         show: open the page in a browser, where there is one.
+        allowed_hosts: names that requests may be to, besides loopback's and the address that is listened at.
     """
     limits = limits or Limits()
     album.load()
-    config = uvicorn.Config(
-        create_app(album, limits=limits), log_level="warning", timeout_graceful_shutdown=round(limits.seconds)
-    )
+    name, port = listener.getsockname()[:2]
+    app = create_app(album, limits=limits, hosts=AllowedHosts(name, allowed_hosts))
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=round(limits.seconds))
     with listener:
-        name, port = listener.getsockname()[:2]
         address = f"http://[{name}]:{port}" if listener.family == socket.AF_INET6 else f"http://{name}:{port}"
         print(f"{album.name}: {len(album)} images at {address} (Ctrl-C ends)", flush=True)
         if show:

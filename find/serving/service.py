@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -23,9 +23,11 @@ from find.retrieval.table import UnreadableAlbum
 from find.serving import messages
 from find.serving.answers import album_image, found_image
 from find.serving.batching import Batcher
+from find.serving.budget import Budget, Share
 from find.serving.limits import Limits, Refusal, check_count
 from find.serving.metrics import Metrics
-from find.serving.uploads import Pictures, read_joined, read_query
+from find.serving.uploads import Pictures, one_line, read_joined, read_query
+from find.utils.device import is_device_fault
 from find.visualization.results import entities_json
 from find.visualization.uncertainty import UnknownWords
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 Pixels = UInt8[np.ndarray, "h w 3"]
+FAULTY = "the device has failed; the service has to be started again"
 
 
 def _in_time(answer: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
@@ -87,6 +90,8 @@ class Service:
         self.metrics = Metrics()
         self.metrics.images.set(len(album))
         self.is_ready = False
+        self.fault: str | None = None  # of the device, which only another process can use again
+        self.budget = Budget(limits.total_bytes)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="reader")  # decode and draw beside the model
         self._search = self._batcher("search", self._search_all)
@@ -119,9 +124,10 @@ class Service:
             filter_sql(request.where)  # raises FindError, which is told as 422
         if request.dim is not None and request.dim > self.album.stamp.dim:
             raise Refusal(422, f"dim: the album's vectors have {self.album.stamp.dim} values, not {request.dim}")
-        query = await self._read(lambda: self._asked(request))
-        hits = await self._search.submit(_Search(query, request.k, request.where, request.dim))
-        return await self._read(lambda: self._search_answer(query, hits, request.masks))
+        with self.budget.share() as share:
+            query = await self._read(lambda: self._asked(request, share))
+            hits = await self._search.submit(_Search(query, request.k, request.where, request.dim))
+            return await self._read(lambda: self._search_answer(query, hits, request.masks))
 
     @_in_time
     async def sample(self, count: int) -> messages.SampleAnswer:
@@ -129,9 +135,10 @@ class Service:
 
     @_in_time
     async def segment(self, request: messages.SegmentRequest) -> messages.SegmentAnswer:
-        item = await self._read(lambda: self._to_segment(request))
-        masks = await self._segment.submit(item)
-        return await self._read(lambda: self._segment_answer(item.picture, item.query, masks))
+        with self.budget.share() as share:
+            item = await self._read(lambda: self._to_segment(request, share))
+            masks = await self._segment.submit(item)
+            return await self._read(lambda: self._segment_answer(item.picture, item.query, masks))
 
     @_in_time
     async def embed(self, request: messages.EmbedRequest) -> messages.EmbedAnswer:
@@ -139,7 +146,8 @@ class Service:
         check_count("pictures", len(request.pictures), self.limits.images)
         if not request.queries and not request.pictures:
             raise Refusal(422, "nothing to embed: give queries or pictures")
-        return await self._embed.submit(await self._read(lambda: self._to_embed(request)))
+        with self.budget.share() as share:
+            return await self._embed.submit(await self._read(lambda: self._to_embed(request, share)))
 
     @_in_time
     async def picture(self, name: str, frame: int, objects: Sequence[tuple[int, str]], side: int) -> bytes:
@@ -174,6 +182,18 @@ class Service:
         return album
 
     # --- in the model's thread --------------------------------------------------------------------------------------
+
+    def _by_model(self, answer: Callable[[Sequence[T]], Sequence[object]], items: Sequence[T]) -> Sequence[object]:
+        """`answer`, as long as the device works: after a fault each further call would fail, or never end."""
+        if self.fault is None:
+            try:
+                return answer(items)
+            except RuntimeError as error:
+                if not is_device_fault(error):
+                    raise
+                self.fault = one_line(error)[:200]
+                log.critical("the device has failed, this process has to be started again", exc_info=True)
+        raise Refusal(503, FAULTY)
 
     def _search_all(self, items: Sequence[_Search]) -> list[list[Hit]]:
         """One call of the model for all that have the same filter and `dim`, mostly none."""
@@ -218,25 +238,25 @@ class Service:
 
     # --- in the readers' threads ------------------------------------------------------------------------------------
 
-    def _pictures(self, images: dict[str, str]) -> Pictures:
-        return Pictures(images, self.limits, stored=self.album.image)
+    def _pictures(self, images: dict[str, str], share: Share) -> Pictures:
+        return Pictures(images, self.limits, share, stored=self.album.image)
 
-    def _asked(self, request: messages.SearchRequest) -> JoinedQuery:
-        pictures = self._pictures(request.images)
+    def _asked(self, request: messages.SearchRequest, share: Share) -> JoinedQuery:
+        pictures = self._pictures(request.images, share)
         query = read_joined(request.query, request.others, request.without, pictures, self.limits)
         pictures.check_used()
         return query
 
-    def _to_segment(self, request: messages.SegmentRequest) -> _Segment:
-        pictures = self._pictures(request.images)
+    def _to_segment(self, request: messages.SegmentRequest, share: Share) -> _Segment:
+        pictures = self._pictures(request.images, share)
         query = read_query(request.query, pictures, self.limits)
         if not query.entities:
             raise Refusal(422, "the query has no entity to segment; mark one with braces, such as {a red dog}")
         pictures.check_used()
         return _Segment(pictures.decode(request.image, "image"), query)
 
-    def _to_embed(self, request: messages.EmbedRequest) -> _Embed:
-        pictures = self._pictures(request.images)
+    def _to_embed(self, request: messages.EmbedRequest, share: Share) -> _Embed:
+        pictures = self._pictures(request.images, share)
         queries = [read_query(text, pictures, self.limits) for text in request.queries]
         pictures.check_used()
         shown = [pictures.decode(text, f"pictures[{number}]") for number, text in enumerate(request.pictures)]
@@ -284,7 +304,7 @@ class Service:
     def _batcher(self, name: str, answer: Callable[[Sequence[T]], Sequence[object]]) -> Batcher:
         limits = self.limits
         return Batcher(
-            answer,
+            partial(self._by_model, answer),
             executor=self._thread,
             most=limits.batch,
             waiting=limits.waiting,

@@ -18,7 +18,8 @@ from find.query.entity import Region
 from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.retrieval.table import UnreadableAlbum
-from find.serving.limits import Limits, Refusal, check_count
+from find.serving.budget import Share
+from find.serving.limits import BYTES_A_PIXEL, Limits, Refusal, check_count
 
 if TYPE_CHECKING:
     from find.retrieval.hits import Hit
@@ -32,11 +33,14 @@ class Pictures:
     Args:
         images: name in a query -> picture file in base64, with or without the head of a data URL.
         limits: how many pictures and pixels.
+        share: what the request takes of the memory of all.
         stored: an image of the album by its name.
     """
 
-    def __init__(self, images: Mapping[str, str], limits: Limits, *, stored: Callable[[str], Hit]) -> None:
-        self.images, self.limits, self._stored = images, limits, stored
+    def __init__(
+        self, images: Mapping[str, str], limits: Limits, share: Share, *, stored: Callable[[str], Hit]
+    ) -> None:
+        self.images, self.limits, self._share, self._stored = images, limits, share, stored
         self._count = self._pixels = 0
         self._read: dict[str, Pixels] = {}
 
@@ -95,6 +99,7 @@ class Pictures:
         if self._pixels > self.limits.pixels:
             most = f"{self.limits.pixels / 1e6:g} million"
             raise Refusal(413, f"{name}: {width} x {height} pixels; a request may have {most} in all its pictures")
+        self._share.take(BYTES_A_PIXEL * height * width)
 
 
 def read_query(text: str, pictures: Pictures, limits: Limits) -> Query:

@@ -1,10 +1,15 @@
 """Which device to run on, chosen when the program runs."""
 
 import os
+import re
 
 import torch
 
 from find.errors import FindError
+from find.utils.memory import is_out_of_memory
+
+FAULT = re.compile(r"(CUDA|HIP) error|CU(DNN|BLAS)_STATUS_(EXECUTION_FAILED|INTERNAL_ERROR)")
+"""How libraries tell of a fault in errors that are no torch.AcceleratorError."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -61,3 +66,10 @@ def _why(device: torch.device, error: Exception) -> str:
         return f"{'torch finds no GPU with a driver' if built else 'this torch is built without CUDA'}; use cpu"
     count = torch.cuda.device_count()
     return f"torch finds {count}, counted from 0" if (device.index or 0) >= count else str(error).partition("\n")[0]
+
+
+def is_device_fault(error: BaseException) -> bool:
+    """Whether a device has failed so that this process can use it no more: an illegal access, an assertion on it."""
+    if not isinstance(error, RuntimeError) or is_out_of_memory(error):
+        return False
+    return isinstance(error, torch.AcceleratorError) or FAULT.search(str(error)) is not None

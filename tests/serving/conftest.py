@@ -48,5 +48,5 @@ def client(album):
 
     from find.serving.app import create_app
 
-    with TestClient(create_app(album), raise_server_exceptions=False) as client:
+    with TestClient(create_app(album), base_url="http://localhost", raise_server_exceptions=False) as client:
         yield client

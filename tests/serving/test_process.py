@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
@@ -43,6 +44,9 @@ def test_many_ask_at_once_and_the_server_ends_after_their_answers(server, album)
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda query: _ask(address, query), queries))
     assert answers == [[hit.name for hit in album.search(Query.parse(query), 2)] for query in queries]
+    page_elsewhere = urllib.request.Request(f"{address}/images", headers={"Host": "rebound.example"})
+    with pytest.raises(urllib.error.HTTPError, match="421"):
+        urllib.request.urlopen(page_elsewhere, timeout=60)
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) in (0, -signal.SIGTERM)
     assert process.stderr.read() == ""

@@ -25,6 +25,7 @@ from find.serving.app import create_app
 from find.serving.limits import Limits
 
 QUERY = "{a red dog} near {a car}"
+HERE = "http://localhost"
 JSON = {"content-type": "application/json"}
 
 
@@ -96,7 +97,7 @@ def test_what_waits_together_is_answered_by_its_own_filter_and_dim(album, names)
     ]
     app, may = create_app(album), threading.Event()
     service = app.state.service
-    with TestClient(app) as client, ThreadPoolExecutor(len(bodies)) as pool:
+    with TestClient(app, base_url=HERE) as client, ThreadPoolExecutor(len(bodies)) as pool:
         alone = [client.post("/search", json=body).json() for body in bodies]
         service._thread.submit(may.wait, 60)  # the model is at work
         first = pool.submit(client.post, "/search", json=bodies[0])
@@ -259,7 +260,7 @@ def test_segment_needs_an_entity(client, encoded):
 
 
 def test_large_bodies_and_pictures_are_refused_before_they_are_read(album, names):
-    with TestClient(create_app(album, limits=Limits(body_bytes=20_000, pixels=10_000))) as client:
+    with TestClient(create_app(album, limits=Limits(body_bytes=20_000, pixels=10_000)), base_url=HERE) as client:
         huge = {"query": "like [x@1,1]", "images": {"x": "A" * 30_000}}
         assert "larger than" in _error(client.post("/search", json=huge), 413)
         parts = iter([b"a" * 15_000, b"a" * 15_000])  # without a length in its head
@@ -270,14 +271,14 @@ def test_large_bodies_and_pictures_are_refused_before_they_are_read(album, names
         assert "in all its pictures" in _error(client.post("/embed", json=many), 413)  # each alone is small enough
         stored = {"query": f"like [{names[0]}@1,1]"}
         assert "160 x 160 pixels" in _error(client.post("/search", json=stored), 413)
-    with TestClient(create_app(album, limits=Limits(images=2))) as client:
+    with TestClient(create_app(album, limits=Limits(images=2)), base_url=HERE) as client:
         many = {"queries": ["like [x@1,1]"], "images": {"x": _png(8, 8)}, "pictures": [_png(8, 8)] * 2}
         assert "3 images are more than the 2" in _error(client.post("/embed", json=many), 422)
 
 
 def test_a_request_is_given_up_in_time_and_one_too_many_refused(album):
     app, may = create_app(album, limits=Limits(seconds=0.5, waiting=1)), threading.Event()
-    with TestClient(app) as client:
+    with TestClient(app, base_url=HERE) as client:
         app.state.service._thread.submit(may.wait, 60)  # the model is at work
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda _: client.post("/search", json={"query": QUERY}), range(4)))
@@ -291,7 +292,7 @@ def test_an_album_whose_files_are_gone_is_no_fault_of_the_request(album, model, 
     opened, hits = Album.open(tmp_path / "gone.album", model, photos=album.root), album.search(Query.parse(QUERY))
     for file in (tmp_path / "gone.album/images.lance/data").iterdir():
         file.unlink()
-    with TestClient(create_app(opened), raise_server_exceptions=False) as client:
+    with TestClient(create_app(opened), base_url=HERE, raise_server_exceptions=False) as client:
         name = hits[0].name
         body = {"query": QUERY}
         asked = [body, body | {"where": "width > 1"}, body | {"query": f"like [{name}@1,1]"}]
@@ -304,7 +305,7 @@ def test_an_album_whose_files_are_gone_is_no_fault_of_the_request(album, model, 
 def test_more_open_requests_than_can_be_held_are_refused(album):
     app, may = create_app(album, limits=Limits(open=2)), threading.Event()
     service = app.state.service
-    with TestClient(app) as client, ThreadPoolExecutor(2) as pool:
+    with TestClient(app, base_url=HERE) as client, ThreadPoolExecutor(2) as pool:
         service._thread.submit(may.wait, 60)  # the model is at work
         asked = [pool.submit(client.post, "/search", json={"query": QUERY})]
         _wait(lambda: service._thread._work_queue.qsize() == 1)
@@ -324,7 +325,7 @@ def test_an_album_that_is_indexed_again_is_followed(model, photos, names, tmp_pa
         shutil.copy(photos / name, mine)
     opened = Album.build(model, mine, folder, progress=False)
     assert opened.latest() is opened
-    with TestClient(create_app(opened, look_seconds=0.05)) as client:
+    with TestClient(create_app(opened, look_seconds=0.05), base_url=HERE) as client:
         assert client.get("/readyz").json()["images"] == 3
         for name in names[3:]:
             shutil.copy(photos / name, mine)
@@ -353,13 +354,13 @@ def test_storage_that_fails_once_is_looked_at_again(album, model):
             raise KeyError("not a FindError")
 
     opened = Unsteady.open(album.name, model)
-    with TestClient(create_app(opened, look_seconds=0.01)) as client:
+    with TestClient(create_app(opened, look_seconds=0.01), base_url=HERE) as client:
         _wait(lambda: Unsteady.looks > 2)
         assert client.get("/readyz").status_code == 200
 
 
 def test_health_readiness_and_metrics(album):
-    with TestClient(create_app(album)) as client:
+    with TestClient(create_app(album), base_url=HERE) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
         assert client.get("/readyz").json()["images"] == 6
         client.post("/search", json={"query": QUERY})
