@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from find.errors import FindError
 from find.utils.dtypes import FixedDtypes
+from find.utils.transfer import upload
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ class TokenizedText:
     def to(self, device: torch.device | str) -> TokenizedText:
         return replace(
             self,
-            ids=self.ids.to(device),
-            padding=self.padding.to(device),
-            offsets=self.offsets.to(device),
+            ids=upload(self.ids, device),
+            padding=upload(self.padding, device),
+            offsets=upload(self.offsets, device),
         )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -17,19 +18,19 @@ def spread_points(masks: Bool[Tensor, "q r h w"], limit: int) -> tuple[Float[Ten
         `limit` pixels or fewer gives all of them; an empty one only padding. Deterministic.
     """
     q, r, h, w = masks.shape
-    flat = masks.reshape(q * r, h * w)
-    count = flat.sum(dim=1, dtype=torch.long)
-    first = count.cumsum(0) - count
-    pixels = flat.nonzero()[:, 1]
+    # Pixel k is sought in the rows' counts, then in its row: a list of all pixels would have to be waited for.
+    lines = masks.reshape(q * r, h, w)
+    up_to = lines.sum(dim=2, dtype=torch.int32).cumsum(1)
+    count = up_to[:, -1:]
     place = torch.arange(limit, device=masks.device)
-    spread = torch.div((2 * place + 1) * count[:, None], 2 * limit, rounding_mode="floor")
-    chosen = torch.where(count[:, None] > limit, spread, place)
-    padding = chosen >= count[:, None]
-    if len(pixels) == 0:
-        return masks.new_zeros((q, r, limit, 2), dtype=torch.float), padding.reshape(q, r, limit)
-    pixel = pixels[(first[:, None] + chosen).clamp(max=len(pixels) - 1)]
-    y = (torch.div(pixel, w, rounding_mode="floor") + 0.5) / h
-    x = (pixel % w + 0.5) / w
+    spread = torch.div((2 * place + 1) * count, 2 * limit, rounding_mode="floor")
+    chosen = torch.where(count > limit, spread, place)
+    padding = chosen >= count
+    row = torch.searchsorted(up_to, chosen, right=True).clamp(max=h - 1)
+    before = F.pad(up_to, (1, 0)).gather(1, row)
+    line = lines.gather(1, row[..., None].expand(-1, -1, w))
+    column = (line.cumsum(2, dtype=torch.int32) <= (chosen - before)[..., None]).sum(2).clamp(max=w - 1)
+    y, x = (row + 0.5) / h, (column + 0.5) / w
     return torch.stack([x, y], dim=-1).reshape(q, r, limit, 2), padding.reshape(q, r, limit)
 
 

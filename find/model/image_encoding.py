@@ -13,6 +13,7 @@ from find.model.features import EncodedBatch, ImageFeatures
 from find.model.pretrained import Pretrained
 from find.model.validation import check_images
 from find.utils.memory import halving
+from find.utils.transfer import upload
 
 
 class ImageEncoding(Pretrained):
@@ -49,7 +50,7 @@ class ImageEncoding(Pretrained):
         """Pictures that share a canvas, with their numbers."""
         for numbers in by_canvas(frames, batch_size):
             canvases = torch.stack([frames[number].place(read_image(images[number])) for number in numbers])
-            features = self.vision(canvases.to(self.device))
+            features = self.vision(upload(canvases, self.device))
             yield numbers, EncodedBatch(self.interface.remember(features.maps, features.pooled, features.aligned))
 
     def _encoded(

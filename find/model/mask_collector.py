@@ -9,6 +9,7 @@ from torch import Tensor
 
 from find.images.canvas import Frame
 from find.model.predictions import EntityMask
+from find.utils.transfer import to_host_together, upload
 
 
 class Answers:
@@ -19,9 +20,14 @@ class Answers:
         self.masks: list[list[EntityMask]] = [[] for _ in frames]
 
     def add(self, numbers: Sequence[int], counts: Sequence[int], logits: Tensor, scores: Tensor) -> None:
-        for row, (number, count) in enumerate(zip(numbers, counts, strict=True)):
-            masks = self.frames[number].inside(logits[row, :count]).cpu().numpy()
-            found = zip(masks, scores[row, :count].tolist(), strict=True)
+        """A batch's; a GPU is waited for once (oftener where masks fill gigabytes)."""
+        frames = [self.frames[number] for number in numbers]
+        drawn = (
+            [frame.inside(logits[row, :count]), scores[row, :count]]
+            for row, (frame, count) in enumerate(zip(frames, counts, strict=True))
+        )
+        for number, (masks, chances) in zip(numbers, to_host_together(drawn), strict=True):
+            found = zip(masks.numpy(), chances.tolist(), strict=True)
             self.masks[number] = [EntityMask(mask, score) for mask, score in found]
 
 
@@ -35,4 +41,4 @@ def stack_strokes(
         for k, mask in enumerate(stack):
             stacked[row, k] = frame.place_mask(np.asarray(mask))
     counts = torch.tensor([len(stack) for stack in masks])
-    return stacked.to(device), (torch.arange(most) >= counts[:, None]).to(device)
+    return upload(stacked, device), upload(torch.arange(most) >= counts[:, None], device)

@@ -1,6 +1,6 @@
 """FIND: frozen foundations, the interface and its tasks as one model that takes pictures, strokes and queries."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -45,6 +45,7 @@ from find.tasks.prompted import Metric, PromptedTask, Space, SplitTask, best_mas
 from find.tasks.region_inputs import ShownRegions
 from find.tasks.text_inputs import Phrases, Sentences, read_texts
 from find.utils.memory import halving
+from find.utils.transfer import to_host_together, upload
 
 Answer = TypeVar("Answer")
 
@@ -132,7 +133,7 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
             self._tell_unknown(self.language.tokenize(prompts).unknown)
             text = read_texts(self.language, prompts, self.device)
             bank |= zip(new, retrieval.embed_texts(self.interface, text.tokens, text.padding, text.pooled), strict=True)
-        return torch.stack([bank[name].to(self.device) for name in names])
+        return torch.stack([upload(bank[name], self.device) for name in names])
 
     @halving
     @torch.inference_mode()
@@ -153,8 +154,8 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
             said.append(self._connections(batch, width))
         if not whole:
             raise FindError("no queries to embed")
-        counts = torch.tensor([len(query.entities) for query in queries], device=self.device)
-        padding = torch.arange(width, device=self.device) >= counts[:, None]
+        counts = torch.tensor([len(query.entities) for query in queries])
+        padding = upload(torch.arange(width) >= counts[:, None], self.device)
         entities = torch.cat(parts).masked_fill(padding[..., None], 0)
         return QueryEmbeddings(torch.cat(whole), entities, padding, tuple(unknown), Connections.join(said))
 
@@ -180,7 +181,7 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
             counts = [len(query.entities) for query in batch]
             connections = self._connections(batch, max(counts))
             if connections is not None:
-                extent = torch.tensor([frames[number].extent for number in numbers], device=self.device)
+                extent = upload(torch.tensor([frames[number].extent for number in numbers]), self.device)
                 task = ChainedTask(task, connections, sentences.padding, memory, extent)
             answers.add(numbers, counts, *self._ask(task, memory, prompt))
         return answers.masks
@@ -255,12 +256,11 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
         """Panoptic segmentation into the named classes."""
         things = self._things(class_names, is_thing)
 
-        def answer(logits: Tensor, masks: Tensor, frame: Frame) -> PanopticPrediction:
-            found = generic.panoptic(logits, masks, things, self.panoptic_settings, drawing=frame)
-            segments = enumerate(zip(found.labels, found.scores, strict=True), start=1)
-            return PanopticPrediction(
-                found.segment_map.cpu().numpy(), tuple(PredictedSegment(k, *segment) for k, segment in segments)
-            )
+        def answer(logits: Tensor, masks: Tensor, frames: list[Frame]) -> Iterator[PanopticPrediction]:
+            for found in generic.panoptic_of_batch(logits, masks, things, self.panoptic_settings, frames):
+                segments = enumerate(zip(found.labels, found.scores, strict=True), start=1)
+                segments = tuple(PredictedSegment(k, *segment) for k, segment in segments)
+                yield PanopticPrediction(found.segment_map.numpy(), segments)
 
         return self._each(images, class_names, answer, batch_size)
 
@@ -276,9 +276,9 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
         """Instance segmentation of the named things."""
         things = self._things(class_names, is_thing)
 
-        def answer(logits: Tensor, masks: Tensor, frame: Frame) -> InstancePrediction:
-            found = generic.instances(logits, masks, things, drawing=frame)
-            return InstancePrediction(*(x.cpu().numpy() for x in (found.masks, found.labels, found.scores)))
+        def answer(logits: Tensor, masks: Tensor, frames: list[Frame]) -> Iterator[InstancePrediction]:
+            for found in generic.instances_of_batch(logits, masks, things, frames):
+                yield InstancePrediction(*(x.numpy() for x in (found.masks, found.labels, found.scores)))
 
         return self._each(images, class_names, answer, batch_size)
 
@@ -288,8 +288,10 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
     ) -> list[Int[np.ndarray, "H W"]]:
         """Semantic segmentation: the index of the best class name at each pixel."""
 
-        def answer(logits: Tensor, masks: Tensor, frame: Frame) -> np.ndarray:
-            return generic.best_classes(logits, masks, drawing=frame).cpu().numpy()
+        def answer(logits: Tensor, masks: Tensor, frames: list[Frame]) -> Iterator[np.ndarray]:
+            rows = zip(logits, masks, frames, strict=True)
+            best = ([generic.best_classes(row, mask, drawing=frame)] for row, mask, frame in rows)
+            return (one.numpy() for (one,) in to_host_together(best))
 
         return self._each(images, class_names, answer, batch_size)
 
@@ -298,10 +300,10 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
         self,
         images: Sequence[ImageLike] | ImageFeatures,
         class_names: Sequence[str],
-        answer: Callable[[Tensor, Tensor, Frame], Answer],
+        answer: Callable[[Tensor, Tensor, list[Frame]], Iterator[Answer]],
         batch_size: int,
     ) -> list[Answer]:
-        """`answer` gets each image's class logits [n, k+1] and its mask logits [n, h, w] on the canvas's frame."""
+        """`answer` gets class logits [b, n, k+1] and mask logits [b, n, h, w] of a batch's images, and their frames."""
         classes = self.embed_classes(class_names)
         frames, encoded = self._encoded(images, batch_size)
         answers: dict[int, Answer] = {}
@@ -309,8 +311,7 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
             final = batch.proposals(self.interface)
             logits = generic.class_logits(self.interface, final.semantic[Group.OBJECT], classes)
             masks = _draw(final.pixel[Group.OBJECT], batch.memory)
-            for number, row, mask in zip(numbers, logits, masks, strict=True):
-                answers[number] = answer(row, mask, frames[number])
+            answers.update(zip(numbers, answer(logits, masks, [frames[number] for number in numbers]), strict=True))
         return [answers[number] for number in range(len(frames))]
 
     # --- from what users give to tensors --------------------------------------------------------------------------
@@ -321,7 +322,7 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
                 f"{len(class_names)} class names but {len(is_thing)} is_thing; say of each class whether its segments "
                 "can be counted (True) or not (False)"
             )
-        return torch.tensor(list(is_thing), dtype=torch.bool, device=self.device)
+        return torch.tensor(list(is_thing), dtype=torch.bool)
 
     def _sentences(self, queries: Sequence[Query]) -> Sentences:
         rendered = [query.render(self.language.placeholder) for query in queries]

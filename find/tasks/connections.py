@@ -15,6 +15,7 @@ from find.interface import PairTerm
 from find.query.query import RenderedQuery
 from find.tasks.structured_interaction import Images, Weights
 from find.tasks.text_inputs import read_texts
+from find.utils.transfer import upload
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,7 +43,7 @@ class Connections:
         read = torch.cat([torch.zeros_like(read[:1]), read])
         number = {text: k for k, text in enumerate(distinct, start=1)} | {"": 0}
         places = [[number[text] for text in row] + [0] * (width + 1 - len(row)) for row in texts]
-        return cls(read[torch.tensor(places, device=device)], pair_term)
+        return cls(read[upload(torch.tensor(places), device)], pair_term)
 
     @classmethod
     def join(cls, parts: Sequence[Connections | None]) -> Connections | None:

@@ -1,6 +1,8 @@
 """Generic segmentation: object proposals matched with class queries give panoptic, instance and semantic masks."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +13,7 @@ from find.interface import Group, Interface, Member, Prompt, Prototype, Start
 from find.tasks.losses import binary_cross_entropy, dice, masked_mean
 from find.tasks.mask_resizing import AtOnce, Drawing
 from find.tasks.prompted import SegmentationLosses, gather_rows
+from find.utils.transfer import to_host, to_host_together, upload
 
 PROTOTYPE = Prototype(
     (
@@ -45,11 +48,12 @@ def class_cross_entropy(
     logits: Float[Tensor, "b n k+1"], labels: Int[Tensor, "b s"], assigned: Int[Tensor, "b s"]
 ) -> Float[Tensor, ""]:
     """Over all proposals: assigned ones have their target's class, the others are background, which weighs less."""
-    valid = labels >= 0
     background = logits.shape[-1] - 1
-    wanted = torch.full(logits.shape[:2], background, device=logits.device)
-    rows = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
-    wanted[rows[valid], assigned[valid]] = labels[valid]
+    valid = labels >= 0
+    proposals = logits.shape[1]
+    # The labels of padding go to a proposal too many: choosing the others would make a GPU wait.
+    wanted = torch.full((len(labels), proposals + 1), background, device=logits.device)
+    wanted = wanted.scatter(1, assigned.where(valid, proposals), labels)[:, :-1]
     weight = logits.new_ones(background + 1)
     weight[background] = BACKGROUND_WEIGHT
     return F.cross_entropy(logits.transpose(1, 2), wanted, weight=weight)
@@ -114,7 +118,7 @@ def panoptic(
     *,
     drawing: Drawing | None = None,
 ) -> PanopticSegments:
-    """Merges one image's proposals into a panoptic map.
+    """Merges one image's proposals into a panoptic map, on the host.
 
     Each pixel goes to the kept proposal with the largest score x mask probability; a proposal that keeps too little of
     its own mask is dropped; stuff of one class becomes one segment.
@@ -123,28 +127,61 @@ def panoptic(
         drawing: of the masks at the picture's size; None if they have it.
     """
     drawing = drawing or AtOnce(*masks.shape[-2:])
+    return next(panoptic_of_batch(logits[None], [masks], is_thing, settings, [drawing]))
+
+
+def panoptic_of_batch(
+    logits: Float[Tensor, "b n k+1"],
+    masks: Iterable[Float[Tensor, "n h w"]],
+    is_thing: Bool[Tensor, " k"],
+    settings: PanopticSettings,
+    drawings: Iterable[Drawing],
+) -> Iterator[PanopticSegments]:
+    """`panoptic` of each image; a GPU waits for all of them together, twice."""
     score, label = logits.softmax(dim=-1).max(dim=-1)
-    keep = (label < logits.shape[-1] - 1) & (score > settings.score)
-    score, label = score[keep], label[keep]
+    scores, labels, things = to_host([score, label, is_thing])
+    keep = [row.nonzero()[:, 0] for row in (labels < logits.shape[-1] - 1) & (scores > settings.score)]
+    sure = zip(score, masks, map(partial(upload, device=logits.device), keep), drawings, strict=True)
+    drawn = (_owners(own[kept], mask[kept], drawing) for own, mask, kept, drawing in sure)
+    for row, kept, found in zip(range(len(keep)), keep, to_host_together(drawn), strict=True):
+        yield _segments(*found, labels[row, kept].tolist(), scores[row, kept].tolist(), things, settings)
+
+
+def _owners(score: Float[Tensor, " n"], masks: Float[Tensor, "n h w"], drawing: Drawing) -> list[Tensor]:
+    """The proposal that each pixel goes to, n for none, and how many pixels each proposal claims and wins."""
     nobody = len(score)
     owner = torch.full((drawing.height, drawing.width), nobody, dtype=torch.int32, device=masks.device)
+    own_area, won_area = torch.zeros(2, nobody, dtype=torch.long, device=masks.device)
     if nobody == 0:
-        return PanopticSegments(owner, [], [])
-    own_area = won_area = torch.zeros(nobody, dtype=torch.long, device=masks.device)
-    for columns, strip in drawing.strips(masks[keep]):
+        return [owner, own_area, won_area]
+    for columns, strip in drawing.strips(masks):
         probability = strip.sigmoid()
         own = probability >= 0.5
         winner = (score[:, None, None] * probability).max(dim=0).indices
-        own_area = own_area + own.sum((1, 2))
-        won_area = won_area + winner.flatten().bincount(minlength=nobody)
+        own_area += own.sum((1, 2))
+        won_area.scatter_add_(0, winner.flatten(), won_area.new_ones(()).expand(winner.numel()))  # bincount would wait
         owner[:, columns] = winner.where(own.gather(0, winner[None])[0], nobody)
+    return [owner, own_area, won_area]
+
+
+def _segments(
+    owner: Int[Tensor, "H W"],
+    own_area: Int[Tensor, " n"],
+    won_area: Int[Tensor, " n"],
+    categories: Sequence[int],
+    values: Sequence[float],
+    is_thing: Bool[Tensor, " k"],
+    settings: PanopticSettings,
+) -> PanopticSegments:
+    """What `_owners` found, without proposals that won too little, as segments; all on the host."""
+    nobody = len(own_area)
     final_area = owner.flatten().bincount(minlength=nobody + 1)[:nobody]
     good = (own_area > 0) & (won_area / own_area.clamp(min=1) >= settings.overlap) & (final_area > 0)
     number = torch.zeros(nobody + 1, dtype=torch.int32)  # of each proposal's segment
     labels: list[int] = []
     scores: list[float] = []
     stuff: dict[int, int] = {}
-    for k, (is_good, category, value) in enumerate(zip(good.tolist(), label.tolist(), score.tolist(), strict=True)):
+    for k, (is_good, category, value) in enumerate(zip(good.tolist(), categories, values, strict=True)):
         if not is_good:
             continue
         if category in stuff:
@@ -155,7 +192,7 @@ def panoptic(
         number[k] = len(labels)
         if not is_thing[category]:
             stuff[category] = len(labels)
-    return PanopticSegments(number.to(masks.device)[owner], labels, scores)
+    return PanopticSegments(number[owner], labels, scores)
 
 
 def semantic(logits: Float[Tensor, "n k+1"], masks: Float[Tensor, "n H W"]) -> Float[Tensor, "k H W"]:
@@ -193,23 +230,49 @@ def instances(
 ) -> Instances:
     """The best (proposal, thing class) pairs; score = class probability x mean mask probability inside the mask.
 
-    Only proposals in these pairs are drawn; `drawing` as in `panoptic`.
+    Only proposals in these pairs are drawn; `drawing` as in `panoptic`. The answer is on the host.
     """
     drawing = drawing or AtOnce(*masks.shape[-2:])
-    probability = logits.softmax(dim=-1)[:, :-1] * is_thing
-    scores, place = probability.flatten().topk(min(limit, probability.numel()))
-    kept = scores > 0
-    scores, place = scores[kept], place[kept]
-    label = place % probability.shape[1]
-    proposals, proposal = (place // probability.shape[1]).unique(return_inverse=True)
-    inside, confidence = [], []
-    for part in drawing.parts(masks[proposals]):
+    return next(instances_of_batch(logits[None], [masks], is_thing, [drawing], limit=limit))
+
+
+def instances_of_batch(
+    logits: Float[Tensor, "b n k+1"],
+    masks: Iterable[Float[Tensor, "n h w"]],
+    is_thing: Bool[Tensor, " k"],
+    drawings: Sequence[Drawing],
+    *,
+    limit: int = 100,
+) -> Iterator[Instances]:
+    """`instances` of each image; a GPU waits for all of them together, twice (oftener where masks fill gigabytes)."""
+    probability = logits.softmax(dim=-1)[..., :-1] * upload(is_thing, logits.device)
+    classes = probability.shape[-1]
+    best = probability.flatten(1).topk(min(limit, probability[0].numel()))
+    pairs = []
+    for scores, place in zip(*to_host(best), strict=True):
+        kept = scores > 0
+        proposals, proposal = (place[kept] // classes).unique(return_inverse=True)
+        pairs.append((scores[kept], place[kept] % classes, proposals, proposal))
+    drawn = (
+        _insides(mask[upload(proposals, mask.device)], drawing)
+        for mask, (_, _, proposals, _), drawing in zip(masks, pairs, drawings, strict=True)
+    )
+    for (scores, label, _, proposal), found, drawing in zip(pairs, to_host_together(drawn), drawings, strict=True):
+        confidence = found.pop()
+        scores = scores * confidence[proposal]
+        order = scores.argsort(descending=True)
+        order = order[scores[order] > 0]
+        together = torch.empty(len(order), drawing.height, drawing.width, dtype=torch.bool)
+        for k in range(len(found) - 1, -1, -1):
+            together[proposal[order] == k] = found.pop()  # each goes as its copies come
+        yield Instances(together, label[order], scores[order])
+
+
+def _insides(masks: Float[Tensor, "n h w"], drawing: Drawing) -> list[Tensor]:
+    """Where each mask is positive, and at the end the confidence of all of them."""
+    inside: list[Tensor] = []
+    confidence = []
+    for part in drawing.parts(masks):
         inside.extend(part > 0)
         confidence.append(mask_confidence(part))
-    scores = scores * torch.cat(confidence)[proposal]
-    order = scores.argsort(descending=True)
-    order = order[scores[order] > 0]
-    found = torch.empty(len(order), drawing.height, drawing.width, dtype=torch.bool, device=masks.device)
-    for k in range(len(proposals) - 1, -1, -1):
-        found[proposal[order] == k] = inside.pop()  # each goes as its copies come
-    return Instances(found, label[order], scores[order])
+    return [*inside, torch.cat(confidence)]

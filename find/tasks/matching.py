@@ -9,6 +9,7 @@ from torch import Tensor
 
 from find.errors import FindError
 from find.tasks.losses import pairwise_binary_cross_entropy, pairwise_dice, pairwise_mask_losses
+from find.utils.transfer import to_host, upload
 
 CLASS_COST, BCE_COST, DICE_COST = 2.0, 5.0, 5.0
 """Weights of the three costs, for every task (Mask2Former; reference section 11)."""
@@ -48,21 +49,20 @@ def hungarian(
         DivergenceError: a cost is not a number.
         FindError: an image has more targets than there are proposals.
     """
-    sizes = [cost.shape for cost in costs]
-    together = torch.cat([cost.detach().float().flatten() for cost in costs]).cpu()
-    flags = torch.cat([v.flatten() for v in valid]).cpu().split([v.numel() for v in valid])
+    costs = [cost.detach().float() for cost in costs]
+    host = to_host([*costs, *valid])
     assigned = []
-    for flat, size, flag in zip(together.split([s.numel() for s in sizes]), sizes, flags, strict=True):
-        batch, proposals, targets = size
+    for cost, flag in zip(host[: len(costs)], host[len(costs) :], strict=True):
+        batch, proposals, targets = cost.shape
         result = torch.zeros(batch, targets, dtype=torch.long)
-        for row, (cost, use) in enumerate(zip(flat.view(size), flag.view(batch, targets), strict=True)):
+        for row, (own, use) in enumerate(zip(cost, flag, strict=True)):
             columns = use.nonzero()[:, 0]
             if len(columns) > proposals:
                 raise FindError(
                     f"image {row} of the batch has {len(columns)} targets for {proposals} proposals; "
                     "build the interface with more queries or keep fewer targets an image"
                 )
-            picked = cost[:, columns]
+            picked = own[:, columns]
             if not picked.isfinite().all():
                 raise DivergenceError(
                     "a matching cost is NaN or infinite: the forward diverged; lower the learning rate"
@@ -70,5 +70,6 @@ def hungarian(
             rows, cols = linear_sum_assignment(picked.numpy())
             result[row, columns[torch.from_numpy(cols)]] = torch.from_numpy(rows)
         assigned.append(result)
-    device = costs[0].device
-    return [result.to(device) for result in assigned]
+    together = upload(torch.cat([result.flatten() for result in assigned]), costs[0].device)
+    parts = together.split([result.numel() for result in assigned])
+    return [part.view(result.shape) for part, result in zip(parts, assigned, strict=True)]

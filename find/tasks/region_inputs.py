@@ -14,6 +14,7 @@ from find.images.images import ImageLike
 from find.interface import ImageMemory, Interface, Tokens
 from find.query.entity import Region
 from find.query.query import Query
+from find.utils.transfer import upload
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,12 @@ class ShownRegions:
             row_of = {picture: row for row, picture in enumerate(numbers)}
             here = [place for place in self.places if place.picture in row_of]
             masks = torch.stack([frames[place.picture].place_mask(place.region.bitmap()) for place in here])
-            rows = torch.tensor([row_of[place.picture] for place in here], device=device)
-            asked = masks[:, None].to(device), rows[:, None]
+            rows = upload(torch.tensor([row_of[place.picture] for place in here]), device)
+            asked = upload(masks[:, None], device), rows[:, None]
             tokens = interface.sampler(memory, *asked)
             if not values:
                 values = [level.values.new_zeros(*self.shape, points, interface.width) for level in tokens]
-            where = torch.tensor([(place.query, place.entity) for place in here], device=device).unbind(1)
+            where = upload(torch.tensor([(place.query, place.entity) for place in here]), device).unbind(1)
             length = tokens[0].padding.shape[1]  # a sampler may give fewer than its limit
             padding[(*where, slice(length))] = tokens[0].padding
             for level, sampled in zip(values, tokens, strict=True):

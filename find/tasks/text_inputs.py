@@ -12,6 +12,7 @@ from find.foundations import LanguageEncoder, TextFeatures
 from find.interface import Interface, Prompt, Prototype, Tokens
 from find.query.query import RenderedQuery
 from find.tasks import grounding, interleaved
+from find.utils.transfer import upload
 
 
 def read_texts(language: LanguageEncoder, texts: Sequence[str], device: torch.device) -> TextFeatures:
@@ -55,9 +56,9 @@ class Phrases:
         features = read_texts(language, distinct, device)
         number = {text: k for k, text in enumerate(distinct)}
         width = max(max((len(row) for row in texts), default=1), 1)
-        place = torch.tensor([[number[t] for t in row] + [0] * (width - len(row)) for row in texts], device=device)
-        counts = torch.tensor([len(row) for row in texts], device=device)
-        padding = torch.arange(width, device=device) >= counts[:, None]
+        place = upload(torch.tensor([[number[t] for t in row] + [0] * (width - len(row)) for row in texts]), device)
+        counts = torch.tensor([len(row) for row in texts])
+        padding = upload(torch.arange(width) >= counts[:, None], device)
         pooled = None if features.pooled is None else features.pooled[place]
         return cls(features.tokens[place], features.padding[place] | padding[..., None], padding, pooled)
 
@@ -94,9 +95,9 @@ class Sentences:
             token_padding=features.padding,
             pooled=features.pooled,
             phrases=None if features.pooled is None else _pooled_phrases(language, sentences, width, device),
-            entity_of_token=owner.to(device),
-            is_region=torch.tensor(is_region, device=device),
-            padding=(padding | unread).to(device),
+            entity_of_token=upload(owner, device),
+            is_region=upload(torch.tensor(is_region), device),
+            padding=upload(padding | unread, device),
             unknown=tokenized.unknown,
             unread=tuple(map(tuple, unread.nonzero().tolist())),
         )
@@ -148,6 +149,6 @@ def _pooled_phrases(
     phrases = pooled.new_zeros(len(sentences), width, pooled.shape[-1])
     if places:
         number = {text: k for k, text in enumerate(distinct)}
-        row, column = torch.tensor(places, device=device).unbind(1)
-        phrases[row, column] = pooled[torch.tensor([number[text] for line in texts for text in line], device=device)]
+        row, column = upload(torch.tensor(places), device).unbind(1)
+        phrases[row, column] = pooled[upload(torch.tensor([number[text] for line in texts for text in line]), device)]
     return phrases

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from find.foundations import Frozen, LanguageEncoder, TextFeatures, TokenizedText, fingerprint
 from find.training.text_store import DIGEST_BYTES, StoredText, TextStore
 from find.utils.progress import track
+from find.utils.transfer import upload
 
 FORMAT = 1
 GIGABYTE = 10**9
@@ -108,10 +109,10 @@ class CachedLanguage(Frozen):
         tokens = F.pad(tokens, (0, 0, 0, tokenized.ids.shape[1] - tokens.shape[1]))
         pooled = None if self.pooled_dim is None else torch.stack([row.pooled for row in rows])
         return TextFeatures(
-            tokens=tokens.to(device).to(self._given),
-            padding=tokenized.padding.to(device),
-            offsets=tokenized.offsets.to(device),
-            pooled=None if pooled is None else pooled.to(device).to(self._given),
+            tokens=upload(tokens, device).to(self._given),
+            padding=upload(tokenized.padding, device),
+            offsets=upload(tokenized.offsets, device),
+            pooled=None if pooled is None else upload(pooled, device).to(self._given),
         )
 
     def state_dict(self, *args: object, **kwargs: object) -> dict[str, Tensor]:
