@@ -60,6 +60,8 @@ class Conventions:
         canvas_colour: RGB in 0..255 around a picture that does not fill its canvas; None is black (published: the mean
             colour, so that it is zero after normalisation).
         places_in_values: what proposals read of a pixel tells also where it lies (published: only its key does).
+        pairs_before_things: instances are the things among the best pairs of a proposal and any class, stuff too,
+            instead of the best pairs of a proposal and a thing.
     """
 
     memories: int = 0
@@ -71,6 +73,7 @@ class Conventions:
     bicubic_masks: bool = False
     canvas_colour: tuple[float, float, float] | None = None
     places_in_values: bool = True
+    pairs_before_things: bool = False
 
     def __post_init__(self) -> None:
         if self.canvas_colour is not None:  # JSON has no tuples

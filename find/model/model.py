@@ -277,6 +277,8 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
         things = self._things(class_names, is_thing)
 
         def answer(logits: Tensor, masks: Tensor, frames: list[Frame]) -> Iterator[InstancePrediction]:
+            if self.config.conventions.pairs_before_things:
+                logits = generic.only_best_pairs(logits)
             for found in generic.instances_of_batch(logits, masks, things, frames):
                 yield InstancePrediction(*(x.numpy() for x in (found.masks, found.labels, found.scores)))
 

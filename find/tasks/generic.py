@@ -211,6 +211,24 @@ def best_classes(
     return best
 
 
+MOST_INSTANCES = 100
+"""Of an image, as COCO counts."""
+
+
+def only_best_pairs(logits: Float[Tensor, "*b n k+1"], *, limit: int = MOST_INSTANCES) -> Float[Tensor, "*b n k+1"]:
+    """Logits of the same probabilities for an image's best (proposal, class) pairs, things and stuff; of 0 for others.
+
+    What those lose goes to the background. Given to `instances`, the best pairs are chosen before things are, as in the
+    published FIND and in Mask2Former: where stuff is surer, an image has fewer instances.
+    """
+    probability = logits.softmax(dim=-1)[..., :-1]
+    flat = probability.flatten(-2)
+    best = torch.zeros_like(flat, dtype=torch.bool).scatter(-1, flat.topk(min(limit, flat.shape[-1])).indices, True)
+    kept = probability.where(best.view_as(probability), 0)
+    background = (1 - kept.sum(dim=-1, keepdim=True)).clamp(min=0)
+    return torch.cat([kept, background], dim=-1).log()
+
+
 @dataclass(frozen=True)
 class Instances:
     """Scored instance masks of one image, best first."""
@@ -225,7 +243,7 @@ def instances(
     masks: Float[Tensor, "n h w"],
     is_thing: Bool[Tensor, " k"],
     *,
-    limit: int = 100,
+    limit: int = MOST_INSTANCES,
     drawing: Drawing | None = None,
 ) -> Instances:
     """The best (proposal, thing class) pairs; score = class probability x mean mask probability inside the mask.

@@ -14,6 +14,7 @@ from find.tasks.generic import (
     instances,
     losses,
     mask_confidence,
+    only_best_pairs,
     panoptic,
     semantic,
 )
@@ -111,6 +112,43 @@ def test_instances_are_limited_to_the_best():
     few, all_ = (instances(logits, masks, THINGS, limit=limit) for limit in (3, 100))
     assert len(few.scores) == 3 and len(all_.scores) == 20
     assert (all_.scores.diff() <= 0).all()
+
+
+def published_instances(logits, masks, is_thing, limit):
+    """Instances as Mask2Former and the published FIND infer them: (label, score, area), best first."""
+    classes = logits.shape[1] - 1
+    scores, places = logits.softmax(dim=-1)[:, :-1].flatten().topk(limit)
+    found = []
+    for score, place in zip(scores, places, strict=True):
+        proposal, label = divmod(int(place), classes)
+        if is_thing[label]:
+            mask = masks[proposal] > 0
+            sure = (masks[proposal].sigmoid() * mask).sum() / (mask.sum() + 1e-6)
+            found.append((label, float(score * sure), int(mask.sum())))
+    return sorted(found, key=lambda one: -one[1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_in_published_conventions_stuff_takes_places_of_things(seed):
+    """Twelve proposals, three things and three surer stuff classes: fewer than the best 20 are left."""
+    torch.manual_seed(seed)
+    logits, masks = torch.randn(12, 7) * 2 + torch.tensor([0, 0, 0, 2, 2, 2, 0.0]), torch.randn(12, 5, 4)
+    things = torch.tensor([True, True, True, False, False, False])
+    found = instances(only_best_pairs(logits, limit=20), masks, things)
+    wanted = published_instances(logits, masks, things, 20)
+    assert 0 < len(wanted) < 15 < len(instances(logits, masks, things, limit=20).labels) == 20
+    assert found.labels.tolist() == [label for label, _, _ in wanted]
+    assert found.scores.tolist() == pytest.approx([score for _, score, _ in wanted], rel=1e-5)
+    assert found.masks.sum((1, 2)).tolist() == [area for _, _, area in wanted]
+
+
+def test_the_best_pairs_of_a_batch_are_those_of_each_image():
+    logits = torch.randn(3, 8, 5)
+    together = only_best_pairs(logits, limit=6)
+    for row, one in zip(logits, together, strict=True):
+        torch.testing.assert_close(only_best_pairs(row, limit=6), one)
+        assert ((one[:, :-1].exp() > 0).sum(), one.exp().sum()) == (6, pytest.approx(8, abs=1e-5))
+        torch.testing.assert_close(only_best_pairs(row, limit=1000).softmax(-1), row.softmax(-1))
 
 
 def test_semantic_by_hand():

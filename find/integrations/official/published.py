@@ -24,6 +24,7 @@ CONVENTIONS = Conventions(
     bicubic_masks=True,
     canvas_colour=MEAN,
     places_in_values=False,
+    pairs_before_things=True,
 )
 """Of both published models (reference sections 4, 8, 9, 10)."""
 

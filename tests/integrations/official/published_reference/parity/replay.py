@@ -124,7 +124,7 @@ def evaluate_panoptic(reference: Reference, fixture: Fixture) -> None:
     fixture.arrays["segments_info"] = np.array(wanted)
     fixture.same("segments_info", np.array(got))
 
-    instances = generic.instances(logits, masks, things, limit=about["topk"])
+    instances = generic.instances(generic.only_best_pairs(logits, limit=about["topk"]), masks, things)
     order = np.argsort(-fixture.arrays["instance_scores"], kind="stable")  # the original leaves them unsorted
     for name in ("instance_scores", "instance_classes", "instance_mask_area"):
         fixture.arrays[name] = fixture.arrays[name][order]
