@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from find.annotation.lexicon import Lexicon
 from find.annotation.linking import link, spans_as_json
 from find.annotation.references import nearest, segment_features
 from find.annotation.templates import describe
-from find.data.coco import CocoFolder, read_captions
-from find.data.dataset_issue import Anomaly
+from find.data.coco import CocoFolder, annotations_folder, read_captions
+from find.data.dataset_issue import Anomaly, Report
 from find.data.find_bench import read_sentences
 from find.data.sample import PhraseSpan, Segment
 from find.errors import FindError
@@ -48,12 +49,14 @@ class Built:
     phrases: int
     references: int
     counts: Mapping[str, int]
+    told: tuple[str, ...] = ()
+    """What was left out of the instances or is doubtful: a line a kind, with the number and the first of them."""
 
     def to_text(self) -> str:
         left_out = "\n".join(f"{count:>7}  {what}" for what, count in sorted(self.counts.items(), key=lambda i: -i[1]))
         return (
             f"{self.path}: {self.sentences} sentences of {self.images} images, {self.phrases} phrases, "
-            f"{self.references} of them with a reference\n{left_out}"
+            f"{self.references} of them with a reference\n{left_out}" + "".join(f"\n{line}" for line in self.told)
         )
 
 
@@ -90,27 +93,31 @@ def build(
     root = Path(root)
     if skip_near < 0:
         raise FindError(f"skip_near is a number of images, not {skip_near}")
-    target = _folder(root, out, split)
-    path = target / "annotations" / f"{name or f'entity_{split}'}.json"
-    if path.exists():
-        raise FindError(f"{path}: there is such a file already; give another name, or another folder with out")
-    folder = CocoFolder(target, split, entities=None)
-    lexicon = Lexicon.of(folder.categories, synonyms)
-    counts: Counter[str] = Counter()
-    texts = _captions(folder, captions)
-    sentences: list[tuple[int, str, tuple[PhraseSpan, ...]]] = []
-    for image_id in folder.image_ids:
-        own = list(_sentences(folder, image_id, texts(image_id), lexicon, counts))
-        sentences += [(image_id, text, phrases) for text, phrases in own]
-    if encoder is not None:
-        features = segment_features(folder, encoder, progress=progress)
-        lent = nearest(features, folder.image_ids, skip=skip_near)
-        sentences = [
-            (image_id, text, tuple(replace(p, reference=lent.get((image_id, p.segment_ids[0]))) for p in phrases))
-            for image_id, text, phrases in sentences
-        ]
-    _write(path, folder, sentences)
-    _check(path, folder)
+    issues: list[Anomaly] = []
+    with ExitStack() as undo:  # a run that fails leaves nothing that a later one would take
+        target = _folder(root, out, split, issues.append, undo)
+        path = target / "annotations" / f"{name or f'entity_{split}'}.json"
+        if path.exists():
+            raise FindError(f"{path}: there is such a file already; give another name, or another folder with out")
+        folder = CocoFolder(target, split, entities=None)
+        lexicon = Lexicon.of(folder.categories, synonyms)
+        counts: Counter[str] = Counter()
+        texts = _captions(folder, captions, counts)
+        sentences: list[tuple[int, str, tuple[PhraseSpan, ...]]] = []
+        for image_id in folder.image_ids:
+            own = list(_sentences(folder, image_id, texts(image_id), lexicon, counts))
+            sentences += [(image_id, text, phrases) for text, phrases in own]
+        if encoder is not None:
+            features = segment_features(folder, encoder, progress=progress)
+            lent = nearest(features, folder.image_ids, skip=skip_near)
+            sentences = [
+                (image_id, text, tuple(replace(p, reference=lent.get((image_id, p.segment_ids[0]))) for p in phrases))
+                for image_id, text, phrases in sentences
+            ]
+        undo.callback(path.unlink, missing_ok=True)
+        _write(path, folder, sentences)
+        _check(path, folder)
+        undo.pop_all()
     return Built(
         path=path,
         images=len({image_id for image_id, _, _ in sentences}),
@@ -118,43 +125,60 @@ def build(
         phrases=sum(len(phrases) for _, _, phrases in sentences),
         references=sum(phrase.reference is not None for _, _, phrases in sentences for phrase in phrases),
         counts=dict(counts),
+        told=tuple(_lines(issues)),
     )
 
 
-def _folder(root: Path, out: Path | None, split: str) -> Path:
-    """Where the result goes, with panoptic maps in it."""
+def _folder(root: Path, out: Path | None, split: str, report: Report, undo: ExitStack) -> Path:
+    """Where the result goes, with panoptic maps in it; `undo` takes away what was made."""
+    annotations = annotations_folder(root)
     target = root if out is None else Path(out)
     if target != root:
         if target.exists() and any(target.iterdir()):
             raise FindError(f"{target} is not an empty folder: remove it, or choose another one")
+        undo.callback(shutil.rmtree, target, ignore_errors=True)  # links in it are taken away, not followed
         (target / "annotations").mkdir(parents=True)
         for place in sorted(root.iterdir()):
             if place.name != "annotations":
                 (target / place.name).symlink_to(place.resolve())
-        for place in sorted((root / "annotations").glob(f"*_{split}*")):
+        for place in sorted(annotations.glob(f"*_{split}*")):
             if place.is_file() and not place.name.startswith(("entity_", "interleave_")):
                 shutil.copy(place, target / "annotations" / place.name)
-    if not (target / "annotations" / f"panoptic_{split}.json").exists():
-        write_panoptic(target, split, target)
+    panoptic = target / "annotations" / f"panoptic_{split}.json"
+    if not panoptic.exists():
+        write_panoptic(target, split, target, report)
+        undo.callback(shutil.rmtree, target / f"panoptic_{split}", ignore_errors=True)
+        undo.callback(panoptic.unlink, missing_ok=True)
     return target
 
 
-def _captions(folder: CocoFolder, captions: Path | CaptionWriter | None) -> Callable[[int], Sequence[str]]:
+def _lines(issues: Sequence[Anomaly]) -> list[str]:
+    """One line a kind, with how many there are and the first of them."""
+    counts = Counter(issue.kind for issue in issues)
+    first = {issue.kind: issue for issue in reversed(issues)}
+    return [f"left out or doubtful: {kind}, {count:,} times; first: {first[kind]}" for kind, count in counts.items()]
+
+
+def _captions(
+    folder: CocoFolder, captions: Path | CaptionWriter | None, counts: Counter[str]
+) -> Callable[[int], Sequence[str]]:
     if captions is None:
         return folder.captions_of
     if callable(captions):
         names = {category.id: category.words for category in folder.categories}
 
         def written(image_id: int) -> Sequence[str]:
-            file = folder.images.path / folder.table.file_names[folder.position(image_id)]
+            file = folder.images.path / folder.images.own(folder.table.file_names[folder.position(image_id)])
             return captions(ImageFacts(image_id, file, folder.image_size(image_id), folder.segments(image_id), names))
 
         return written
 
-    def refuse(anomaly: Anomaly) -> None:
-        raise anomaly.error()
+    def refuse_or_count(anomaly: Anomaly) -> None:
+        if anomaly.stops:
+            raise anomaly.error()
+        counts[anomaly.kind] += 1
 
-    read = read_captions(Path(captions), folder.table, refuse)
+    read = read_captions(Path(captions), folder.table, refuse_or_count)
     return lambda image_id: read.get(image_id, ())
 
 

@@ -3,64 +3,117 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import defaultdict
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from faster_coco_eval import COCO
 
+from find.data.dataset_issue import Anomaly, Report, Severity
 from find.data.decode import segment_png
-from find.data.records import read_json
+from find.data.instances import Instance, read_instances
+from find.data.outlines import Outline
+from find.data.panoptic import PanopticTable
+from find.data.rle import decode
 from find.data.segment_map import locate
 from find.errors import FindError
 
+Drawn = list[tuple[Instance, Outline]]
 
-def write_panoptic(root: Path, split: str, out: Path) -> dict[str, int]:
+
+def write_panoptic(root: Path, split: str, out: Path, report: Report) -> dict[str, int]:
     """Writes out/annotations/panoptic_{split}.json and out/panoptic_{split}/*.png from root's instances.
 
-    Crowd regions lie below everything, then objects from large to small. Pixels of no object are void.
+    Crowd regions lie below everything, then objects from large to small, by the pixels of their masks. Pixels of no
+    object are void. Objects that cannot be drawn, have no pixel or lie hidden under others are left out and reported.
+    The JSON comes last, so that what an interrupted run leaves is never taken for a data set.
 
     Returns:
         How many images and segments there are, and how many objects lie hidden under others.
 
     Raises:
-        FindError: there is no such file, an object's mask cannot be drawn, or two images differ in their suffix only.
+        FindError: there is no such file, no object can be used, two images would share one map, or a folder of that
+            name is there.
     """
     path = root / "annotations" / f"instances_{split}.json"
-    content = read_json(path, "images", "annotations", "categories")
-    coco = COCO(content, use_deepcopy=True)
-    by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in content["annotations"]:
-        by_image[annotation["image_id"]].append(annotation)
-    pictures = out / f"panoptic_{split}"
-    pictures.mkdir(parents=True, exist_ok=True)
-    records, hidden = [], 0
-    written: set[str] = set()
-    for image in content["images"]:
-        objects = sorted(by_image[image["id"]], key=lambda a: (not a.get("iscrowd", 0), -float(a["area"]), a["id"]))
-        segment_map = np.zeros((image["height"], image["width"]), np.int32)
-        for number, annotation in enumerate(objects, start=1):
-            try:
-                segment_map[coco.annToMask(annotation).astype(bool)] = number
-            except Exception as error:  # the library raises many types for broken polygons
-                raise FindError(f"{path}: instance {annotation['id']} cannot be drawn ({error})") from error
-        located = locate(segment_map, np.arange(1, len(objects) + 1, dtype=np.int32))
-        segments = [
-            {"id": number, "category_id": a["category_id"], "area": area, "bbox": box, "iscrowd": a.get("iscrowd", 0)}
-            for number, (a, area, box) in enumerate(zip(objects, located.areas, located.boxes, strict=True), start=1)
-            if area
+    target, pictures = out / "annotations" / f"panoptic_{split}.json", out / f"panoptic_{split}"
+    if pictures.exists():
+        raise FindError(f"{pictures}: the folder is there, and {target.name} is not. Remove it, or put the JSON there.")
+    instances = read_instances(path, report)
+    table = PanopticTable.of_images(instances.images.values(), path.name, report)
+    by_image: dict[int, list[Instance]] = defaultdict(list)
+    for one in instances.objects:
+        by_image[one.image_id].append(one)
+    records: list[dict[str, Any]] = []
+    made: set[str] = set()
+    hidden = 0
+    with ExitStack() as undo:
+        unfinished = pictures.with_name(pictures.name + ".part")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        undo.callback(shutil.rmtree, unfinished, ignore_errors=True)
+        for image_id, row in table.rows.items():
+            name = f"{table.file_names[row].rpartition('.')[0] or table.file_names[row]}.png"
+            if name in made:
+                raise FindError(
+                    f"{path}: two images would share the panoptic map {name}; give their files different names"
+                )
+            made.add(name)
+            height, width = table.sizes[row].tolist()
+            drawn = [
+                (one, outline)
+                for one in by_image[image_id]
+                if (outline := one.outline((height, width), path.name, report)) is not None
+            ]
+            segment_map, segments, under = _painted(drawn, (height, width), path.name, report)
+            hidden += under
+            (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
+            segment_png(segment_map).save(unfinished / name)
+            records.append({"image_id": image_id, "file_name": name, "segments_info": segments})
+        if instances.objects and not any(record["segments_info"] for record in records):
+            raise FindError(f"{path}: none of its {len(instances.objects)} objects has a mask that can be drawn")
+        unfinished.rename(pictures)
+        undo.callback(shutil.rmtree, pictures, ignore_errors=True)
+        images = [
+            {"id": id, "file_name": table.file_names[row], "height": int(height), "width": int(width)}
+            for (id, row), (height, width) in zip(table.rows.items(), table.sizes.tolist(), strict=True)
         ]
-        hidden += len(objects) - len(segments)
-        name = f"{Path(image['file_name']).stem}.png"
-        if name in written:
-            raise FindError(f"{path}: two images would share the panoptic map {name}; give their files different names")
-        written.add(name)
-        segment_png(segment_map).save(pictures / name)
-        records.append({"image_id": image["id"], "file_name": name, "segments_info": segments})
-    categories = [{**category, "isthing": 1} for category in content["categories"]]
-    made = {"images": content["images"], "annotations": records, "categories": categories}
-    target = out / "annotations" / f"panoptic_{split}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(made) + "\n", encoding="utf-8")
+        categories = [{"id": c.id, "name": c.name, "isthing": 1, "color": list(c.color)} for c in instances.categories]
+        content = {"images": images, "annotations": records, "categories": categories}
+        part = target.with_name(target.name + ".part")
+        undo.callback(part.unlink, missing_ok=True)
+        part.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        part.replace(target)
+        undo.pop_all()
     return {"images": len(records), "segments": sum(len(r["segments_info"]) for r in records), "hidden": hidden}
+
+
+def _painted(
+    objects: Drawn, size: tuple[int, int], file: str, report: Report
+) -> tuple[np.ndarray, list[dict[str, Any]], int]:
+    """The map of an image, its segments, and how many objects have no pixel left."""
+    warning = partial(Anomaly, Severity.WARNING, file=file)
+    for one, outline in objects:
+        if not outline.pixels:
+            report(warning("object without a pixel", item=one.item, message="its polygon is thinner than any pixel",
+                           mend="Draw it larger, or take it out"))  # fmt: skip
+    objects = sorted(
+        (pair for pair in objects if pair[1].pixels), key=lambda pair: (not pair[0].is_crowd, -pair[1].pixels)
+    )
+    segment_map = np.zeros(size, np.int32)
+    for number, (_, outline) in enumerate(objects, start=1):
+        segment_map[decode(outline.code, size)] = number
+    located = locate(segment_map, np.arange(1, len(objects) + 1, dtype=np.int32))
+    segments, hidden = [], 0
+    for number, ((one, _), area, box) in enumerate(zip(objects, located.areas, located.boxes, strict=True), start=1):
+        if not area:
+            hidden += 1
+            report(warning("object hidden", item=one.item, message="smaller objects cover all of its pixels",
+                           mend="Nothing, if that is so; a panoptic map has one object a pixel"))  # fmt: skip
+            continue
+        segments.append(
+            {"id": number, "category_id": one.category_id, "area": area, "bbox": box, "iscrowd": int(one.is_crowd)}
+        )
+    return segment_map, segments, hidden

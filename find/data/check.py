@@ -74,6 +74,7 @@ class _SplitCheck:
         self.checked = checked
         self.anomalies: list[Anomaly] = []
         self.report: Report = self.anomalies.append
+        self.alone = False
 
     def run(self) -> None:
         path = self.annotations / f"panoptic_{self.split}.json"
@@ -98,6 +99,8 @@ class _SplitCheck:
 
     def outcome(self) -> str:
         """What training and evaluation do with the split: told by the reader itself."""
+        if self.alone:
+            return "refused, until it has panoptic annotations"
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -235,6 +238,7 @@ class _SplitCheck:
             return None
 
     def _instances_alone(self, instances: Instances, panoptic: Path) -> None:
+        self.alone = True
         self.report(
             warning("no panoptic annotations", panoptic.name, self.split, "the file is not there",
                     f"`findvl bench build {self.root} --split {self.split}` makes it of the instances")

@@ -202,7 +202,7 @@ def test_instances_alone_become_panoptic_maps(tmp_path: Path):
     image = {"id": 1, "file_name": "a.png", "height": 20, "width": 30}
     content = {"images": [image], "annotations": annotations, "categories": [{"id": 3, "name": "car"}]}
     (root / "annotations" / "instances_val2017.json").write_text(json.dumps(content))
-    assert write_panoptic(root, "val2017", root) == {"images": 1, "segments": 2, "hidden": 1}
+    assert write_panoptic(root, "val2017", root, [].append) == {"images": 1, "segments": 2, "hidden": 1}
     folder = CocoFolder(root, "val2017")
     segment_map = folder.segment_map(1)
     assert [(s.area, s.is_crowd, s.bbox) for s in folder.segments(1)] == [
@@ -219,7 +219,7 @@ def test_two_images_are_not_painted_into_one_file(tmp_path: Path):
     content = {"images": images, "annotations": [], "categories": [{"id": 3, "name": "car"}]}
     (tmp_path / "annotations" / "instances_val2017.json").write_text(json.dumps(content))
     with pytest.raises(FindError, match=r"share the panoptic map a\.png"):
-        write_panoptic(tmp_path, "val2017", tmp_path)
+        write_panoptic(tmp_path, "val2017", tmp_path, [].append)
 
 
 def test_references_do_not_depend_on_how_many_are_compared_at_a_time(monkeypatch: pytest.MonkeyPatch):
