@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 from find.data.dataset_issue import Anomaly
 from find.data.find_bench import read_sentences
-from find.data.records import read_json, whole_number
+from find.data.records import read_document
 from find.data.sample import Foil, PhraseSpan, Sentence
+from find.data.schema import FalseSentenceDocument
 from find.errors import FindError
 
 if TYPE_CHECKING:
@@ -120,17 +121,17 @@ def read_false_sentences(path: Path, folder: CocoFolder) -> list[tuple[Sentence,
         FindError: a file is missing or broken, a record lacks a field, or there is no such true sentence.
     """
     truths = {s.id: s for s in _read(folder.annotations / f"entity_{folder.split}.json", folder)}
-    records = {record.get("id"): record for record in read_json(path, "annotations")["annotations"]}
+    records = {record.id: record for record in read_document(path, FalseSentenceDocument, _refuse).annotations}
     found = []
     for negative in _read(path, folder):
-        try:
-            truth = truths[whole_number(records[negative.id]["sentence_id"])]
-            change = str(records[negative.id]["changed"]["what"])
-        except (KeyError, TypeError, ValueError) as error:
+        record = records.get(negative.id)
+        truth = truths.get(record.sentence_id) if record is not None else None
+        if record is None or truth is None:
             raise FindError(
                 f"{path}: sentence {negative.id} must name its true sentence and what was changed "
-                f'("sentence_id", "changed": {{"what"}}); {error!r}'
-            ) from error
+                '("sentence_id", "changed": {"what"}), and there is no such true sentence'
+            )
+        change = record.changed.what
         if truth.image_id != negative.image_id:
             raise FindError(
                 f"{path}: sentence {negative.id} is about image {negative.image_id}, but its true sentence {truth.id} "
@@ -138,6 +139,14 @@ def read_false_sentences(path: Path, folder: CocoFolder) -> list[tuple[Sentence,
             )
         found.append((truth, negative, change))
     return found
+
+
+def _refuse(anomaly: Anomaly) -> None:
+    if anomaly.stops:
+        raise FindError(
+            f'{anomaly} A false sentence must name its true one and what was changed ("sentence_id", "changed": '
+            '{"what"}).'
+        )
 
 
 def _read(path: Path, folder: CocoFolder) -> list[Sentence]:

@@ -11,7 +11,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -36,6 +36,8 @@ class Record(msgspec.Struct):
     mend: ClassVar[str] = "Write the record again"
     stops: ClassVar[bool] = True
     """Whether the reader refuses the file because of one broken entry; otherwise it leaves the entry out."""
+    unchecked: ClassVar[tuple[str, ...]] = ()
+    """Numbers and texts that may be anything of their type: whoever reads them looks at them."""
     parts: ClassVar[str | None] = None
     """A field that holds a list of records, each of which is read and told for itself."""
 
@@ -70,17 +72,17 @@ def read_document(path: Path, document: type[D], report: Report) -> D:
     return found
 
 
-def read_list(path: Path, record: type[R], report: Report, what: str) -> list[R]:
-    """The same for a file that is one list, which messages call `what`. Raises `FindError` as above."""
+def read_list(path: Path, record: type[R], report: Report, what: str) -> list[tuple[int, R]]:
+    """The same for a file that is one list, which messages call `what`; each entry with its place in it."""
     data = _bytes(path)
     try:
-        return _decoder(list[record]).decode(data)
+        return list(enumerate(_decoder(list[record]).decode(data)))
     except (ValueError, RecursionError):
         raw = _loads(data, path)
     if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
         raise FindError(f"{path}: {what} is a JSON list of objects, and this is none. Write such a list.")
     reader = _Careful(path.name, report)
-    found = reader.records(raw, record)
+    found = list(reader.numbered(raw, record))
     reader.finish()
     return found
 
@@ -106,17 +108,19 @@ class _Careful:
         self.example = ""
 
     def records(self, entries: list[Any], record: type[R], of: str = "") -> list[R]:
-        found = []
+        return [found for _, found in self.numbered(entries, record, of)]
+
+    def numbered(self, entries: list[Any], record: type[R], of: str = "") -> Iterator[tuple[int, R]]:
+        """The sound ones of some entries, each with its place."""
         for number, raw in enumerate(entries):
             if not isinstance(raw, dict):
                 self._broken(record, f"{of}entry {number + 1}", f"it is {brief(raw)}, not an object")
                 continue
             item = of + record.item(raw, number)
             try:
-                found.append(self._record(raw, record, item))
+                yield number, self._record(raw, record, item)
             except ValueError as problem:
                 self._broken(record, item, _explained(str(problem), raw))
-        return found
 
     def finish(self) -> None:
         if self.as_text:
@@ -237,9 +241,11 @@ def _sound(record: R) -> R:
     """What Python's reader of JSON lets through and the other one does not: numbers that are none, half characters."""
     for name in record.__struct_fields__:
         value = getattr(record, name)
+        if name in record.unchecked:
+            continue
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"the field '{name}' holds {value}, not a number")
-        if isinstance(value, str) and name != "file_name" and SURROGATE.search(value):
+        if isinstance(value, str) and SURROGATE.search(value):
             raise ValueError(f"the field '{name}' holds {ascii(value)[:40]}, which is no text: half a character")
     return record
 

@@ -21,6 +21,8 @@ Number = Id | str
 
 
 class ImageRecord(Record, gc=False):
+    unchecked: ClassVar[tuple[str, ...]] = ("file_name",)
+
     id: Id
     file_name: str
     height: Side
@@ -46,6 +48,7 @@ class SegmentRecord(Record, gc=False):
 
 
 class PanopticRecord(Record):
+    unchecked: ClassVar[tuple[str, ...]] = ("file_name",)
     parts: ClassVar[str] = "segments_info"
 
     image_id: Id
@@ -164,6 +167,26 @@ class ExpressionRecord(Record):
 
 class ExpressionDocument(msgspec.Struct):
     annotations: list[ExpressionRecord]
+
+
+class ChangeRecord(msgspec.Struct):
+    what: str
+
+
+class FalseSentenceRecord(Record):
+    """What a file of false sentences adds to each of them."""
+
+    id: Id
+    sentence_id: Id
+    changed: ChangeRecord
+
+    @classmethod
+    def item(cls, raw: Mapping[str, Any], number: int) -> str:
+        return f"sentence {_id(raw, number)}"
+
+
+class FalseSentenceDocument(msgspec.Struct):
+    annotations: list[FalseSentenceRecord]
 
 
 def _id(raw: Mapping[str, Any], number: int | None, field: str = "id") -> str:

@@ -9,17 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from msgspec import Struct
 
 from find.data.coco import CocoFolder
 from find.data.dataset_issue import Anomaly, Report, Severity
-from find.data.records import read_json, whole_number
+from find.data.records import Record, brief, read_document
 from find.data.rle import checked_runs, decode
+from find.data.schema import Id
 from find.evaluation.mask_ap import encode
 from find.evaluation.prediction_files.query_collector import Parts, entities_in, key_of
-from find.evaluation.prediction_files.results import bad_mask, malformed
+from find.evaluation.prediction_files.results import bad_mask
 from find.model.predictions import EntityMask
 
 error = partial(Anomaly, Severity.ERROR)
@@ -60,6 +62,40 @@ class MaskWriter:
         write_records(path, queries=self.queries.records, masks=self.masks)
 
 
+MEND = "Write the record again, as docs/bench-formats.md says"
+
+
+class QueryRecord(Record):
+    mend: ClassVar[str] = MEND
+
+    id: Id
+    image_id: Id
+    parts: list[str | dict[str, Any]]
+
+    @classmethod
+    def item(cls, raw: Mapping[str, Any], number: int) -> str:
+        return f"query {brief(raw.get('id'))}"
+
+
+class MaskRecord(Record):
+    mend: ClassVar[str] = MEND
+    unchecked: ClassVar[tuple[str, ...]] = ("score",)
+
+    query_id: Id
+    entity: Id
+    segmentation: Any
+    score: float = 1.0
+
+    @classmethod
+    def item(cls, raw: Mapping[str, Any], number: int) -> str:
+        return f"mask of query {brief(raw.get('query_id'))}, entity {brief(raw.get('entity'))}"
+
+
+class MaskDocument(Struct):
+    queries: list[QueryRecord]
+    masks: list[MaskRecord]
+
+
 @dataclass(frozen=True)
 class MaskFile:
     """Queries with their masks; the k-th time that a query is asked in an image, its k-th answer is given."""
@@ -77,18 +113,12 @@ class MaskFile:
         Raises:
             FindError: the file is missing, is no JSON, or lacks one of its two lists.
         """
-        data = read_json(path, "queries", "masks")
+        document = read_document(path, MaskDocument, report)
         queries: dict[int, dict[str, Any]] = {}
         asked: dict[tuple[int, str], list[int]] = defaultdict(list)
-        for record in data["queries"]:
-            item = f"query {record.get('id')}"
-            try:
-                query, image_id, parts = whole_number(record["id"]), whole_number(record["image_id"]), record["parts"]
-                if not isinstance(parts, list) or not all(isinstance(part, (str, dict)) for part in parts):
-                    raise ValueError("parts must be a list of texts, phrases and regions")
-            except (KeyError, TypeError, ValueError) as problem:
-                report(malformed(path, item, problem))
-                continue
+        for record in document.queries:
+            query, image_id, parts = record.id, record.image_id, record.parts
+            item = f"query {query}"
             if image_id not in folder.table.rows:
                 report(error("unknown image id", path.name, item, f"image {image_id} is not in {folder.table.source}",
                              "Take the query out, or name the right split"))  # fmt: skip
@@ -98,14 +128,9 @@ class MaskFile:
                 queries[query] = {"image_id": image_id, "parts": parts}
                 asked[image_id, key_of(parts)].append(query)
         masks: dict[int, dict[int, dict[str, Any]]] = defaultdict(dict)
-        for number, record in enumerate(data["masks"]):
-            item = f"mask {number} (query {record.get('query_id')}, entity {record.get('entity')})"
-            try:
-                query, entity = whole_number(record["query_id"]), whole_number(record["entity"])
-                score, segmentation = float(record.get("score", 1.0)), record["segmentation"]
-            except (KeyError, TypeError, ValueError) as problem:
-                report(malformed(path, item, problem))
-                continue
+        for record in document.masks:
+            query, entity, score = record.query_id, record.entity, record.score
+            item = f"mask of query {query}, entity {entity}"
             if query not in queries:
                 report(error("unknown query id", path.name, item, f"there is no query {query} in the file",
                              'Name one of "queries"'))  # fmt: skip
@@ -119,7 +144,7 @@ class MaskFile:
             elif not math.isfinite(score):
                 report(error("score is no number", path.name, item, f"the score is {score}", "Give a finite score"))
             else:
-                masks[query][entity] = {"segmentation": segmentation, "score": score, "item": item}
+                masks[query][entity] = {"segmentation": record.segmentation, "score": score, "item": item}
         return cls(path, folder, queries, masks, {key: tuple(ids) for key, ids in asked.items()})
 
     def check(self, wanted: Sequence[tuple[int, Parts]], report: Report) -> None:

@@ -6,21 +6,55 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Int
+from msgspec import Struct
 
 from find.data.coco import CocoFolder
 from find.data.dataset_issue import Anomaly, Report, Severity
 from find.data.decode import decode_segment_map
-from find.data.records import read_json, whole_number
+from find.data.records import Record, brief, read_document
+from find.data.schema import Id
 from find.data.segment_map import ID_RANGE
 from find.errors import FindError
 from find.model.predictions import PanopticPrediction
 
 error = partial(Anomaly, Severity.ERROR)
 warning = partial(Anomaly, Severity.WARNING)
+
+
+MEND = 'Give "image_id", "file_name" and "segments_info"'
+
+
+class PredictedSegment(Record, gc=False):
+    mend: ClassVar[str] = MEND
+
+    id: Id
+    category_id: Id
+
+    @classmethod
+    def item(cls, raw: Mapping[str, Any], number: int) -> str:
+        return f"segment {brief(raw.get('id'))}"
+
+
+class PredictedImage(Record):
+    mend: ClassVar[str] = MEND
+    unchecked: ClassVar[tuple[str, ...]] = ("file_name",)
+    parts: ClassVar[str] = "segments_info"
+
+    image_id: Id
+    file_name: str
+    segments_info: list[PredictedSegment]
+
+    @classmethod
+    def item(cls, raw: Mapping[str, Any], number: int) -> str:
+        return f"image {brief(raw.get('image_id'))}"
+
+
+class PredictedDocument(Struct):
+    annotations: list[PredictedImage]
 
 
 @dataclass(frozen=True)
@@ -40,14 +74,10 @@ class PanopticFile:
         """
         known = {category.id for category in folder.categories}
         records: dict[int, dict[str, Any]] = {}
-        for record in read_json(path, "annotations")["annotations"]:
-            item = f"image {record.get('image_id')}"
-            try:
-                image_id, name = whole_number(record["image_id"]), str(record["file_name"])
-                segments = [(whole_number(s["id"]), whole_number(s["category_id"])) for s in record["segments_info"]]
-            except (KeyError, TypeError, ValueError) as problem:
-                report(_malformed(path, item, problem))
-                continue
+        for record in read_document(path, PredictedDocument, report).annotations:
+            image_id, name = record.image_id, record.file_name
+            item = f"image {image_id}"
+            segments = [(segment.id, segment.category_id) for segment in record.segments_info]
             if image_id not in folder.table.rows:
                 report(error("unknown image id", path.name, item, f"the image is not in {folder.table.source}",
                              "Take the record out, or name the right split"))  # fmt: skip
@@ -93,7 +123,7 @@ class PanopticFile:
                              "the PNG holds this id, segments_info does not list it",
                              "List it with its category, or paint those pixels 0 (black)"))  # fmt: skip
             for segment in sorted(set(record["segments"]) - there):
-                report(error("segment without pixels", self.path.name, f"{item}, segment {segment}",
+                report(warning("segment without pixels", self.path.name, f"{item}, segment {segment}",
                              f"no pixel of {file} has its id (a later segment with overlapping pixels may have "
                              "painted over it)", "Take it out of segments_info"))  # fmt: skip
 
@@ -113,7 +143,7 @@ class PanopticFile:
     def _map(self, name: str) -> Int[np.ndarray, "h w"]:
         file = self.pictures / name
         where = f"{self.pictures.name}/{name}"
-        if Path(name).name != name:
+        if Path(name).name != name or "\0" in name:
             raise FindError(f"{where}: file_name must be a plain name. Put the PNGs into {self.pictures}/.")
         try:
             return decode_segment_map(file.read_bytes(), where)
@@ -154,8 +184,3 @@ def _faulty_segments(
 def _missing(path: Path, image_id: int) -> Anomaly:
     return error("missing image", path.name, f"image {image_id}", "there is no prediction of this image",
                  "Add one (a black PNG and no segments if nothing was found)")  # fmt: skip
-
-
-def _malformed(path: Path, item: str, problem: Exception) -> Anomaly:
-    reason = f"the field {problem} is missing" if isinstance(problem, KeyError) else f"a field is wrong ({problem})"
-    return error("malformed record", path.name, item, reason, 'Give "image_id", "file_name" and "segments_info"')

@@ -9,19 +9,41 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from find.data.coco import CocoFolder
 from find.data.dataset_issue import Anomaly, Report, Severity
-from find.data.records import whole_number
+from find.data.records import Record, brief, read_list
 from find.data.rle import checked_runs, decode
-from find.errors import FindError
+from find.data.schema import Id
 
 error = partial(Anomaly, Severity.ERROR)
 warning = partial(Anomaly, Severity.WARNING)
+
+
+class Result(Record):
+    """A mask with a category, as COCO's stuff challenge has it."""
+
+    mend: ClassVar[str] = "Write the record again, as docs/bench-formats.md says"
+
+    image_id: Id
+    category_id: Id
+    segmentation: Any
+
+    @classmethod
+    def item(cls, raw: Mapping[str, Any], number: int) -> str:
+        return f"result {number} of image {brief(raw.get('image_id'))}"
+
+
+class ScoredResult(Result):
+    """An instance."""
+
+    unchecked: ClassVar[tuple[str, ...]] = ("score",)
+
+    score: float
 
 
 @dataclass(frozen=True)
@@ -41,15 +63,11 @@ class ResultFile:
         """
         records: dict[int, list[dict[str, Any]]] = defaultdict(list)
         is_thing = {category.id: category.is_thing for category in folder.categories}
-        for number, record in enumerate(read_list(path)):
-            item = f"result {number} of image {record.get('image_id')}"
-            try:
-                image_id, category = whole_number(record["image_id"]), whole_number(record["category_id"])
-                score = float(record["score"]) if scored else 1.0
-                segmentation = record["segmentation"]
-            except (KeyError, TypeError, ValueError) as problem:
-                report(malformed(path, item, problem))
-                continue
+        kind = ScoredResult if scored else Result
+        for number, record in read_list(path, kind, report, "COCO's result format"):
+            image_id, category = record.image_id, record.category_id
+            score = record.score if isinstance(record, ScoredResult) else 1.0
+            item = f"result {number} of image {image_id}"
             if image_id not in folder.table.rows:
                 report(error("unknown image id", path.name, item, f"the image is not in {folder.table.source}",
                              "Take the result out, or name the right split"))  # fmt: skip
@@ -64,7 +82,7 @@ class ResultFile:
                              "Give a finite score, higher is surer"))  # fmt: skip
             else:
                 records[image_id].append(
-                    {"category_id": category, "score": score, "segmentation": segmentation, "item": item}
+                    {"category_id": category, "score": score, "segmentation": record.segmentation, "item": item}
                 )
         return cls(path, folder, records)
 
@@ -88,9 +106,9 @@ class ResultFile:
                     report(bad_mask(self.path, result["item"], problem))
                     continue
                 code = json.dumps([result["category_id"], result["segmentation"]["counts"]])
-                if code in seen:
-                    report(error("duplicate", self.path.name, result["item"],
-                                 f"category and mask are those of {seen[code]}", "Keep one of them"))  # fmt: skip
+                if code in seen:  # two proposals may have one mask: the second of them counts as a false one
+                    report((error if exclusive else warning)("duplicate", self.path.name, result["item"],
+                           f"category and mask are those of {seen[code]}", "Keep one of them"))  # fmt: skip
                 elif exclusive:
                     mask = decode(result["segmentation"], size)
                     if (taken & mask).any():
@@ -121,24 +139,6 @@ class ResultFile:
             return decode(result["segmentation"], size)
         except ValueError as problem:
             raise bad_mask(self.path, result["item"], problem).error() from problem
-
-
-def read_list(path: Path) -> list[dict[str, Any]]:
-    """A JSON list of objects. Raises `FindError` for anything else."""
-    try:
-        data = json.loads(path.read_bytes())
-    except OSError as problem:
-        raise FindError(f"{path}: the file cannot be read ({problem.strerror or problem}).") from problem
-    except ValueError as problem:
-        raise FindError(f"{path}: this is not valid JSON ({problem}). Write the file again.") from problem
-    if not isinstance(data, list) or not all(isinstance(record, dict) for record in data):
-        raise FindError(f"{path}: COCO's result format is a JSON list of objects, and this is none. Write such a list.")
-    return data
-
-
-def malformed(path: Path, item: str, problem: Exception) -> Anomaly:
-    reason = f"the field {problem} is missing" if isinstance(problem, KeyError) else f"a field is wrong ({problem})"
-    return error("malformed record", path.name, item, reason, "Write the record again, as docs/bench-formats.md says")
 
 
 def bad_mask(path: Path, item: str, problem: Exception) -> Anomaly:
