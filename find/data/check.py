@@ -16,20 +16,20 @@ from find.data.check_report import CheckReport
 from find.data.coco import CocoFolder, annotations_folder, open_images, open_maps, read_captions
 from find.data.dataset_issue import Anomaly, Report, Severity
 from find.data.decode import colour_hint, decode_segment_map
+from find.data.false_sentences import labelled_probes, read_hard_negatives
 from find.data.find_bench import read_expressions, read_sentences
 from find.data.instances import Instances, read_instances
 from find.data.panoptic import PanopticTable
 from find.data.sample import Segment
 from find.data.segment_map import locate, unlisted_ids
 from find.data.source import FileSource
-from find.errors import FindError
+from find.errors import FindError, printable
 from find.images.images import read_image
 
 error = partial(Anomaly, Severity.ERROR)
 warning = partial(Anomaly, Severity.WARNING)
 
 SMALLEST_SIDE = 32
-PICTURES = ("unreadable file", "wrong size", "PNG id not in segments_info")
 SENTENCE_FILES = ("entity_{}*.json", "interleave_{}*.json")
 
 
@@ -74,7 +74,9 @@ class _SplitCheck:
         self.checked = checked
         self.anomalies: list[Anomaly] = []
         self.report: Report = self.anomalies.append
+        self.pictures: list[Anomaly] = []  # those of the images and the maps themselves
         self.alone = False
+        self.folder: CocoFolder | FindError
 
     def run(self) -> None:
         path = self.annotations / f"panoptic_{self.split}.json"
@@ -86,9 +88,12 @@ class _SplitCheck:
             table = PanopticTable.read(path, self.report)
         except FindError as problem:
             self._cannot_read(path.name, problem)
+            self.folder = problem
             return
         self.checked.update(images=len(table.image_ids), segments=len(table.segment_ids))
+        before = len(self.anomalies)
         self._pixels(table)
+        self.pictures = self.anomalies[before:]
         self._captions(table)
         if instances is not None:
             check_instances(instances, table, self.report)
@@ -96,18 +101,19 @@ class _SplitCheck:
             for file in sorted(self.annotations.glob(pattern.format(self.split))):
                 self._sentences(file, table)
         self._expressions(table)
+        self.folder = self._read_as_training_does()
 
     def outcome(self) -> str:
         """What training and evaluation do with the split: told by the reader itself."""
         if self.alone:
             return "refused, until it has panoptic annotations"
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                skipped = CocoFolder(self.root, self.split).skipped
-        except FindError as problem:
-            return f"refused ({' '.join(str(problem).split())})"
-        picture = next((one for one in self.anomalies if one.stops and one.kind in PICTURES), None)
+        if isinstance(self.folder, FindError):
+            return f"refused ({printable(' '.join(str(self.folder).split()))})"
+        broken = next((one for one in self.anomalies if one.stops and one.file in self._files_of_false()), None)
+        if broken is not None:
+            return f"refused, as soon as a sample is read ({broken})"
+        skipped = self.folder.skipped
+        picture = next((one for one in self.pictures if one.stops), None)
         if picture is not None:
             return f"refused, as soon as one of these pictures is read ({picture})"
         told = ", ".join(f"{kind}: {count}" for kind, count in sorted(skipped.items()))
@@ -115,6 +121,30 @@ class _SplitCheck:
         file = f"instances_{self.split}.json"
         broken = next((one for one in self.anomalies if one.stops and one.file == file), None)
         return f"{outcome}; its AP is refused ({broken})" if broken is not None else outcome
+
+    def _read_as_training_does(self) -> CocoFolder | FindError:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                folder = CocoFolder(self.root, self.split)
+        except FindError as problem:
+            return problem
+        for file, read in zip(self._files_of_false(), (labelled_probes, read_hard_negatives), strict=True):
+            if not (self.annotations / file).exists():
+                continue
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                try:
+                    read(folder)
+                except FindError as problem:
+                    self._cannot_read(file, problem)
+            for one in dict.fromkeys(str(warned.message) for warned in told):
+                if one.startswith(file):
+                    self.report(warning("doubtful false sentence", file, self.split, one.rstrip("."), "Look at it"))
+        return folder
+
+    def _files_of_false(self) -> tuple[str, str]:
+        return f"probes_{self.split}.json", f"hard_negatives_{self.split}.json"
 
     def _pixels(self, table: PanopticTable) -> None:
         images = self._opened(open_images, "images", table.file_names)
