@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from find.errors import FindError
 from find.images.canvas import Frame, by_canvas
-from find.interface import Embeddings, ImageMemory, Interface
+from find.interface import Embeddings, Group, ImageMemory, Interface
 from find.model.config import FINDConfig
 from find.tasks import generic
 
@@ -20,18 +20,27 @@ from find.tasks import generic
 class EncodedBatch:
     """Images of one canvas that were encoded together.
 
-    What only some questions need is computed when the first of them comes, and kept.
+    What only some questions need is computed when the first of them comes, and kept. Masks are kept by the batch that
+    drew them alone.
     """
 
     def __init__(self, memory: ImageMemory, proposals: Embeddings | None = None) -> None:
         self.memory = memory
         self._proposals = proposals
+        self._masks: Float[Tensor, "b n h w"] | None = None
 
     def proposals(self, interface: Interface) -> Embeddings:
         """The images' own embeddings and those of their object proposals, which no prompt changes."""
         if self._proposals is None:
             self._proposals = interface(self.memory, [generic.prompt()]).final
         return self._proposals
+
+    def masks(self, interface: Interface) -> Float[Tensor, "b n h w"]:
+        """The object proposals' mask logits."""
+        if self._masks is None:
+            pixel = self.proposals(interface).pixel[Group.OBJECT]
+            self._masks = torch.einsum("bnm,bmhw->bnhw", pixel, self.memory.mask_features)
+        return self._masks
 
     def project(self, interface: Interface) -> None:
         """Makes ready for many prompts."""
@@ -40,8 +49,9 @@ class EncodedBatch:
 
     @property
     def nbytes(self) -> int:
-        kept = () if self._proposals is None else (self._proposals.semantic, self._proposals.pixel)
-        return self.memory.nbytes + sum(x.nbytes for space in kept for x in space.values())
+        spaces = () if self._proposals is None else (self._proposals.semantic, self._proposals.pixel)
+        kept = [x for space in spaces for x in space.values()] + ([] if self._masks is None else [self._masks])
+        return self.memory.nbytes + sum(x.nbytes for x in kept)
 
     def rows(self, start: int, stop: int) -> EncodedBatch:
         """Some of its images, which share their values with this batch; all of them are the batch itself."""
@@ -94,6 +104,7 @@ class ImageFeatures:
     config: FINDConfig
     _batches: tuple[EncodedBatch, ...]
     _places: tuple[tuple[int, int], ...]  # of each image: number of its batch, and its row there
+    _classes: dict[tuple[str, ...], Float[Tensor, "k d"]] = field(default_factory=dict)  # the last names asked for
 
     @classmethod
     def of(
@@ -155,7 +166,8 @@ class ImageFeatures:
 
     @property
     def nbytes(self) -> int:
-        """What they take on their device now: as much again once they have been asked with words or strokes."""
+        """What they take on their device now. It grows with the first question that needs more, by as much again with
+        the first one of words or strokes."""
         return sum(batch.nbytes for batch in self._batches)
 
     def to(self, device: torch.device | str) -> ImageFeatures:
@@ -174,6 +186,16 @@ class ImageFeatures:
             raise FindError(
                 f"these features are on {self.device}, the model on {device}; give features.to({str(device)!r})"
             )
+
+    def classes(
+        self, names: Sequence[str], embed: Callable[[Sequence[str]], Float[Tensor, "k d"]]
+    ) -> Float[Tensor, "k d"]:
+        """The embeddings of class names, which are mostly those that were asked for before."""
+        key = tuple(names)
+        if key not in self._classes:
+            self._classes.clear()
+            self._classes[key] = embed(names)
+        return self._classes[key]
 
     def project(self, interface: Interface) -> None:
         """Makes them ready for many prompts."""

@@ -96,7 +96,7 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
             final = batch.proposals(self.interface)
             image = F.normalize(final.semantic[Group.IMAGE][:, 0], dim=-1)
             objects = F.normalize(final.semantic[Group.OBJECT], dim=-1)
-            drawn = _draw(final.pixel[Group.OBJECT], batch.memory)
+            drawn = batch.masks(self.interface)
             scores = generic.mask_confidence(drawn)
             parts = (image, objects, scores, drawn.half()) if masks else (image, objects, scores)
             rows.update(zip(numbers, zip(*parts, strict=True), strict=True))
@@ -306,13 +306,16 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
         batch_size: int,
     ) -> list[Answer]:
         """`answer` gets class logits [b, n, k+1] and mask logits [b, n, h, w] of a batch's images, and their frames."""
-        classes = self.embed_classes(class_names)
         frames, encoded = self._encoded(images, batch_size)
+        if isinstance(images, ImageFeatures):
+            classes = images.classes(class_names, self.embed_classes)
+        else:
+            classes = self.embed_classes(class_names)
         answers: dict[int, Answer] = {}
         for numbers, batch in encoded:
             final = batch.proposals(self.interface)
             logits = generic.class_logits(self.interface, final.semantic[Group.OBJECT], classes)
-            masks = _draw(final.pixel[Group.OBJECT], batch.memory)
+            masks = batch.masks(self.interface)
             answers.update(zip(numbers, answer(logits, masks, [frames[number] for number in numbers]), strict=True))
         return [answers[number] for number in range(len(frames))]
 
@@ -374,7 +377,3 @@ class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved
         final = self.interface(memory, [prompt]).final
         scores = task.scores(self.interface, final)
         return best_masks(scores, final.pixel[task.proposals], memory.mask_features)
-
-
-def _draw(pixel: Float[Tensor, "b n m"], memory: ImageMemory) -> Float[Tensor, "b n h w"]:
-    return torch.einsum("bnm,bmhw->bnhw", pixel, memory.mask_features)
