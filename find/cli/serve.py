@@ -35,6 +35,12 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
     )
     limits.add_argument("--waiting", type=positive, default=64, help="requests that wait (default: %(default)s)")
     limits.add_argument("--batch", type=positive, default=16, help="requests a model call (default: %(default)s)")
+    limits.add_argument(
+        "--encoded-mb",
+        type=positive,
+        default=512,
+        help="kept of encoded pictures, so that the next question about one is quick (default: %(default)s)",
+    )
     limits.add_argument("--seconds", type=positive, default=30, help="until a request fails (default: %(default)s)")
     add_model(parser)
     parser.set_defaults(run=serve)
@@ -88,6 +94,7 @@ def serve(arguments: argparse.Namespace) -> int:
         waiting=arguments.waiting,
         open=4 * arguments.waiting,
         batch=arguments.batch,
+        encoded_bytes=arguments.encoded_mb << 20,
         seconds=arguments.seconds,
     )
     album = Album.open(arguments.album, load_model(arguments))

@@ -48,6 +48,10 @@ class EncodedBatch:
             self.memory = interface.project(self.memory)
 
     @property
+    def device(self) -> torch.device:
+        return self.memory.mask_features.device
+
+    @property
     def nbytes(self) -> int:
         spaces = () if self._proposals is None else (self._proposals.semantic, self._proposals.pixel)
         kept = [x for space in spaces for x in space.values()] + ([] if self._masks is None else [self._masks])
@@ -157,7 +161,7 @@ class ImageFeatures:
     @property
     def device(self) -> torch.device | None:
         """Where they are; None of no images."""
-        return self._batches[0].memory.mask_features.device if self._batches else None
+        return self._batches[0].device if self._batches else None
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
+from jaxtyping import UInt8
 
 from find.foundations import LanguageEncoder, VisionEncoder
 from find.images.canvas import Frame, Resizing, by_canvas
 from find.images.images import ImageLike, read_image, read_size
 from find.interface import ImageMemory, Interface
 from find.model.config import FINDConfig
+from find.model.feature_cache import FeatureCache
 from find.model.features import EncodedBatch, ImageFeatures
 from find.model.pretrained import Pretrained
 from find.model.validation import check_images
@@ -17,7 +20,11 @@ from find.utils.transfer import upload
 
 
 class ImageEncoding(Pretrained):
-    """What a model does with pictures before anything is asked of them."""
+    """What a model does with pictures before anything is asked of them.
+
+    Attributes:
+        feature_cache: keeps the pictures and the regions' pictures that come last, if one is set.
+    """
 
     def __init__(
         self, *, config: FINDConfig, vision: VisionEncoder, language: LanguageEncoder, interface: Interface
@@ -31,6 +38,7 @@ class ImageEncoding(Pretrained):
             colour=conventions.canvas_colour,
             bicubic=conventions.bicubic_masks,
         )
+        self.feature_cache: FeatureCache | None = None
 
     @halving
     @torch.inference_mode()
@@ -49,9 +57,16 @@ class ImageEncoding(Pretrained):
     ) -> Iterator[tuple[list[int], EncodedBatch]]:
         """Pictures that share a canvas, with their numbers."""
         for numbers in by_canvas(frames, batch_size):
-            canvases = torch.stack([frames[number].place(read_image(images[number])) for number in numbers])
-            features = self.vision(upload(canvases, self.device))
-            yield numbers, EncodedBatch(self.interface.remember(features.maps, features.pooled, features.aligned))
+            pictures, own = [read_image(images[number]) for number in numbers], [frames[number] for number in numbers]
+            if self.feature_cache is None:
+                yield numbers, self._encode_batch(pictures, own)
+            else:
+                yield numbers, self.feature_cache.encode(pictures, own, self.device, self._encode_batch)
+
+    def _encode_batch(self, pictures: Sequence[UInt8[np.ndarray, "H W 3"]], frames: Sequence[Frame]) -> EncodedBatch:
+        canvases = torch.stack([frame.place(picture) for picture, frame in zip(pictures, frames, strict=True)])
+        features = self.vision(upload(canvases, self.device))
+        return EncodedBatch(self.interface.remember(features.maps, features.pooled, features.aligned))
 
     def _encoded(
         self, images: Sequence[ImageLike] | ImageFeatures, batch_size: int
@@ -67,8 +82,13 @@ class ImageEncoding(Pretrained):
     def _prompted(
         self, images: Sequence[ImageLike] | ImageFeatures, batch_size: int
     ) -> tuple[list[Frame], Iterator[tuple[list[int], ImageMemory]]]:
-        """The same for prompts, of which features may get more."""
+        """The same for prompts; what is asked again is made ready for many."""
         frames, encoded = self._encoded(images, batch_size)
         if isinstance(images, ImageFeatures):
             images.project(self.interface)
-        return frames, ((numbers, batch.memory) for numbers, batch in encoded)
+        return frames, ((numbers, self._ready(batch).memory) for numbers, batch in encoded)
+
+    def _ready(self, batch: EncodedBatch) -> EncodedBatch:
+        if self.feature_cache is not None:
+            batch.project(self.interface)
+        return batch

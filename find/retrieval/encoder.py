@@ -122,8 +122,7 @@ def _embed_texts(model: FIND, texts: list[str], batch_size: int) -> Float[Tensor
 
 
 def _embed_images(model: FIND, images: list[ImageLike], batch_size: int) -> Float[Tensor, "n d"]:
-    parts = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
-    return torch.cat([model.embed_images(part).image for part in parts])  # without the masks of all of them at once
+    return model.embed_images(images, masks=False, batch_size=batch_size).image
 
 
 def _embed_mixtures(model: FIND, mixtures: list, batch_size: int) -> Float[Tensor, "n d"]:

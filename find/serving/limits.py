@@ -29,6 +29,8 @@ class Limits:
         waiting: requests that wait for the model; more are refused at once, to be tried again.
         open: requests that are read, wait or are answered at a time, of any kind.
         batch: requests that one call of the model takes.
+        encoded_bytes: of pictures that are kept as the model sees them, so that a further question about one of them
+            costs a small part of the first; on the model's device.
         seconds: in which a request has to arrive, and after which it is given up.
     """
 
@@ -44,6 +46,7 @@ class Limits:
     waiting: int = 64
     open: int = 256
     batch: int = 16
+    encoded_bytes: int = 512 << 20
     seconds: float = 30.0
 
     def __post_init__(self) -> None:

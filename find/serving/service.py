@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from find.errors import FindError
+from find.model.feature_cache import FeatureCache
 from find.model.predictions import EntityMask
 from find.query.operators import JoinedQuery
 from find.query.query import Query
@@ -87,6 +88,7 @@ class Service:
     def __init__(self, album: Album, *, limits: Limits, look_seconds: float = 10.0) -> None:
         self.album, self.model, self.limits, self.look_seconds = album, album.model, limits, look_seconds
         self.fingerprint = self.model.fingerprint
+        self.model.feature_cache = FeatureCache(limits.encoded_bytes)
         self.metrics = Metrics()
         self.metrics.images.set(len(album))
         self.is_ready = False
@@ -232,7 +234,7 @@ class Service:
         ]
 
     def _embedded_pictures(self, pictures: Sequence[Pixels]) -> list[messages.EmbeddedPicture]:
-        found = self.model.embed_images(pictures)
+        found = self.model.embed_images(pictures, masks=False)
         rows = zip(found.image.tolist(), found.objects.tolist(), found.scores.tolist(), strict=True)
         return [messages.EmbeddedPicture(vector=v, objects=objects, scores=scores) for v, objects, scores in rows]
 

@@ -10,6 +10,7 @@ import torch
 from small_run import CONFIG as SMALL
 
 from find import FIND, FindError, ImageFeatures, Phrase, Query, Region
+from find.model.feature_cache import FeatureCache
 
 SIZES = ((60, 90), (90, 60), (64, 64), (60, 90), (200, 150), (60, 90))
 """Heights and widths; three share a canvas, and not side by side, and two another one."""
@@ -208,3 +209,51 @@ def test_embeddings_without_masks_are_the_same_and_keep_none(model, features):
     assert bare.masks is None and bare.to("meta").masks is None
     with pytest.raises(FindError, match="without their masks"):
         bare.object_masks(0)
+
+
+# --- pictures that come again ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cached(model) -> Iterator[FIND]:
+    model.feature_cache = FeatureCache(1 << 30)
+    yield model
+    model.feature_cache = None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_model_with_a_cache_answers_as_one_without(model, cached, images, method):
+    twice = [METHODS[method](cached, images) for _ in range(2)]
+    model.feature_cache = None
+    for found in twice:
+        assert_close(found, METHODS[method](model, images))
+
+
+def test_a_picture_that_comes_again_is_not_encoded_again_as_a_region_neither(cached, images):
+    with counted(cached.vision) as encoded:
+        first = cached.segment(images[:1], [Query("a ", Phrase("dog"))])
+        assert_equal(cached.segment([images[0].copy()], [Query("a ", Phrase("dog"))]), first)
+        cached.embed_queries([Query("a ", Region(images[0], points=(5, 5)))])
+        assert len(encoded) == 1 and len(cached.feature_cache) == 1
+        cached.embed_images(images)
+        assert len(encoded) == 1 + CANVASES and len(cached.feature_cache) == len(images)
+        cached.embed_images([images[0], images[0]])
+        changed = images[0].copy()
+        changed[0, 0] ^= 1
+        cached.embed_images([changed, changed])
+        assert len(encoded) == 2 + CANVASES
+
+
+def test_a_cache_keeps_the_pictures_used_last_and_no_more_bytes_than_it_may(cached, images):
+    one = cached.encode_images(images[:1]).nbytes
+    cached.feature_cache = cache = FeatureCache(int(2.5 * one))
+    for number in (0, 3, 0, 5):
+        cached.embed_images(images[number : number + 1], masks=False)
+        assert cache.nbytes <= cache.most_bytes
+    with counted(cached.vision) as encoded:
+        cached.semantic(images[5:6], NAMES)
+        assert not encoded
+        cached.semantic(images[3:4], NAMES)
+        assert len(encoded) == 1
+    cached.feature_cache = cache = FeatureCache(0)
+    assert len(cached.semantic(images, NAMES)) == len(images) and len(cache) == cache.nbytes == 0

@@ -153,6 +153,23 @@ def test_segment_and_embed_give_what_the_model_gives(client, model, photos, name
     assert np.allclose(told["pictures"][0]["objects"], picture.objects[0], atol=1e-5)
 
 
+def test_a_further_question_about_a_picture_does_not_encode_it_again(client, model, names, encoded):
+    """Neither a picture of a request, nor one of the album of which something is clicked on."""
+    model.feature_cache.clear()
+    counts: list[int] = []
+    handle = model.vision.register_forward_hook(lambda _, given, __: counts.append(len(given[0])))
+    try:
+        for query in ("{a red dog}", "{a car}"):
+            assert client.post("/segment", json={"image": encoded[0], "query": query}).status_code == 200
+        for place in ("20,20", "80,80"):
+            assert client.post("/search", json={"query": f"like [{names[2]}@{place}]"}).status_code == 200
+        mixed = {"image": encoded[0], "query": f"{{a dog}} like [{names[2]}@50,50]"}
+        assert client.post("/segment", json=mixed).status_code == 200
+    finally:
+        handle.remove()
+    assert counts == [1, 1]
+
+
 def test_queries_to_embed_share_pictures_and_masks(client, model, photos, names, encoded):
     bitmap = np.zeros((160, 160), bool)
     bitmap[30:90, 40:100] = True
