@@ -18,6 +18,7 @@ from find.tasks.losses import contrastive
 from find.tasks.mask_boxes import boxes_of_logits
 from find.tasks.structured_interaction import Asked, terms
 from find.tasks.text_inputs import Sentences
+from find.utils.transfer import upload
 
 TEMPERATURE = 0.07
 """Of the smooth maximum over joint choices of objects."""
@@ -46,7 +47,7 @@ class Composed:
         interface, device = model.interface, model.device
         with torch.no_grad():
             logits = torch.einsum("bnm,bmhw->bnhw", final.pixel[Group.OBJECT], memory.mask_features.float())
-            sides = batch.images.new_tensor(batch.images.shape[-2:], dtype=torch.float)
+            sides = upload(torch.tensor(batch.images.shape[-2:], dtype=torch.float), device)
             boxes = boxes_of_logits(logits, (batch.sizes / sides).flip(-1))
             false = Sentences.read(model.language, batch.false_queries, device)
         width = false.padding.shape[1]

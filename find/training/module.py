@@ -199,7 +199,7 @@ class FINDModule(L.LightningModule):
         except DivergenceError:
             self._stop_at_nan(batch, losses)
         values = torch.stack(list(losses.values()))
-        *joint, images = mean_over_processes(torch.cat([values, values.new_tensor([len(batch)])]))
+        *joint, images = mean_over_processes(torch.cat([values, values.new_full((1,), len(batch))]))
         if not torch.stack(joint).isfinite().all():
             self._stop_at_nan(batch, losses)
         for name, value in zip((*losses, "loss"), (*joint, sum(joint)), strict=True):

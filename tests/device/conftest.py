@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from pretended import pretended, to_device
 from small_run import CONFIG
 
 from find.model.model import FIND
+from find.world import generate_world
 
 THRESHOLDS = {"panoptic_score": 0.0, "panoptic_overlap": 0.0}  # an untrained model is sure of nothing
 
@@ -53,3 +55,10 @@ def pictures() -> list[np.ndarray]:
     random = np.random.default_rng(0)
     sizes = [(64, 96), (64, 96), (64, 96), (80, 60)]
     return [random.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+
+
+@pytest.fixture(scope="package")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few drawn scenes, of six pictures for training and four for evaluation."""
+    root = tmp_path_factory.mktemp("world") / "world"
+    return generate_world(root, images=6, val_images=4, size=96, workers=1, progress=False)

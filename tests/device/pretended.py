@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, ClassVar
 from unittest.mock import patch
 
@@ -126,7 +127,8 @@ class _Device(TorchDispatchMode):
         computed = function(*_unwrapped(arguments), **_unwrapped(self._at_home(options)))
         if not here:
             return arguments[0] if packet is aten.copy_ else computed
-        return return_and_correct_aliasing(function, arguments, options, tree_map(_wrapped, computed))
+        found = tree_map(_wrapped, computed)
+        return return_and_correct_aliasing(function, arguments, options, found) if _has_aliases(function) else found
 
     @staticmethod
     def _at_home(options: dict[str, Any]) -> dict[str, Any]:
@@ -163,6 +165,12 @@ class _Device(TorchDispatchMode):
 
     def wait(self, what: str, times: int = 1) -> None:
         self.waits.reads[f"{what}, {_place()}"] += times
+
+
+@cache
+def _has_aliases(function: Any) -> bool:
+    """Whether it writes to its arguments, or gives views of them."""
+    return any(argument.alias_info is not None for argument in function._schema.arguments)
 
 
 def _unwrapped(tree: Any) -> Any:
