@@ -14,6 +14,7 @@ Not counted: copies from the host with `non_blocking=True`, and masked assignmen
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections import Counter
 from collections.abc import Iterator
@@ -91,7 +92,7 @@ class DeviceTensor(Tensor):
 
 
 class _Device(TorchDispatchMode):
-    """Everything is computed here; the last one entered counts."""
+    """Everything is computed here; the last one entered counts, whatever thread computes."""
 
     entered: ClassVar[list[_Device]] = []
 
@@ -139,7 +140,7 @@ class _Device(TorchDispatchMode):
         if from_device and not to_device:
             self.wait("copy to the host")
         elif to_device and not from_device and not non_blocking:
-            self.waits.uploads[_place()] += 1
+            self.now().waits.uploads[_place()] += 1
 
     def _check(self, packet: Any, arguments: Any, tensors: list[Tensor]) -> None:
         if packet is aten._local_scalar_dense:
@@ -156,7 +157,7 @@ class _Device(TorchDispatchMode):
             if any(index.dtype in (torch.bool, torch.uint8) for index in indices) and not is_fill:
                 self.wait("boolean indexing")
             if any(not isinstance(index, DeviceTensor) for index in indices):
-                self.waits.uploads[_place()] += 1
+                self.now().waits.uploads[_place()] += 1
             tensors = [tensor for tensor in tensors if not any(tensor is index for index in indices)]
         strangers = [tensor for tensor in tensors if not isinstance(tensor, DeviceTensor) and tensor.ndim > 0]
         if strangers:
@@ -164,7 +165,7 @@ class _Device(TorchDispatchMode):
             raise MixedDevicesError(f"{packet}: CPU tensors {shapes} among the device's, in {_place()}")
 
     def wait(self, what: str, times: int = 1) -> None:
-        self.waits.reads[f"{what}, {_place()}"] += times
+        self.now().waits.reads[f"{what}, {_place()}"] += times
 
 
 @cache
@@ -237,7 +238,7 @@ def counted() -> Iterator[Waits]:
 def _patched() -> Iterator[None]:
     """Replaces what does not go through the dispatcher, or knows no such device."""
     tensor, as_tensor, new_tensor = torch.tensor, torch.as_tensor, Tensor.new_tensor
-    tolist, numpy, autocast = Tensor.tolist, Tensor.numpy, torch.autocast
+    tolist, numpy, autocast, run = Tensor.tolist, Tensor.numpy, torch.autocast, threading.Thread.run
 
     def uploaded(make: Any) -> Any:
         def create(data: Any, *, device: Any = None, **options: Any) -> Tensor:
@@ -265,6 +266,10 @@ def _patched() -> Iterator[None]:
             raise MixedDevicesError(f"numpy() of a tensor of the device, in {_place()}")
         return numpy(self, **options)
 
+    def in_thread(self: threading.Thread) -> None:
+        with _Device():  # modes are each thread's own
+            run(self)
+
     def cast(device_type: str, *arguments: Any, **options: Any) -> Any:
         return autocast("cpu" if device_type == DEVICE.type else device_type, *arguments, **options)
 
@@ -282,6 +287,7 @@ def _patched() -> Iterator[None]:
         patch.object(Tensor, "tolist", listed),
         patch.object(Tensor, "numpy", as_numpy),
         patch.object(torch, "autocast", cast),
+        patch.object(threading.Thread, "run", in_thread),
         # A wrapper cannot be made in inference mode.
         patch.object(torch.inference_mode, "__enter__", enter),
         patch.object(torch.inference_mode, "__exit__", leave),
