@@ -31,9 +31,10 @@ from synthetic_album import Queries, SyntheticAlbum, Vectors, statistics
 from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.retrieval.album import Album
+from find.retrieval.connection import connect
 from find.retrieval.indexing import tidy
 from find.retrieval.objects import SIDE, ObjectMasks
-from find.retrieval.table import Stamp, album_schema, connect, create_table, fixed_lists, lists
+from find.retrieval.table import Stamp, album_schema, create_table, fixed_lists, lists
 from find.retrieval.vectors import QueryVectors
 from find.tasks.late_interaction import late_interaction
 

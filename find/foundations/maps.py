@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
@@ -131,6 +133,16 @@ def square_size(size: int | Sequence[int] | None) -> int | None:
     if not isinstance(size, Sequence):
         return size
     return size[0] if len(set(size)) == 1 else None
+
+
+def stretched_positions(own: Float[Tensor, "l c"], grid: tuple[int, int], *, mode: str) -> Float[Tensor, "l2 c"]:
+    """Learned positions of a class token and of a square grid, interpolated to another grid."""
+    side = math.isqrt(len(own) - 1)
+    if grid == (side, side):
+        return own
+    places = own[1:].T.reshape(1, -1, side, side).float()
+    places = F.interpolate(places, size=grid, mode=mode, align_corners=False).to(own.dtype)
+    return torch.cat([own[:1], places.flatten(2)[0].T])
 
 
 def seeded(build: Any, *arguments: Any, **options: Any) -> nn.Module:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import open_clip
 import timm
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX
 from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
@@ -21,7 +19,7 @@ from torch.func import functional_call
 
 from find.errors import FindError
 from find.foundations.loading import EncoderSpec, need_name
-from find.foundations.maps import MapEncoder, Maps, deepest_of_each_stride, square_size
+from find.foundations.maps import MapEncoder, Maps, deepest_of_each_stride, square_size, stretched_positions
 from find.foundations.source import Source
 
 PICKLED = "open_clip_pytorch_model.bin"
@@ -105,16 +103,6 @@ def _takes_any_size(tower: nn.Module) -> bool:
         trunk.patch_embed.output_fmt = timm.layers.Format.NHWC
         return True
     return not trunk.pretrained_cfg.get("fixed_input_size", False)
-
-
-def stretched_positions(own: Float[Tensor, "l c"], grid: tuple[int, int], *, mode: str) -> Float[Tensor, "l2 c"]:
-    """Learned positions of a class token and of a square grid, interpolated to another grid."""
-    side = math.isqrt(len(own) - 1)
-    if grid == (side, side):
-        return own
-    places = own[1:].T.reshape(1, -1, side, side).float()
-    places = F.interpolate(places, size=grid, mode=mode, align_corners=False).to(own.dtype)
-    return torch.cat([own[:1], places.flatten(2)[0].T])
 
 
 def attention_pool(pool: AttentionPool2d, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:

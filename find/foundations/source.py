@@ -1,4 +1,8 @@
-"""Where a foundation's weights come from: a folder, or a repository of the Hugging Face hub at some revision."""
+"""Where a foundation's weights come from: a folder, or a repository of the Hugging Face hub at some revision.
+
+The hub's library is imported where something is read of it: what comes with the package or lies in a folder starts
+without it.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
-from huggingface_hub.file_download import repo_folder_name
-
 from find.errors import FindError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+DEFAULT_REVISION = "main"
 
 
 @dataclass(frozen=True)
@@ -65,10 +57,13 @@ class Source:
         """
         if self.is_folder:
             return None
-        revision = self.revision or constants.DEFAULT_REVISION
+        revision = self.revision or DEFAULT_REVISION
         if COMMIT.fullmatch(revision):
             return revision
-        folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=self.name, repo_type="model")
+        from huggingface_hub.constants import HF_HUB_CACHE
+        from huggingface_hub.file_download import repo_folder_name
+
+        folder = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=self.name, repo_type="model")
         note = folder / "refs" / revision
         return note.read_text(encoding="utf-8").strip() if note.is_file() else self.revision
 
@@ -85,13 +80,15 @@ class Source:
             needs: files without which it is not what it should be.
             options: of `huggingface_hub.snapshot_download`.
         """
+        from huggingface_hub import snapshot_download
+
         with self.reading(what):
             folder = snapshot_download(
                 self.name, revision=self.revision, allow_patterns=list(patterns) or None, **options
             )
         for name in needs:
             if not (Path(folder) / name).is_file():
-                page = f"https://huggingface.co/{self.name}/tree/{self.revision or constants.DEFAULT_REVISION}"
+                page = f"https://huggingface.co/{self.name}/tree/{self.revision or DEFAULT_REVISION}"
                 raise FindError(f"{self.spec}: there is no {name} in {page}, so it does not hold {what}")
         return Path(folder)
 
@@ -102,12 +99,21 @@ class Source:
             yield
         except FindError:
             raise
-        except (OSError, ValueError, RuntimeError, KeyError, HfHubHTTPError, OfflineModeIsEnabled) as error:
+        except (OSError, ValueError, RuntimeError, KeyError) as error:  # the hub's own errors are among them
             raise FindError(f"{self.spec}: {what} cannot be read: {self._advice(error)}") from error
 
     def _advice(self, error: BaseException) -> str:
         if self.is_folder:
             return f"{first_line(error)}; the folder {self.name} must hold a whole model, fetch or save it again"
+        from huggingface_hub.errors import (
+            EntryNotFoundError,
+            GatedRepoError,
+            LocalEntryNotFoundError,
+            OfflineModeIsEnabled,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
+
         causes = [error]
         while (before := causes[-1].__cause__ or causes[-1].__context__) is not None and before not in causes:
             causes.append(before)
@@ -132,6 +138,9 @@ class Source:
 
     def _lacks(self, file: str) -> bool:
         """Whether the hub has said that there is no such file, which its cache notes; libraries may hide it."""
+        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
+
         try:
             found = try_to_load_from_cache(self.name, file, revision=self.revision)
         except HFValidationError:  # no name of the hub

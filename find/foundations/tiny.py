@@ -10,20 +10,24 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
+from safetensors import safe_open
 from safetensors.torch import load_file
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 
 from find.errors import FindError
 from find.foundations.base import VisionFeatures
+from find.foundations.clip_text import OpenClipLanguage
+from find.foundations.clip_towers import ImageSizes, ImageTower, TextSizes, TextTower
 from find.foundations.loading import EncoderSpec, refuse_name
-from find.foundations.open_clip import OpenClipVision, load_open_clip
-from find.foundations.open_clip_text import OpenClipLanguage, load_open_clip_text
+from find.foundations.maps import MapEncoder, Maps, seeded
 from find.foundations.tokenization import LongTexts
 
 FOLDER = Path(__file__).parent / "weights" / "tiny-pair"  # an open_clip `local-dir`
+CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
 HEAD_WEIGHTS = "region_head.safetensors"
+TOKENIZER = "tokenizer.json"
 
 TINY = EncoderSpec.parse("tiny")
 
@@ -53,13 +57,28 @@ class RegionHead(nn.Module):
         return self.output(F.gelu(self.hidden(torch.cat(normed, dim=-1)))).permute(0, 3, 1, 2)
 
 
-class TinyVision(OpenClipVision):
-    """The tiny pair's image tower, with the head that was trained to name regions."""
+class TinyVision(MapEncoder):
+    """The tiny pair's image tower, with the head that was trained to name regions.
 
-    def __init__(self, tower: nn.Module, *, spec: str, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__(tower, spec=spec, dtype=dtype)
+    Args:
+        mean, std: of RGB in 0..1, as the tower wants its pixels.
+    """
+
+    def __init__(
+        self,
+        tower: ImageTower,
+        *,
+        spec: str,
+        mean: Sequence[float],
+        std: Sequence[float],
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__(tower, spec=spec, mean=mean, std=std, divisor=32, image_size=tower.image_size, dtype=dtype)
         self.region_head = RegionHead(channels=self.channels, width=self.pooled_dim)
         self.freeze()
+
+    def look(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
+        return self.tower(pixels)
 
     @torch.no_grad()
     def forward(self, images: UInt8[Tensor, "b 3 h w"] | Float[Tensor, "b 3 h w"]) -> VisionFeatures:
@@ -73,13 +92,11 @@ class TinyVision(OpenClipVision):
 def tiny_vision(spec: EncoderSpec = TINY, *, dtype: torch.dtype = torch.float32) -> TinyVision:
     """The shipped image tower, of strides 4 to 32; untrained: with seeded random weights."""
     refuse_name(spec)
-    tower = load_open_clip(_shipped(WEIGHTS), untrained=spec.untrained).visual
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        vision = TinyVision(tower, spec=spec.text, dtype=dtype)
+    pixels = _settings()["preprocess_cfg"]
+    tower = seeded(_towers)[0] if spec.untrained else _trained(0, "visual.")
+    vision = seeded(TinyVision, tower, spec=spec.text, mean=pixels["mean"], std=pixels["std"], dtype=dtype)
     if not spec.untrained:
-        _shipped(HEAD_WEIGHTS)
-        vision.region_head.load_state_dict(load_file(FOLDER / HEAD_WEIGHTS))
+        vision.region_head.load_state_dict(load_file(_shipped(HEAD_WEIGHTS)))
     return vision
 
 
@@ -88,14 +105,40 @@ def tiny_language(
 ) -> OpenClipLanguage:
     """The shipped text tower, which knows the world's words only; untrained: with seeded random weights."""
     refuse_name(spec)
-    shipped = EncoderSpec(spec.text, spec.library, _shipped(WEIGHTS), spec.untrained)  # `text` stays what users wrote
-    return load_open_clip_text(shipped, dtype=dtype, long_texts=long_texts)
+    return OpenClipLanguage(
+        seeded(_towers)[1] if spec.untrained else _trained(1, ""),
+        tokenizer=Tokenizer.from_file(str(_shipped(TOKENIZER))),
+        spec=spec.text,
+        dtype=dtype,
+        long_texts=long_texts,
+    )
 
 
-def _shipped(weights: str) -> str:
-    if not (FOLDER / weights).is_file():
-        raise FindError(f"the tiny pair's weights are missing: {FOLDER / weights}; install the package again")
-    return f"local-dir:{FOLDER}"
+def _towers() -> tuple[ImageTower, TextTower]:
+    """Both, in the order in which open_clip draws their initial weights."""
+    settings = _settings()["model_cfg"]
+    width, text = settings["embed_dim"], dict(settings["text_cfg"])
+    text.pop("hf_tokenizer_name")  # of the folder's tokenizer for transformers
+    return ImageTower(ImageSizes(**settings["vision_cfg"]), width), TextTower(TextSizes(**text), width)
+
+
+def _trained(number: int, prefix: str) -> nn.Module:
+    """One of the towers with the shipped weights, whose names begin with the prefix."""
+    tower = seeded(_towers)[number]  # on the meta device instead, PyTorch would import its compiler, for two seconds
+    with safe_open(_shipped(WEIGHTS), framework="pt") as file:
+        tower.load_state_dict({name: file.get_tensor(prefix + name) for name in tower.state_dict()})
+    return tower
+
+
+def _settings() -> dict[str, dict]:
+    return json.loads(_shipped(CONFIG).read_text(encoding="utf-8"))
+
+
+def _shipped(name: str) -> Path:
+    for needed in (WEIGHTS, HEAD_WEIGHTS, CONFIG, TOKENIZER):
+        if not (FOLDER / needed).is_file():
+            raise FindError(f"the tiny pair's weights are missing: {FOLDER / needed}; install the package again")
+    return FOLDER / name
 
 
 def word_tokenizer(words: Iterable[str]) -> Tokenizer:
@@ -120,6 +163,6 @@ def word_tokenizer(words: Iterable[str]) -> Tokenizer:
 
 def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Write the two tokenizer files that open_clip and transformers read."""
-    tokenizer.save(str(folder / "tokenizer.json"))
+    tokenizer.save(str(folder / TOKENIZER))
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": PAD, "unk_token": UNKNOWN}
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

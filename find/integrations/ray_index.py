@@ -20,10 +20,11 @@ import torch
 from lance.fragment import FragmentMetadata, write_fragments
 
 from find.errors import FindError
+from find.retrieval.connection import TABLE, has_table, is_remote
 from find.retrieval.indexing import IndexReport, index
 from find.retrieval.objects import Selection
 from find.retrieval.photos import PhotoFile, Picture, find_files, read_ahead
-from find.retrieval.table import TABLE, Embedder, Stamp, has_table, is_remote, open_table, read_root, to_rows
+from find.retrieval.table import Embedder, Stamp, open_table, read_root, to_rows
 from find.retrieval.writing import Settings, begin, known_files, open_to_write, resolve_root, write_rows, writing
 from find.utils.memory import OutOfMemory
 

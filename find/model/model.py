@@ -7,7 +7,6 @@ from typing import TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from huggingface_hub import ModelHubMixin
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -50,7 +49,7 @@ from find.utils.transfer import to_host_together, upload
 Answer = TypeVar("Answer")
 
 
-class FIND(ImageEncoding, ModelHubMixin, library_name="find", tags=["interleaved-embeddings"]):
+class FIND(ImageEncoding):
     """One embedding space over a frozen vision and a frozen language encoder.
 
     Pictures are paths, PIL images or uint8 arrays [H, W, 3]; they may differ in size. Masks come back at the pictures'

@@ -23,6 +23,7 @@ from find.interface import Interface
 from find.model.building import build_interface, check_sides
 from find.model.checkpoint import CLASSES, CONFIG, WEIGHTS, Checkpoint
 from find.model.config import FOLDER, FINDConfig
+from find.model.hub import HubModel
 from find.utils.device import choose_device
 from find.utils.dtypes import FixedDtypes, compute_dtype
 
@@ -33,7 +34,7 @@ AT_COMMIT = re.compile(rf"@{COMMIT.pattern}(?=#|$)")
 """The end of a foundation's name, where the hub's commit is noted."""
 
 
-class Pretrained(FixedDtypes):
+class Pretrained(FixedDtypes, HubModel):
     """Frozen foundations and the interface that was trained on them.
 
     Args:
@@ -101,7 +102,6 @@ class Pretrained(FixedDtypes):
         check_options(hub)
         wanted = None if device is None else choose_device(str(device))
         computed = None if dtype is None else compute_dtype(dtype)
-        # Not by the hub library's own method: that would fetch and read config.json first, without our checks.
         folder, checkpoint = _find(str(pretrained_model_name_or_path), revision, **hub)
         own = checkpoint.config.in_folder(folder)
         model = cls.build(own if config is None else as_wanted(config.in_folder(folder), own, folder))
@@ -115,7 +115,7 @@ class Pretrained(FixedDtypes):
         return model if wanted is None else model.to(wanted)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        """Called by the hub library's mixin."""
+        """Called by `save_pretrained`."""
         self.write(save_directory, self.interface.state_dict())
 
     def write(self, folder: Path, weights: dict[str, Tensor]) -> None:

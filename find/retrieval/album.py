@@ -17,13 +17,14 @@ from find.errors import FindError
 from find.query.entity import Region
 from find.query.operators import JoinedQuery
 from find.query.query import Query
+from find.retrieval.connection import UnreadableAlbum
 from find.retrieval.filters import COLUMNS
 from find.retrieval.hits import Hit, Objects, ScorePart
 from find.retrieval.indexing import IndexReport, index
 from find.retrieval.objects import ObjectMasks
 from find.retrieval.photos import Skipped
 from find.retrieval.ranking import Ranking, score_parts
-from find.retrieval.table import Embedder, Stamp, UnreadableAlbum, open_table, origin, read_root, reading
+from find.retrieval.table import Embedder, Stamp, open_table, origin, read_root, reading
 from find.retrieval.vectors import QueryVectors, Vectors, take_rows
 from find.retrieval.writing import EXACT_ROWS, Settings, resolve_root
 

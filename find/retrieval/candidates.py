@@ -22,8 +22,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from find.query.operators import JoinedQuery
+from find.retrieval.connection import TABLE, connect
 from find.retrieval.hits import joined_score
-from find.retrieval.table import TABLE, connect, fixed_lists
+from find.retrieval.table import fixed_lists
 from find.retrieval.vectors import QueryVectors, Vectors, vector_rows
 
 if TYPE_CHECKING:

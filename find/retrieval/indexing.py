@@ -19,10 +19,11 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from find.errors import FindError
+from find.retrieval.connection import first_line, has_table, is_remote
 from find.retrieval.filters import quoted
 from find.retrieval.objects import Selection
 from find.retrieval.photos import PhotoFile, PhotoFolder, Picture, Skipped, find_files, read_ahead
-from find.retrieval.table import Embedder, Stamp, first_line, has_table, is_remote, read_root, to_rows, write_root
+from find.retrieval.table import Embedder, Stamp, read_root, to_rows, write_root
 from find.retrieval.writing import (
     Settings,
     begin,

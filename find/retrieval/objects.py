@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
-from torchvision.ops import masks_to_boxes, roi_align
 
 from find.errors import FindError
 from find.images.canvas import Frame
@@ -69,6 +68,8 @@ class ObjectMasks:
     @classmethod
     def of(cls, logits: Float[Tensor, "k h w"], frame: Frame) -> ObjectMasks:
         """From mask logits on an image's canvas, at any stride."""
+        from torchvision.ops import masks_to_boxes, roi_align  # seconds, which a search need not wait for
+
         full = F.interpolate(logits[None].float(), frame.canvas, mode="bilinear", align_corners=False)[0]
         full = full[:, : frame.inner_height, : frame.inner_width]
         masks = full > 0

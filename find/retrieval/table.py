@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -22,16 +20,15 @@ import pyarrow as pa
 
 from find.errors import FindError
 from find.model.predictions import ImageEmbeddings, QueryEmbeddings
+from find.retrieval.connection import TABLE, UnreadableAlbum, check_album, connect, first_line
 from find.retrieval.objects import ObjectMasks, Selection
 
 if TYPE_CHECKING:
-    from lancedb.db import DBConnection
     from lancedb.table import Table
 
     from find.images.images import ImageLike
     from find.query.query import Query
 
-TABLE = "images"
 FORMAT = "find-album-2"
 KEY = ("path", "frame")
 """Columns that no two rows share."""
@@ -39,10 +36,6 @@ KEY = ("path", "frame")
 _STAMP, _ROOT, _ORIGIN = b"find", b"find.root", b"find.origin"
 _KEY = {b"lance-schema:unenforced-primary-key": b"true"}
 """Makes Lance refuse a commit of rows whose keys another writer has committed meanwhile."""
-
-
-class UnreadableAlbum(FindError):
-    """Files of an album are damaged or gone: nothing is wrong with what was asked."""
 
 
 class Embedder(Protocol):
@@ -200,28 +193,6 @@ def write_root(table: Table, root: str) -> None:
     table.update_field_metadata({"path": "path", "metadata": {_ROOT.decode(): root}})
 
 
-def is_remote(album: str | os.PathLike[str]) -> bool:
-    """Whether an album lies on object storage: s3://, gs://, az://, ..."""
-    return "://" in str(album)
-
-
-def connect(album: str | os.PathLike[str], storage: Mapping[str, str] | None = None) -> DBConnection:
-    """The database that an album is. `storage` are LanceDB's options of object storage (keys, endpoint, ...).
-
-    Raises UnreadableAlbum where the storage cannot be reached or does not let us in.
-    """
-    import lancedb
-
-    try:
-        return lancedb.connect(str(album), storage_options=dict(storage or {}) or None)
-    except (ValueError, RuntimeError, OSError) as error:
-        if not is_remote(album):
-            raise
-        raise UnreadableAlbum(
-            f"{album}: this storage cannot be reached ({first_line(error)}); check its address, keys and region"
-        ) from error
-
-
 def create_table(
     album: str | os.PathLike[str], stamp: Stamp, root: str, *, storage: Mapping[str, str] | None = None
 ) -> Table:
@@ -244,31 +215,13 @@ def origin(schema: pa.Schema) -> bytes | None:
     return (schema.metadata or {}).get(_ORIGIN)
 
 
-def has_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | None = None) -> bool:
-    """Whether an album is there.
-
-    Raises:
-        FindError: a file is in its place, or a folder that holds other things.
-    """
-    if is_remote(album):
-        return TABLE in connect(album, storage).list_tables().tables
-    path = Path(album)
-    if path.is_file():
-        raise FindError(
-            f"{path}: an album is a folder, this is a file (albums of an earlier version were files); delete it and "
-            "index the photos again: findvl index PHOTOS ALBUM"
-        )
-    return (path / f"{TABLE}.lance").is_dir() and any((path / f"{TABLE}.lance" / "_versions").glob("*.manifest"))
-
-
 def open_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | None = None) -> tuple[Table, Stamp]:
     """An album's table and its stamp.
 
     Raises:
         FindError: no such album, a file in its place, or one that cannot be read.
     """
-    if not has_table(album, storage=storage):
-        raise FindError(f"{album}: no such album; make one with: findvl index PHOTOS {album}")
+    check_album(album, storage=storage)
     with reading(album):
         table = connect(album, storage).open_table(TABLE)
         schema = table.schema
@@ -287,15 +240,6 @@ def reading(album: str | os.PathLike[str]) -> Iterator[None]:
             f"{album}: this album cannot be read; it is damaged, or files of it are gone ({first_line(error)}); if it "
             "has been indexed since it was opened, open it again"
         ) from error
-
-
-def first_line(error: BaseException) -> str:
-    """What a library's error says, without the places in its source; of object storage, what its server says."""
-    text = str(error).strip() or type(error).__name__
-    told = re.search(r"<Message>(.+?)</Message>", text)
-    if told:
-        return told[1]
-    return re.split(r",? /\S+\.rs:\d", text.splitlines()[0])[0][:300]
 
 
 def _unit(vectors: np.ndarray, dim: int) -> np.ndarray:

@@ -15,19 +15,10 @@ from filelock import FileLock, Timeout
 
 from find.errors import FindError
 from find.retrieval.candidates import update_sketch
+from find.retrieval.connection import TABLE, has_table, is_remote
 from find.retrieval.filters import quoted
 from find.retrieval.objects import Selection
-from find.retrieval.table import (
-    KEY,
-    TABLE,
-    Embedder,
-    Stamp,
-    create_table,
-    has_table,
-    is_remote,
-    open_table,
-    read_root,
-)
+from find.retrieval.table import KEY, Embedder, Stamp, create_table, open_table, read_root
 
 if TYPE_CHECKING:
     from lancedb.table import Table

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from find.errors import FindError
-from find.retrieval.table import UnreadableAlbum
+from find.retrieval.connection import UnreadableAlbum
 from find.serving.budget import Budget, Share
 from find.serving.hosts import AllowedHosts
 from find.serving.limits import COPIES, Limits, Refusal

@@ -19,8 +19,8 @@ from find.model.feature_cache import FeatureCache
 from find.model.predictions import EntityMask
 from find.query.operators import JoinedQuery
 from find.query.query import Query
+from find.retrieval.connection import UnreadableAlbum
 from find.retrieval.filters import filter_sql
-from find.retrieval.table import UnreadableAlbum
 from find.serving import messages
 from find.serving.answers import album_image, found_image
 from find.serving.batching import Batcher

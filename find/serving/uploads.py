@@ -17,7 +17,7 @@ from find.images.images import read_image, read_size
 from find.query.entity import Region
 from find.query.operators import JoinedQuery
 from find.query.query import Query
-from find.retrieval.table import UnreadableAlbum
+from find.retrieval.connection import UnreadableAlbum
 from find.serving.budget import Share
 from find.serving.limits import BYTES_A_PIXEL, Limits, Refusal, check_count
 

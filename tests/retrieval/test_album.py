@@ -12,8 +12,8 @@ from colors import ColorModel, paint
 from find.errors import FindError
 from find.query.query import Phrase, Query
 from find.retrieval.album import Album
+from find.retrieval.connection import UnreadableAlbum
 from find.retrieval.indexing import Settings
-from find.retrieval.table import UnreadableAlbum
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from find.query.operators import JoinedQuery
 from find.query.query import Phrase, Query
 from find.retrieval import candidates
 from find.retrieval.candidates import CODEBOOK, SKETCH, Sketch, update_sketch
+from find.retrieval.connection import connect
 from find.retrieval.hits import joined_score
-from find.retrieval.table import Stamp, album_schema, connect, create_table, fixed_lists, lists
+from find.retrieval.table import Stamp, album_schema, create_table, fixed_lists, lists
 from find.retrieval.vectors import QueryVectors, Vectors
 
 IMAGES, OBJECTS, DIM = 3000, 4, 32

@@ -11,9 +11,9 @@ import pytest
 from colors import ColorModel, paint
 
 from find.retrieval.album import Album
+from find.retrieval.connection import has_table
 from find.retrieval.indexing import Settings, index
 from find.retrieval.photos import EPOCH
-from find.retrieval.table import has_table
 
 SETTINGS = Settings(batch_size=4, workers=1, commit_seconds=0)
 NAMES = ("red", "green", "blue", "grey")

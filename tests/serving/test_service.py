@@ -20,7 +20,7 @@ from find.query.entity import Region
 from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.retrieval.album import Album
-from find.retrieval.table import connect
+from find.retrieval.connection import connect
 from find.serving.app import create_app
 from find.serving.limits import Limits
 

@@ -1,0 +1,103 @@
+"""Where an album lies, whether one is there, and the way to LanceDB; imports that library only where it connects."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from find.errors import FindError
+
+if TYPE_CHECKING:
+    from lancedb.db import DBConnection
+
+TABLE = "images"
+_CLIENT = "lance_namespace_urllib3_client"
+
+
+class UnreadableAlbum(FindError):
+    """Files of an album are damaged or gone: nothing is wrong with what was asked."""
+
+
+def is_remote(album: str | os.PathLike[str]) -> bool:
+    """Whether an album lies on object storage: s3://, gs://, az://, ..."""
+    return "://" in str(album)
+
+
+def connect(album: str | os.PathLike[str], storage: Mapping[str, str] | None = None) -> DBConnection:
+    """The database that an album is. `storage` are LanceDB's options of object storage (keys, endpoint, ...).
+
+    Raises UnreadableAlbum where the storage cannot be reached or does not let us in.
+    """
+    _defer_client()
+    import lancedb
+
+    try:
+        return lancedb.connect(str(album), storage_options=dict(storage or {}) or None)
+    except (ValueError, RuntimeError, OSError) as error:
+        if not is_remote(album):
+            raise
+        raise UnreadableAlbum(
+            f"{album}: this storage cannot be reached ({first_line(error)}); check its address, keys and region"
+        ) from error
+
+
+def has_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | None = None) -> bool:
+    """Whether an album is there.
+
+    Raises:
+        FindError: a file is in its place, or a folder that holds other things.
+    """
+    if is_remote(album):
+        return TABLE in connect(album, storage).list_tables().tables
+    path = Path(album)
+    if path.is_file():
+        raise FindError(
+            f"{path}: an album is a folder, this is a file (albums of an earlier version were files); delete it and "
+            "index the photos again: findvl index PHOTOS ALBUM"
+        )
+    return (path / f"{TABLE}.lance").is_dir() and any((path / f"{TABLE}.lance" / "_versions").glob("*.manifest"))
+
+
+def check_album(album: str | os.PathLike[str], *, storage: Mapping[str, str] | None = None) -> None:
+    """Raises FindError where no album is; of a local one this is told without a library."""
+    if not has_table(album, storage=storage):
+        raise FindError(f"{album}: no such album; make one with: findvl index PHOTOS {album}")
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says, without the places in its source; of object storage, what its server says."""
+    text = str(error).strip() or type(error).__name__
+    told = re.search(r"<Message>(.+?)</Message>", text)
+    if told:
+        return told[1]
+    return re.split(r",? /\S+\.rs:\d", text.splitlines()[0])[0][:300]
+
+
+class _Deferred(ModuleType):
+    """A package whose own code runs when something of it is first asked for; its modules are imported as ever."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        self.__class__ = ModuleType
+        self.__spec__.loader.exec_module(self)
+        return getattr(self, name)
+
+
+def _defer_client() -> None:
+    """LanceDB imports the models of its catalog servers' client. The client itself, which the package imports beside
+    them, takes two fifths of LanceDB's import and serves no album."""
+    if _CLIENT in sys.modules:
+        return
+    spec = importlib.util.find_spec(_CLIENT)
+    if spec is not None and spec.submodule_search_locations:
+        package = _Deferred(_CLIENT)
+        package.__spec__, package.__file__ = spec, spec.origin
+        package.__path__ = list(spec.submodule_search_locations)
+        sys.modules[_CLIENT] = package
