@@ -67,14 +67,15 @@ def class_weights(labels: Int[Tensor, "b s"], proposals: int) -> Float[Tensor, "
 
 def losses(
     logits: Float[Tensor, "b n k+1"],
-    masks: Float[Tensor, "b n p"],
+    pixel: Float[Tensor, "b n m"],
+    features: Float[Tensor, "b m p"],
     targets: Float[Tensor, "b s p"],
     labels: Int[Tensor, "b s"],
     assigned: Int[Tensor, "b s"],
 ) -> SegmentationLosses:
-    """Class loss over all proposals, mask losses over matched pairs; label -1 is padding."""
+    """Class loss over all proposals, mask losses over matched pairs, which alone are drawn; label -1 is padding."""
     valid = labels >= 0
-    chosen = gather_rows(masks, assigned)
+    chosen = gather_rows(pixel, assigned) @ features
     return SegmentationLosses(
         ce=class_cross_entropy(logits, labels, assigned),
         bce=masked_mean(binary_cross_entropy(chosen, targets), valid),

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 POINTS_AT_ONCE = 1024
-"""Of all pairs."""
+"""Of all predictions, on a CPU."""
 
 
 def binary_cross_entropy(logits: Float[Tensor, "... p"], targets: Float[Tensor, "... p"]) -> Float[Tensor, "..."]:
@@ -20,30 +20,20 @@ def dice(logits: Float[Tensor, "... p"], targets: Float[Tensor, "... p"]) -> Flo
     return 1 - (2 * (s * targets).sum(-1) + 1) / (s.sum(-1) + targets.sum(-1) + 1)
 
 
-def pairwise_binary_cross_entropy(
-    logits: Float[Tensor, "b n p"], targets: Float[Tensor, "b t p"]
-) -> Float[Tensor, "b n t"]:
-    """`binary_cross_entropy` of every prediction with every target: softplus(x) - x t, summed as matrix products."""
-    return (_sum_of_softplus(logits)[..., None] - logits @ targets.mT) / logits.shape[-1]
-
-
-def pairwise_dice(logits: Float[Tensor, "b n p"], targets: Float[Tensor, "b t p"]) -> Float[Tensor, "b n t"]:
-    """`dice` of every prediction with every target."""
-    s = logits.sigmoid()
-    return 1 - (2 * (s @ targets.mT) + 1) / (s.sum(-1)[..., None] + targets.sum(-1)[:, None] + 1)
-
-
+@torch.no_grad()
 def pairwise_mask_losses(
     pixel: Float[Tensor, "b n m"], features: Float[Tensor, "b m p"], targets: Float[Tensor, "b t p"]
 ) -> tuple[Float[Tensor, "b n t"], Float[Tensor, "b n t"]]:
-    """Both of the above for masks that are drawn for this alone, a few points of all of them at a time.
+    """`binary_cross_entropy` and `dice` of every prediction `pixel @ features` with every target; no gradient.
 
-    So the products are large and what comes of them stays in a CPU's caches.
+    Cross entropy is softplus(x) - x t: the second term is linear in the features. On a CPU a few points of all
+    predictions are drawn at a time, so that the products are large and what comes of them stays in its caches.
     """
     softplus = pixel.new_zeros(pixel.shape[:2])
     area = pixel.new_zeros(pixel.shape[:2])
     overlap = pixel.new_zeros(*pixel.shape[:2], targets.shape[1])
-    for places, wanted in zip(features.split(POINTS_AT_ONCE, 2), targets.split(POINTS_AT_ONCE, 2), strict=True):
+    together = POINTS_AT_ONCE if pixel.device.type == "cpu" else features.shape[2]
+    for places, wanted in zip(features.split(together, 2), targets.split(together, 2), strict=True):
         logits = pixel @ places
         softplus += _sum_of_softplus(logits)
         s = logits.sigmoid_()

@@ -8,7 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from find.errors import FindError
-from find.tasks.losses import pairwise_binary_cross_entropy, pairwise_dice, pairwise_mask_losses
+from find.tasks.losses import pairwise_mask_losses
 from find.utils.transfer import to_host, upload
 
 CLASS_COST, BCE_COST, DICE_COST = 2.0, 5.0, 5.0
@@ -20,23 +20,13 @@ class DivergenceError(FindError):
 
 
 def matching_cost(
-    class_cost: Float[Tensor, "b n t"], logits: Float[Tensor, "b n p"], targets: Float[Tensor, "b t p"]
-) -> Float[Tensor, "b n t"]:
-    """Weighted sum of the class cost and the two mask costs."""
-    return _weighted(class_cost, pairwise_binary_cross_entropy(logits, targets), pairwise_dice(logits, targets))
-
-
-def drawn_cost(
     class_cost: Float[Tensor, "b n t"],
     pixel: Float[Tensor, "b n m"],
     features: Float[Tensor, "b m p"],
     targets: Float[Tensor, "b t p"],
 ) -> Float[Tensor, "b n t"]:
-    """`matching_cost` of the logits `pixel @ features`, which are never there all at once."""
-    return _weighted(class_cost, *pairwise_mask_losses(pixel, features, targets))
-
-
-def _weighted(class_cost: Tensor, cross_entropy: Tensor, dice: Tensor) -> Float[Tensor, "b n t"]:
+    """Weighted sum of the class cost and the two mask costs of the logits `pixel @ features`."""
+    cross_entropy, dice = pairwise_mask_losses(pixel, features, targets)
     return CLASS_COST * class_cost + (BCE_COST * cross_entropy + DICE_COST * dice)
 
 

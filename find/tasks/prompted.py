@@ -93,13 +93,14 @@ def gather_rows(x: Float[Tensor, "b n c"], index: Int[Tensor, "b t"]) -> Float[T
 
 def prompted_losses(
     scores: Float[Tensor, "b n t"],
-    logits: Float[Tensor, "b n p"],
+    pixel: Float[Tensor, "b n m"],
+    features: Float[Tensor, "b m p"],
     targets: Float[Tensor, "b t p"],
     assigned: Int[Tensor, "b t"],
     valid: Bool[Tensor, "b t"],
 ) -> SegmentationLosses:
-    """Cross entropy of the assigned proposal, and its mask losses; means over valid targets."""
-    chosen = gather_rows(logits, assigned)
+    """Cross entropy of the assigned proposal, and its mask losses; means over valid targets. No other is drawn."""
+    chosen = gather_rows(pixel, assigned) @ features
     return SegmentationLosses(
         ce=assignment_cross_entropy(scores, assigned, valid),
         bce=masked_mean(binary_cross_entropy(chosen, targets), valid),

@@ -236,28 +236,32 @@ class Criterion:
         costs, valid, rows = [], [], []
         for layer in layers:
             logits = generic.class_logits(interface, layer.semantic[Group.OBJECT], classes)
-            masks = layer.pixel[Group.OBJECT] @ points.features
+            objects = layer.pixel[Group.OBJECT]
             with torch.no_grad():
-                costs.append(matching_cost(generic.class_cost(logits, batch.labels), masks, points.segments))
+                cost = generic.class_cost(logits, batch.labels)
+                costs.append(matching_cost(cost, objects, points.features, points.segments))
             valid.append(present)
             prompted = []
             for target in targets:
                 scores = target.task.scores(interface, layer)
-                drawn = layer.pixel[target.task.proposals] @ points.features
+                proposals = layer.pixel[target.task.proposals]
                 with torch.no_grad():
-                    costs.append(matching_cost(-scores.softmax(dim=1), drawn, target.masks))
+                    costs.append(matching_cost(-scores.softmax(dim=1), proposals, points.features, target.masks))
                 valid.append(target.valid)
-                prompted.append((scores, drawn))
-            rows.append((logits, masks, prompted))
+                prompted.append((scores, proposals))
+            rows.append((logits, objects, prompted))
 
         assignments = iter(hungarian(costs, valid))
         parts: list[dict[str, SegmentationLosses]] = []
         assigned = None
-        for logits, masks, prompted in rows:
+        features = points.features
+        for logits, objects, prompted in rows:
             assigned = next(assignments)
-            part = {"panoptic": generic.losses(logits, masks, points.segments, batch.labels, assigned)}
-            for target, (scores, drawn) in zip(targets, prompted, strict=True):
-                part[target.task.name] = prompted_losses(scores, drawn, target.masks, next(assignments), target.valid)
+            part = {"panoptic": generic.losses(logits, objects, features, points.segments, batch.labels, assigned)}
+            for target, (scores, proposals) in zip(targets, prompted, strict=True):
+                part[target.task.name] = prompted_losses(
+                    scores, proposals, features, target.masks, next(assignments), target.valid
+                )
             parts.append(part)
         return parts, assigned
 

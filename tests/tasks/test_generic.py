@@ -227,7 +227,8 @@ def test_class_cost_is_minus_the_probability_and_ignores_padding():
 def test_class_loss_by_hand():
     """One matched proposal (weight 1) of probability 1/2, one background (weight 0.1) of probability 1/4."""
     logits = torch.tensor([[[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]]]).log()
-    found = losses(logits, torch.zeros(1, 2, 4), torch.ones(1, 2, 4), torch.tensor([[SKY, -1]]), torch.tensor([[0, 0]]))
+    masks, labels = torch.zeros(1, 2, 4), torch.tensor([[SKY, -1]])
+    found = losses(logits, masks, torch.eye(4)[None], torch.ones(1, 2, 4), labels, torch.tensor([[0, 0]]))
     assert found.ce.item() == pytest.approx((math.log(2) + BACKGROUND_WEIGHT * math.log(4)) / (1 + BACKGROUND_WEIGHT))
     assert found.bce.item() == pytest.approx(math.log(2))
     assert found.dice.item() == pytest.approx(1 - 5 / 7)
@@ -237,7 +238,7 @@ def test_image_without_segments_teaches_background_only():
     logits = torch.zeros(1, 2, 3, requires_grad=True)
     masks = torch.zeros(1, 2, 4, requires_grad=True)
     padding = torch.tensor([[-1]])
-    found = losses(logits, masks, torch.zeros(1, 1, 4), padding, torch.tensor([[0]]))
+    found = losses(logits, masks, torch.eye(4)[None], torch.zeros(1, 1, 4), padding, torch.tensor([[0]]))
     (found.ce + found.bce + found.dice).backward()
     assert found.ce.item() == pytest.approx(math.log(3))
     assert found.bce.item() == found.dice.item() == 0 and not masks.grad.any()

@@ -16,13 +16,19 @@ from find.tasks.losses import (
     contrastive,
     dice,
     masked_mean,
-    pairwise_binary_cross_entropy,
-    pairwise_dice,
     pairwise_mask_losses,
 )
 from find.tasks.prompted import prompted_losses
 
 LN3 = math.log(3.0)
+
+
+def pairwise_binary_cross_entropy(logits, targets):
+    return pairwise_mask_losses(logits, torch.eye(logits.shape[-1]).expand(len(logits), -1, -1), targets)[0]
+
+
+def pairwise_dice(logits, targets):
+    return pairwise_mask_losses(logits, torch.eye(logits.shape[-1]).expand(len(logits), -1, -1), targets)[1]
 
 
 def test_dice_by_hand():
@@ -113,7 +119,8 @@ def test_no_valid_target_gives_zero_losses_with_zero_gradients():
     scores = torch.randn(2, 4, 3, requires_grad=True)
     logits = torch.randn(2, 4, 10, requires_grad=True)
     none = torch.zeros(2, 3, dtype=torch.bool)
-    losses = prompted_losses(scores, logits, torch.zeros(2, 3, 10), torch.zeros(2, 3).long(), none)
+    places = torch.eye(10).expand(2, -1, -1)
+    losses = prompted_losses(scores, logits, places, torch.zeros(2, 3, 10), torch.zeros(2, 3).long(), none)
     assert losses.ce.item() == losses.bce.item() == losses.dice.item() == 0
     (losses.ce + losses.bce + losses.dice).backward()
     assert not scores.grad.any() and not logits.grad.any()
@@ -123,7 +130,7 @@ def test_only_valid_targets_and_their_proposals_get_gradient():
     torch.manual_seed(0)
     scores, logits = torch.randn(1, 4, 2, requires_grad=True), torch.randn(1, 4, 10, requires_grad=True)
     valid, assigned = torch.tensor([[False, True]]), torch.tensor([[0, 2]])
-    losses = prompted_losses(scores, logits, torch.ones(1, 2, 10), assigned, valid)
+    losses = prompted_losses(scores, logits, torch.eye(10)[None], torch.ones(1, 2, 10), assigned, valid)
     (losses.ce + losses.bce + losses.dice).backward()
     assert not scores.grad[0, :, 0].any() and scores.grad[0, :, 1].all()
     assert logits.grad[0, 2].all() and not logits.grad[0, [0, 1, 3]].any()

@@ -61,7 +61,8 @@ def test_cost_and_assignment_equal_transformers_matcher(seed):
     torch.manual_seed(seed)
     xy = torch.rand(1, 300, 2)
     drawn = F.grid_sample(logits, 2 * xy[:, None] - 1, align_corners=False)[:, :, 0]
-    cost = matching_cost(class_cost(class_logits, labels), drawn, segments_at(segments, xy, s))
+    wanted = segments_at(segments, xy, s)
+    cost = matching_cost(class_cost(class_logits, labels), drawn, torch.eye(300)[None], wanted)
     found = hungarian([cost], [torch.ones(1, s, dtype=torch.bool)])[0][0]
     assert found[columns].tolist() == rows.tolist()
 

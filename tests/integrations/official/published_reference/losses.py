@@ -19,7 +19,7 @@ from find.tasks.losses import (
     contrastive,
     dice,
 )
-from find.tasks.matching import drawn_cost, hungarian
+from find.tasks.matching import hungarian, matching_cost
 from find.tasks.prompted import PromptedTask, SegmentationLosses, SplitTask
 
 FREE_TEXT, CLASS_NAMES = 2.0, 0.5
@@ -253,7 +253,7 @@ class OfficialCriterion:
         for name, task in layers[0].items():
             class_cost = torch.cat([layer[name].class_cost for layer in layers], dim=1)
             pixel = torch.cat([layer[name].pixel for layer in layers], dim=1)
-            cost = drawn_cost(class_cost, pixel, features, sample_maps(task.targets.masks.float(), xy))
+            cost = matching_cost(class_cost, pixel, features, sample_maps(task.targets.masks.float(), xy))
             costs += cost.chunk(len(layers), dim=1)
             valid += [task.targets.valid] * len(layers)
         matches = iter(hungarian(costs, valid))
