@@ -50,6 +50,12 @@ ASKED: dict[str, tuple[int, Callable[[FIND, Pictures], Any]]] = {
     "panoptic": (2, lambda m, p: m.panoptic(p, NAMES, THINGS)),
     "instances": (2, lambda m, p: m.instances(p, NAMES, THINGS)),
     "semantic": (1, lambda m, p: m.semantic(p, NAMES)),
+    "segment, of features": (1, lambda m, p: m.segment(m.encode_images(p), queries(p))),
+    "interact, of features of some images": (
+        1,
+        lambda m, p: m.interact(m.encode_images([*p, *p])[len(p) :], [strokes(one, 2) for one in p]),
+    ),
+    "panoptic, of features": (2, lambda m, p: m.panoptic(m.encode_images(p), NAMES, THINGS)),
 }
 
 
