@@ -17,6 +17,7 @@ from find.cli.arguments import (
     add_command,
     add_model,
     add_query,
+    check_model,
     check_outputs,
     is_stdout,
     load_model,
@@ -118,6 +119,9 @@ def index(arguments: argparse.Namespace) -> int:
     """`findvl index`: makes an album equal to a folder of photos."""
     if arguments.every <= 0:
         raise FindError(f"--every {arguments.every:g}: give the seconds between frames, more than 0")
+    check_model(arguments)
+    if not arguments.photos.exists():
+        raise FindError(f"{arguments.photos}: no such folder of photos")
     from find.retrieval.indexing import Settings
     from find.retrieval.indexing import index as index_photos
 
@@ -163,6 +167,7 @@ def search(arguments: argparse.Namespace) -> int:
     query = read_query(arguments.query)
     joined = JoinedQuery((query, *map(read_query, arguments.others)), tuple(map(read_query, arguments.without)))
     check_outputs(arguments)
+    check_search(arguments)
     for one in joined.queries:
         one.check()
     model = load_model(arguments)
@@ -198,6 +203,21 @@ def search(arguments: argparse.Namespace) -> int:
         if not hits:
             print("no image of the album fits the filter" if arguments.where else "the album is empty")
     return 0
+
+
+def check_search(arguments: argparse.Namespace) -> None:
+    """Refuses what the album's files and the arguments alone show to be wrong, before anything heavy is imported."""
+    from find.model.location import check_dim
+    from find.retrieval.connection import check_album, is_remote
+    from find.retrieval.filters import filter_sql
+
+    check_model(arguments)
+    if not is_remote(arguments.album):
+        check_album(arguments.album)
+    if arguments.where is not None:
+        filter_sql(arguments.where)
+    if arguments.dim is not None:
+        check_dim(arguments.weights, arguments.dim)
 
 
 def _pixels(hit: Hit) -> np.ndarray | None:

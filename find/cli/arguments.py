@@ -117,6 +117,15 @@ def read_query(text: str) -> Query:
     return Query.parse(text)
 
 
+def check_model(arguments: argparse.Namespace) -> None:
+    """Refuses a device or weights that cannot be, before anything heavy is imported."""
+    from find.model.location import model_folder
+    from find.utils.device_names import check_device_name
+
+    check_device_name(arguments.device)
+    model_folder(arguments.weights)
+
+
 def load_model(arguments: argparse.Namespace) -> FIND:
     from find.model.model import FIND
     from find.utils.device import choose_device

@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _short_warnings():
             if argv and argv[0] in TRAINING_COMMANDS:
+                check_training(argv)
                 from find.cli.training import main as training_main
 
                 training_main(argv)
@@ -70,6 +71,22 @@ def build_parser() -> argparse.ArgumentParser:
     add_bench(commands)
     add_convert(commands)
     return parser
+
+
+def check_training(argv: Sequence[str]) -> None:
+    """Refuses training without a config: its defaults are a large interface that nobody has asked for."""
+    command, *options = argv
+    asks_for_help = any(
+        option in ("-h", "--help", "--print_config") or "--print_config=" in option for option in options
+    )
+    has_config = any(option in ("-c", "--config") or option.startswith(("-c=", "--config=")) for option in options)
+    if command == "fit" and not has_config and not asks_for_help:
+        from find.training.configs import config_names
+
+        raise FindError(
+            f"fit needs a config: findvl fit -c NAME or FILE.yaml; those that ship with FIND are "
+            f"{', '.join(config_names())} (tiny trains on a CPU in minutes)"
+        )
 
 
 class _Version(argparse.Action):

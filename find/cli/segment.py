@@ -11,6 +11,7 @@ from find.cli.arguments import (
     add_command,
     add_model,
     add_query,
+    check_model,
     check_outputs,
     is_stdout,
     load_model,
@@ -50,6 +51,7 @@ def segment(arguments: argparse.Namespace) -> int:
             "such as {a red dog}, or show it with a region, such as [dog.jpg@120,80]"
         )
     check_outputs(arguments)
+    check_model(arguments)
     from find.images.images import read_image
 
     picture = read_image(arguments.image)

@@ -24,9 +24,9 @@ from find.evaluation.panoptic_files import write_panoptic
 from find.evaluation.queries import EntityMode, Interleaving, RegionSource
 from find.evaluation.results import comparison_table
 from find.images.canvas import Resizing
+from find.model.location import DEFAULT
 from find.model.model import FIND
-from find.model.pretrained import DEFAULT
-from find.training.configs import find_config
+from find.training.configs import find_config, in_root
 from find.training.datamodule import FindDataModule
 from find.training.log_filters import only_useful_notices
 from find.training.module import FINDModule
@@ -197,6 +197,7 @@ class FINDCLI(LightningCLI):
         self.config = parser.parse_args(args)
         options = self.config[self.config.subcommand]
         annotations_folder(Path(options.data.root))
+        options.model.text_cache = in_root(options.model.text_cache, options.trainer.default_root_dir)
         checkpoint = options.get("ckpt_path")
         if self.config.subcommand == "validate" and checkpoint is None and options.model.weights is None:
             raise FindError("untrained weights are not worth validating: give --ckpt_path or --model.weights")

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from find.errors import FindError
 from find.model.config import FINDConfig
+from find.model.location import CLASSES, CONFIG, WEIGHTS, check_file
 from find.utils.files import write_tensors
 
-CONFIG, WEIGHTS, CLASSES = "config.json", "interface.safetensors", "classes.safetensors"
 FORMAT = 1
 
 
@@ -43,11 +43,7 @@ class Checkpoint:
     @classmethod
     def read(cls, config_file: Path, weights_file: Path) -> "Checkpoint":
         for file in (config_file, weights_file):
-            if not file.is_file():
-                raise FindError(
-                    f"{file} is missing; a model folder holds {CONFIG} and {WEIGHTS} (written by `findvl fit` or "
-                    "`save_pretrained`)"
-                )
+            check_file(file)
         try:
             about = json.loads(config_file.read_text())
         except ValueError as error:  # of the decoding or of the JSON

@@ -21,15 +21,13 @@ from find.foundations import LanguageEncoder, VisionEncoder, fingerprint, load_l
 from find.foundations.source import COMMIT, Source
 from find.interface import Interface
 from find.model.building import build_interface, check_sides
-from find.model.checkpoint import CLASSES, CONFIG, WEIGHTS, Checkpoint
+from find.model.checkpoint import Checkpoint
 from find.model.config import FOLDER, FINDConfig
 from find.model.hub import HubModel
+from find.model.location import CLASSES, CONFIG, DEFAULT, WEIGHTS, model_folder
 from find.utils.device import choose_device
 from find.utils.dtypes import FixedDtypes, compute_dtype
 
-SHIPPED = Path(__file__).parents[1] / "weights"
-"""Models that come with the package, by name."""
-DEFAULT = "find-tiny"
 AT_COMMIT = re.compile(rf"@{COMMIT.pattern}(?=#|$)")
 """The end of a foundation's name, where the hub's commit is noted."""
 
@@ -172,16 +170,9 @@ def check_options(hub: Mapping[str, Any]) -> None:
 
 def _find(name: str, revision: str | None, **options: Any) -> tuple[Path, Checkpoint]:
     """The folder of a model, fetched where it is the hub's, and what it holds."""
-    shipped = SHIPPED / name
-    if shipped.is_dir() or Path(name).is_dir():
-        folder = shipped if shipped.is_dir() else Path(name)
+    folder = model_folder(name)
+    if folder is not None:
         return folder, Checkpoint.read(folder / CONFIG, folder / WEIGHTS)
-    if name.count("/") != 1:
-        names = sorted(path.name for path in SHIPPED.glob("*") if path.is_dir())
-        raise FindError(
-            f"no model {name!r}: it is neither shipped ({', '.join(names)}) nor a folder here; a model of the hub "
-            "has a name with one slash, user/model"
-        )
     source = Source(name, revision, name)
     folder = source.fetch("a FIND model", CONFIG, WEIGHTS, CLASSES, needs=[CONFIG, WEIGHTS], **options)
     checkpoint = Checkpoint.read(folder / CONFIG, folder / WEIGHTS)

@@ -5,6 +5,8 @@ from pathlib import Path
 import find
 from find.errors import FindError
 
+ROOT = "{default_root_dir}"
+"""In a config's `model.text_cache` it stands for `trainer.default_root_dir`, the folder of all that the run writes."""
 PACKAGE = Path(find.__file__).parent
 
 
@@ -32,3 +34,8 @@ def find_config(name: str) -> Path:
     if shipped in config_names():
         return config_folder() / f"{shipped}.yaml"
     raise FindError(f"{name}: there is no such config file; those that ship with FIND are {', '.join(config_names())}")
+
+
+def in_root(folder: str | None, root: str | Path | None) -> str | None:
+    """The folder of a config with the run's folder filled in."""
+    return folder if folder is None else folder.replace(ROOT, str(root or "."))

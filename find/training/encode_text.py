@@ -22,7 +22,7 @@ def add_encode_text(data: argparse._SubParsersAction) -> None:
         description=f"{text}. Give the cache to training by --model.text_cache. Sentences in which regions stand for "
         "words are drawn anew in each step and are not among them. A run that was killed goes on where it was.",
         epilog="examples:\n"
-        "  findvl data encode-text datasets/coco -c configs/coco/dinov3l_qwen3.yaml --out outputs/text-cache\n"
+        "  findvl data encode-text datasets/coco -c coco/dinov3l_qwen3\n"
         "  findvl data encode-text datasets/coco --language transformers:Qwen/Qwen3-0.6B#12 --out cache\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -91,11 +91,13 @@ def _read_settings(config: str) -> dict:
     """The `model` part of a config of `findvl fit`."""
     import yaml
 
-    from find.training.configs import find_config
+    from find.training.configs import find_config, in_root
 
     file = find_config(config)
     settings = yaml.safe_load(file.read_text(encoding="utf-8"))
     model = settings.get("model") if isinstance(settings, dict) else None
     if not isinstance(model, dict):
         raise FindError(f"{file} is no config of `findvl fit`: it has no part `model`")
-    return model.get("init_args", model)
+    model = dict(model.get("init_args", model))
+    root = (settings.get("trainer") or {}).get("default_root_dir")
+    return model | {"text_cache": in_root(model.get("text_cache"), root)}

@@ -36,8 +36,8 @@ def test_all_texts_that_training_reads_are_in_it(shared, tmp_path, data, batch, 
 
 def test_a_config_names_encoder_prompt_and_place(shared, tmp_path, capsys):
     values = {**CONFIG.to_dict(), "class_prompt": "this is {}"}
-    file = tmp_path / "config.yaml"
-    file.write_text(yaml.safe_dump({"model": {"config": values, "text_cache": str(tmp_path / "cache")}}))
+    file, root = tmp_path / "config.yaml", {"trainer": {"default_root_dir": str(tmp_path)}}
+    file.write_text(yaml.safe_dump({"model": {"config": values, "text_cache": "{default_root_dir}/cache"}, **root}))
     assert main(["data", "encode-text", str(shared / "camvid-coco"), "-c", str(file), *SPLIT]) == 0
     cached = CachedLanguage(load_language("random:tiny"), tmp_path / "cache")
     folder = CocoFolder(shared / "camvid-coco", "train2017")

@@ -163,7 +163,7 @@ def shrink(tmp_path, monkeypatch, shared):
             {"class_path": "find.data.transforms.HorizontalFlip"},
         ]
         settings = {
-            "model": {"config": model, "nested_widths": [8], "text_cache": str(tmp_path / "cache")},
+            "model": {"config": model, "nested_widths": [8]},
             "data": {
                 "root": str(shared / "coco-sample" / "coco"),
                 "batch_size": 2,
@@ -199,6 +199,7 @@ def test_two_steps_on_coco(recipe, shrink, tmp_path):
     module = cli.model
     assert cli.trainer.precision == "bf16-mixed" and module.criterion.deep_supervision
     assert cli.trainer.global_step == 2 and module.text_cache.report().found > 0
+    assert module.text_cache.store.folder.parent == tmp_path / "run" / "text-cache"
     saved = FIND.from_pretrained(tmp_path / "run" / "model")
     assert saved.config == module.find.config
     for name, value in module.find.interface.state_dict().items():

@@ -1,0 +1,17 @@
+"""What the name of a device tells by itself, without PyTorch: so that a wrong one is told at once."""
+
+import re
+import sys
+from importlib.metadata import version
+
+from find.errors import FindError
+
+
+def check_device_name(name: str) -> None:
+    """Raises FindError for what is no device's name, and for one that this system or this PyTorch cannot have."""
+    if not re.fullmatch(r"auto|(cpu|cuda|mps|xpu)(:\d+)?", name):
+        raise FindError(f"there is no device called {name!r}; known are cpu, cuda, cuda:1 and mps")
+    if name.startswith("mps") and sys.platform != "darwin":
+        raise FindError(f"there is no device {name!r} here: only macOS has it; use cpu")
+    if name.startswith("cuda") and version("torch").endswith("+cpu"):
+        raise FindError(f"there is no device {name!r} here: this torch is built without CUDA; use cpu")
