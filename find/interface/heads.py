@@ -48,9 +48,11 @@ class FoundationResidual(nn.Module):
 
     def forward(self, embedding: Float[Tensor, "b n d"], own: Float[Tensor, "b n v"]) -> Float[Tensor, "b n d"]:
         """`own`: the foundation's embeddings; zeros add nothing."""
-        projected = self.projection(own.to(self.projection.weight.dtype))
-        # In float32: the smallest length by which normalize divides is zero in float16, and zeros became NaN.
-        return F.normalize(embedding.float(), dim=-1) + self.gain * F.normalize(projected.float(), dim=-1)
+        # In float32: the smallest length by which normalize divides is zero in float16, and its inverse, by which the
+        # gradient of zeros is multiplied, infinite; zeros and their gradients became NaN.
+        with torch.autocast(embedding.device.type, enabled=False):
+            projected = self.projection(own.to(self.projection.weight.dtype))
+            return F.normalize(embedding.float(), dim=-1) + self.gain * F.normalize(projected.float(), dim=-1)
 
 
 def mean_inside(pixel: Float[Tensor, "b n m"], aligned: AlignedMap) -> Float[Tensor, "b n v"]:

@@ -286,7 +286,6 @@ class Interface(nn.Module):
                     own[member.group] = mean_inside(embeddings.pixel[member.group], memory.aligned)
         return own
 
-    @torch.no_grad()
     def _visible(
         self,
         states: dict[Group, GroupState],
@@ -296,7 +295,11 @@ class Interface(nn.Module):
         prediction: Embeddings | None,
         given: Mapping[Group, Float[Tensor, "b _ h w"]],
     ) -> Bool[Tensor, "b n p"]:
-        """A masked row sees the pixels inside its own predicted mask, all of them if it has none."""
+        """A masked row sees the pixels inside its own predicted mask, all of them if it has none.
+
+        Not under `no_grad`: autocast may keep the head's weights as it cast them here first, and for `_predict`, too,
+        they would then be without a gradient (torch 2.10). The comparison below ends the graph anyway.
+        """
         rows = []
         for member in readers:
             if not member.masked:

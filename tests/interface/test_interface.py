@@ -357,3 +357,25 @@ def test_mask_features_shrink_as_bilinear_resizing_does(side, shape):
     features = torch.randn(2, 3, *side)
     plain = F.interpolate(features, size=shape, mode="bilinear", align_corners=False)
     torch.testing.assert_close(_resized(features, shape), plain.flatten(2))
+
+
+@torch.enable_grad()
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_every_weight_learns_the_same_under_autocast(dtype, deep):
+    """Of outputs, not of losses: what only losses read is left out. Gradients point where float32's do."""
+
+    def gradients(*, enabled: bool) -> dict[str, Tensor]:
+        interface = small_interface().train()
+        with torch.autocast("cpu", dtype=dtype, enabled=enabled):
+            outputs = Inputs.random().run(interface, deep=deep)
+        spaces = [space for layer in outputs.layers for space in (layer.semantic, layer.pixel)]
+        torch.stack([x.float().square().sum() for space in spaces for x in space.values()]).sum().backward()
+        return {name: p.grad for name, p in interface.named_parameters() if p.grad is not None}
+
+    expected, found = gradients(enabled=False), gradients(enabled=True)
+    assert found.keys() == expected.keys() and {name for name in expected if "heads" in name}
+    for name in expected:
+        one, other = expected[name].flatten(), found[name].flatten()
+        if one.any():
+            assert torch.cosine_similarity(one, other, dim=0) > 0.9, name  # masks and ReLUs may flip
