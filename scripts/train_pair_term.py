@@ -1,10 +1,10 @@
 """Train the pair term of a model whose other weights stay as they are; an album that the model made stays good.
 
     findvl data world data/world --images 4000 --val-images 10 --seed 31
-    python scripts/train_pair_term.py data/world OUT --weights find-tiny --minutes 5
+    python scripts/train_pair_term.py data/world OUT --weights find-tiny
 
-Vectors of images, objects and queries are computed once and kept in memory. Losses: InfoNCE over the images of a batch,
-and softplus(false - true) for false sentences about the same image (the world's probes and hard negatives).
+Vectors of images, objects and queries are computed once and kept in memory. The loss is that of `findvl fit`
+(`find.training.composition`), on the world's probes and hard negatives: half of the batches by words, half by regions.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from __future__ import annotations
 import argparse
 import math
 import random
-import time
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
@@ -30,13 +28,12 @@ from find.evaluation.protocols.probes import as_asked
 from find.evaluation.queries import EntityMode, Interleaving
 from find.foundations import TextFeatures
 from find.interface import PairTerm
-from find.retrieval.vectors import cut
 from find.tasks.connections import Connections
-from find.tasks.structured_interaction import Asked, Weights, terms
+from find.tasks.structured_interaction import Asked
 from find.tasks.text_inputs import read_texts
+from find.training.composition import Composed
 
-TEMPERATURE = 0.07
-BATCH, FOILS = 48, 96
+BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -65,11 +62,10 @@ class Sentences:
 
 @dataclass(frozen=True)
 class Material:
-    """What is learned from: true sentences, by words and mixed with regions, and pairs of a true and a false one."""
+    """What is learned from: pairs of a true sentence and a false one, by words, and mixed with regions."""
 
     gallery: ImageGallery
     texts: TextFeatures  # of the distinct connections, the empty one first
-    true: list[Sentences]
     pairs: list[tuple[Sentences, Sentences]]
 
 
@@ -89,17 +85,15 @@ def collect(model: FIND, folder: CocoFolder, image_ids: list[int]) -> Material:
         return Sentences(queries, torch.tensor([row_of[s.image_id] for s in sentences]), numbers)
 
     words, mixed, shown = (Interleaving(mode) for mode in (EntityMode.TEXT, EntityMode.MIXED, EntityMode.VISUAL))
-    sentences = [folder.sentences_of(image_id)[0] for image_id in image_ids if folder.sentences_of(image_id)]
     probes = [p for p in labelled_probes(folder) if p.truth.image_id in row_of]
     hard = [(h.truth, n) for h in read_hard_negatives(folder) if h.truth.image_id in row_of for n in h.negatives]
     said = [(p.truth, p.false) for p in probes] + hard
     some = {probe.truth.image_id: probe for probe in probes}.values()  # a region costs an encoder's run
     asked = [as_asked(probe, mixed) for probe in some]
-    true = [embed(sentences, words), embed(sentences, mixed)]
     pairs = [both.sides() for both in (embed(list(chain(*said)), words), embed(list(chain(*asked)), shown))]
     texts = read_texts(model.language, list(known), model.device)
-    print(f"{len(gallery)} images, {len(sentences)} sentences, {len(said)} false ones, {len(known)} connections")
-    return Material(gallery, texts, true, pairs)
+    print(f"{len(gallery)} images, {len(said)} false sentences, {len(known)} connections")
+    return Material(gallery, texts, pairs)
 
 
 def connections(text: str, spans: tuple[tuple[int, int], ...]) -> list[str]:
@@ -109,73 +103,62 @@ def connections(text: str, spans: tuple[tuple[int, int], ...]) -> list[str]:
 
 
 class Trainer:
-    """Draws batches and computes their loss."""
+    """Draws batches, each of some images with a pair of sentences, and computes their loss."""
 
     def __init__(self, material: Material, term: PairTerm, widths: list[int], seed: int) -> None:
         self.material, self.term, self.widths = material, term, widths
         self.scale = nn.Parameter(torch.tensor(math.log(30.0)))
         self.chance = random.Random(seed)
+        self.of_image: list[dict[int, list[int]]] = [{}, {}]  # of each kind of pairs
+        for found, (true, _) in zip(self.of_image, material.pairs, strict=True):
+            for number, row in enumerate(true.row.tolist()):
+                found.setdefault(row, []).append(number)
 
     def loss(self) -> Float[Tensor, ""]:
         dim = self.chance.choice(self.widths)
-        kind = self.chance.random() < 0.5
+        kind = self.chance.randrange(2)
+        images = self.chance.sample(sorted(self.of_image[kind]), BATCH)
+        numbers = torch.tensor([self.chance.choice(self.of_image[kind][image]) for image in images])
+        rows, gallery = torch.tensor(images), self.material.gallery
         read = self.term.read(self.material.texts.tokens, self.material.texts.padding)
         read = read * (torch.arange(len(read)) > 0)[:, None, None]
-        weights = Weights(**self.term.weights())
-        scale = self.scale.exp().clamp(max=100)
-
-        true = self.material.true[kind]
-        rows = torch.tensor(self.chance.sample(range(len(true)), BATCH))
-        own = true.row[rows]
-        scores = terms(self._images(own[None], dim), self._asked(true, rows[None], read, dim), weights)
-        scores = scores.soft_score(temperature=TEMPERATURE)[0]
-        same = (own[:, None] == own) & ~torch.eye(BATCH, dtype=torch.bool)
-        loss = F.cross_entropy((scale * scores).masked_fill(same, -1e4), torch.arange(BATCH))
-
-        pairs = self.material.pairs[kind]
-        rows = torch.tensor(self.chance.sample(range(len(pairs[0])), FOILS))
-        images = self._images(pairs[0].row[rows][:, None], dim)
-        better, worse = (
-            terms(images, self._asked(side, rows[:, None], read, dim), weights).soft_score(temperature=TEMPERATURE)
-            for side in pairs
+        true, false = (_asked(side, numbers, read) for side in self.material.pairs[kind])
+        composed = Composed(
+            gallery.image[rows],
+            gallery.objects[rows],
+            gallery.boxes[rows],
+            true,
+            false,
+            torch.ones(BATCH, dtype=torch.bool),
+            Connections(true.connections, self.term),
         )
-        return loss + F.softplus(scale * (worse - better)).mean()
-
-    def _images(self, rows: Int64[Tensor, "g i"], dim: int):
-        gallery = self.material.gallery
-        objects = cut(gallery.objects[rows], dim)
-        there = torch.ones(objects.shape[:3], dtype=torch.bool)
-        said = Connections(torch.zeros(0), self.term)
-        return said.images(cut(gallery.image[rows], dim), objects, gallery.boxes[rows], there)
-
-    def _asked(self, side: Sentences, rows: Int64[Tensor, "g q"], read: Tensor, dim: int) -> Asked:
-        queries = side.queries
-        return Asked(
-            cut(queries.query[rows], dim),
-            cut(queries.entities[rows], dim),
-            queries.padding[rows],
-            read[side.connections[rows]],
-        )
+        return composed.loss(dim, self.scale.exp().clamp(max=100))
 
 
-def train(material: Material, term: PairTerm, *, minutes: float, rate: float, widths: list[int], seed: int) -> None:
+def _asked(side: Sentences, numbers: Int64[Tensor, " b"], read: Float[Tensor, "t 5 r"]) -> Asked:
+    queries = side.queries
+    return Asked(
+        queries.query[numbers], queries.entities[numbers], queries.padding[numbers], read[side.connections[numbers]]
+    )
+
+
+def train(material: Material, term: PairTerm, *, steps: int, rate: float, widths: list[int], seed: int) -> None:
     trainer = Trainer(material, term, widths, seed)
     optimizer = torch.optim.AdamW([*term.parameters(), trainer.scale], lr=rate, weight_decay=0.01)
-    start, step, mean = time.monotonic(), 0, 0.0
-    while (done := (time.monotonic() - start) / (60 * minutes)) < 1:
+    mean = 0.0
+    for step in range(1, steps + 1):
         for group in optimizer.param_groups:
-            group["lr"] = rate * max(0.5 * (1 + math.cos(math.pi * done)), 0.01)
+            group["lr"] = rate * max(0.5 * (1 + math.cos(math.pi * step / steps)), 0.01)
         loss = trainer.loss()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(term.parameters(), 1.0)
         optimizer.step()
-        step += 1
         mean += (loss.item() - mean) / min(step, 50)
         if step % 50 == 0:
             print(f"step {step}: loss {mean:.3f}", flush=True)
     weights = ", ".join(f"{name} {value.item():.2f}" for name, value in term.weights().items())
-    print(f"{step} steps; weights: {weights}; temperature of the losses {trainer.scale.exp().item():.1f}")
+    print(f"{steps} steps; weights: {weights}; temperature of the losses {trainer.scale.exp().item():.1f}")
 
 
 def main() -> None:
@@ -187,7 +170,7 @@ def main() -> None:
     parser.add_argument("--weights", default="find-tiny")
     parser.add_argument("--split", default="train2017")
     parser.add_argument("--images", type=int, default=4000)
-    parser.add_argument("--minutes", type=float, default=5.0, help="of training, after the vectors are there")
+    parser.add_argument("--steps", type=int, default=800, help="of training, after the vectors are there")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--pair-width", type=int, default=64)
     parser.add_argument("--nested-widths", type=int, nargs="*", default=[32, 64], help="embeddings may be cut to these")
@@ -200,7 +183,7 @@ def main() -> None:
     dim = model.config.interface.semantic_width
     term = PairTerm(text_width=model.language.width, semantic_width=dim, width=args.pair_width)
     widths = [*args.nested_widths, dim, dim]
-    train(material, term, minutes=args.minutes, rate=args.learning_rate, widths=widths, seed=args.seed)
+    train(material, term, steps=args.steps, rate=args.learning_rate, widths=widths, seed=args.seed)
     model.interface.pair_term = term.eval()
     model.config = replace(model.config, interface=replace(model.config.interface, pair_width=args.pair_width))
     model.save_pretrained(args.out)

@@ -31,15 +31,15 @@ class PairTerm(nn.Module):
 
     def __init__(self, *, text_width: int, semantic_width: int, width: int = 64, numbers: int = 32) -> None:
         super().__init__()
-        self.words = nn.Sequential(nn.Linear(text_width, 2 * width), nn.ReLU(), nn.Linear(2 * width, 3 * width))
+        self.words = nn.Sequential(nn.Linear(text_width, 2 * width), nn.ReLU(), nn.Linear(2 * width, 5 * width))
         self.look = nn.Linear(semantic_width, numbers)
         self.first = nn.Linear(numbers + BOX, width)
         self.second = nn.Linear(numbers + BOX, width, bias=False)
         self.between = nn.Linear(PAIR, width, bias=False)
         self.pair_layer = nn.Linear(width, width)
         self.place = nn.Sequential(nn.Linear(numbers + BOX, width), nn.ReLU(), nn.Linear(width, width))
-        self.balance = nn.Parameter(torch.tensor(0.0))  # of entities against the sentence
-        self.link_weight = nn.Parameter(torch.tensor(-1.0))
+        self.balance = nn.Parameter(torch.tensor(1.5))  # of entities against the sentence
+        self.link_weight = nn.Parameter(torch.tensor(0.5))
         self.place_weight = nn.Parameter(torch.tensor(-2.0))
 
     def weights(self) -> dict[str, Float[Tensor, ""]]:
@@ -52,12 +52,13 @@ class PairTerm(nn.Module):
             "place": F.softplus(self.place_weight),
         }
 
-    def read(self, tokens: Float[Tensor, "t l w"], padding: Bool[Tensor, "t l"]) -> Float[Tensor, "t 3 r"]:
-        """What each text says of the two entities beside it, of the one after it, and of the one before it."""
+    def read(self, tokens: Float[Tensor, "t l w"], padding: Bool[Tensor, "t l"]) -> Float[Tensor, "t 5 r"]:
+        """What each text says: of the two entities beside it, of the one after it, and of the one before it; and two
+        vectors of which products tell whether the next text speaks of the entity before this one."""
         kept = (~padding).to(tokens.dtype)[..., None]
         count = kept.sum(dim=1)
         mean = (tokens * kept).sum(dim=1) / count.clamp(min=1)
-        return (self.words(mean.to(self.look.weight.dtype)) * (count > 0)).unflatten(-1, (3, -1))
+        return (self.words(mean.to(self.look.weight.dtype)) * (count > 0)).unflatten(-1, (5, -1))
 
     def pairs(self, objects: Float[Tensor, "*b n d"], boxes: Float[Tensor, "*b n 4"]) -> Float[Tensor, "*b n n r"]:
         """What each ordered pair of objects shows; the first index is the one before the connection."""

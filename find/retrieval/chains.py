@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from find.retrieval.vectors import QueryVectors, Vectors
@@ -25,7 +25,9 @@ class ChainMatches:
         score: of structured late interaction.
         objects: the object that each entity takes.
         similarity: the cosines of entities with these.
-        links: how the text between two entities fits the objects of both, -1..1.
+        links: how the text between two entities fits the objects of both, -1..1; where it reaches over the entity
+            before it, those of the entity before that and of the one after it.
+        reaches: whether it does.
         after, before: how the text before an entity, and the one after it, fit where its object lies, -1..1.
     """
 
@@ -33,6 +35,7 @@ class ChainMatches:
     objects: Int64[Tensor, "i e"]
     similarity: Float[Tensor, "i e"]
     links: Float[Tensor, "i e-1"]
+    reaches: Bool[Tensor, "i e-1"]
     after: Float[Tensor, "i e"]
     before: Float[Tensor, "i e"]
 
@@ -63,11 +66,13 @@ def _match(asked: Asked, query: QueryVectors, images: Vectors) -> tuple[Tensor, 
     def at(fits: Float[Tensor, "g q i e n"]) -> Float[Tensor, "i e"]:
         return fits[0, 0].gather(-1, objects[..., None])[..., 0]
 
-    return score, objects, at(found.cosines), _links(found, objects), at(found.after_fits), at(found.before_fits)
+    reaches = (found.reach[0, 0] > 0.5).expand(len(objects), -1)
+    links = _links(found, objects, reaches)
+    return score, objects, at(found.cosines), links, reaches, at(found.after_fits), at(found.before_fits)
 
 
-def _links(found: Terms, objects: Int64[Tensor, "i e"]) -> Float[Tensor, "i e-1"]:
-    first, second = objects[:, :-1], objects[:, 1:]
+def _links(found: Terms, objects: Int64[Tensor, "i e"], reaches: Bool[Tensor, "i e-1"]) -> Float[Tensor, "i e-1"]:
+    first = torch.where(reaches, objects[:, :-1].roll(1, dims=1), objects[:, :-1])
     fits = found.link_fits[0, 0].flatten(-2)
-    place = first * found.link_fits.shape[-1] + second
+    place = first * found.link_fits.shape[-1] + objects[:, 1:]
     return fits.gather(-1, place[..., None])[..., 0]

@@ -164,10 +164,12 @@ def _chain_parts(query: Query, is_excluded: bool, asked: QueryVectors, vectors: 
     parts = []
     for image in range(len(vectors)):
         fits = []
-        links, after, before = (x[image].tolist() for x in (found.links, found.after, found.before))
+        links, reaches, after, before = (
+            x[image].tolist() for x in (found.links, found.reaches, found.after, found.before)
+        )
         for k, text in enumerate(texts):
             if text and 0 < k < len(after):
-                fits.append(ConnectionFit(text, (k - 1, k), links[k - 1], link))
+                fits.append(ConnectionFit(text, (k - 1 - reaches[k - 1], k), links[k - 1], link))
             if text and k > 0:
                 fits.append(ConnectionFit(text, (k - 1,), before[k - 1], place))
             if text and k < len(after):

@@ -23,7 +23,7 @@ class Connections:
     """What the texts before, between and after the entities of queries say (`PairTerm.read`), and by which pair term;
     zeros where there is no text."""
 
-    said: Float[Tensor, "q e+1 3 r"]
+    said: Float[Tensor, "q e+1 5 r"]
     pair_term: PairTerm
 
     @classmethod

@@ -4,19 +4,25 @@ A query is a chain: entity, connection, entity, connection, ... Each entity take
 take different ones, and the score is that of the best joint choice:
 
     score = w_s cos(sentence, image) + 1/E max over a of [ sum_k (w_e cos(e_k, o_a(k)) + place_k(o_a(k)))
-                                                           + sum_k link_k(o_a(k-1), o_a(k)) ]
+                                                           + sum_k ((1 - g_k) link_k(o_a(k-1), o_a(k))
+                                                                    + g_k link_k(o_a(k-2), o_a(k))) ]
 
 `link_k` says how the connection before entity k fits two objects, `place_k` how the words beside entity k fit where
-one object lies (`find.interface.pair_term` computes both). The maximum is exact, by dynamic programming (Viterbi) in
-O(E N^2). `find.tasks.late_interaction.late_interaction` is the published score: each entity's best object by itself.
+one object lies, and `g_k`, read of the two last connections, how far entity k is connected not with the entity before
+it but with the one before that: in "a dog on the sand left of a cat" it is the dog that is left of the cat.
+`find.interface.pair_term` computes all three. The maximum is exact, by dynamic programming (Viterbi, over two
+neighbours at a time) in O(E N^3). `find.tasks.late_interaction.late_interaction` is the published score: each entity's
+best object by itself.
 
 Shapes: g groups, whose queries are scored with their own images only; q queries, i images, e entities, n objects.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
@@ -24,7 +30,10 @@ EXCLUDED = -1e4
 """Added to what may not be chosen. Finite, so that gradients and differences stay numbers."""
 
 
-Group = TypeVar("Group", "Images", "Asked")
+UNREAD = -2.0
+"""The logit of `reach` where connections say nothing of it."""
+
+Rows = TypeVar("Rows", "Images", "Asked")
 
 
 @dataclass(frozen=True)
@@ -36,42 +45,78 @@ class Assignment:
 
 
 def best_assignment(
-    fits: Float[Tensor, "*b e n"], links: Float[Tensor, "*b e-1 n n"], padding: Bool[Tensor, "*b e"]
+    fits: Float[Tensor, "*b e n"],
+    links: Float[Tensor, "*b e-1 n n"],
+    skips: Float[Tensor, "*b e-2 n n"],
+    padding: Bool[Tensor, "*b e"],
 ) -> Assignment:
     """The objects of a chain's entities that have the largest sum of terms.
 
     Args:
         fits: of each entity with each object.
         links: of entities k and k+1 with objects i and j (`[..., k, i, j]`); `exclude_same` forbids i = j.
+        skips: of entities k and k+2, likewise.
         padding: True where there is no entity; after all entities, never first.
     """
-    best, choices = fits[..., 0, :], []
-    stay = torch.arange(fits.shape[-1], device=fits.device)
-    for k in range(1, fits.shape[-2]):
-        reached = (best[..., None] + links[..., k - 1, :, :]).max(dim=-2)
-        absent = padding[..., k, None]
-        best = torch.where(absent, best, reached.values + fits[..., k, :])
-        choices.append(torch.where(absent, stay, reached.indices))
-    found = best.max(dim=-1)
-    path = [found.indices]
-    for choice in reversed(choices):
-        path.append(choice.gather(-1, path[-1][..., None])[..., 0])
+    count, n = fits.shape[-2:]
+    if count == 1:
+        found = fits[..., 0, :].max(dim=-1)
+        return Assignment(found.values, found.indices[..., None])
+    best, choices = _first_two(fits, links, padding), []
+    for k in range(2, count):
+        reached = (best[..., :, :, None] + skips[..., k - 2, :, None, :]).max(dim=-3)
+        there = reached.values + links[..., k - 1, :, :] + fits[..., k, None, :]
+        best = torch.where(padding[..., k, None, None], best, there)
+        choices.append(reached.indices)
+    found = best.flatten(-2).max(dim=-1)
+    before, last = found.indices // n, found.indices % n
+    path = []
+    for k in range(count - 1, 1, -1):
+        path.append(torch.where(padding[..., k], before, last))
+        earlier = choices[k - 2].flatten(-2).gather(-1, (before * n + last)[..., None])[..., 0]
+        absent = padding[..., k]
+        before, last = torch.where(absent, before, earlier), torch.where(absent, last, before)
+    path += [torch.where(padding[..., 1], before, last), before]
     return Assignment(found.values, torch.stack(path[::-1], dim=-1))
 
 
 def soft_assignment(
     fits: Float[Tensor, "*b e n"],
     links: Float[Tensor, "*b e-1 n n"],
+    skips: Float[Tensor, "*b e-2 n n"],
     padding: Bool[Tensor, "*b e"],
     *,
     temperature: float,
 ) -> Float[Tensor, "*b"]:
-    """`best_assignment`'s total, smoothed for training: temperature x log-sum-exp over all joint choices."""
-    total = fits[..., 0, :]
-    for k in range(1, fits.shape[-2]):
-        reached = temperature * torch.logsumexp((total[..., None] + links[..., k - 1, :, :]) / temperature, dim=-2)
-        total = torch.where(padding[..., k, None], total, reached + fits[..., k, :])
-    return temperature * torch.logsumexp(total / temperature, dim=-1)
+    """`best_assignment`'s total, smoothed for training: temperature x log-sum-exp over all joint choices.
+
+    In float32 `skips` must not differ by more than about 80 temperatures.
+    """
+    if fits.shape[-2] == 1:
+        return temperature * torch.logsumexp(fits[..., 0, :] / temperature, dim=-1)
+    total = _first_two(fits, links, padding) / temperature
+    for k in range(2, fits.shape[-2]):
+        # The log-sum-exp over the entity before both, as a product of matrices: no third power of n is kept.
+        largest = total.detach().amax(dim=-2)
+        skip = skips[..., k - 2, :, :] / temperature
+        most = skip.detach().amax(dim=-2)
+        weights = (total - largest[..., None, :]).exp().mT @ (skip - most[..., None, :]).exp()
+        reached = weights.log() + largest[..., :, None] + most[..., None, :]
+        there = reached + (links[..., k - 1, :, :] + fits[..., k, None, :]) / temperature
+        total = torch.where(padding[..., k, None, None], total, there)
+    return temperature * torch.logsumexp(total.flatten(-2), dim=-1)
+
+
+def _first_two(
+    fits: Float[Tensor, "*b e n"], links: Float[Tensor, "*b e-1 n n"], padding: Bool[Tensor, "*b e"]
+) -> Float[Tensor, "*b n n"]:
+    """Sums of the first two entities' terms; if there is no second one, it takes the first object and adds nothing."""
+    first = fits[..., 0, :, None]
+    nothing = torch.full(fits.shape[-1:], EXCLUDED, dtype=fits.dtype, device=fits.device)
+    nothing[0] = 0
+    return torch.where(
+        padding[..., 1, None, None], first + nothing, first + links[..., 0, :, :] + fits[..., 1, None, :]
+    )
 
 
 def exclude_same(objects: Bool[Tensor, "*b n"]) -> Float[Tensor, "*b n n"]:
@@ -102,13 +147,16 @@ class Images:
     pairs: Float[Tensor, "g i n n r"]
     places: Float[Tensor, "g i n r"]
 
+    def __getitem__(self, rows: slice) -> "Images":
+        return _changed(self, lambda x: x[rows])
+
     def each(self) -> "Images":
         """Rows without a dimension of groups, each as a group of its own."""
-        return _grouped(self, 1)
+        return _changed(self, lambda x: x.unsqueeze(1))
 
     def together(self) -> "Images":
         """Rows without a dimension of groups, as one group."""
-        return _grouped(self, 0)
+        return _changed(self, lambda x: x.unsqueeze(0))
 
 
 @dataclass(frozen=True)
@@ -119,21 +167,24 @@ class Asked:
         sentence, entities: unit vectors.
         padding: True where a query has fewer entities.
         connections: of each text between entities, from the one before the first entity to the one after the last,
-            what it says of the two beside it, of the one after it and of the one before it (`PairTerm.read`).
+            what `PairTerm.read` gives.
     """
 
     sentence: Float[Tensor, "g q d"]
     entities: Float[Tensor, "g q e d"]
     padding: Bool[Tensor, "g q e"]
-    connections: Float[Tensor, "g q e+1 3 r"]
+    connections: Float[Tensor, "g q e+1 5 r"]
+
+    def __getitem__(self, rows: slice) -> "Asked":
+        return _changed(self, lambda x: x[rows])
 
     def each(self) -> "Asked":
         """Rows without a dimension of groups, each as a group of its own."""
-        return _grouped(self, 1)
+        return _changed(self, lambda x: x.unsqueeze(1))
 
     def together(self) -> "Asked":
         """Rows without a dimension of groups, as one group."""
-        return _grouped(self, 0)
+        return _changed(self, lambda x: x.unsqueeze(0))
 
 
 @dataclass(frozen=True)
@@ -148,8 +199,9 @@ class Weights:
 
 @dataclass(frozen=True)
 class Terms:
-    """What the score is made of, weighted: `sentence`, and for every choice of objects `fits` and `links`.
+    """What the score is made of, weighted: `sentence`, and for every choice of objects `fits`, `links` and `skips`.
 
+    `reach` is how far the text before each entity but the first speaks of the entity before the last one, 0..1.
     `cosines`, `link_fits` (of the text between two entities) and `after_fits` and `before_fits` (of the texts that an
     entity comes after and before) are the same before weighting, -1..1 each.
     """
@@ -157,7 +209,9 @@ class Terms:
     sentence: Float[Tensor, "g q i"]
     fits: Float[Tensor, "g q i e n"]
     links: Float[Tensor, "g q i e-1 n n"]
+    skips: Float[Tensor, "g q i e-2 n n"]
     padding: Bool[Tensor, "g q i e"]
+    reach: Float[Tensor, "g q e-1"]
     cosines: Float[Tensor, "g q i e n"]
     link_fits: Float[Tensor, "g q i e-1 n n"]
     after_fits: Float[Tensor, "g q i e n"]
@@ -169,24 +223,24 @@ class Terms:
 
     def soft_score(self, *, temperature: float) -> Float[Tensor, "g q i"]:
         """The score for training."""
-        total = soft_assignment(self.fits, self.links, self.padding, temperature=temperature)
+        total = soft_assignment(self.fits, self.links, self.skips, self.padding, temperature=temperature)
         return self.sentence + self._share * total
 
     def score(self) -> tuple[Float[Tensor, "g q i"], Int64[Tensor, "g q i e"]]:
         """The score, and the object that each entity takes in the best joint choice."""
-        found = best_assignment(self.fits, self.links, self.padding)
+        found = best_assignment(self.fits, self.links, self.skips, self.padding)
         return self.sentence + self._share * found.total, found.objects
 
 
 def conditional_fits(found: Terms, objects: Int64[Tensor, "g q i e"]) -> Float[Tensor, "g q i e n"]:
     """For each entity what every object would add to the score's sum, if the others keep theirs."""
     fits = found.fits.clone()
-    count, n = fits.shape[-2:]
-    for k in range(1, count):
-        links = found.links[..., k - 1, :, :] * ~found.padding[..., k, None, None]
-        first, second = (objects[..., place, None, None] for place in (k - 1, k))
-        fits[..., k, :] += links.gather(-2, first.expand(*first.shape[:-1], n))[..., 0, :]
-        fits[..., k - 1, :] += links.gather(-1, second.expand(*second.shape[:-2], n, 1))[..., 0]
+    for step, pairs in ((1, found.links), (2, found.skips)):
+        for k in range(step, fits.shape[-2]):
+            both = pairs[..., k - step, :, :] * ~found.padding[..., k, None, None]
+            first, second = objects[..., k - step, None, None], objects[..., k, None, None]
+            fits[..., k, :] += both.take_along_dim(first, dim=-2)[..., 0, :]
+            fits[..., k - step, :] += both.take_along_dim(second, dim=-1)[..., 0]
     return fits
 
 
@@ -195,15 +249,20 @@ def terms(images: Images, asked: Asked, weights: Weights) -> Terms:
     count = asked.padding.shape[-1]
     sentence = torch.einsum("gqd,gid->gqi", asked.sentence, images.image)
     cosines = torch.einsum("gqed,gind->gqien", asked.entities, images.objects)
-    link, after, before = asked.connections.unbind(dim=3)
+    link, after, before, attaching, attached = asked.connections.unbind(dim=3)
     after = torch.einsum("gqer,ginr->gqien", after[:, :, :count], images.places).tanh()
     before = torch.einsum("gqer,ginr->gqien", before[:, :, 1:], images.places).tanh()
     link_fits = torch.einsum("gqer,ginmr->gqienm", link[:, :, 1:count], images.pairs).tanh()
+    reach = (attaching[:, :, 1 : count - 1] * attached[:, :, 2:count]).sum(dim=-1)
+    reach = F.pad((reach + UNREAD).sigmoid(), (1, 0))[:, :, : max(count - 1, 0)]
+    far = reach[:, :, None, :, None, None]
     absent = (~images.there)[:, None, :, None] * EXCLUDED
     return Terms(
         sentence=weights.sentence * sentence,
         fits=weights.entity * cosines + weights.place * (after + before) + absent,
-        links=weights.link * link_fits + exclude_same(images.there)[:, None, :, None],
+        links=weights.link * (1 - far) * link_fits + exclude_same(images.there)[:, None, :, None],
+        skips=weights.link * far[:, :, :, 1:] * link_fits[:, :, :, 1:],
+        reach=reach,
         padding=asked.padding[:, :, None].expand(-1, -1, sentence.shape[2], -1),
         cosines=cosines,
         link_fits=link_fits,
@@ -212,5 +271,5 @@ def terms(images: Images, asked: Asked, weights: Weights) -> Terms:
     )
 
 
-def _grouped(rows: Group, dim: int) -> Group:
-    return type(rows)(*(getattr(rows, field.name).unsqueeze(dim) for field in fields(rows)))
+def _changed(rows: Rows, change: Callable[[Tensor], Tensor]) -> Rows:
+    return type(rows)(*(change(getattr(rows, field.name)) for field in fields(rows)))

@@ -22,8 +22,10 @@ from find.utils.transfer import upload
 
 TEMPERATURE = 0.07
 """Of the smooth maximum over joint choices of objects."""
-MOST_OBJECTS = 32
-"""Of an image, the nearest to any entity of the batch: pairs grow with their square."""
+MOST_OBJECTS = 16
+"""Of an image, the nearest to any entity of the batch: joint choices of three neighbours grow with the third power."""
+CONTRASTED = 32
+"""Images that a sentence is compared with at most."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,15 @@ class Composed:
         there = torch.ones(objects.shape[:2], dtype=torch.bool, device=objects.device)
         images = self.connections.images(image, objects, boxes, there)
         weights = self.connections.weights
-        scores = terms(images.together(), true.together(), weights).soft_score(temperature=TEMPERATURE)[0]
+        contrasts, better = [], []
+        for start in range(0, len(image), CONTRASTED):
+            rows = slice(start, start + CONTRASTED)
+            scores = terms(images[rows].together(), true[rows].together(), weights).soft_score(temperature=TEMPERATURE)
+            contrasts.append(contrastive(scale * scores[0]) * scores.shape[1] / len(image))
+            better.append(scores[0].diagonal())
         worse = terms(images.each(), false.each(), weights).soft_score(temperature=TEMPERATURE)[:, 0, 0]
-        gap = F.softplus(scale * (worse - scores.diagonal())) * self.has_false
-        return contrastive(scale * scores) + gap.sum() / self.has_false.sum().clamp(min=1)
+        gap = F.softplus(scale * (worse - torch.cat(better))) * self.has_false
+        return torch.stack(contrasts).sum() + gap.sum() / self.has_false.sum().clamp(min=1)
 
 
 def _cut(asked: Asked, width: int) -> Asked:

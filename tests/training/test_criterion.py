@@ -58,7 +58,7 @@ def test_a_pair_term_learns_from_false_sentences_and_by_itself(batch, class_name
         loss = criterion(model, batch, class_names)["composition"]
         loss.backward()
         optimizer.step()
-    assert loss < 0.7 * losses["composition"]
+    assert loss < 0.85 * losses["composition"]
 
 
 def test_foundations_do_not_change_when_the_interface_learns(model, batch, class_names):
