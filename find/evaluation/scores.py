@@ -13,8 +13,10 @@ from torch import Tensor
 
 from find.evaluation.gallery import EmbeddedQueries, ImageGallery
 from find.tasks.late_interaction import late_interaction
-from find.tasks.structured_interaction import Asked, terms
+from find.tasks.structured_interaction import MOST_OBJECTS, Asked, nearest_objects, terms
 
+AT_ONCE = 64
+"""Queries whose chains are solved at a time."""
 CHAINS = 200
 """Images of a gallery, the best ones without the chain, for which a query's chain is solved (as in a search)."""
 
@@ -90,12 +92,15 @@ def _chained(
 ) -> Float[Tensor, " q"]:
     """Of some queries with one image; the weights are the pair term's."""
     connections = queries.connections[list(own)]
-    objects = gallery.objects[None, row : row + 1]
-    there = torch.ones(objects.shape[:3], dtype=torch.bool)
-    images = connections.images(gallery.image[None, row : row + 1], objects, gallery.boxes[None, row : row + 1], there)
-    asked = Asked(
-        queries.query[own][None], queries.entities[own][None], queries.padding[own][None], connections.said[None]
-    )
-    score = terms(images, asked, connections.weights).score()[0][0, :, 0]
-    plain = asked.sentence[0] @ gallery.image[row]
-    return torch.where(asked.padding[0].all(dim=1), plain, score)
+    objects = gallery.objects[row : row + 1]
+    there = torch.ones(objects.shape[:2], dtype=torch.bool)
+    image = connections.images(gallery.image[row : row + 1], objects, gallery.boxes[row : row + 1], there).each()
+    asked = Asked(queries.query[own], queries.entities[own], queries.padding[own], connections.said)
+    kept = nearest_objects(objects.expand(len(own), -1, -1), asked.entities, asked.padding, most=MOST_OBJECTS)
+    scores = []
+    for start in range(0, len(own), AT_ONCE):
+        rows = slice(start, start + AT_ONCE)
+        images = image.repeated(len(kept[rows])).of_objects(kept[rows])
+        scores.append(terms(images, asked[rows].each(), connections.weights).score()[0][:, 0, 0])
+    plain = asked.sentence @ gallery.image[row]
+    return torch.where(asked.padding.all(dim=1), plain, torch.cat(scores))

@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from find.retrieval.vectors import QueryVectors, Vectors
-from find.tasks.structured_interaction import Asked, Terms, terms
+from find.tasks.connections import Connections
+from find.tasks.structured_interaction import MOST_OBJECTS, Asked, nearest_objects, terms
 
 CHAINS = 200
 """Images of a search, the best ones without the chain, for which a query's chain is solved."""
@@ -45,34 +46,34 @@ def match_chain(query: QueryVectors, images: Vectors) -> ChainMatches:
     """The best joint choice of objects in each image. `query`: one row, which `is_chain`."""
     count = int((~query.padding[0]).sum())
     asked = Asked(
-        query.query[None],
-        query.entities[None, :, :count],
-        query.padding[None, :, :count],
-        query.connections.said[None, :, : count + 1],
+        query.query, query.entities[:, :count], query.padding[:, :count], query.connections.said[:, : count + 1]
     )
     places = torch.arange(len(images)).split(AT_ONCE) or (torch.arange(0),)
-    parts = [_match(asked, query, images[part]) for part in places]
+    parts = [_match(asked, query.connections, images[part]) for part in places]
     return ChainMatches(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
-def _match(asked: Asked, query: QueryVectors, images: Vectors) -> tuple[Tensor, ...]:
-    known = query.connections.images(
-        images.images.float()[None], images.objects.float()[None], images.boxes[None], images.there[None]
-    )
-    found = terms(known, asked, query.connections.weights)
-    score, objects = found.score()
-    score, objects = score[0, 0], objects[0, 0]
+def _match(asked: Asked, connections: Connections, images: Vectors) -> tuple[Tensor, ...]:
+    asked = asked.repeated(len(images))
+    objects = images.objects.float()
+    kept = nearest_objects(objects, asked.entities, asked.padding, most=MOST_OBJECTS)
+    known = connections.images(images.images.float(), objects, images.boxes, images.there).each().of_objects(kept)
+    found = terms(known, asked.each(), connections.weights)
+    score, paths = found.score()
+    score, paths = score[:, 0, 0], paths[:, 0, 0]
 
-    def at(fits: Float[Tensor, "g q i e n"]) -> Float[Tensor, "i e"]:
-        return fits[0, 0].gather(-1, objects[..., None])[..., 0]
+    def at(fits: Float[Tensor, "i 1 1 e n"]) -> Float[Tensor, "i e"]:
+        return fits[:, 0, 0].gather(-1, paths[..., None])[..., 0]
 
-    reaches = (found.reach[0, 0] > 0.5).expand(len(objects), -1)
-    links = _links(found, objects, reaches)
-    return score, objects, at(found.cosines), links, reaches, at(found.after_fits), at(found.before_fits)
+    reaches = found.reach[:, 0] > 0.5
+    links = _links(found.link_fits[:, 0, 0], paths, reaches)
+    taken = kept.gather(1, paths)
+    return score, taken, at(found.cosines), links, reaches, at(found.after_fits), at(found.before_fits)
 
 
-def _links(found: Terms, objects: Int64[Tensor, "i e"], reaches: Bool[Tensor, "i e-1"]) -> Float[Tensor, "i e-1"]:
+def _links(
+    fits: Float[Tensor, "i e-1 n n"], objects: Int64[Tensor, "i e"], reaches: Bool[Tensor, "i e-1"]
+) -> Float[Tensor, "i e-1"]:
     first = torch.where(reaches, objects[:, :-1].roll(1, dims=1), objects[:, :-1])
-    fits = found.link_fits[0, 0].flatten(-2)
-    place = first * found.link_fits.shape[-1] + objects[:, 1:]
-    return fits.gather(-1, place[..., None])[..., 0]
+    place = first * fits.shape[-1] + objects[:, 1:]
+    return fits.flatten(-2).gather(-1, place[..., None])[..., 0]

@@ -11,7 +11,14 @@ from find.interface import Embeddings, Group, ImageMemory, Interface
 from find.tasks.connections import Connections
 from find.tasks.mask_boxes import boxes_of_logits
 from find.tasks.prompted import PromptedTask
-from find.tasks.structured_interaction import Asked, conditional_fits, terms
+from find.tasks.structured_interaction import (
+    EXCLUDED,
+    MOST_OBJECTS,
+    Asked,
+    conditional_fits,
+    nearest_objects,
+    terms,
+)
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,12 @@ class ChainedTask:
         )
         there = torch.ones(objects.shape[:2], dtype=torch.bool, device=objects.device)
         none = torch.zeros_like(objects[:, 0])
-        images = self.connections.images(none, objects, boxes, there)
+        kept = nearest_objects(objects, entities, self.padding, most=MOST_OBJECTS)
+        images = self.connections.images(none, objects, boxes, there).each().of_objects(kept)
         weights = self.connections.weights
         asked = Asked(none, entities, self.padding, self.connections.said)
-        found = terms(images.each(), asked.each(), weights)
+        found = terms(images, asked.each(), weights)
         fits = conditional_fits(found, found.score()[1])[:, 0, 0]
-        return interface.logit_scale.exp().clamp(max=100) * (fits / weights.entity).transpose(1, 2)
+        every = fits.new_full((*fits.shape[:2], objects.shape[1]), EXCLUDED)
+        every = every.scatter(2, kept[:, None].expand(-1, fits.shape[1], -1), fits)
+        return interface.logit_scale.exp().clamp(max=100) * (every / weights.entity).transpose(1, 2)

@@ -30,6 +30,8 @@ EXCLUDED = -1e4
 """Added to what may not be chosen. Finite, so that gradients and differences stay numbers."""
 
 
+MOST_OBJECTS = 16
+"""Of an image, from which a query's entities choose jointly; as many as an album keeps."""
 UNREAD = -2.0
 """The logit of `reach` where connections say nothing of it."""
 
@@ -130,6 +132,16 @@ def exclude_same(objects: Bool[Tensor, "*b n"]) -> Float[Tensor, "*b n n"]:
     return (same & several[..., None, None]).float() * EXCLUDED
 
 
+def nearest_objects(
+    objects: Float[Tensor, "g n d"], entities: Float[Tensor, "g e d"], padding: Bool[Tensor, "g e"], *, most: int
+) -> Int64[Tensor, "g k"]:
+    """Numbers of the objects that are nearest to any entity: joint choices of three neighbours grow with n^3."""
+    if objects.shape[1] <= most:
+        return torch.arange(objects.shape[1], device=objects.device).expand(len(objects), -1)
+    similarity = torch.einsum("gnd,ged->gne", objects, entities).masked_fill(padding[:, None], -1)
+    return similarity.amax(dim=-1).topk(most, dim=1).indices
+
+
 @dataclass(frozen=True)
 class Images:
     """What images bring to the score.
@@ -154,6 +166,17 @@ class Images:
         """Rows without a dimension of groups, each as a group of its own."""
         return _changed(self, lambda x: x.unsqueeze(1))
 
+    def repeated(self, count: int) -> "Images":
+        """So many groups of the one that there is."""
+        return _changed(self, lambda x: x.expand(count, *x.shape[1:]))
+
+    def of_objects(self, kept: Int64[Tensor, "g k"]) -> "Images":
+        """Groups of one image each, with only these objects."""
+        one, rows = kept[:, None], torch.arange(len(kept), device=kept.device)[:, None]
+        pairs = self.pairs[rows[:, None], 0, kept[:, :, None], kept[:, None]]
+        objects, places = (x.take_along_dim(one[..., None], dim=2) for x in (self.objects, self.places))
+        return Images(self.image, objects, self.there.take_along_dim(one, dim=2), pairs[:, None], places)
+
     def together(self) -> "Images":
         """Rows without a dimension of groups, as one group."""
         return _changed(self, lambda x: x.unsqueeze(0))
@@ -174,6 +197,10 @@ class Asked:
     entities: Float[Tensor, "g q e d"]
     padding: Bool[Tensor, "g q e"]
     connections: Float[Tensor, "g q e+1 5 r"]
+
+    def repeated(self, count: int) -> "Asked":
+        """So many rows of the one that there is."""
+        return _changed(self, lambda x: x.expand(count, *x.shape[1:]))
 
     def __getitem__(self, rows: slice) -> "Asked":
         return _changed(self, lambda x: x[rows])

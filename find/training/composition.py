@@ -22,8 +22,8 @@ from find.utils.transfer import upload
 
 TEMPERATURE = 0.07
 """Of the smooth maximum over joint choices of objects."""
-MOST_OBJECTS = 16
-"""Of an image, the nearest to any entity of the batch: joint choices of three neighbours grow with the third power."""
+MOST_OBJECTS = 32
+"""Of an image, the nearest to any entity of the batch: pairs grow with their square."""
 CONTRASTED = 32
 """Images that a sentence is compared with at most."""
 

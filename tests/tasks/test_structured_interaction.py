@@ -1,6 +1,7 @@
 """Structured late interaction: exact against all assignments, smooth above it, and blind to padding."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise, product
 
 import pytest
@@ -18,6 +19,7 @@ from find.tasks.structured_interaction import (
     best_assignment,
     conditional_fits,
     exclude_same,
+    nearest_objects,
     soft_assignment,
     terms,
 )
@@ -149,6 +151,26 @@ def test_given_its_neighbours_each_entity_takes_the_object_that_fits_best():
         other = (*path[:k], n, *path[k + 1 :])
         difference = every[tuple(path)] - every[other]
         assert (fits[0, 2, 0, k, path[k]] - fits[0, 2, 0, k, n]).item() == pytest.approx(difference)
+
+
+def test_fewer_objects_score_as_if_there_were_no_others():
+    scenes, asked, weights = example(queries=4)
+    rows = [type(x)(*(getattr(x, name)[0] for name in x.__dataclass_fields__)) for x in (scenes, asked)]
+    images, each = rows[0].each(), rows[1].each()
+    kept = torch.tensor([[0, 2], [4, 1], [3, 2], [1, 0]])
+    hidden = torch.zeros_like(images.there).scatter(2, kept[:, None], True)
+    expected, paths = terms(replace(images, there=images.there & hidden), each, weights).score()
+    found, chosen = terms(images.of_objects(kept), each, weights).score()
+    torch.testing.assert_close(found, expected)
+    assert kept[:, None, None].expand(-1, 1, 1, -1).take_along_dim(chosen, dim=-1).equal(paths)
+
+
+def test_the_nearest_objects_are_kept():
+    entities = torch.eye(4)[None, :2]
+    objects = torch.eye(4)[None, [3, 1, 2, 0]]
+    for padding, kept in (([False, False], {1, 3}), ([False, True], {3})):
+        found = nearest_objects(objects, entities, torch.tensor([padding]), most=len(kept))
+        assert set(found[0].tolist()) == kept
 
 
 def test_groups_score_their_own_images_only():
