@@ -86,7 +86,8 @@ def losses(
 def mask_confidence(masks: Float[Tensor, "... h w"]) -> Float[Tensor, "..."]:
     """How sure each proposal is of its mask: its mean probability inside it."""
     inside = masks > 0
-    return (masks.sigmoid() * inside).sum((-2, -1)) / inside.sum((-2, -1)).clamp(min=1)
+    weights = masks.sigmoid() * inside.to(masks.dtype)  # faster than by bools, as are counts in 32 bits
+    return weights.sum((-2, -1)) / inside.sum((-2, -1), dtype=torch.int32).clamp(min=1)
 
 
 @dataclass(frozen=True)
