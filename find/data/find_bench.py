@@ -56,6 +56,8 @@ def read_sentences(path: Path, table: PanopticTable, report: Report) -> list[Sen
             try:
                 span = _span(entry, text, path.name, where, report)
                 segment_ids = _segment_ids(entry.annotation_id)
+                if not segment_ids:
+                    raise ValueError("annotation_id is an empty list")
                 reference = _reference(entry.reference, table, path.name, where, report)
             except (KeyError, ValueError) as problem:
                 report(_malformed(path.name, where, problem))

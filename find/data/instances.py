@@ -20,6 +20,7 @@ from find.data.schema import ImageRecord, InstanceDocument, InstanceRecord
 error = partial(Anomaly, Severity.ERROR)
 warning = partial(Anomaly, Severity.WARNING)
 
+LARGEST_AREA = 1e15
 ENCLOSED, BEYOND = 0.25, 256
 """An area below this share of the mask's pixels, or so many pixels larger than the box around it, is not its own."""
 
@@ -123,5 +124,5 @@ def _objects(
                                "Keep one of them"))  # fmt: skip
                 continue
             seen.add(same)
-        area = record.area if isinstance(record.area, (int, float)) and not isinstance(record.area, bool) else None
+        area = record.area if type(record.area) in (int, float) and abs(record.area) < LARGEST_AREA else None
         yield Instance(record.image_id, record.category_id, bool(record.iscrowd), area, record.segmentation, item)

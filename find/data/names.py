@@ -19,6 +19,8 @@ def plain_path(name: str) -> str:
     Windows' `\\`, URLs, drives, and paths that lead out of the folder come from tools that ran elsewhere: what is
     left of them are the folders that may be there, too.
     """
+    if "\0" in name:
+        return ""
     if URL.match(name):
         try:
             name = urlsplit(name).path

@@ -145,7 +145,7 @@ class _Columns:
         names = plain_path(image.file_name), map_path(annotation.file_name)
         for what, name, of, mend in zip(("image", "map"), names, self.image_of, NAME_MENDS, strict=True):
             if not name:
-                self._told(item, "malformed record", f"the file name of the {what} is empty", mend)
+                self._told(item, "malformed record", f"the file name of the {what} names no file", mend)
                 return
             other = of.setdefault(name, image.id)
             if other != image.id:

@@ -146,10 +146,11 @@ class PanopticFile:
         if Path(name).name != name or "\0" in name:
             raise FindError(f"{where}: file_name must be a plain name. Put the PNGs into {self.pictures}/.")
         try:
-            return decode_segment_map(file.read_bytes(), where)
-        except OSError as problem:
-            reason = problem.strerror or problem
+            data = file.read_bytes()
+        except (OSError, UnicodeError) as problem:
+            reason = getattr(problem, "strerror", None) or problem
             raise FindError(f"{where}: the PNG cannot be read ({reason}). Put it into {self.pictures}/.") from problem
+        return decode_segment_map(data, where)
 
 
 def record_of(image_id: int, prediction: PanopticPrediction, category_ids: Sequence[int]) -> dict[str, Any]:
