@@ -24,11 +24,14 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class Halve(nn.Module):
-    """Max-pools to half the side, rounded up; windows of an odd side overlap, so that the map stays in its place."""
+    """Max-pools to half the side, rounded up; windows of an odd side overlap, so that the map stays in its place.
+
+    That is adaptive max-pooling, which is wrong on MPS where sides do not divide.
+    """
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
-        height, width = x.shape[-2:]
-        return F.adaptive_max_pool2d(x, (math.ceil(height / 2), math.ceil(width / 2)))
+        odd = tuple(side % 2 for side in x.shape[-2:])
+        return F.max_pool2d(x, tuple(2 + one for one in odd), stride=2, padding=odd)
 
 
 class FeaturePyramid(nn.Module):

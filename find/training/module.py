@@ -22,7 +22,7 @@ from find.tasks.matching import DivergenceError
 from find.tasks.points import MaskSampling
 from find.training.criterion import Criterion, LossWeights
 from find.training.distributed import is_distributed, mean_over_processes
-from find.training.optimisation import Progress, adamw, idle_parameters, warmup_cosine
+from find.training.optimisation import Progress, adamw, check_deterministic, idle_parameters, warmup_cosine
 from find.training.sharding import WholeStep, shard
 from find.training.text_cache import CachedLanguage
 
@@ -98,6 +98,8 @@ class FINDModule(L.LightningModule):
         return [name for name in names if not name.startswith("find.interface.")]
 
     def setup(self, stage: str) -> None:
+        if stage == "fit":
+            check_deterministic(self.trainer.strategy.root_device)
         self.class_names = [category.words for category in self.trainer.datamodule.categories]
 
     def configure_model(self) -> None:

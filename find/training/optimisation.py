@@ -1,4 +1,5 @@
-"""AdamW for the interface: which parameters decay, and a learning rate that follows the share of the run done."""
+"""AdamW for the interface: which parameters decay, a learning rate that follows the share of the run done, and whether
+the same steps give the same weights."""
 
 import math
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
+from find.errors import FindError
 from find.interface import Interface
 
 
@@ -79,3 +81,14 @@ class Progress:
 
 def adamw(module: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
     return torch.optim.AdamW(parameter_groups(module, weight_decay=weight_decay), lr=learning_rate, betas=(0.9, 0.98))
+
+
+def check_deterministic(device: torch.device) -> None:
+    """Raises FindError where steps were asked to repeat to the last bit (`--trainer.deterministic true`) and cannot."""
+    asked = torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
+    if asked and device.type != "cpu":
+        raise FindError(
+            f"--trainer.deterministic true: on {device.type} PyTorch has no deterministic form of what a training step "
+            "needs (the gradient of bilinear sampling, the class loss over many proposals). With --trainer."
+            "deterministic warn the rest is deterministic and steps repeat up to rounding; on a CPU true is kept"
+        )

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from find.errors import FindError
-from find.interface.feature_pyramid import FeaturePyramid, is_pyramid
+from find.interface.feature_pyramid import FeaturePyramid, Halve, is_pyramid
 
 
 def sides(pyramid: FeaturePyramid, strides: tuple[float, ...], channels: tuple[int, ...], side: int) -> list[tuple]:
@@ -59,3 +59,10 @@ def test_maps_that_are_too_far_from_four_strides_are_refused(strides):
 def test_which_encoders_need_none():
     assert is_pyramid((4, 8, 16, 32)) and is_pyramid((3.5, 7, 14, 28))
     assert not is_pyramid((16,)) and not is_pyramid((4, 8, 16)) and not is_pyramid((2, 4, 8, 16))
+
+
+@pytest.mark.parametrize("height", [1, 2, 3, 8, 13])
+@pytest.mark.parametrize("width", [1, 2, 5, 6, 31])
+def test_halving_is_adaptive_max_pooling(height, width):
+    x = torch.randn(2, 3, height, width)
+    assert torch.equal(Halve()(x), F.adaptive_max_pool2d(x, (-(-height // 2), -(-width // 2))))

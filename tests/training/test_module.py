@@ -11,7 +11,9 @@ from small_run import CONFIG
 from find.errors import FindError
 from find.model.config import Conventions, FINDConfig
 from find.model.model import FIND
+from find.tasks.points import RandomPoints
 from find.training.module import FINDModule
+from find.training.optimisation import check_deterministic
 
 
 def trainer(folder, **options) -> L.Trainer:
@@ -100,3 +102,30 @@ def test_a_run_without_an_end_needs_its_minutes(data, tmp_path):
     run = trainer(tmp_path, max_epochs=-1, limit_train_batches=1)
     run.fit(FINDModule(CONFIG, minutes=1 / 120), datamodule=data)
     assert run.global_step >= 1
+
+
+def test_deterministic_steps_repeat_to_the_last_bit(data, tmp_path):
+    def trained() -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        module = FINDModule(CONFIG, learning_rate=1e-3, mask_sampling=RandomPoints(200), deep_supervision=True)
+        data.training = None
+        trainer(tmp_path, max_steps=2, deterministic=True).fit(module, datamodule=data)
+        return module.state_dict()
+
+    try:
+        one, two = trained(), trained()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_deterministic_is_refused_where_pytorch_cannot_keep_it():
+    torch.use_deterministic_algorithms(True)
+    try:
+        check_deterministic(torch.device("cpu"))
+        with pytest.raises(FindError, match=r"deterministic true: on cuda .*deterministic warn"):
+            check_deterministic(torch.device("cuda"))
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        check_deterministic(torch.device("cuda"))
+    finally:
+        torch.use_deterministic_algorithms(False)
