@@ -75,6 +75,7 @@ class _SplitCheck:
         self.anomalies: list[Anomaly] = []
         self.report: Report = self.anomalies.append
         self.pictures: list[Anomaly] = []  # those of the images and the maps themselves
+        self.left_out: set[str] = set()  # segments whose entry in the JSON is broken, and told
         self.alone = False
         self.folder: CocoFolder | FindError
 
@@ -91,6 +92,7 @@ class _SplitCheck:
             self.folder = problem
             return
         self.checked.update(images=len(table.image_ids), segments=len(table.segment_ids))
+        self.left_out = {one.item for one in self.anomalies if one.file == table.source}
         before = len(self.anomalies)
         self._pixels(table)
         self.pictures = self.anomalies[before:]
@@ -201,7 +203,11 @@ class _SplitCheck:
             return
         self._same_size(segment_map, table, row, name)
         span = table.span(row)
-        unlisted = unlisted_ids(segment_map, table.segment_ids[span]).tolist()
+        unlisted = [
+            id
+            for id in unlisted_ids(segment_map, table.segment_ids[span]).tolist()
+            if f"{item}, segment {id}" not in self.left_out
+        ]
         hint = colour_hint(data) if unlisted else ""
         for id in unlisted:
             self.report(
