@@ -56,7 +56,7 @@ def load_llama(
     """
     name = need_name(spec, "llama:NAME#BLOCK")
     source = Source.parse(name, spec=spec.text)
-    config = read_config(name)
+    config = read_config(name, spec=spec.text)
     check_block(spec.block, config, spec.text)
     block = spec.block or config.num_hidden_layers
     model = load_cut(source, config, block=block, untrained=spec.untrained, dtype=dtype)
@@ -77,11 +77,12 @@ def load_llama(
     )
 
 
-def read_config(name: str) -> LlamaConfig:
-    """Raises `FindError` for a missing folder, or one that holds no LLaMA."""
-    source = Source.parse(name, spec=f"llama:{name}")
+def read_config(name: str, *, spec: str | None = None) -> LlamaConfig:
+    """Raises `FindError` for a missing folder, or one that holds no LLaMA; `spec` is named then."""
+    source = Source.parse(name, spec=spec or f"llama:{name}")
     with source.reading("its config.json"):
-        config = AutoConfig.from_pretrained(source.name, revision=source.revision)
+        options = source.options(untrained=source.spec.startswith("random:"))
+        config = AutoConfig.from_pretrained(source.name, revision=source.revision, **options)
     if not isinstance(config, LlamaConfig):
         raise FindError(f"{name!r} holds a model of type {config.model_type!r}, not a LLaMA")
     return config

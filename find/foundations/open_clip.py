@@ -20,7 +20,7 @@ from torch.func import functional_call
 from find.errors import FindError
 from find.foundations.loading import EncoderSpec, need_name
 from find.foundations.maps import MapEncoder, Maps, deepest_of_each_stride, square_size, stretched_positions
-from find.foundations.source import Source
+from find.foundations.source import Source, hub_answers
 
 PICKLED = "open_clip_pytorch_model.bin"
 """Weights in repositories without safetensors; open_clip reads tensors of it and nothing else."""
@@ -136,7 +136,7 @@ def load_open_clip(name: str, *, untrained: bool) -> nn.Module:
     ones each time.
     """
     asked = f"open_clip:{name}"
-    name, pretrained = model_name(name)
+    name, pretrained = model_name(name) if not untrained else architecture_name(name)
     source = Source(name, None, asked)
     if name.startswith(LOCAL_DIR_PREFIX):
         folder = Path(name.removeprefix(LOCAL_DIR_PREFIX))
@@ -148,6 +148,11 @@ def load_open_clip(name: str, *, untrained: bool) -> nn.Module:
     else:
         if open_clip.get_model_config(name) is None:
             raise FindError(f"open_clip knows no model named {name!r}; see open_clip.list_models()")
+        if untrained and open_clip.get_model_config(name)["text_cfg"].get("hf_model_name") and not hub_answers():
+            raise FindError(
+                f"random:{asked}: the text tower of {name} is described by a file of the hub, which cannot be reached; "
+                "take a model with a text tower of open_clip's own, such as random:open_clip:ViT-B-32"
+            )
         if not untrained and not Path(pretrained or "").is_file():
             source = Source(_repository(name, pretrained), None, asked)
     with torch.random.fork_rng(devices=[], enabled=untrained), source.reading("the open_clip model"):
@@ -183,6 +188,22 @@ def model_name(name: str) -> tuple[str, str | None]:
     if not any(folder.glob("*.safetensors")):  # older repositories have nothing else
         source.fetch(what, PICKLED, needs=[PICKLED])
     return f"{LOCAL_DIR_PREFIX}{folder}", None
+
+
+def architecture_name(name: str) -> tuple[str, None]:
+    """What open_clip takes as the name of an untrained model: no weights are fetched for it, whichever are named.
+
+    Of `hf-hub:REPO` the config is fetched, which alone describes it.
+    """
+    if name.startswith(LOCAL_DIR_PREFIX):
+        return name, None
+    if not name.startswith(HF_HUB_PREFIX):
+        return name.partition("/")[0], None
+    repository, _, revision = name.removeprefix(HF_HUB_PREFIX).partition("@")
+    source = Source(repository, revision or None, f"random:open_clip:{name}")
+    config = "open_clip_config.json"
+    options = source.options(untrained=True)
+    return f"{LOCAL_DIR_PREFIX}{source.fetch('its config', '*.json', '*.txt', needs=[config], **options)}", None
 
 
 def pinned(name: str) -> str:

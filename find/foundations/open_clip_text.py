@@ -15,7 +15,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from find.errors import FindError
 from find.foundations.clip_text import OpenClipLanguage
 from find.foundations.loading import EncoderSpec, need_name
-from find.foundations.open_clip import load_open_clip, model_name, pinned_spec
+from find.foundations.open_clip import architecture_name, load_open_clip, model_name, pinned_spec
 from find.foundations.tokenization import LongTexts
 
 CLEANING = {
@@ -36,7 +36,8 @@ def load_open_clip_text(
     """The text tower of an open_clip model, named as `load_open_clip` takes it."""
     name = need_name(spec, "open_clip:NAME/PRETRAINED or open_clip:local-dir:FOLDER")
     model = load_open_clip(name, untrained=spec.untrained)
-    tokenizer, padding_id = fast_tokenizer(model_name(name)[0])
+    named = architecture_name if spec.untrained else model_name
+    tokenizer, padding_id = fast_tokenizer(named(name)[0])
     return OpenClipLanguage(
         model,
         tokenizer=tokenizer,

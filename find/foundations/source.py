@@ -7,16 +7,24 @@ without it.
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from find.errors import FindError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 DEFAULT_REVISION = "main"
+
+SHIPPED_ARCHITECTURES = (
+    "; random:timm:NAME and random:open_clip:NAME need no file, their libraries know the architectures"
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,14 @@ class Source:
         commit = self.commit()
         return f"{self.name}@{commit}" if commit else self.name
 
+    def options(self, *, untrained: bool) -> dict[str, bool]:
+        """What to give to transformers' `from_pretrained` of a config or tokenizer.
+
+        An untrained model needs no more of the hub than these. Where it does not answer, only the local cache is asked,
+        once: the library would try again for most of a minute.
+        """
+        return {"local_files_only": True} if untrained and not self.is_folder and not hub_answers() else {}
+
     def fetch(self, what: str, *patterns: str, needs: Iterable[str] = (), **options: Any) -> Path:
         """The folder that the hub's library keeps a repository in, with the files of these patterns (none: all).
 
@@ -126,10 +142,11 @@ class Source:
         if any(isinstance(c, (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError)) for c in causes) or any(
             type(cause).__module__.startswith("http") and "Connect" in type(cause).__name__ for cause in causes
         ):
-            return (
+            told = (
                 f"the hub cannot be reached and {self.name} is not in the local cache: run `hf download {self.name}` "
                 "where there is a network, or give the path of a folder that holds the model"
             )
+            return told + SHIPPED_ARCHITECTURES * self.spec.startswith("random:")
         if any(isinstance(cause, RepositoryNotFoundError) for cause in causes):
             return f"there is no {page} that you may see: check the name, or `hf auth login` if it is private"
         if any(isinstance(cause, EntryNotFoundError) for cause in causes) or self._lacks("config.json"):
@@ -146,6 +163,23 @@ class Source:
         except HFValidationError:  # no name of the hub
             return False
         return found is not None and not isinstance(found, str)
+
+
+@cache
+def hub_answers() -> bool:
+    """Whether the hub can be reached, found out once; behind a proxy it is taken for granted."""
+    from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE:
+        return False
+    address = urlsplit(ENDPOINT)
+    if address.scheme in getproxies():
+        return True
+    try:
+        with socket.create_connection((address.hostname, address.port or 443), timeout=3):
+            return True
+    except OSError:
+        return False
 
 
 def first_line(error: BaseException) -> str:

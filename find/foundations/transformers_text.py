@@ -161,7 +161,7 @@ def load_text(
     untrained, block = spec.untrained, spec.block
     source = Source.parse(need_name(spec, "transformers:NAME"), spec=spec.text)
     with source.reading("its config.json"):
-        whole = AutoConfig.from_pretrained(source.name, revision=source.revision)
+        whole = AutoConfig.from_pretrained(source.name, revision=source.revision, **source.options(untrained=untrained))
     config = text_config(whole)
     check_block(block, config, spec.text)
     tower = TOWERS.get(type(config))
@@ -277,7 +277,9 @@ def read_tokenizer(
 ) -> tuple[TextTokenizer, str]:
     """The model's tokenizer, and the side on which it fills texts up."""
     with source.reading("its tokenizer"):
-        own = AutoTokenizer.from_pretrained(source.name, revision=source.revision)
+        own = AutoTokenizer.from_pretrained(
+            source.name, revision=source.revision, **source.options(untrained=source.spec.startswith("random:"))
+        )
     if not own.is_fast:
         raise FindError(
             f"{source.spec}: its tokenizer has no fast form, which alone knows character offsets; save one as "

@@ -181,7 +181,7 @@ def load_vision_model(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) 
     untrained = spec.untrained
     source = Source.parse(need_name(spec, "transformers:NAME"), spec=spec.text)
     with source.reading("its config.json"):
-        whole = AutoConfig.from_pretrained(source.name, revision=source.revision)
+        whole = AutoConfig.from_pretrained(source.name, revision=source.revision, **source.options(untrained=untrained))
     config = vision_config(whole)
     mean, std = pixel_statistics(source, whole, untrained=untrained)
     family, fixed = FAMILIES.get(type(config)), False
@@ -254,7 +254,9 @@ def pixel_statistics(source: Source, config: PreTrainedConfig, *, untrained: boo
     the file: with other statistics they would see other colours.
     """
     try:
-        values, _ = ImageProcessingMixin.get_image_processor_dict(source.name, revision=source.revision)
+        values, _ = ImageProcessingMixin.get_image_processor_dict(
+            source.name, revision=source.revision, **source.options(untrained=untrained)
+        )
     except OSError as error:
         if not untrained:
             with source.reading("its preprocessor_config.json (how pixels are normalised)"):

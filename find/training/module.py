@@ -41,8 +41,8 @@ class FINDModule(L.LightningModule):
         nested_widths: the retrieval losses also with embeddings cut to their first so many numbers, so that searches
             may do with these (`dim` in `Album.search`).
         text_cache: folder in which the language encoder's features are kept, so that each distinct text is encoded
-            once; may be filled ahead by `findvl data encode-text`, and shared by runs and processes. "{default_root_dir}"
-            in it stands for `--trainer.default_root_dir` on the command line.
+            once; may be filled ahead by `findvl data encode-text`, and shared by runs and processes;
+            "{default_root_dir}" in it stands for `--trainer.default_root_dir` on the command line.
         text_cache_limit: gigabytes that the cache may take; what comes then is encoded in each step.
         weights: start from these trained weights instead of new ones; "{folder}" in `config` is their folder.
     """
