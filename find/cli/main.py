@@ -17,6 +17,7 @@ from find.cli.data import add_data
 from find.cli.export import add_export
 from find.cli.segment import add_segment
 from find.cli.serve import add_demo, add_serve
+from find.cli.shell import add_shell
 from find.errors import FindError, UnknownWordsWarning, printable
 
 TRAINING_COMMANDS = {
@@ -64,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_segment(commands)
     add_index(commands)
     add_search(commands)
+    add_shell(commands)
     add_demo(commands)
     add_serve(commands)
     add_export(commands)
