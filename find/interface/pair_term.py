@@ -59,8 +59,10 @@ class PairTerm(nn.Module):
         count = kept.sum(dim=1)
         mean = (tokens * kept).sum(dim=1) / count.clamp(min=1)
         mean = F.layer_norm(mean.to(self.look.weight.dtype), mean.shape[-1:])
-        # Products of small numbers at first: what tanh saturates learns nothing.
-        return (self.words(mean) * (count > 0) / self.pair_layer.out_features**0.5).unflatten(-1, (5, -1))
+        said = (self.words(mean) * (count > 0)).unflatten(-1, (5, -1))
+        fits, reach = said.split([3, 2], dim=1)
+        # Small numbers at first: what tanh saturates learns nothing.
+        return torch.cat([fits / said.shape[-1] ** 0.5, reach], dim=1)
 
     def pairs(self, objects: Float[Tensor, "*b n d"], boxes: Float[Tensor, "*b n 4"]) -> Float[Tensor, "*b n n r"]:
         """What each ordered pair of objects shows; the first index is the one before the connection."""

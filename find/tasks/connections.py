@@ -39,7 +39,7 @@ class Connections:
         texts = [sentence.connections for sentence in sentences]
         distinct = list(dict.fromkeys(text for row in texts for text in row if text))
         features = read_texts(language, distinct or [""], device)
-        read = pair_term.read(features.tokens, features.padding)
+        read = pair_term.read(features.tokens, features.padding).float()
         read = torch.cat([torch.zeros_like(read[:1]), read])
         number = {text: k for k, text in enumerate(distinct, start=1)} | {"": 0}
         places = [[number[text] for text in row] + [0] * (width + 1 - len(row)) for row in texts]
@@ -76,8 +76,9 @@ class Connections:
     ) -> Images:
         """Images as `structured_interaction.terms` takes them."""
         term = self.pair_term
-        return Images(image, objects, there, term.pairs(objects, boxes), term.places(objects, boxes))
+        seen = objects.to(term.look.weight.dtype), boxes.to(term.look.weight.dtype)
+        return Images(image, objects, there, term.pairs(*seen).to(image.dtype), term.places(*seen).to(image.dtype))
 
     @property
     def weights(self) -> Weights:
-        return Weights(**self.pair_term.weights())
+        return Weights(**{name: weight.float() for name, weight in self.pair_term.weights().items()})
