@@ -1,6 +1,7 @@
 """Claims about starting: a search imports what the shipped model needs, and what arguments tell is told before that."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from find.cli.main import main
+from find.cli.main import TRAINING_COMMANDS, main
 
 NOT_NEEDED = {
     "find.training.module",
@@ -91,10 +92,23 @@ def test_what_arguments_tell_is_told_before_torch_is_imported(album):
         "no entity to segment": ["segment", photo, "--query", "a dog"],
         "nothing: no such folder": ["index", album / "nothing", album / "new.album"],
         "there is no device": ["index", album / "photos", album / "new.album", "--device", "mps:x"],
-        "those that ship with FIND are": ["fit"],
+        "those that ship with FIND are": ["fit", "--trainer.max_epochs", "1"],
     }
     runs, errors, _ = _run(*cases.values())
     assert len(errors) == len(cases)
     for (told, _), (status, modules), error in zip(cases.items(), runs, errors, strict=True):
         assert status == 2 and told in error
         assert _imported(modules, HEAVY | NOT_NEEDED) == []
+
+
+@pytest.mark.parametrize("command", TRAINING_COMMANDS)
+def test_help_of_training_needs_no_lightning_and_tells_options_that_there_are(command, capsys):
+    (status, modules), *_ = _run([command, "--help"])[0]
+    assert status == 0 and _imported(modules, HEAVY | NOT_NEEDED) == []
+    capsys.readouterr()
+    assert main([command, "--help"]) == 0
+    told = set(re.findall(r"^  (?:-c|--[\w.]+)", capsys.readouterr().out, flags=re.MULTILINE))
+    with pytest.raises(SystemExit):
+        main([command, "--help-all"])
+    everything = capsys.readouterr().out
+    assert len(told) > 8 and [o for o in told - {"  --help"} if o.strip() not in everything] == []

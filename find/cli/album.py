@@ -167,9 +167,9 @@ def search(arguments: argparse.Namespace) -> int:
     query = read_query(arguments.query)
     joined = JoinedQuery((query, *map(read_query, arguments.others)), tuple(map(read_query, arguments.without)))
     check_outputs(arguments)
-    check_search(arguments)
     for one in joined.queries:
         one.check()
+    check_search(arguments)
     model = load_model(arguments)
     from find.retrieval.album import Album
 

@@ -37,11 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _short_warnings():
             if argv and argv[0] in TRAINING_COMMANDS:
-                check_training(argv)
-                from find.cli.training import main as training_main
-
-                training_main(argv)
-                return 0
+                return train(argv)
             arguments = build_parser().parse_args(argv)
             return arguments.run(arguments)
     except (FindError, OSError) as error:
@@ -75,20 +71,26 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def check_training(argv: Sequence[str]) -> None:
-    """Refuses training without a config: its defaults are a large interface that nobody has asked for."""
+def train(argv: Sequence[str]) -> int:
+    """A command of LightningCLI; what can be told without Lightning is told before it is imported."""
+    from find.cli.training_help import ALL, training_help
+
     command, *options = argv
-    asks_for_help = any(
-        option in ("-h", "--help", "--print_config") or "--print_config=" in option for option in options
-    )
+    if any(option in ("-h", "--help") for option in options):
+        print(training_help(command, TRAINING_COMMANDS[command]), end="")
+        return 0
     has_config = any(option in ("-c", "--config") or option.startswith(("-c=", "--config=")) for option in options)
-    if command == "fit" and not has_config and not asks_for_help:
+    if command == "fit" and not has_config and ALL not in options:
         from find.training.configs import config_names
 
         raise FindError(
-            f"fit needs a config: findvl fit -c NAME or FILE.yaml; those that ship with FIND are "
-            f"{', '.join(config_names())} (tiny trains on a CPU in minutes)"
+            "fit needs a config, else it would train a large interface that nobody has asked for: findvl fit -c NAME "
+            f"or FILE.yaml; those that ship with FIND are {', '.join(config_names())}"
         )
+    from find.cli.training import main as training_main
+
+    training_main([command, *("--help" if option == ALL else option for option in options)])
+    return 0
 
 
 class _Version(argparse.Action):

@@ -150,7 +150,7 @@ class OptionParser(LightningArgumentParser):
             near = difflib.get_close_matches(unknown[1] or unknown[2], known, n=1)
             message += f"; did you mean {near[0]!r}?" if near else ""
         command = parser.prog.replace(" [options]", "")
-        print(f"error: {' '.join(message.split())} ({command} --help lists all options)", file=sys.stderr)
+        print(f"error: {' '.join(message.split())} ({command} --help-all lists all options)", file=sys.stderr)
         self.exit(2)
 
 

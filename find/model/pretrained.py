@@ -18,6 +18,7 @@ from typing_extensions import Self
 
 from find.errors import FindError
 from find.foundations import LanguageEncoder, VisionEncoder, fingerprint, load_language, load_vision
+from find.foundations.kept_fingerprints import kept_fingerprint
 from find.foundations.source import COMMIT, Source
 from find.interface import Interface
 from find.model.building import build_interface, check_sides
@@ -103,6 +104,7 @@ class Pretrained(FixedDtypes, HubModel):
         folder, checkpoint = _find(str(pretrained_model_name_or_path), revision, **hub)
         own = checkpoint.config.in_folder(folder)
         model = cls.build(own if config is None else as_wanted(config.in_folder(folder), own, folder))
+        model.foundations = model.kept_foundations()
         checkpoint.check_foundations(**model.foundations)
         checkpoint.load_into(model.interface)
         model.known_classes = checkpoint.classes
@@ -141,6 +143,11 @@ class Pretrained(FixedDtypes, HubModel):
     def foundations(self) -> dict[str, str]:
         """Their fingerprints. They are frozen, so this is computed once, which takes seconds where they are large."""
         return {"vision": fingerprint(self.vision), "language": fingerprint(self.language)}
+
+    def kept_foundations(self) -> dict[str, str]:
+        """Their fingerprints as an earlier start has kept them; right as long as nobody has touched the weights."""
+        parts = {"vision": self.vision, "language": self.language}
+        return {kind: kept_fingerprint(encoder, encoder.spec) for kind, encoder in parts.items()}
 
     @property
     def fingerprint(self) -> str:
