@@ -34,7 +34,9 @@ RECIPES = Path(__file__).resolve().parents[1] / "configs" / "coco"
 
 
 class Speed(L.Callback):
-    """Images a second, losses and peak memory of a run, printed as JSON at its end."""
+    """Images a second, losses and peak memory of a run, printed as JSON now and then: a run that is cut has told."""
+
+    EVERY = 25
 
     def __init__(self, warm_up: int) -> None:
         self.warm_up = warm_up
@@ -43,27 +45,27 @@ class Speed(L.Callback):
         self.losses: list[float] = []
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, i: int
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, _: int
     ) -> None:
-        if trainer.global_step == self.warm_up:
-            _wait()
-            self.begin = time.perf_counter()
-        elif trainer.global_step > self.warm_up:
+        step = trainer.global_step
+        if step > self.warm_up:
             self.images += len(batch.images)
-        if trainer.global_step in (1, trainer.max_steps):
-            self.losses.append(float(outputs["loss"]))
+        if step in (1, self.warm_up) or (step - self.warm_up) % self.EVERY == 0 or step == trainer.max_steps:
+            self.losses.append(round(float(outputs["loss"]), 2))
+            _wait()
+            if step <= self.warm_up:
+                self.begin = time.perf_counter()
+            else:
+                self._tell(step)
 
-    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        _wait()
-        seconds = time.perf_counter() - self.begin
-        peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+    def _tell(self, step: int) -> None:
         found = {
-            "steps": trainer.global_step,
-            "images_per_second": round(self.images / seconds, 1),
-            "peak_gb": round(peak / 1e9, 2),
-            "first_and_last_loss": [round(loss, 2) for loss in self.losses],
+            "steps": step,
+            "images_per_second": round(self.images / (time.perf_counter() - self.begin), 1),
+            "peak_gb": round(torch.cuda.max_memory_allocated() / 1e9, 2) if torch.cuda.is_available() else None,
+            "losses": self.losses,
         }
-        print(f"\nmeasured {json.dumps(found)}")
+        print(f"\nmeasured {json.dumps(found)}", flush=True)
 
 
 def _wait() -> None:
@@ -107,6 +109,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", default=sorted(file.stem for file in RECIPES.glob("*.yaml")))
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--seconds", type=float, help="end a recipe after so long, with what it has measured")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     parser.add_argument("--here", action="store_true", help="the one recipe in this process")
     options, more = parser.parse_known_args()
@@ -123,14 +126,24 @@ def main() -> None:
     for recipe in options.recipes:
         command = [sys.executable, __file__, "--root", str(options.root), "--recipes", recipe, "--here",
                    "--steps", str(options.steps), "--workers", str(options.workers), *more]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True)
-        line = next((line for line in done.stdout.splitlines() if line.startswith("measured ")), None)
-        result = json.loads(line.removeprefix("measured ")) if line else {"error": (done.stdout + done.stderr)[-1500:]}
+        output = _output(command, options.seconds)
+        lines = [line for line in output.splitlines() if line.startswith("measured ")]
+        result = json.loads(lines[-1].removeprefix("measured ")) if lines else {"error": output[-1500:]}
         found["recipes"][recipe] = result
         print(recipe, json.dumps(result), flush=True)
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def _output(command: list[str], seconds: float | None) -> str:
+    """What a process prints until it ends or is ended."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        try:
+            return running.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired:
+            running.kill()
+            return running.communicate()[0]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 import torch.nn.functional as F
 from oracle import Oracle
+from processes import start_method
 from small_folder import write_folder
 
 from find.data.coco import CocoFolder
@@ -133,7 +134,7 @@ def test_the_batch_size_changes_nothing(data: Path, alone: dict, batch_size: int
 
 
 def test_the_number_of_processes_changes_nothing(data: Path, alone: dict, tmp_path: Path):
-    mp.start_processes(in_processes, (str(data), str(tmp_path)), nprocs=3, start_method="fork")
+    mp.start_processes(in_processes, (str(data), str(tmp_path)), nprocs=3, start_method=start_method())
     for world, rank in ((3, 0), (3, 1), (3, 2), (2, 0), (2, 1)):
         found = json.loads((tmp_path / f"{world}-{rank}.json").read_text())
         assert found.pop("error") == "image 3 is broken"

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from processes import start_method
 
 from find.errors import FindError
 from find.evaluation.distributed import in_order, rows_in_order
@@ -55,7 +56,7 @@ def one_fails(rank: int, out: str) -> None:
 
 def test_the_others_are_told_and_the_one_keeps_its_own_error(tmp_path):
     begin = time.monotonic()
-    mp.start_processes(one_fails, (str(tmp_path),), nprocs=2, start_method="fork")
+    mp.start_processes(one_fails, (str(tmp_path),), nprocs=2, start_method=start_method())
     assert time.monotonic() - begin < WAIT
     first, second = ((tmp_path / f"{rank}.txt").read_text().split("\n--\n") for rank in range(2))
     own = ["ValueError: no such colour\nin line 2", "Cancelled: by hand", "AssertionError: "]

@@ -11,6 +11,7 @@ import lightning as L
 import pytest
 import torch
 import torch.multiprocessing as mp
+from processes import start_method
 from two_processes import RESIZING, Started, module
 
 from find.data.batch import Batch
@@ -82,7 +83,7 @@ def said(tmp_path_factory) -> Path:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    running = mp.start_processes(fail, (str(root), str(out), port), nprocs=2, start_method="fork", join=False)
+    running = mp.start_processes(fail, (str(root), str(out), port), nprocs=2, start_method=start_method(), join=False)
     end = time.monotonic() + SECONDS
     while not running.join(timeout=1):
         if time.monotonic() > end:

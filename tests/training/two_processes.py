@@ -8,6 +8,7 @@ import lightning as L
 import torch
 import torch.multiprocessing as mp
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from processes import start_method
 from small_run import CONFIG
 
 from find.data.batch import Batch
@@ -167,7 +168,7 @@ def _one_of_two(rank: int, root: str, out: str, port: int) -> None:
 
 def run_in_two_processes(root: Path, out: Path, port: int) -> tuple[Seen, Seen]:
     """Forked, since importing takes longer than all else."""
-    mp.start_processes(_one_of_two, (str(root), str(out), port), nprocs=2, start_method="fork")
+    mp.start_processes(_one_of_two, (str(root), str(out), port), nprocs=2, start_method=start_method())
     return tuple(torch.load(out / f"{rank}.pt", weights_only=False) for rank in (0, 1))
 
 
