@@ -27,6 +27,8 @@ class Batch:
     """RGB, 0 to 255, zero-padded at the bottom and right to a common multiple of the divisor."""
     sizes: Int64[Tensor, "b 2"]
     """Height and width before padding."""
+    canvases: list[tuple[int, int]]
+    """Height and width that each image has to itself, multiples of the divisor: what lies beyond is never read."""
     segments: Int16[Tensor, "b h w"]
     """Position in the image's row of `labels`; -1 = void, crowd, left out (see `Collate`) or padding."""
     labels: Int64[Tensor, "b s"]

@@ -71,6 +71,7 @@ class Collate:
             seeds=torch.tensor(seeds),
             images=torch.from_numpy(images),
             sizes=torch.tensor([sample.size for sample in samples]),
+            canvases=[tuple(_ceil(side, self.divisor) for side in sample.size) for sample in samples],
             segments=torch.from_numpy(segments),
             labels=torch.from_numpy(labels),
             captions=captions,

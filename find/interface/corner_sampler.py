@@ -26,9 +26,13 @@ class CornerAlignedSampler(VisualSampler):
         for number, (level, embed, shape, projection) in enumerate(maps):
             chance = None if self.training else _fixed_chance(number, height * width).to(masks.device)
             region, row, column, padding = draw_pixels(present, self.points, chance)
-            x = column / width * (shape[1] - 1)
-            y = row / height * (shape[0] - 1)
             of_image = rows.clamp(min=0).gather(1, region)
+            if memory.extents is None:
+                x, y = column / width * (shape[1] - 1), row / height * (shape[0] - 1)
+            else:
+                share, size = memory.extents.canvas[of_image], memory.extents.levels[number][of_image]
+                x = column / (width * share[..., 1]) * (size[..., 1] - 1)
+                y = row / (height * share[..., 0]) * (size[..., 0] - 1)
             sampled = interpolate(level, shape, of_image.flatten(), x.flatten()[:, None], y.flatten()[:, None])
             values = projection(sampled.view(*region.shape, level.shape[-1])) + (projection(embed) + sign)
             tokens.append(Tokens(values, padding, region))

@@ -64,6 +64,8 @@ def mean_inside(pixel: Float[Tensor, "b n m"], aligned: AlignedMap) -> Float[Ten
         logits = pixel @ aligned.mask_features
         inside = logits > 0
         weights = logits.sigmoid() * (inside | ~inside.any(dim=-1, keepdim=True))
+        if aligned.visible is not None:
+            weights = weights * aligned.visible[:, None]
         weights = weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-6)
         return weights.to(aligned.values.dtype) @ aligned.values
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from find.interface.attention import GroupState, InterfaceLayer, Pixels
 from find.interface.heads import FoundationResidual, Heads, image_from_objects, mean_inside
+from find.interface.mixed_sizes import is_inside
 from find.interface.pair_term import PairTerm
 from find.interface.pixel_decoder import PixelDecoder
 from find.interface.positions import sine_positions
@@ -201,6 +202,8 @@ class Interface(nn.Module):
                     predictions[-1] if deep else None,
                     prompt.masks,
                 )
+                if memory.extents is not None:
+                    visible = _own_pixels(visible, memory.extents.levels[level], memory.shapes[level])
                 values = placed[level] if self.places_in_values else memory.levels[level]
                 projected = memory.projected[number] if memory.projected else None
                 pixels = Pixels(placed[level], values, memory.level_embed[level], visible, projected)
@@ -219,7 +222,7 @@ class Interface(nn.Module):
         """
         if memory.aligned is None:
             return None
-        return mean_under(memory.aligned, masks, rows, points=self.sampler.points)
+        return mean_under(memory.aligned, masks, rows, points=self.sampler.points, extents=memory.extents)
 
     def similarity(
         self, a: Float[Tensor, "b n d"], b: Float[Tensor, "b k d"], *, limit: float | None = 100.0
@@ -327,6 +330,15 @@ def _resized(mask_features: Float[Tensor, "b m h w"], shape: tuple[int, int]) ->
     near, far = step // 2 - 1, step // 2
     rows = x[..., near::step, :] + x[..., far::step, :]
     return ((rows[..., near::step] + rows[..., far::step]) / 4).flatten(2)
+
+
+def _own_pixels(
+    visible: Bool[Tensor, "b n p"], sizes: Int[Tensor, "b 2"], shape: tuple[int, int]
+) -> Bool[Tensor, "b n p"]:
+    """Without what is not the image's own; all of that where nothing is left."""
+    own = is_inside(sizes, shape)[:, None]
+    visible = visible & own
+    return visible | (own & ~visible.any(dim=-1, keepdim=True))
 
 
 def _token_state(tokens: Tokens) -> GroupState:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from find.interface.types import AlignedMap, ImageMemory, Tokens
+from find.interface.types import AlignedMap, Extents, ImageMemory, Tokens
 
 
 def spread_points(masks: Bool[Tensor, "q r h w"], limit: int) -> tuple[Float[Tensor, "q r l 2"], Bool[Tensor, "q r l"]]:
@@ -39,14 +39,22 @@ def sample_bilinear(
     shape: tuple[int, int],
     rows: Int[Tensor, " n"],
     points: Float[Tensor, "n l 2"],
+    own: tuple[Float[Tensor, "b 2"], Int[Tensor, "b 2"]] | None = None,
 ) -> Float[Tensor, "n l c"]:
     """Bilinear samples of row-major maps at (x, y) in [0, 1], pixel centres at (k + 0.5) / size, borders repeated.
 
     Region k reads the map of batch row `rows[k]`, which is never copied: only the sampled vectors are.
+
+    Args:
+        own: the share of the canvas and the part of the map that are each row's own, if not all.
     """
-    height, width = shape
-    x = (points[..., 0] * width - 0.5).clamp(0, width - 1)
-    y = (points[..., 1] * height - 0.5).clamp(0, height - 1)
+    if own is None:
+        height, width = shape
+        x = (points[..., 0] * width - 0.5).clamp(0, width - 1)
+        y = (points[..., 1] * height - 0.5).clamp(0, height - 1)
+    else:
+        share, size = (of_all[rows].flip(-1)[:, None] for of_all in own)  # columns, rows
+        x, y = (points / share * size - 0.5).clamp(min=0).minimum(size - 1).unbind(-1)
     return interpolate(features, shape, rows, x, y)
 
 
@@ -74,12 +82,19 @@ def interpolate(
 
 
 def mean_under(
-    aligned: AlignedMap, masks: Bool[Tensor, "q r h w"], rows: Int[Tensor, "q r"], *, points: int
+    aligned: AlignedMap,
+    masks: Bool[Tensor, "q r h w"],
+    rows: Int[Tensor, "q r"],
+    *,
+    points: int,
+    extents: Extents | None = None,
 ) -> Float[Tensor, "q r v"]:
     """The mean of the aligned features at `points` places of each region; zeros where there is no region."""
     places, padding = spread_points(masks, points)
     seen = ~(padding | (rows < 0)[..., None])
-    sampled = sample_bilinear(aligned.values, aligned.shape, rows.clamp(min=0).flatten(), places.flatten(0, 1))
+    own = None if extents is None else (extents.canvas, extents.aligned)
+    row = rows.clamp(min=0).flatten()
+    sampled = sample_bilinear(aligned.values, aligned.shape, row, places.flatten(0, 1), own)
     weights = seen.to(sampled.dtype) / seen.sum(dim=-1, keepdim=True).clamp(min=1)
     return (weights.flatten(0, 1)[:, None] @ sampled)[:, 0].unflatten(0, rows.shape)
 
@@ -131,9 +146,11 @@ class VisualSampler(nn.Module):
         index = torch.arange(r, device=rows.device).repeat_interleave(self.points).expand(q, -1)
         row = rows.clamp(min=0).flatten()
         tokens = []
+        extents = memory.extents
         maps = zip(memory.levels, memory.level_embed, memory.shapes, self._projections(memory), strict=True)
-        for level, embed, shape, projection in maps:
-            sampled = projection(sample_bilinear(level, shape, row, points)) + (projection(embed) + sign)
+        for number, (level, embed, shape, projection) in enumerate(maps):
+            own = None if extents is None else (extents.canvas, extents.levels[number])
+            sampled = projection(sample_bilinear(level, shape, row, points, own)) + (projection(embed) + sign)
             tokens.append(Tokens(sampled.reshape(q, r * self.points, -1), padding, index))
         return tuple(tokens)
 

@@ -85,6 +85,17 @@ class AlignedMap:
     values: Float[Tensor, "b p v"]
     shape: tuple[int, int]
     mask_features: Float[Tensor, "b m p"]
+    visible: Bool[Tensor, "b p"] | None = None  # which places are the image's own; None: all
+
+
+@dataclass(frozen=True)
+class Extents:
+    """How much of the common canvas and of each map is an image's own, rows and columns; the rest is padding, zeros."""
+
+    canvas: Float[Tensor, "b 2"]  # as a share
+    levels: tuple[Int[Tensor, "b 2"], ...]
+    mask_features: Int[Tensor, "b 2"]
+    aligned: Int[Tensor, "b 2"] | None
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,7 @@ class ImageMemory:
 
     levels: tuple[Float[Tensor, "b p c"], ...]
     level_embed: Float[Tensor, "levels c"]  # what is to be added to each level; apart from it for its gradient's sake
-    positions: tuple[Float[Tensor, "p c"], ...]
+    positions: tuple[Float[Tensor, "*b p c"], ...]
     shapes: tuple[tuple[int, int], ...]
     mask_features: Float[Tensor, "b m h w"]
     attention_features: tuple[Float[Tensor, "b m p"], ...]  # mask_features at the size of each level
@@ -101,6 +112,7 @@ class ImageMemory:
     aligned: AlignedMap | None = None  # its own embeddings of places, where it has them
     projected: tuple[tuple[Float[Tensor, "b h p k"], Float[Tensor, "b h p k"]], ...] = ()  # keys and values of the
     # pixels that each layer reads, where they are kept for further prompts (`Interface.project`)
+    extents: Extents | None = None  # of images that differ in size (`mixed_sizes.side_by_side`); else each has all
 
     @property
     def batch(self) -> int:

@@ -72,14 +72,19 @@ def losses(
     targets: Float[Tensor, "b s p"],
     labels: Int[Tensor, "b s"],
     assigned: Int[Tensor, "b s"],
+    blank: Int[Tensor, " b"] | None = None,
 ) -> SegmentationLosses:
-    """Class loss over all proposals, mask losses over matched pairs, which alone are drawn; label -1 is padding."""
+    """Class loss over all proposals, mask losses over matched pairs, which alone are drawn; label -1 is padding.
+
+    `blank` as in `MaskPoints`.
+    """
     valid = labels >= 0
+    blank = None if blank is None else blank[:, None]
     chosen = gather_rows(pixel, assigned) @ features
     return SegmentationLosses(
         ce=class_cross_entropy(logits, labels, assigned),
-        bce=masked_mean(binary_cross_entropy(chosen, targets), valid),
-        dice=masked_mean(dice(chosen, targets), valid),
+        bce=masked_mean(binary_cross_entropy(chosen, targets, blank), valid),
+        dice=masked_mean(dice(chosen, targets, blank), valid),
     )
 
 

@@ -1,5 +1,7 @@
 """Losses of masks and of embeddings, each for one pair and for all pairs (Mask2Former, 3.3; reference section 11)."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -9,20 +11,34 @@ POINTS_AT_ONCE = 1024
 """Of all predictions, on a CPU."""
 
 
-def binary_cross_entropy(logits: Float[Tensor, "... p"], targets: Float[Tensor, "... p"]) -> Float[Tensor, "..."]:
-    """Mean over the points."""
-    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=-1)
+def binary_cross_entropy(
+    logits: Float[Tensor, "... p"], targets: Float[Tensor, "... p"], blank: Int[Tensor, "..."] | None = None
+) -> Float[Tensor, "..."]:
+    """Mean over the points, without the `blank` ones among them, whose logits and targets are zero."""
+    mean = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=-1)
+    return mean if blank is None else _without_blank(mean, logits.shape[-1], blank)
 
 
-def dice(logits: Float[Tensor, "... p"], targets: Float[Tensor, "... p"]) -> Float[Tensor, "..."]:
-    """1 - (2 sum(s t) + 1) / (sum(s) + sum(t) + 1), with s the sigmoid of the logits."""
+def _without_blank(mean: Float[Tensor, "..."], points: int, blank: Int[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Each of them adds softplus(0)."""
+    return (mean * points - blank * math.log(2)) / (points - blank)
+
+
+def dice(
+    logits: Float[Tensor, "... p"], targets: Float[Tensor, "... p"], blank: Int[Tensor, "..."] | None = None
+) -> Float[Tensor, "..."]:
+    """1 - (2 sum(s t) + 1) / (sum(s) + sum(t) + 1), with s the sigmoid of the logits; `blank` as above."""
     s = logits.sigmoid()
-    return 1 - (2 * (s * targets).sum(-1) + 1) / (s.sum(-1) + targets.sum(-1) + 1)
+    area = s.sum(-1) if blank is None else s.sum(-1) - blank / 2
+    return 1 - (2 * (s * targets).sum(-1) + 1) / (area + targets.sum(-1) + 1)
 
 
 @torch.no_grad()
 def pairwise_mask_losses(
-    pixel: Float[Tensor, "b n m"], features: Float[Tensor, "b m p"], targets: Float[Tensor, "b t p"]
+    pixel: Float[Tensor, "b n m"],
+    features: Float[Tensor, "b m p"],
+    targets: Float[Tensor, "b t p"],
+    blank: Int[Tensor, " b"] | None = None,
 ) -> tuple[Float[Tensor, "b n t"], Float[Tensor, "b n t"]]:
     """`binary_cross_entropy` and `dice` of every prediction `pixel @ features` with every target; no gradient.
 
@@ -40,6 +56,9 @@ def pairwise_mask_losses(
         area += s.sum(-1)
         overlap += s @ wanted.mT
     cross_entropy = (softplus[..., None] - pixel @ (features @ targets.mT)) / features.shape[2]
+    if blank is not None:
+        cross_entropy = _without_blank(cross_entropy, features.shape[2], blank[:, None, None])
+        area -= blank[:, None] / 2
     return cross_entropy, 1 - (2 * overlap + 1) / (area[..., None] + targets.sum(-1)[:, None] + 1)
 
 

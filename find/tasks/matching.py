@@ -24,9 +24,11 @@ def matching_cost(
     pixel: Float[Tensor, "b n m"],
     features: Float[Tensor, "b m p"],
     targets: Float[Tensor, "b t p"],
+    blank: Int[Tensor, " b"] | None = None,
 ) -> Float[Tensor, "b n t"]:
-    """Weighted sum of the class cost and the two mask costs of the logits `pixel @ features`."""
-    cross_entropy, dice = pairwise_mask_losses(pixel, features, targets)
+    """Weighted sum of the class cost and the two mask costs of the logits `pixel @ features`; `blank` as in
+    `MaskPoints`."""
+    cross_entropy, dice = pairwise_mask_losses(pixel, features, targets, blank)
     return CLASS_COST * class_cost + (BCE_COST * cross_entropy + DICE_COST * dice)
 
 

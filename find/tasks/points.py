@@ -12,22 +12,28 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from find.interface.types import Extents
 from find.tasks.counter_rng import MASK_POINTS, uniform
+from find.utils.transfer import upload
 
 
 @dataclass(frozen=True)
 class MaskPoints:
-    """`p` places of each image: the features there and the share that each of its `s` segments covers there."""
+    """`p` places of each image: the features there and the share that each of its `s` segments covers there.
+
+    `blank`: how many of them are not the image's own, with features and shares of zero; None: all are its own.
+    """
 
     features: Float[Tensor, "b m p"]
     segments: Float[Tensor, "b s p"]
+    blank: Int[Tensor, " b"] | None = None
 
 
 class MaskSampling(ABC):
     """Chooses the places.
 
     `segments` maps every pixel to its segment's index, -1 for void; `count` is `s`; what is random about an image
-    follows its seed.
+    follows its seed. `extents` tell how much of both is an image's own, where images differ in size.
     """
 
     @abstractmethod
@@ -37,6 +43,7 @@ class MaskSampling(ABC):
         segments: Int[Tensor, "b H W"],
         count: int,
         seeds: Int[Tensor, " b"],
+        extents: Extents | None = None,
     ) -> MaskPoints: ...
 
 
@@ -49,8 +56,11 @@ class EveryPlace(MaskSampling):
         segments: Int[Tensor, "b H W"],
         count: int,
         seeds: Int[Tensor, " b"],
+        extents: Extents | None = None,
     ) -> MaskPoints:
-        return MaskPoints(features.flatten(2), covered_shares(segments, features.shape[-2:], count))
+        size = features.shape[-2:]
+        blank = None if extents is None else size.numel() - extents.mask_features.prod(dim=1)
+        return MaskPoints(features.flatten(2), covered_shares(segments, size, count), blank)
 
 
 class RandomPoints(MaskSampling):
@@ -69,12 +79,17 @@ class RandomPoints(MaskSampling):
         segments: Int[Tensor, "b H W"],
         count: int,
         seeds: Int[Tensor, " b"],
+        extents: Extents | None = None,
     ) -> MaskPoints:
         xy = uniform(seeds, MASK_POINTS, self.points, 2)
+        on_map = xy
+        if extents is not None:
+            sides = upload(torch.tensor(features.shape[-2:]), features.device)
+            on_map, xy = (xy * share.flip(-1)[:, None] for share in (extents.mask_features / sides, extents.canvas))
         with torch.autocast(features.device.type, enabled=False):  # half precision would move the points
             # The channels of a place side by side: on a CPU several times faster to look up.
             features = features.float().contiguous(memory_format=torch.channels_last)
-            sampled = F.grid_sample(features, 2 * xy[:, None] - 1, align_corners=False)[:, :, 0]
+            sampled = F.grid_sample(features, 2 * on_map[:, None] - 1, align_corners=False)[:, :, 0]
         return MaskPoints(sampled, segments_at(segments, xy, count))
 
 

@@ -98,13 +98,18 @@ def prompted_losses(
     targets: Float[Tensor, "b t p"],
     assigned: Int[Tensor, "b t"],
     valid: Bool[Tensor, "b t"],
+    blank: Int[Tensor, " b"] | None = None,
 ) -> SegmentationLosses:
-    """Cross entropy of the assigned proposal, and its mask losses; means over valid targets. No other is drawn."""
+    """Cross entropy of the assigned proposal, and its mask losses; means over valid targets. No other is drawn.
+
+    `blank` as in `MaskPoints`.
+    """
+    blank = None if blank is None else blank[:, None]
     chosen = gather_rows(pixel, assigned) @ features
     return SegmentationLosses(
         ce=assignment_cross_entropy(scores, assigned, valid),
-        bce=masked_mean(binary_cross_entropy(chosen, targets), valid),
-        dice=masked_mean(dice(chosen, targets), valid),
+        bce=masked_mean(binary_cross_entropy(chosen, targets, blank), valid),
+        dice=masked_mean(dice(chosen, targets, blank), valid),
     )
 
 

@@ -22,6 +22,7 @@ from find.tasks.matching import hungarian, matching_cost
 from find.tasks.points import EveryPlace, MaskPoints, MaskSampling
 from find.tasks.prompted import PromptedTask, SegmentationLosses, SplitTask, prompted_losses
 from find.tasks.text_inputs import Phrases, Sentences, read_texts, side_by_side
+from find.training.canvases import remember
 from find.training.composition import Composed
 from find.training.distributed import gather_entities, gather_rows, raised_by_all, shares
 
@@ -152,13 +153,12 @@ class Criterion:
         """The forward and the matching."""
         interface = model.interface
         with torch.no_grad():
-            features = model.vision(batch.images)
             phrases = Phrases.read(model.language, batch.phrases, model.device)
             sentences = Sentences.read(model.language, batch.queries, model.device)
             captions = read_texts(model.language, batch.captions, model.device)
             texts = side_by_side(captions, self._read_classes(model, class_names))
         batch = self._readable(batch, sentences)
-        memory = interface.remember(features.maps, features.pooled, features.aligned)
+        memory = remember(model, batch)
         prompts = self._prompts(model, batch, memory, phrases, sentences)
         outputs = interface(memory, prompts, deep=self.deep_supervision)
         written = retrieval.embed_texts(interface, texts.tokens, texts.padding, texts.pooled)
@@ -166,7 +166,8 @@ class Criterion:
 
         layers = [layer.float() for layer in (outputs.layers if self.deep_supervision else [outputs.final])]
         with torch.autocast(model.device.type, enabled=False):  # similarities and losses are worth float32
-            points = self.sampling(memory.mask_features.float(), batch.segments, batch.labels.shape[1], batch.seeds)
+            count = batch.labels.shape[1]
+            points = self.sampling(memory.mask_features.float(), batch.segments, count, batch.seeds, memory.extents)
             targets = self._targets(model, batch, points, sentences)
             parts, assigned = self._segmentation(interface, layers, batch, points, targets, classes.float())
             composed = None
@@ -239,14 +240,15 @@ class Criterion:
             objects = layer.pixel[Group.OBJECT]
             with torch.no_grad():
                 cost = generic.class_cost(logits, batch.labels)
-                costs.append(matching_cost(cost, objects, points.features, points.segments))
+                costs.append(matching_cost(cost, objects, points.features, points.segments, points.blank))
             valid.append(present)
             prompted = []
             for target in targets:
                 scores = target.task.scores(interface, layer)
                 proposals = layer.pixel[target.task.proposals]
                 with torch.no_grad():
-                    costs.append(matching_cost(-scores.softmax(dim=1), proposals, points.features, target.masks))
+                    cost = -scores.softmax(dim=1)
+                    costs.append(matching_cost(cost, proposals, points.features, target.masks, points.blank))
                 valid.append(target.valid)
                 prompted.append((scores, proposals))
             rows.append((logits, objects, prompted))
@@ -254,13 +256,14 @@ class Criterion:
         assignments = iter(hungarian(costs, valid))
         parts: list[dict[str, SegmentationLosses]] = []
         assigned = None
-        features = points.features
+        features, blank = points.features, points.blank
         for logits, objects, prompted in rows:
             assigned = next(assignments)
-            part = {"panoptic": generic.losses(logits, objects, features, points.segments, batch.labels, assigned)}
+            panoptic = generic.losses(logits, objects, features, points.segments, batch.labels, assigned, blank)
+            part = {"panoptic": panoptic}
             for target, (scores, proposals) in zip(targets, prompted, strict=True):
                 part[target.task.name] = prompted_losses(
-                    scores, proposals, features, target.masks, next(assignments), target.valid
+                    scores, proposals, features, target.masks, next(assignments), target.valid, blank
                 )
             parts.append(part)
         return parts, assigned

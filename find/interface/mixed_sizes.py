@@ -1,0 +1,93 @@
+"""Images of several sizes in one batch: each keeps its own canvas, and what fills up the common one is never read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from find.interface.types import AlignedMap, Extents, ImageMemory
+from find.utils.transfer import upload
+
+Size = tuple[int, int]
+
+
+def side_by_side(parts: Sequence[ImageMemory], rows: Sequence[Sequence[int]], canvases: Sequence[Size]) -> ImageMemory:
+    """One memory of several, each of images with a canvas of its own.
+
+    Args:
+        parts: memories of images that share a canvas.
+        rows: of the joint memory, which each image of each part becomes.
+        canvases: of the parts.
+    """
+    order = torch.tensor([row for part in rows for row in part]).argsort().tolist()
+
+    def stacked(of: Callable[[ImageMemory], Tensor]) -> Tensor:
+        """In the order of the rows."""
+        images = [image for part in parts for image in of(part)]
+        return torch.stack([images[number] for number in order])
+
+    def each(sizes: Sequence[Sequence[float]]) -> Tensor:
+        """One of these for each part's images."""
+        found = [size for size, part in zip(sizes, rows, strict=True) for _ in part]
+        values = torch.tensor([found[number] for number in order])
+        return upload(values, parts[0].mask_features.device)
+
+    def flat(shapes: Sequence[Size], of: Callable[[ImageMemory], Tensor]) -> Callable[[ImageMemory], Tensor]:
+        """The part's flattened map, widened to the largest; places come last."""
+        common = _largest(shapes)
+        shape_of = dict(zip(map(id, parts), shapes, strict=True))
+        return lambda part: _widened(of(part).unflatten(-1, shape_of[id(part)]), common).flatten(-2)
+
+    largest, features = _largest(canvases), [tuple(part.mask_features.shape[-2:]) for part in parts]
+    levels, positions, attention, shapes = [], [], [], []
+    for k in range(len(parts[0].levels)):
+        own = [part.shapes[k] for part in parts]
+        shapes.append(own)
+        levels.append(stacked(flat(own, lambda part, k=k: part.levels[k].mT)).mT)
+        batch = flat(own, lambda part, k=k: part.positions[k].mT.expand(part.batch, -1, -1))
+        positions.append(stacked(batch).mT)
+        attention.append(stacked(flat(own, lambda part, k=k: part.attention_features[k])))
+    aligned, aligned_sizes = None, None
+    if parts[0].aligned is not None:
+        own = [part.aligned.shape for part in parts]
+        values = stacked(flat(own, lambda part: part.aligned.values.mT)).mT
+        drawn = stacked(flat(own, lambda part: part.aligned.mask_features))
+        aligned_sizes = each(own)
+        aligned = AlignedMap(values, _largest(own), drawn, is_inside(aligned_sizes, _largest(own)))
+    return replace(
+        parts[0],
+        levels=tuple(levels),
+        positions=tuple(positions),
+        shapes=tuple(_largest(own) for own in shapes),
+        mask_features=stacked(lambda part: _widened(part.mask_features, _largest(features))),
+        attention_features=tuple(attention),
+        pooled=None if parts[0].pooled is None else stacked(lambda part: part.pooled),
+        aligned=aligned,
+        projected=(),
+        extents=Extents(
+            canvas=each([tuple(own / common for own, common in zip(c, largest, strict=True)) for c in canvases]),
+            levels=tuple(each(own) for own in shapes),
+            mask_features=each(features),
+            aligned=aligned_sizes,
+        ),
+    )
+
+
+def is_inside(sizes: Int[Tensor, "b 2"], shape: Size) -> Bool[Tensor, "b p"]:
+    """Which places of a common map belong to each image's own one, of so many rows and columns."""
+    rows, columns = (torch.arange(shape[axis], device=sizes.device) < sizes[:, axis, None] for axis in (0, 1))
+    return (rows[:, :, None] & columns[:, None]).flatten(1)
+
+
+def _largest(sizes: Sequence[Size]) -> Size:
+    rows, columns = zip(*sizes, strict=True)
+    return max(rows), max(columns)
+
+
+def _widened(x: Float[Tensor, "... h w"], size: Size) -> Float[Tensor, "... H W"]:
+    return F.pad(x, (0, size[1] - x.shape[-1], 0, size[0] - x.shape[-2]))

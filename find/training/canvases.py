@@ -1,0 +1,28 @@
+"""A batch's images on their way into the interface: each is encoded on its own canvas, as when it is asked alone."""
+
+from __future__ import annotations
+
+import torch
+
+from find.data.batch import Batch
+from find.interface import ImageMemory
+from find.interface.mixed_sizes import side_by_side
+from find.model.model import FIND
+
+
+def remember(model: FIND, batch: Batch) -> ImageMemory:
+    """The image memory of the batch. Images of one canvas are encoded together, and nobody reads what lies beyond it:
+    so what is learned of an image does not depend on those beside it."""
+    rows: dict[tuple[int, int], list[int]] = {}
+    for row, canvas in enumerate(batch.canvases):
+        rows.setdefault(canvas, []).append(row)
+    parts = []
+    for (height, width), mine in rows.items():
+        if len(rows) == 1:
+            images = batch.images
+        else:
+            images = torch.stack([batch.images[row, :, :height, :width] for row in mine])
+        with torch.no_grad():
+            features = model.vision(images)
+        parts.append(model.interface.remember(features.maps, features.pooled, features.aligned))
+    return parts[0] if len(parts) == 1 else side_by_side(parts, list(rows.values()), list(rows))
