@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 import math
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -32,8 +33,10 @@ from find.tasks.connections import Connections
 from find.tasks.structured_interaction import Asked
 from find.tasks.text_inputs import read_texts
 from find.training.composition import Composed
+from find.utils.device import choose_device
 
 BATCH = 64
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,17 @@ def collect(model: FIND, folder: CocoFolder, image_ids: list[int]) -> Material:
     return Material(gallery, texts, pairs)
 
 
+def moved(record: T, device: torch.device) -> T:
+    """A record of tensors, or of such records, on another device."""
+    if isinstance(record, Tensor):
+        return record.to(device)
+    if isinstance(record, (list, tuple)):
+        return type(record)(moved(one, device) for one in record)
+    if is_dataclass(record):
+        return replace(record, **{one.name: moved(getattr(record, one.name), device) for one in fields(record)})
+    return record
+
+
 def connections(text: str, spans: tuple[tuple[int, int], ...]) -> list[str]:
     from find.query.query import RenderedQuery
 
@@ -107,7 +121,8 @@ class Trainer:
 
     def __init__(self, material: Material, term: PairTerm, widths: list[int], seed: int) -> None:
         self.material, self.term, self.widths = material, term, widths
-        self.scale = nn.Parameter(torch.tensor(math.log(30.0)))
+        self.device = material.texts.tokens.device
+        self.scale = nn.Parameter(torch.tensor(math.log(30.0), device=self.device))
         self.chance = random.Random(seed)
         self.of_image: list[dict[int, list[int]]] = [{}, {}]  # of each kind of pairs
         for found, (true, _) in zip(self.of_image, material.pairs, strict=True):
@@ -118,10 +133,10 @@ class Trainer:
         dim = self.chance.choice(self.widths)
         kind = self.chance.randrange(2)
         images = self.chance.sample(sorted(self.of_image[kind]), BATCH)
-        numbers = torch.tensor([self.chance.choice(self.of_image[kind][image]) for image in images])
-        rows, gallery = torch.tensor(images), self.material.gallery
+        numbers = torch.tensor([self.chance.choice(self.of_image[kind][image]) for image in images], device=self.device)
+        rows, gallery = torch.tensor(images, device=self.device), self.material.gallery
         read = self.term.read(self.material.texts.tokens, self.material.texts.padding)
-        read = read * (torch.arange(len(read)) > 0)[:, None, None]
+        read = read * (torch.arange(len(read), device=self.device) > 0)[:, None, None]
         true, false = (_asked(side, numbers, read) for side in self.material.pairs[kind])
         composed = Composed(
             gallery.image[rows],
@@ -129,7 +144,7 @@ class Trainer:
             gallery.boxes[rows],
             true,
             false,
-            torch.ones(BATCH, dtype=torch.bool),
+            torch.ones(BATCH, dtype=torch.bool, device=self.device),
             Connections(true.connections, self.term),
         )
         return composed.loss(dim, self.scale.exp().clamp(max=100))
@@ -174,14 +189,16 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--pair-width", type=int, default=64)
     parser.add_argument("--nested-widths", type=int, nargs="*", default=[32, 64], help="embeddings may be cut to these")
+    parser.add_argument("--device", default="auto", help="cpu, cuda or mps; auto: what is there")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
-    model = FIND.from_pretrained(args.weights)
+    device = choose_device(args.device)
+    model = FIND.from_pretrained(args.weights).to(device)
     folder = CocoFolder(Path(args.world), args.split)
-    material = collect(model, folder, folder.image_ids[: args.images])
+    material = moved(collect(model, folder, folder.image_ids[: args.images]), device)
     dim = model.config.interface.semantic_width
-    term = PairTerm(text_width=model.language.width, semantic_width=dim, width=args.pair_width)
+    term = PairTerm(text_width=model.language.width, semantic_width=dim, width=args.pair_width).to(device)
     widths = [*args.nested_widths, dim, dim]
     train(material, term, steps=args.steps, rate=args.learning_rate, widths=widths, seed=args.seed)
     model.interface.pair_term = term.eval()
