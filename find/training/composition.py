@@ -47,7 +47,7 @@ class Composed:
     def of(cls, model: FIND, batch: Batch, memory: ImageMemory, final: Embeddings, sentences: Sentences) -> Composed:
         """Reads connections and false sentences; `final` are the embeddings of the batch's joint forward."""
         interface, device = model.interface, model.device
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
             logits = torch.einsum("bnm,bmhw->bnhw", final.pixel[Group.OBJECT], memory.mask_features.float())
             sides = upload(torch.tensor(batch.images.shape[-2:], dtype=torch.float), device)
             boxes = boxes_of_logits(logits, (batch.sizes / sides).flip(-1))

@@ -170,9 +170,9 @@ class Criterion:
             points = self.sampling(memory.mask_features.float(), batch.segments, count, batch.seeds, memory.extents)
             targets = self._targets(model, batch, points, sentences)
             parts, assigned = self._segmentation(interface, layers, batch, points, targets, classes.float())
-            composed = None
-            if interface.pair_term is not None:
-                composed = Composed.of(model, batch, memory, layers[-1], sentences)
+        composed = None
+        if interface.pair_term is not None:
+            composed = Composed.of(model, batch, memory, layers[-1], sentences)
         return _Own(batch, targets, layers[-1], parts, assigned, sentences, captions.float(), composed)
 
     def _read_classes(self, model: FIND, class_names: Sequence[str]) -> TextFeatures:
