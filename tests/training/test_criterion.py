@@ -61,6 +61,17 @@ def test_a_pair_term_learns_from_false_sentences_and_by_itself(batch, class_name
     assert loss < 0.85 * losses["composition"]
 
 
+def test_a_step_in_mixed_precision_with_a_pair_term_has_the_losses_of_single_precision(batch, class_names):
+    torch.manual_seed(0)
+    model = FIND.build(replace(CONFIG, interface=replace(CONFIG.interface, pair_width=8))).train()
+    exact = Criterion()(model, batch, class_names)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = Criterion()(model, batch, class_names)
+    assert mixed["composition"].item() == pytest.approx(exact["composition"].item(), rel=0.05)
+    total(mixed).backward()
+    assert all(p.grad.isfinite().all() for p in model.interface.parameters() if p.grad is not None)
+
+
 def test_foundations_do_not_change_when_the_interface_learns(model, batch, class_names):
     frozen = {n: v.clone() for n, v in model.state_dict().items() if not n.startswith("interface.")}
     before = {n: v.clone() for n, v in model.interface.state_dict().items()}
