@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 import re
 import sys
 import zipfile
@@ -12,6 +13,8 @@ from typing import Any, Literal, NoReturn
 import lightning as L
 import rich
 from jsonargparse import ActionConfigFile, Namespace
+from lightning.fabric.connector import _PRECISION_INPUT
+from lightning.pytorch.accelerators import Accelerator
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from rich.markdown import Markdown
 from rich.text import Text
@@ -30,13 +33,42 @@ from find.training.configs import find_config, in_root
 from find.training.datamodule import FindDataModule
 from find.training.log_filters import only_useful_notices
 from find.training.module import FINDModule
+from find.utils.device import choose_device
+from find.utils.precision import FLOAT32, Precision, choose_precision
 
 OF_ONE_RUN = ("ckpt_path", "weights_only", "optimizer", "lr_scheduler")
 """Options of `fit` that other commands lack, or that are not to be repeated."""
 
 
 class FINDTrainer(L.Trainer):
-    """Lightning's trainer, whose test is the FIND-Bench protocol and whose predictions are panoptic files."""
+    """Lightning's trainer, whose test is the FIND-Bench protocol and whose predictions are panoptic files.
+
+    Args:
+        accelerator: cpu, cuda, mps, or auto for what is there.
+        devices: how many, which ones by their numbers, or auto.
+        precision: what fit and validate compute in. auto: bf16-mixed where the processor multiplies bfloat16 faster
+            than float32, 16-mixed on older GPUs with tensor cores, else 32-true; what was chosen is told, and why.
+            test and predict compute in float32, so that figures depend on the processor as little as they can.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        accelerator: str | Accelerator = "auto",
+        devices: list[int] | str | int = "auto",
+        precision: Literal["auto"] | _PRECISION_INPUT | None = "auto",
+        **kwargs: Any,
+    ) -> None:
+        self.chosen: Precision | None = None
+        if precision == "auto":
+            self.chosen = None if kwargs.get("plugins") else _suitable(accelerator, devices, kwargs.get("num_nodes", 1))
+            precision = self.chosen and self.chosen.name
+        super().__init__(*args, accelerator=accelerator, devices=devices, precision=precision, **kwargs)
+
+    @property
+    def told_precision(self) -> str:
+        """The precision, and where it was chosen here, why."""
+        return f"precision {self.precision}" + (f" (auto: {self.chosen.why})" if self.chosen else "")
 
     def test(
         self,
@@ -122,7 +154,22 @@ class FINDTrainer(L.Trainer):
     def _instead(self, model: FINDModule, weights: str) -> FIND:
         """The model of these weights; the module's own goes before it comes, for foundations may fill the memory."""
         del model.find
+        if self.chosen is None and self.precision != FLOAT32 and is_first():
+            line = f"note: test and predict compute in float32; precision {self.precision} is for fit and validate"
+            print(line, file=sys.stderr)
         return FIND.from_pretrained(weights).to(self.strategy.root_device).eval()
+
+
+def _suitable(accelerator: str | Accelerator, devices: list[int] | str | int, nodes: int) -> Precision:
+    """What suits the device that Lightning is about to take, asked before it takes it."""
+    if not isinstance(accelerator, str):
+        return Precision(FLOAT32, f"nothing is known of {type(accelerator).__name__}")
+    device = choose_device().type if accelerator in ("auto", "gpu") else accelerator
+    if device == "cuda" and isinstance(devices, list) and len(devices) == 1:
+        device = f"cuda:{devices[0]}"
+    count = int(devices) if str(devices).isdecimal() else 1
+    processes = max(int(os.environ.get("WORLD_SIZE", "1")), count * nodes)
+    return choose_precision(device, processes=processes)
 
 
 class ConfigByName(ActionConfigFile):
@@ -212,10 +259,14 @@ class FINDCLI(LightningCLI):
         folder = Path(self.trainer.default_root_dir)
         print(
             f"training {learned / 1e6:.1f} M weights on {frozen / 1e6:.1f} M frozen ones: "
-            f"{self.trainer.strategy.root_device}, precision {self.trainer.precision}, into {folder}"
+            f"{self.trainer.strategy.root_device}, {self.trainer.told_precision}, into {folder}"
         )
         if (folder / "metrics.csv").is_file() and self.config.fit.ckpt_path is None:
             print(f"what an earlier run left in {folder} is replaced; --trainer.default_root_dir keeps both")
+
+    def before_validate(self) -> None:
+        if self.trainer.is_global_zero:
+            print(f"{self.trainer.strategy.root_device}, {self.trainer.told_precision}")
 
 
 def _check_checkpoint(path: str | Path | None) -> None:
