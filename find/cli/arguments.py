@@ -131,7 +131,7 @@ def load_model(arguments: argparse.Namespace) -> FIND:
     from find.utils.device import choose_device
 
     device = choose_device(arguments.device)
-    return FIND.from_pretrained(arguments.weights).to(device).eval()
+    return FIND.from_pretrained(arguments.weights, device=device).eval()
 
 
 def unknown_words(model: FIND, query: Query) -> UnknownWords:

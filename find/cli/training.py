@@ -157,7 +157,7 @@ class FINDTrainer(L.Trainer):
         if self.chosen is None and self.precision != FLOAT32 and is_first():
             line = f"note: test and predict compute in float32; precision {self.precision} is for fit and validate"
             print(line, file=sys.stderr)
-        return FIND.from_pretrained(weights).to(self.strategy.root_device).eval()
+        return FIND.from_pretrained(weights, device=self.strategy.root_device).eval()
 
 
 def _suitable(accelerator: str | Accelerator, devices: list[int] | str | int, nodes: int) -> Precision:

@@ -18,7 +18,7 @@ SHARED = {
     "--model.weights MODEL": "a shipped name, a saved folder or a model of the hub to start from",
     "--trainer.accelerator NAME": "auto, cpu, gpu or mps",
     "--trainer.devices N": "how many of them; auto takes all",
-    "--trainer.precision NAME": "what is computed in, such as 32-true or bf16-mixed",
+    "--trainer.precision NAME": "auto (default): bf16-mixed where bfloat16 is fast, else 32-true; or one of them",
 }
 EVALUATED = {
     "--weights MODEL": "a shipped name, a saved folder or a model of the hub",

@@ -28,6 +28,7 @@ from find.model.hub import HubModel
 from find.model.location import CLASSES, CONFIG, DEFAULT, WEIGHTS, model_folder
 from find.utils.device import choose_device
 from find.utils.dtypes import FixedDtypes, compute_dtype
+from find.utils.precision import suited_dtype
 
 AT_COMMIT = re.compile(rf"@{COMMIT.pattern}(?=#|$)")
 """The end of a foundation's name, where the hub's commit is noted."""
@@ -89,9 +90,10 @@ class Pretrained(FixedDtypes, HubModel):
                 foundations may lie elsewhere than they did, if they are the same.
             revision: of a model of the hub.
             device: where the model is put: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best one here; None: CPU.
-            dtype: what the foundations compute in: float32, bfloat16 or float16; None: what the model was trained with.
-                The interface stays in float32, as positions and coordinates must, and so do all answers. What is saved
-                names the same foundations as before.
+            dtype: what the foundations compute in: float32, bfloat16 or float16; None: what the model was trained with,
+                but float32 where this CPU would emulate that (`find.utils.precision`). The interface stays in float32,
+                as positions and coordinates must, and so do all answers. What is saved names the same foundations as
+                before.
             hub: options of `huggingface_hub.snapshot_download`.
 
         Raises:
@@ -112,7 +114,17 @@ class Pretrained(FixedDtypes, HubModel):
         if computed is not None:  # their fingerprints, which tell what was trained with, are known by now
             model.vision.compute_in(computed)
             model.language.compute_in(computed)
+        else:
+            model.avoid_emulation(choose_device() if wanted is None else wanted)
         return model if wanted is None else model.to(wanted)
+
+    def avoid_emulation(self, device: torch.device) -> None:
+        """Foundations compute in float32 where a device would emulate the type that they were trained with."""
+        for encoder, name in ((self.vision, self.config.vision_dtype), (self.language, self.config.language_dtype)):
+            stored = getattr(torch, name)
+            suited = suited_dtype(stored, device)
+            if suited != stored:
+                encoder.compute_in(suited)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Called by `save_pretrained`."""

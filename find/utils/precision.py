@@ -1,4 +1,4 @@
-"""Which precision to compute in, by what the processor multiplies fast: one rule for training and for foundations.
+"""Which precision to compute in, by what the processor multiplies fast: one rule for training and frozen weights.
 
 A CPU is asked twice, whether it has bfloat16 instructions and whether they win: where bfloat16 is emulated, a product
 takes up to forty times as long as in float32, and some processors that emulate it report that they support it.
@@ -96,12 +96,14 @@ def bfloat16_gain() -> float | None:
     return best[torch.float32] / best[torch.bfloat16]
 
 
-def compute_dtype(stored: torch.dtype, device: torch.device | str) -> torch.dtype:
-    """What frozen weights that are kept in `stored` are computed in on a device.
-
-    The same, but on a CPU that would emulate it float32, in which the answers differ by rounding only.
-    """
-    if stored == torch.float32 or torch.device(device).type != "cpu":
+def suited_dtype(stored: torch.dtype, device: torch.device | str) -> torch.dtype:
+    """What frozen weights that are kept in `stored` are computed in on a device, where nobody says otherwise."""
+    if torch.device(device).type != "cpu" or stored == torch.float32:
         return stored
-    is_fast = stored == torch.bfloat16 and of_cpu(bfloat16_gain()).name == BFLOAT16
+    return suited_to_cpu(stored, bfloat16_gain())
+
+
+def suited_to_cpu(stored: torch.dtype, gain: float | None) -> torch.dtype:
+    """float32 instead of what a CPU would emulate; the answers differ by rounding only. `gain` as for `of_cpu`."""
+    is_fast = stored == torch.bfloat16 and of_cpu(gain).name == BFLOAT16
     return stored if is_fast else torch.float32

@@ -63,6 +63,6 @@ def load_entrant(spec: str, *, device: torch.device) -> Entrant:
         )
     from find.model.model import FIND
 
-    model = FIND.from_pretrained(spec).to(device).eval()
+    model = FIND.from_pretrained(spec, device=device).eval()
     name = spec if not Path(spec).exists() else Path(spec).name
     return Entrant(model, name, "FIND: one interface for all tasks", tuple(Task))

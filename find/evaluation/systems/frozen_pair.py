@@ -17,5 +17,5 @@ class NamedPair(FrozenPair):
 
 def load_frozen_pair(name: str, *, device: torch.device) -> NamedPair:
     """The encoders of a FIND model. Raises `FindError` if they have no common space."""
-    model = FIND.from_pretrained(name).to(device).eval()
+    model = FIND.from_pretrained(name, device=device).eval()
     return NamedPair(vision=model.vision, language=model.language)
