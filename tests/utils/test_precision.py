@@ -103,12 +103,6 @@ print(json.dumps([trainer.precision, str(model.vision.dtype), str(asked.vision.d
 
 def test_an_old_processor_trains_and_answers_in_float32(tmp_path):
     """A model whose foundations were trained with in bfloat16 is the same model there, by its fingerprint."""
-    from dataclasses import replace
-
-    from small_run import CONFIG
-
-    from find import FIND
-
     model = FIND.build(replace(CONFIG, vision_dtype="bfloat16"))
     model.save_pretrained(tmp_path / "model")
     run = subprocess.run(
