@@ -85,3 +85,13 @@ def test_a_foundation_without_a_revision_is_of_the_models_own(end):
 def test_a_shipped_models_config_fits_it(built):
     own = FIND.from_pretrained().config
     assert FIND.from_pretrained(config=own).config == own
+
+
+def test_a_saved_model_has_a_card_that_says_how_to_load_it_and_keeps_one_that_is_there(tmp_path):
+    model = FIND.from_pretrained("find-tiny")
+    assert model.save_pretrained(tmp_path / "mine") is None
+    card = tmp_path / "mine" / "README.md"
+    assert 'FIND.from_pretrained("mine")' in card.read_text() and "library_name: find" in card.read_text()
+    card.write_text("my own words")
+    model.save_pretrained(tmp_path / "mine", repo_id="me/mine")
+    assert card.read_text() == "my own words"
