@@ -267,7 +267,7 @@ def instances_of_batch(
     is_thing: Bool[Tensor, " k"],
     drawings: Sequence[Drawing],
     *,
-    limit: int = 100,
+    limit: int = MOST_INSTANCES,
 ) -> Iterator[Instances]:
     """`instances` of each image; a GPU waits for all of them together, twice (oftener where masks fill gigabytes)."""
     probability = logits.softmax(dim=-1)[..., :-1] * upload(is_thing, logits.device)
