@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from find.retrieval.album import Album
     from find.retrieval.encoder import Encoder
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "FIND",
     "Album",
