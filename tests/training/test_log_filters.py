@@ -20,6 +20,7 @@ class Heard(logging.Handler):
 def test_what_nobody_can_act_on_is_quiet_and_the_rest_is_not(monkeypatch):
     logger, heard = logging.getLogger(LOGGERS[0]), Heard()
     monkeypatch.setattr(logger, "handlers", [heard])
+    monkeypatch.setattr(logger, "disabled", False)  # as a library that configures logging may have left it
     before = logger.level
     logger.setLevel(logging.INFO)  # which forgets what the logger has noted of levels
     with warnings.catch_warnings(record=True) as shown:
