@@ -68,7 +68,9 @@ def test_help_is_immediate_and_loads_no_heavy_library():
     assert time.perf_counter() - begin < 2  # 0.1 s on an idle machine
 
 
-@pytest.mark.parametrize("command", [[], ["segment"], ["index"], ["search"], ["shell"], ["data", "world"], ["data", "check"]])
+@pytest.mark.parametrize(
+    "command", [[], ["segment"], ["index"], ["search"], ["shell"], ["data", "world"], ["data", "check"]]
+)
 def test_every_command_has_help(capsys, command):
     with pytest.raises(SystemExit) as stop:
         main([*command, "--help"])

@@ -85,7 +85,7 @@ def test_two_packages_with_one_name_are_refused(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     _declared.cache_clear()
     try:
-        with pytest.raises(FindError, match="'timm' in find.vision_encoders: .*uninstall one"):
+        with pytest.raises(FindError, match=r"'timm' in find\.vision_encoders: .*uninstall one"):
             load_vision("timm:resnet18")
     finally:
         _declared.cache_clear()
