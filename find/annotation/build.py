@@ -20,7 +20,7 @@ from find.data.coco import CocoFolder, annotations_folder, read_captions
 from find.data.dataset_issue import Anomaly, Report
 from find.data.find_bench import read_sentences
 from find.data.sample import PhraseSpan, Segment
-from find.errors import FindError
+from find.errors import FindError, printable
 from find.foundations.base import VisionEncoder
 
 
@@ -55,7 +55,7 @@ class Built:
     def to_text(self) -> str:
         left_out = "\n".join(f"{count:>7}  {what}" for what, count in sorted(self.counts.items(), key=lambda i: -i[1]))
         return (
-            f"{self.path}: {self.sentences} sentences of {self.images} images, {self.phrases} phrases, "
+            f"{printable(str(self.path))}: {self.sentences} sentences of {self.images} images, {self.phrases} phrases, "
             f"{self.references} of them with a reference\n{left_out}" + "".join(f"\n{line}" for line in self.told)
         )
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from find.cli.arguments import add_command
+from find.errors import printable
 
 EXPLANATION = """\
 ROOT is a folder in COCO's layout: annotations/panoptic_SPLIT.json with its PNGs, or at least instances_SPLIT.json.
@@ -54,5 +55,5 @@ def build(arguments: argparse.Namespace) -> int:
         name=arguments.name,
     )
     print(built.to_text())
-    print(f"next: findvl data check {arguments.out or arguments.root} --split {arguments.split}")
+    print(printable(f"next: findvl data check {arguments.out or arguments.root} --split {arguments.split}"))
     return 0

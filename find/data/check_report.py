@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from find.data.dataset_issue import Anomaly, Severity
+from find.errors import printable
 
 MANY = 5
 """Of more anomalies of one kind, the first is shown, with their number."""
@@ -84,7 +85,7 @@ class CheckReport:
     def summary(self) -> str:
         """What was checked and how many errors and warnings there are."""
         checked = ", ".join(f"{count} {what}" for what, count in self.checked.items())
-        return f"{self.root} ({', '.join(self.splits)}): {checked or 'nothing'}; {self.errors} errors, " + (
+        return f"{printable(self.root)} ({', '.join(self.splits)}): {checked or 'nothing'}; {self.errors} errors, " + (
             f"{self.warnings} warnings"
         )
 

@@ -16,7 +16,7 @@ from find.data.dataset_issue import Anomaly
 from find.data.instances import read_instances
 from find.data.sample import Category, Segment
 from find.data.segment_map import segment_index
-from find.errors import FindError, warn_caller
+from find.errors import FindError, printable, warn_caller
 from find.evaluation.distributed import in_order
 from find.evaluation.encoding import encode_once
 from find.evaluation.held_out import HeldOut
@@ -213,7 +213,7 @@ def _listed_instances(path: Path, sizes: Mapping[int, tuple[int, int]], thing_id
         if anomaly.stops:
             raise FindError(f"{path.parent / anomaly.file}{str(anomaly).removeprefix(anomaly.file)}")
         left_out[anomaly.kind] += 1
-        first.setdefault(anomaly.kind, f"{anomaly.item}: {anomaly.message}")
+        first.setdefault(anomaly.kind, printable(f"{anomaly.item}: {anomaly.message}"))
 
     instances = read_instances(path, refuse_or_skip)
     for image_id, (height, width) in sizes.items():
