@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from find.data.records import read_whole
 from find.data.sample import Category
+from find.data.schema import Synonyms
 from find.errors import FindError
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
@@ -126,16 +127,7 @@ class Lexicon:
 
 def read_synonyms(path: Path) -> dict[str, list[str]]:
     """A JSON object: class name -> list of nouns. Raises `FindError` for anything else."""
-    try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise FindError(f"{path}: the synonyms cannot be read ({error})") from error
-    good = isinstance(data, dict) and all(
-        isinstance(v, list) and all(isinstance(w, str) for w in v) for v in data.values()
-    )
-    if not good:
-        raise FindError(f'{path}: synonyms are a JSON object of lists of words, such as {{"person": ["pilot"]}}')
-    return data
+    return read_whole(path, Synonyms, 'a JSON object of lists of words, such as {"person": ["pilot"]}')
 
 
 def singular(word: str) -> tuple[str, bool]:

@@ -42,3 +42,9 @@ class Anomaly:
 
 Report: TypeAlias = Callable[[Anomaly], None]
 """Where a parser tells its anomalies; it may raise."""
+
+
+def raise_if_it_stops(anomaly: Anomaly) -> None:
+    """A report that refuses what a reader refuses, and lets pass what it leaves out."""
+    if anomaly.stops:
+        raise anomaly.error()

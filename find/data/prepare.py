@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import shutil
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from find.data.coco import open_images, open_maps
-from find.data.dataset_issue import Anomaly
+from find.data.dataset_issue import Anomaly, raise_if_it_stops
 from find.data.find_bench import read_sentences
 from find.data.panoptic import PanopticTable
 from find.data.prepare_references import add_references
@@ -26,7 +25,7 @@ from find.data.prepare_release import (
     gigabytes,
 )
 from find.data.records import read_json
-from find.data.source import FileSource, FolderSource, find_inside, visible_name
+from find.data.source import ZIP_ERRORS, FileSource, FolderSource, find_inside, visible_name
 from find.errors import FindError
 
 BLOCK = 1 << 24
@@ -85,7 +84,7 @@ class _Preparer:
         if path is None:
             return None
         try:
-            table = PanopticTable.read(path, _raise_if_it_stops)
+            table = PanopticTable.read(path, raise_if_it_stops)
         except FindError as error:
             self._broken(path, error, file.archive)
             return None
@@ -140,8 +139,8 @@ class _Preparer:
         try:
             with zipfile.ZipFile(source) as opened, opened.open(member) as packed, open(unfinished, "wb") as out:
                 shutil.copyfileobj(packed, out, BLOCK)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            unfinished.unlink()
+        except ZIP_ERRORS as error:
+            unfinished.unlink(missing_ok=True)
             raise FindError(f"{archive.name}: {path.name} in it is damaged ({error})") from error
         unfinished.replace(path)
 
@@ -268,7 +267,7 @@ class _Preparer:
         try:
             with zipfile.ZipFile(path) as archive:
                 empty = not any(visible_name(member) for member in archive.infolist())
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, *ZIP_ERRORS) as error:
             return State.BROKEN, f"{download.name} is no zip file that can be read ({error})"
         if empty:
             return State.BROKEN, f"{download.name} is an empty zip file"
@@ -301,8 +300,3 @@ def _sha256(path: Path) -> str:
         while block := file.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _raise_if_it_stops(anomaly: Anomaly) -> None:
-    if anomaly.stops:
-        raise anomaly.error()

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from find.data.dataset_issue import raise_if_it_stops
 from find.data.panoptic import PanopticTable
-from find.data.records import read_json, whole_number
+from find.data.records import read_document, read_json, whole_number
+from find.data.schema import SentenceDocument
 
 NOTE = (
     "made by `findvl data prepare`: every phrase got a reference, the segment of its category in another image whose "
@@ -23,7 +25,11 @@ def add_references(path: Path, made: Path, table: PanopticTable) -> None:
 
     References that are there already stay. Phrases whose segments are unknown or crowds get none. Equal files give
     equal files.
+
+    Raises:
+        FindError: an entry of the file is broken.
     """
+    read_document(path, SentenceDocument, raise_if_it_stops)
     data = read_json(path, "annotations")
     choose = _Choice(table)
     for record in data["annotations"]:

@@ -50,6 +50,7 @@ class Record(msgspec.Struct):
 
 D = TypeVar("D", bound=msgspec.Struct)
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 
 def read_document(path: Path, document: type[D], report: Report) -> D:
@@ -97,6 +98,25 @@ def read_json(path: Path, *lists: str) -> Any:
     data = _loads(_bytes(path), path)
     _check_lists(data, lists, path)
     return data
+
+
+def read_whole(path: Path, kind: type[T], expected: str) -> T:
+    """The JSON in `path` as `kind`, which messages describe as `expected`.
+
+    Raises:
+        FindError: the file is missing (similar files are named), is no JSON, or holds anything else.
+    """
+    data = _bytes(path)
+    try:
+        return _decoder(kind).decode(data)
+    except (ValueError, RecursionError):
+        raw = _loads(data, path)
+    try:
+        return msgspec.convert(raw, kind)
+    except ValueError as problem:
+        place = AT.search(str(problem))
+        where = f"at {place.group(1)}: " if place and place.group(1) else ""
+        raise FindError(f"{path}: expected {expected} ({where}{AT.sub('', str(problem))}).") from problem
 
 
 class _Careful:

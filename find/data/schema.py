@@ -19,6 +19,9 @@ Area = Annotated[float, Meta(ge=-1e15, le=1e15)]
 Number = Id | str
 """An id as FIND-Bench writes it: a whole number, or its digits as text."""
 
+Digits = Annotated[str, Meta(pattern=r"^-?[0-9]{1,18}$")]
+Words = Annotated[str, Meta(pattern=r"\S")]
+
 
 class ImageRecord(Record, gc=False):
     unchecked: ClassVar[tuple[str, ...]] = ("file_name",)
@@ -62,7 +65,7 @@ class PanopticRecord(Record):
 
 class CategoryRecord(Record):
     id: Id
-    name: Annotated[str, Meta(pattern=r"\S")]
+    name: Words
     isthing: Flag = 1
     color: Any = None
     """For drawing only: three numbers or "#rrggbb"; anything else is replaced."""
@@ -96,6 +99,8 @@ class CaptionDocument(msgspec.Struct):
 
 
 class InstanceRecord(Record):
+    unchecked: ClassVar[tuple[str, ...]] = ("id", "area")
+
     image_id: Id
     category_id: Id
     id: Any = None
@@ -187,6 +192,26 @@ class FalseSentenceRecord(Record):
 
 class FalseSentenceDocument(msgspec.Struct):
     annotations: list[FalseSentenceRecord]
+
+
+class HeldOutDocument(msgspec.Struct):
+    segments: dict[str, dict[Digits, list[Id | Digits]]]
+    """Ids of segments, by split and image id."""
+
+
+class KarpathyImage(msgspec.Struct):
+    cocoid: Id | Digits
+    split: str
+
+
+class KarpathyDocument(msgspec.Struct):
+    images: list[KarpathyImage]
+
+
+ImageIds = list[Id | Digits] | KarpathyDocument
+
+Synonyms = dict[str, list[Words]]
+"""Class name -> nouns."""
 
 
 def _id(raw: Mapping[str, Any], number: int | None, field: str = "id") -> str:

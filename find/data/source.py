@@ -15,6 +15,8 @@ from find.data.names import Meant, meant_in_archive, meant_in_folder, plain_path
 from find.errors import FindError
 
 LOCAL_HEADER = struct.Struct("<26xHH")
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError, OverflowError)
+"""What Python's reader of zip files raises for damaged ones, and for packings that it does not know."""
 
 
 class FileSource(Protocol):
@@ -107,7 +109,9 @@ class ZipSource:
                     part = io.BufferedReader(_Part(file, self._begin, size))
                 with zipfile.ZipFile(part) as archive:
                     members = archive.infolist()
-        except (OSError, zipfile.BadZipFile) as error:
+        except FindError:
+            raise
+        except (OSError, *ZIP_ERRORS) as error:
             raise FindError(
                 f"{self.path}: not a zip file that can be read, or a truncated one ({error}). Download it again."
             ) from error
@@ -171,7 +175,8 @@ class ZipSource:
                 self._file = open(self._archive, "rb", buffering=0)  # noqa: SIM115 (stays open)
             except OSError as error:
                 raise FindError(f"{self._archive}: the archive is gone ({error.strerror}). Put it back.") from error
-        return os.pread(self._file.fileno(), size, offset)
+        there = os.fstat(self._file.fileno()).st_size - offset
+        return os.pread(self._file.fileno(), min(size, there), offset) if offset >= 0 and there > 0 else b""
 
     def _damaged(self, name: str) -> FindError:
         return FindError(f"{self.path}: the bytes of {name} are damaged. Download the archive again.")
@@ -215,7 +220,7 @@ def find_inside(path: Path, name: str) -> zipfile.ZipInfo | None:
     try:
         with zipfile.ZipFile(path) as archive:
             return next((member for member in archive.infolist() if visible_name(member) == name), None)
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, *ZIP_ERRORS):
         return None
 
 

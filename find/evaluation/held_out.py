@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from find.data.coco import CocoFolder
-from find.data.records import read_json, whole_number
-from find.errors import FindError
+from find.data.records import read_whole
+from find.data.schema import HeldOutDocument
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,12 @@ class HeldOut:
         path = folder.root / "held_out.json"
         if not path.exists():
             return cls()
-        try:
-            by_image = read_json(path)["segments"].get(folder.split, {})
-            segments = {whole_number(image): frozenset(map(whole_number, ids)) for image, ids in by_image.items()}
-        except (KeyError, AttributeError, TypeError, ValueError) as error:
-            raise FindError(
-                f'{path}: expected {{"segments": {{split: {{image id: [segment ids]}}}}}} ({error!r}); '
-                "write the file again, or remove it to evaluate without held-out figures"
-            ) from error
-        return cls(segments)
+        document = read_whole(
+            path, HeldOutDocument, '{"segments": {split: {image id: [segment ids]}}}; write the file again, or remove '
+            "it to evaluate without held-out figures",
+        )  # fmt: skip
+        by_image = document.segments.get(folder.split, {})
+        return cls({int(image): frozenset(map(int, ids)) for image, ids in by_image.items()})
 
     def holds(self, image_id: int, segment_ids: Iterable[int]) -> bool:
         """Whether one of these segments is held out."""

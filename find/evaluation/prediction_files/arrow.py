@@ -9,6 +9,7 @@ import pyarrow
 from pyarrow import feather, ipc, parquet
 
 from find.data.dataset_issue import Report
+from find.data.records import whole_number
 from find.errors import FindError
 from find.evaluation.prediction_files.vectors import Vectors, error
 
@@ -28,8 +29,9 @@ def read_table(path: Path, report: Report) -> Vectors:
     }
     try:
         table = readers[path.suffix](path)
-    except (OSError, pyarrow.ArrowException) as problem:
-        reason = str(problem).splitlines()[0]
+        table.validate(full=True)  # places beyond the buffers of a damaged file would be read otherwise
+    except (OSError, ValueError, MemoryError, pyarrow.ArrowException) as problem:
+        reason = (str(problem).splitlines() or [type(problem).__name__])[0]
         raise FindError(f"{path}: the Arrow table cannot be read ({reason}). Write the file again.") from problem
     missing = set(COLUMNS) - set(table.column_names)
     if missing:
@@ -44,14 +46,19 @@ def read_table(path: Path, report: Report) -> Vectors:
 def _add(record: dict, vectors: Vectors, path: Path, report: Report) -> None:
     kind, key = record["kind"], record["key"]
     item = f"{kind} {key}"
-    rows = {"image": vectors.images, "text": vectors.texts, "query": vectors.queries}.get(kind)
     try:
+        rows = {"image": vectors.images, "text": vectors.texts, "query": vectors.queries}.get(str(kind))
         if rows is None:
             raise ValueError("kind must be image, text or query")
-        key = int(key) if kind == "image" else str(key)
+        key = whole_number(key) if kind == "image" else _text(key)
         vector = np.array(record["vector"], np.float32)
-        parts = np.array(record["parts"] or [], np.float32).reshape(-1, len(vector))
-    except (TypeError, ValueError) as problem:
+        if vector.ndim != 1 or not vector.size:
+            raise ValueError("the vector must be a list of numbers")
+        parts = np.array(record["parts"] or [], np.float32)
+        if parts.size and parts.shape[1:] != vector.shape:
+            raise ValueError(f"its parts must be vectors of {len(vector)} numbers, as its own")
+        parts = parts.reshape(-1, len(vector))
+    except (TypeError, ValueError, OverflowError) as problem:
         report(error("malformed record", path.name, item, str(problem), "Write the row again"))
         return
     if key in rows:
@@ -63,3 +70,9 @@ def _add(record: dict, vectors: Vectors, path: Path, report: Report) -> None:
         rows[key] = vector, parts
     else:
         rows[key] = vector
+
+
+def _text(key: object) -> str:
+    if not isinstance(key, str):
+        raise ValueError("the key must be text")
+    return key

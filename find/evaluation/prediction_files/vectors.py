@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from find.data.coco import CocoFolder
 from find.data.dataset_issue import Anomaly, Report, Severity
+from find.data.source import ZIP_ERRORS
 from find.errors import FindError
 
 error = partial(Anomaly, Severity.ERROR)
@@ -114,7 +114,7 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, n
             raise ValueError("it holds one array without a name")
         with file:
             return {name: file[name] for name in file if names is None or name in names}
-    except (ValueError, OSError, EOFError, BadZipFile) as problem:
+    except (OSError, KeyError, TypeError, SyntaxError, MemoryError, *ZIP_ERRORS) as problem:
         raise FindError(f"{path}: not an npz file of plain arrays ({problem}). Write it with numpy.savez.") from problem
 
 

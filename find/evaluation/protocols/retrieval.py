@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -12,7 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from find.data.coco import CocoFolder
-from find.data.records import read_json, whole_number
+from find.data.records import read_whole
+from find.data.schema import ImageIds, KarpathyDocument
 from find.errors import FindError
 from find.evaluation.distributed import in_order
 from find.evaluation.gallery import ImageGallery, embed_gallery, embed_texts
@@ -129,19 +131,17 @@ def read_image_ids(path: str | Path, folder: CocoFolder, *, part: str = "test") 
         FindError: the file has another form, or names an image that the folder does not hold.
     """
     path = Path(path)
-    content = read_json(path)
-    try:
-        if isinstance(content, list):
-            ids = tuple(whole_number(image_id) for image_id in content)
-        else:
-            ids = tuple(whole_number(image["cocoid"]) for image in content["images"] if image["split"] == part)
-    except (KeyError, TypeError, ValueError) as error:
-        raise FindError(
-            f"{path}: expected a list of image ids, or Karpathy's dataset_coco.json with cocoid and split of each "
-            f"image ({error!r})"
-        ) from error
+    content = read_whole(
+        path, ImageIds, "a list of image ids, or Karpathy's dataset_coco.json with cocoid and split of each image"
+    )
+    if isinstance(content, KarpathyDocument):
+        content = [image.cocoid for image in content.images if image.split == part]
+    ids = tuple(map(int, content))
     if not ids:
         raise FindError(f"{path}: it names no images of the part {part!r}")
+    twice = next((image_id for image_id, count in Counter(ids).items() if count > 1), None)
+    if twice is not None:
+        raise FindError(f"{path}: image {twice} is listed twice, and would count twice. List each image once")
     strangers = [image_id for image_id in ids if image_id not in folder.table.rows]
     if strangers:
         raise FindError(
