@@ -87,6 +87,8 @@ def used(bench: Bench, name: str, data: bytes) -> None:
         files = find_files(bench.predicted, FileTask.INSTANCES)
         unscored = refuses(lambda: score(files, bench.root, SETTINGS, progress=False))
         assert unscored or "its AP is refused" not in report.outcome()
+        # Files are scored without the pictures, and refused, too, where sound data no longer are those of the answers.
+        assert not unscored or "refused" in report.outcome() or answers_misfit(bench)
         for source in (bench.root, bench.bare):
             with contextlib.suppress(FindError):
                 build(source, out=bench.built, progress=False)
@@ -97,6 +99,15 @@ def read_all(root: Path) -> None:
     folder = CocoFolder(root, "val2017")
     for position in range(len(folder)):
         folder[position]
+
+
+def answers_misfit(bench: Bench) -> bool:
+    """Whether predictions of objects are told to be of other images or classes than the folder, which can be read."""
+    try:
+        found = validate(find_files(bench.predicted, FileTask.INSTANCES), bench.root, SETTINGS)
+    except FindError:
+        return False
+    return found.has_errors
 
 
 def refuses(action: Callable[[], object]) -> bool:
@@ -145,6 +156,12 @@ def test_the_sound_folder_is_read_scored_and_built(bench: Bench):
         ("entity_val2017.json", ("annotations", 0, "phrase", 1, "annotation_id"), []),
         ("instances_val2017.json", ("images", 2, "file_name"), "a\0b"),
         ("instances_val2017.json", ("annotations", 1, "area"), 10**400),
+        ("instances_val2017.json", ("annotations", 1, "segmentation", "counts"), "PQ"),
+        ("instances_val2017.json", ("annotations", 1, "category_id"), 187),
+        ("instances_val2017.json", ("images", 1, "width"), 63),
+        ("panoptic_val2017.json", ("annotations", 2, "image_id"), -1),
+        ("panoptic_val2017.json", ("images", 1, "file_name"), "a dog"),
+        ("panoptic_val2017.json", ("categories", 1, "isthing"), 0),
     ],
 )
 def test_what_once_failed(bench: Bench, name: str, place: tuple, value: object):
