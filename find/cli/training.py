@@ -264,6 +264,10 @@ class FINDCLI(LightningCLI):
         if (folder / "metrics.csv").is_file() and self.config.fit.ckpt_path is None:
             print(f"what an earlier run left in {folder} is replaced; --trainer.default_root_dir keeps both")
 
+    def after_fit(self) -> None:
+        if self.trainer.is_global_zero and self.model.early_end:
+            print(f"{self.model.early_end}: the {self.model.minutes:g} minutes of --model.minutes were over")
+
     def before_validate(self) -> None:
         if self.trainer.is_global_zero:
             print(f"{self.trainer.strategy.root_device}, {self.trainer.told_precision}")

@@ -27,8 +27,9 @@ EVALUATED = {
 OWN = {
     "fit": {
         "--model.learning_rate X": "of AdamW",
-        "--model.minutes X": "stop after so many minutes, the learning rate at zero by then",
-        "--trainer.max_epochs N": "how often all images are seen; --trainer.max_steps N counts steps",
+        "--trainer.max_epochs N": "how often all images are seen",
+        "--trainer.max_steps N": "end after so many steps, the learning rate at zero by the last",
+        "--model.minutes X": "stop after so many minutes if it is not done, the learning rate at zero by then",
         "--trainer.default_root_dir FOLDER": "all that the run writes goes here",
         "--ckpt_path FILE": "go on with an interrupted run, from its last.ckpt",
         "--print_config": "print all settings as YAML, with these options in, and end",
@@ -46,7 +47,7 @@ OWN = {
     "predict": EVALUATED | {"--out FOLDER": "for predictions.json and predictions/*.png"},
 }
 EXAMPLES = {
-    "fit": "findvl fit -c tiny --data.root data/world --model.minutes 6",
+    "fit": "findvl fit -c tiny --data.root data/world --trainer.max_steps 400",
     "validate": "findvl validate -c tiny --data.root data/world --ckpt_path outputs/fit/last.ckpt",
     "test": "findvl test -c tiny --data.root data/world --weights find-tiny --out outputs/metrics.json",
     "predict": "findvl predict -c tiny --data.root data/world --weights find-tiny --out outputs/predictions",

@@ -12,22 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from PIL import Image
 from rich.console import Console
 
 from find.data.coco import CocoFolder
 from find.errors import FindError
 from find.evaluation.evaluate import evaluate
-from find.evaluation.protocols.interactive import CLICKED_IMAGES
 from find.evaluation.results import Evaluation
 from find.evaluation.systems.frozen_foundations import FrozenPair, evaluate_pair
-from find.evaluation.table import only_table, rich_table
+from find.evaluation.table import Metrics, only_table, rich_table
 from find.foundations import fingerprint
+from find.model.feature_cache import FeatureCache
 from find.model.model import FIND
 from find.quickstart.examples import answer_questions, draw_questions
+from find.quickstart.notes import notes
 from find.quickstart.report import Report, write_report
 from find.quickstart.result_cache import KeptRecords, source_key
+from find.quickstart.training import TrainingRecord, train
 from find.retrieval.album import Album
 from find.training.configs import find_config
 from find.utils.device import choose_device
@@ -35,8 +36,10 @@ from find.world import contact_sheet, generate_world
 
 CONFIG = "tiny"
 SPLIT = "val2017"
-UNTRAINED_CLICKED_IMAGES = 10
-"""Images for the untrained model's number of clicks: it needs all clicks on any, which takes the longest of all."""
+CLICKED_IMAGES, UNTRAINED_CLICKED_IMAGES = 20, 5
+"""Images for the number of clicks; the untrained model needs all clicks on any, which takes the longest of all."""
+KEPT_FEATURES = 1 << 30
+"""Bytes of encoded images that an evaluation keeps for its tasks: of the val split each takes 1.4 MB."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class DemoSettings:
     """What the main job does.
 
     out: folder of the report; worlds are cached beside it.
-    minutes: of training.
+    steps: of training.
+    minutes: after which the training stops wherever it is; None: when its steps are done.
     skip_training: show the shipped weights only.
     train_images, val_images, size, seed: of the synthetic world; the shipped weights were trained on other seeds.
     queries: shown in the report.
@@ -52,14 +56,22 @@ class DemoSettings:
     """
 
     out: Path = Path("outputs/demo")
-    minutes: float = 6.0
+    steps: int = 300
+    minutes: float | None = None
     skip_training: bool = False
-    train_images: int = 6000
-    val_images: int = 500
+    train_images: int = 4800
+    val_images: int = 300
     size: int = 160
     seed: int = 2026
     queries: int = 8
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for option, number in (("steps", self.steps), ("images", self.train_images), ("val-images", self.val_images)):
+            if number < 1:
+                raise FindError(f"--{option} {number}: give at least 1")
+        if self.minutes is not None and not self.minutes > 0:
+            raise FindError(f"--minutes {self.minutes:g}: give more than 0, or leave it out to do all steps")
 
 
 class Demo:
@@ -85,21 +97,22 @@ class Demo:
         settings.out.mkdir(parents=True, exist_ok=True)
         world = self._world()
         folder = CocoFolder(world, SPLIT)
-        shipped = FIND.from_pretrained().to(self.device).eval()
+        shipped = FIND.from_pretrained(device=self.device).eval()
         evaluations: dict[str, dict[str, Any] | None] = {
             "untrained": self._evaluated("untrained", world, self._untrained(shipped), UNTRAINED_CLICKED_IMAGES),
             "trained": None,
             "shipped": None,
             "clip": None,
         }
-        model, trained = shipped, None
+        model, run, training = shipped, settings.out / "fit", None
         if not settings.skip_training:
-            trained = self._train(world, shipped)
-            model = FIND.from_pretrained(trained / "model").to(self.device).eval()
+            training = self._train(world, run, shipped)
+            model = FIND.from_pretrained(run / "model", device=self.device).eval()
             evaluations["trained"] = self._evaluated("trained", world, model)
         evaluations["shipped"] = self._evaluated("shipped", world, shipped)
         evaluations["clip"] = self._pair_evaluated(world, shipped)
         columns = {name: only_table(figures) for name, figures in evaluations.items()}
+        told = notes(columns, training)
 
         album = self._album(model, world)
         with self._part("queries"):
@@ -107,22 +120,25 @@ class Demo:
             examples = answer_questions(album, questions)
         with self._part("report"):
             pictures = {}
-            if trained is not None:
-                pictures["Losses of this training"] = self._picture(trained / "curves.png", "losses.png")
+            if training is not None:
+                pictures["Losses of this training"] = self._picture(run / "curves.png", "losses.png")
             sheet = contact_sheet(world, SPLIT, settings.out / "contact-sheet.png", 24, columns=6, scale=2)
             pictures["Scenes of the synthetic world"] = self._picture(sheet, sheet.name)
             report = Report(
-                headline="FIND: trained, evaluated and asked" if trained else "FIND: evaluated and asked",
-                facts=self._facts(shipped, album),
+                headline="FIND: trained, evaluated and asked" if training else "FIND: evaluated and asked",
+                facts=self._facts(shipped, album, training),
                 columns=columns,
+                notes=told,
                 examples=examples,
                 pictures=pictures,
                 seconds=self.seconds,
             )
             page = write_report(report, settings.out / "report.html")
         self.seconds["total"] = time.perf_counter() - begin
-        self._write_metrics(columns, evaluations, album, world)
+        self._write_metrics(columns, evaluations, album, world, training, told)
         self.console.print(rich_table(columns))
+        for note in told:
+            self.console.print(f"[yellow]{note}")
         self.console.print(f"[bold]{page}[/]  {settings.out / 'metrics.json'}  {self.seconds['total']:.0f} s")
         return page
 
@@ -158,30 +174,29 @@ class Demo:
             torch.manual_seed(self.settings.seed)
             return FIND.build(shipped.config).to(self.device).eval()
 
-    def _train(self, world: Path, shipped: FIND) -> Path:
-        """`findvl fit` with the embedded default's config for a few minutes; returns the run's folder."""
+    def _train(self, world: Path, run: Path, shipped: FIND) -> TrainingRecord:
+        """The training, or that of an earlier run with the same causes."""
         settings = self.settings
-        run = settings.out / "fit"
         config = find_config(CONFIG)
         foundations = [fingerprint(shipped.vision), fingerprint(shipped.language)]
-        key = source_key(world.name, settings.minutes, self.device.type, config.read_bytes(), foundations)
-        if self.kept.get("fit", key) and (run / "model").is_dir():
+        length = (settings.steps, settings.minutes)
+        key = source_key(world.name, *length, self.device.type, config.read_bytes(), foundations)
+        kept = self.kept.get("fit", key)
+        if kept and (run / "model").is_dir():
             self.reused.append("training")
-            return run
-        run.mkdir(parents=True, exist_ok=True)
-        overrides = run / "demo.yaml"
-        changes = _training_overrides(world, run, settings.minutes, self.device)
-        overrides.write_text(yaml.safe_dump(changes), encoding="utf-8")
-        from find.cli.training import main as findvl
-
+            return TrainingRecord.from_json(kept)
         with self._part("training"):
-            findvl(["fit", "-c", str(config), "-c", str(overrides)])
-        self.kept.keep("fit", key, {"minutes": settings.minutes})
-        return run
+            training = train(config, world, run, steps=settings.steps, cap=settings.minutes, device=self.device)
+        self.kept.keep("fit", key, training.to_json())
+        return training
 
     def _evaluated(self, name: str, world: Path, model: FIND, clicked_images: int = CLICKED_IMAGES) -> dict[str, Any]:
         def measure() -> Evaluation:
-            return evaluate(model, world, split=SPLIT, clicked_images=clicked_images)
+            model.feature_cache = FeatureCache(KEPT_FEATURES)  # six tasks ask about the same images
+            try:
+                return evaluate(model, world, split=SPLIT, clicked_images=clicked_images)
+            finally:
+                model.feature_cache = None
 
         return self._figures(name, world, model.fingerprint, measure)
 
@@ -222,16 +237,29 @@ class Demo:
             picture.save(self.settings.out / name)
         return picture
 
-    def _facts(self, shipped: FIND, album: Album) -> list[str]:
+    def _facts(self, shipped: FIND, album: Album, training: TrainingRecord | None) -> list[str]:
         settings = self.settings
         trainable = sum(parameter.numel() for parameter in shipped.interface.parameters())
-        facts = [f"{len(album)} images searched", f"world of seed {settings.seed}", f"runs on {self.device.type}"]
-        if settings.skip_training:
+        facts = [
+            f"{len(album)} images evaluated and searched (more with --val-images)",
+            f"NoC: {CLICKED_IMAGES} of them",
+            f"world of seed {settings.seed}",
+            f"runs on {self.device.type}",
+        ]
+        if training is None:
             return ["weights that ship with the package", *facts]
-        trained = f"{trainable / 1e6:.1f} M weights trained for {settings.minutes:g} minutes"
-        return [trained, f"{settings.train_images:,} training scenes", *facts]
+        trained = f"{trainable / 1e6:.1f} M weights trained for {training.minutes:.1f} minutes: {training.told}"
+        return [trained, f"{settings.train_images:,} training scenes", f"precision {training.precision}", *facts]
 
-    def _write_metrics(self, columns, evaluations: dict[str, dict[str, Any] | None], album: Album, world: Path) -> None:
+    def _write_metrics(
+        self,
+        columns: dict[str, Metrics],
+        evaluations: dict[str, dict[str, Any] | None],
+        album: Album,
+        world: Path,
+        training: TrainingRecord | None,
+        told: list[str],
+    ) -> None:
         settings = self.settings
         details = {
             name: {part: figures[part] for part in ("held_out", "details", "skipped")}
@@ -249,6 +277,8 @@ class Demo:
                 "world": world.name,
                 "skip_training": settings.skip_training,
             },
+            "training": training and training.to_json(),
+            "notes": told,
             "seconds": {part: round(seconds, 2) for part, seconds in self.seconds.items()},
             "reused": self.reused,
             "details": details,
@@ -263,23 +293,3 @@ class Demo:
         yield
         self.seconds[name] = time.perf_counter() - begin
         self.console.print(f"[dim]{name}: {self.seconds[name]:.0f} s")
-
-
-def _training_overrides(world: Path, run: Path, minutes: float, device: torch.device) -> dict[str, Any]:
-    """What differs from the embedded default's config: data, time, device, and the one folder for all files."""
-    return {
-        "data": {"root": str(world), "batch_size": 16},  # in so few minutes, more steps beat larger batches
-        "model": {"minutes": minutes},
-        "trainer": {
-            "accelerator": device.type,
-            "devices": 1 if device.index is None else [device.index],
-            "default_root_dir": str(run),
-            "enable_checkpointing": False,
-            "limit_val_batches": 4,
-            "callbacks": [
-                {"class_path": "find.training.callbacks.LossBar"},
-                {"class_path": "find.training.callbacks.SaveInterface"},
-                {"class_path": "find.training.callbacks.LossCurves"},
-            ],
-        },
-    }

@@ -48,6 +48,7 @@ class Report:
 
     columns: name of a column of the table -> its metrics.
     facts: short sentences under the headline.
+    notes: what has to be known of the figures, under their table.
     pictures: title -> picture, such as the loss curves and the contact sheet.
     seconds: part of the main job -> how long it took.
     """
@@ -56,6 +57,7 @@ class Report:
     facts: Sequence[str]
     columns: Mapping[str, Metrics]
     examples: Sequence[Example]
+    notes: Sequence[str] = ()
     pictures: Mapping[str, Image.Image] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 

@@ -1,7 +1,9 @@
 """What a training run leaves in its folder, `trainer.default_root_dir`: checkpoint, model, losses and their curves."""
 
 import csv
+import math
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import rich
@@ -10,6 +12,7 @@ from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTh
 from lightning.pytorch.utilities import rank_zero_only
 
 from find.training.loggers import MetricsFile
+from find.training.optimisation import Pace
 from find.training.sharding import WholeStep, save_sharded
 
 
@@ -29,15 +32,43 @@ class LastCheckpoint(ModelCheckpoint):
 
 
 class LossBar(RichProgressBar):
-    """Rich's progress bar with every task's loss, by names that are short enough for a terminal."""
+    """Rich's progress bar with the time to go of the whole run, measured from its own last steps, and every task's
+    loss, by names that are short enough for a terminal. Where nobody watches, a line ten times in a run."""
 
     def __init__(self) -> None:
         super().__init__(theme=RichProgressBarTheme(metrics_format=".2f"))
+        self.pace = Pace()
 
-    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, float]:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self.pace = Pace()
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *step: Any) -> None:
+        self.pace.mark()
+        super().on_train_batch_end(trainer, pl_module, *step)
+        steps, done = pl_module.progress.steps, trainer.global_step
+        if not rich.get_console().is_terminal and 10 < steps < math.inf and done % math.ceil(steps / 10) == 0:
+            print(f"step {done} of {steps:.0f}, {self.to_go(trainer, pl_module)} to go", flush=True)
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, float | str]:
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)  # the loggers' count of runs
-        return {name.removeprefix("train/"): value for name, value in metrics.items()}
+        losses = {name.removeprefix("train/"): value for name, value in metrics.items()}
+        return {"to go": self.to_go(trainer, pl_module), **losses}
+
+    def to_go(self, trainer: L.Trainer, pl_module: L.LightningModule) -> str:
+        """Until the run ends, by steps or by minutes; "?" while it is not known."""
+        pace = self.pace.seconds
+        seconds = math.inf if pace is None else pl_module.progress.to_go(trainer.global_step, pace)
+        return "?" if math.isinf(seconds) else told_time(seconds)
+
+
+def told_time(seconds: float) -> str:
+    """45 s, 6 min, 2 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class SaveInterface(L.Callback):

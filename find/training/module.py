@@ -34,7 +34,8 @@ class FINDModule(L.LightningModule):
         config: what to build.
         learning_rate, weight_decay: of AdamW; norms, biases and learned queries do not decay.
         warmup: share of the run in which the learning rate rises.
-        minutes: stop after so many minutes of training, and let the learning rate reach zero by then.
+        minutes: stop after so many minutes of training if the run's steps take longer, and let the learning rate reach
+            zero by then.
         loss_weights: of the tasks.
         mask_sampling: where masks are compared; default: at every place of the mask features.
         deep_supervision: the segmentation losses also before every layer.
@@ -114,9 +115,9 @@ class FINDModule(L.LightningModule):
             raise FindError("the run has no end: give --trainer.max_epochs, --trainer.max_steps or --model.minutes")
         optimizer = adamw(self.find.interface, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
         self.progress = Progress(steps=steps, minutes=self.minutes, spent=self.seconds_spent)
-        self.share_done = 0.0  # until the first step, which starts the clock
+        self.share_next = 0.0  # until the first step, which starts the clock
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda _: max(warmup_cosine(self.share_done, warmup=self.warmup), 1e-4)
+            optimizer, lambda _: max(warmup_cosine(self.share_next, warmup=self.warmup), 1e-4)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -148,15 +149,23 @@ class FINDModule(L.LightningModule):
 
         What layers draw follows the step, so that a run that goes on draws what it would have drawn.
         """
-        self.share_done = self.progress.at(self.global_step)
+        self.progress.at(self.global_step)
+        self.share_next = self.progress.after(self.global_step)
         if self.minutes is not None:  # it takes until the device has done the step before
-            self.share_done = self.trainer.strategy.broadcast(self.share_done)
+            self.share_next = self.trainer.strategy.broadcast(self.share_next)
         place = (self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
     def on_train_batch_end(self, *_: Any) -> None:
-        if self.minutes is not None and self.share_done >= 1:
+        if self.minutes is not None and self.share_next >= 1:
             self.trainer.should_stop = True
+
+    @property
+    def early_end(self) -> str | None:
+        """How far a run came whose minutes were over before its steps, in words; None of any other run."""
+        if not self.progress.ended_early(self.global_step):
+            return None
+        return f"stopped at step {self.global_step} of {self.progress.steps:.0f}"
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The interface only."""

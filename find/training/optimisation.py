@@ -3,6 +3,7 @@ the same steps give the same weights."""
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import torch
@@ -64,6 +65,8 @@ class Progress:
         self.spent = spent
         self.clock = clock
         self.started: float | None = None
+        self.asked = self.spent
+        self.last_step = 0.0
 
     @property
     def seconds(self) -> float:
@@ -71,12 +74,48 @@ class Progress:
         return self.spent + (0.0 if self.started is None else self.clock() - self.started)
 
     def at(self, step: int) -> float:
+        """The share that is done when a step begins."""
         if self.started is None:
             self.started = self.clock()
+        now = self.seconds
+        self.asked, self.last_step = now, now - self.asked
+        return self._share(step, now)
+
+    def after(self, step: int) -> float:
+        """The share when the step after this one begins, if this one takes as long as the one before it."""
+        return self._share(step + 1, self.asked + self.last_step)
+
+    def _share(self, step: int, seconds: float) -> float:
         done = step / max(self.steps, 1)
         if self.budget is not None:
-            done = max(done, self.seconds / self.budget)
+            done = max(done, seconds / self.budget)
         return min(done, 1.0)
+
+    def to_go(self, step: int, pace: float) -> float:
+        """Seconds until the run ends, at `pace` seconds a step; infinite where nothing ends it."""
+        left = pace * max(self.steps - step, 0)
+        return left if self.budget is None else min(left, max(self.budget - self.seconds, 0.0))
+
+    def ended_early(self, step: int) -> bool:
+        """Whether the minutes were over before the steps."""
+        return self.budget is not None and step < self.steps < math.inf
+
+
+class Pace:
+    """Seconds a step of a run, by its last steps: the first ones of a process tell nothing."""
+
+    def __init__(self, *, over: int = 20, clock: Callable[[], float] = time.monotonic) -> None:
+        self.ends: deque[float] = deque(maxlen=over + 1)
+        self.clock = clock
+
+    def mark(self) -> None:
+        """At the end of each step."""
+        self.ends.append(self.clock())
+
+    @property
+    def seconds(self) -> float | None:
+        """None before there are two steps."""
+        return None if len(self.ends) < 2 else (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1)
 
 
 def adamw(module: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:

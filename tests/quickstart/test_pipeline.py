@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from find.errors import FindError
 from find.evaluation.results import METRICS
-from find.quickstart.pipeline import Demo, DemoSettings, _training_overrides
+from find.quickstart.pipeline import Demo, DemoSettings
+from find.quickstart.training import TrainingRecord, training_overrides
 
 
 def _run(out, **changes):
@@ -42,15 +44,37 @@ def test_shipped_weights_are_shown_a_second_run_measures_nothing_and_another_wor
 
 def test_training_runs_where_the_demo_runs():
     for device, expected in (("cpu", ("cpu", 1)), ("cuda:1", ("cuda", [1]))):
-        trainer = _training_overrides(Path("world"), Path("run"), 1.0, torch.device(device))["trainer"]
+        trainer = training_overrides(Path("world"), Path("run"), 9, None, torch.device(device))["trainer"]
         assert (trainer["accelerator"], trainer["devices"]) == expected
+
+
+def test_a_record_of_training_tells_whether_it_was_whole_and_comes_back_from_json():
+    whole = TrainingRecord(400, 400, 7.5, None, "32-true")
+    cut = TrainingRecord(120, 400, 6.0, 6.0, "32-true")
+    assert (whole.told, cut.told) == ("400 steps", "stopped at step 120 of 400")
+    assert TrainingRecord.from_json(json.loads(json.dumps(cut.to_json()))) == cut
+
+
+@pytest.mark.parametrize("settings", [{"steps": 0}, {"minutes": 0.0}, {"minutes": float("nan")}, {"train_images": 0}])
+def test_a_training_of_nothing_is_refused(settings):
+    with pytest.raises(FindError, match=next(iter(settings)).replace("_", "-").replace("train-", "")):
+        DemoSettings(**settings)
 
 
 @pytest.mark.slow
 def test_training_gives_a_model_and_its_curves_and_a_second_run_keeps_both(tmp_path):
-    page, metrics = _run(tmp_path / "demo", minutes=0.05)
+    page, metrics = _run(tmp_path / "demo", steps=2)
     assert metrics["columns"]["trained"]["panoptic"]["PQ"] is not None
+    assert metrics["training"]["told"] == "2 steps"
     assert (tmp_path / "demo" / "losses.png").is_file() and "Losses" in page
-    again = _run(tmp_path / "demo", minutes=0.05)[1]
+    again = _run(tmp_path / "demo", steps=2)[1]
     assert again["columns"] == metrics["columns"]
     assert "training" in again["reused"]
+
+
+@pytest.mark.slow
+def test_a_training_that_a_cap_ends_is_told_in_the_page_and_in_the_figures(tmp_path):
+    page, metrics = _run(tmp_path / "demo", steps=400, minutes=0.05)
+    told = metrics["training"]["told"]
+    assert told == f"stopped at step {metrics['training']['steps']} of 400" and metrics["training"]["steps"] < 400
+    assert told in metrics["notes"][0] and page.count(told) >= 2

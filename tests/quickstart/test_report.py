@@ -33,6 +33,7 @@ def page(tmp_path):
         columns=columns,
         examples=[missed, found],
         pictures={"Losses": Image.new("RGB", (30, 20))},
+        notes=["stopped at step 120 of 400 <cap>"],
         seconds={"training": 12.34},
     )
     return write_report(report, tmp_path / "deep" / "report.html").read_text()
@@ -42,6 +43,11 @@ def test_the_page_loads_nothing(page):
     sources = re.findall(r'(?:src|href)="([^"]{0,40})', page)
     assert sources and all(source.startswith("data:image/") for source in sources)
     assert "<script" not in page and "url(" not in page and "@import" not in page
+
+
+def test_what_has_to_be_known_of_the_figures_stands_under_them(page):
+    assert "stopped at step 120 of 400 &lt;cap&gt;" in page
+    assert page.index("</table>") < page.index("stopped at step") < page.index("Interleaved queries")
 
 
 def test_right_and_wrong_answers_are_marked(page):

@@ -1,6 +1,7 @@
 """A run that diverges stops at once and leaves the ids of the batch; one with a time budget ends in time."""
 
 import json
+import math
 from dataclasses import replace
 
 import lightning as L
@@ -44,10 +45,34 @@ def test_nan_stops_the_run_and_names_the_batch(data, tmp_path, name):
     assert len(record["image_ids"]) == 3 and set(record["image_ids"]) <= set(data.train_folder.image_ids)
 
 
-def test_run_ends_when_its_minutes_are_over(data, tmp_path):
-    run = trainer(tmp_path, max_epochs=1000, limit_train_batches=2)
-    run.fit(FINDModule(CONFIG, minutes=1 / 60), datamodule=data)
+class Rates(L.Callback):
+    """Learning rates of the steps, as each was taken."""
+
+    def __init__(self):
+        self.taken = []
+
+    def on_before_optimizer_step(self, run, module, optimizer):
+        self.taken.append(optimizer.param_groups[0]["lr"])
+
+
+def test_run_ends_when_its_minutes_are_over_and_tells_where(data, tmp_path):
+    rates = Rates()
+    run = trainer(tmp_path, max_epochs=1000, limit_train_batches=2, callbacks=[rates])
+    module = FINDModule(CONFIG, minutes=1 / 20, learning_rate=1e-3, warmup=0.0)
+    run.fit(module, datamodule=data)
     assert 1 <= run.global_step < 2000
+    assert module.early_end == f"stopped at step {run.global_step} of 2000"
+    assert rates.taken[1:] == sorted(rates.taken[1:], reverse=True) and rates.taken[-1] < 0.6e-3
+
+
+def test_the_last_step_s_rate_is_nearly_zero(data, tmp_path):
+    """Of n steps each has its own share: the last one's is 1 / n from the end."""
+    rates = Rates()
+    module = FINDModule(CONFIG, learning_rate=1e-3, warmup=0.0, minutes=60)
+    run = trainer(tmp_path, max_steps=8, limit_train_batches=2, callbacks=[rates])
+    run.fit(module, datamodule=data)
+    assert rates.taken == pytest.approx([0.5e-3 * (1 + math.cos(math.pi * step / 8)) for step in range(8)])
+    assert rates.taken[-1] < 0.04e-3 and module.early_end is None
 
 
 def test_learning_rate_follows_the_steps(data, tmp_path):

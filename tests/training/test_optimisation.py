@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from find.training.optimisation import Progress, adamw, parameter_groups, warmup_cosine
+from find.training.optimisation import Pace, Progress, adamw, parameter_groups, warmup_cosine
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,43 @@ def test_minutes_before_an_interruption_count():
     assert progress.at(10) == 0.5
     now += 30
     assert (progress.seconds, progress.at(11)) == (90, 0.75)
+
+
+def test_the_share_of_the_next_step_is_exact_by_steps_and_foreseen_by_minutes():
+    now = 0.0
+    by_steps, by_minutes = Progress(steps=3, minutes=None), Progress(steps=100, minutes=1, clock=lambda: now)
+    assert [by_steps.after(step) for step in range(3)] == [1 / 3, 2 / 3, 1]
+    for step, share in enumerate((0.01, 0.5, 0.75, 1.0)):  # steps of 15 seconds, the first one unforeseen
+        by_minutes.at(step)
+        assert by_minutes.after(step) == share
+        now += 15
+
+
+def test_time_to_go_is_that_of_the_steps_or_of_the_minutes_whichever_ends_first():
+    now = 0.0
+    progress = Progress(steps=100, minutes=2, clock=lambda: now)
+    assert Progress(steps=100, minutes=None).to_go(60, pace=1.5) == 60
+    progress.at(0)
+    now = 30.0
+    assert progress.to_go(20, pace=0.5) == 40
+    assert progress.to_go(20, pace=15) == 90
+    assert Progress(steps=float("inf"), minutes=None).to_go(3, pace=1) == float("inf")
+
+
+def test_a_run_ended_early_if_its_minutes_came_before_its_steps():
+    assert Progress(steps=400, minutes=6).ended_early(120)
+    assert not Progress(steps=400, minutes=6).ended_early(400)
+    assert not Progress(steps=400, minutes=None).ended_early(120)
+    assert not Progress(steps=float("inf"), minutes=6).ended_early(120)  # minutes were its only end
+
+
+def test_pace_is_that_of_the_last_steps():
+    times = iter([0, 100, 101, 102, 103, 104])  # the first step took long
+    pace = Pace(over=3, clock=lambda: next(times))
+    assert pace.seconds is None
+    for _ in range(6):
+        pace.mark()
+    assert pace.seconds == 1
 
 
 class Learner(nn.Module):
