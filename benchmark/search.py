@@ -32,7 +32,7 @@ from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.retrieval.album import Album
 from find.retrieval.connection import connect
-from find.retrieval.indexing import tidy
+from find.retrieval.indexing import compact_and_refresh
 from find.retrieval.objects import SIDE, ObjectMasks
 from find.retrieval.table import Stamp, album_schema, create_table, fixed_lists, lists
 from find.retrieval.vectors import QueryVectors
@@ -130,7 +130,7 @@ def measure(drawn: SyntheticAlbum, folder: Path, count: int, *, peers: bool) -> 
         with insert:
             table.add(rows)
     with settle:
-        tidy(path, table, stamp)
+        compact_and_refresh(path, table, stamp)
     figures.insert_per_second, figures.insert_cpu = drawn.size / insert.wall, insert.cpu
     figures.index_seconds, figures.index_cpu = settle.wall, settle.cpu
     figures.bytes_per_image = _bytes(path) / drawn.size

@@ -151,7 +151,7 @@ class Inputs:
 
 def _words(interface: Interface, vectors: Tensor) -> Prompt:
     padding = torch.zeros(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
-    return Prompt(retrieval.PROTOTYPE, tokens={Group.CAPTION_TOKENS: interface.words(vectors, padding)})
+    return Prompt(retrieval.PROTOTYPE, tokens={Group.CAPTION_TOKENS: interface.project_text_tokens(vectors, padding)})
 
 
 def _discs(batch: int, count: int, side: int) -> Tensor:
@@ -271,7 +271,7 @@ def _panoptic(size: Size, settings: Settings, *, decode: bool) -> Step:
     def step() -> None:
         interface.zero_grad()
         with settings.autocast():
-            memory = interface.remember(inputs.maps) if decode else inputs.pixels(interface)
+            memory = interface.encode_image(inputs.maps) if decode else inputs.pixels(interface)
             layers = interface(memory, [generic.prompt()], deep=True).layers
         layers = [layer.float() for layer in layers]
         criterion(interface, layers, (), memory.mask_features.float(), inputs.bank, targets).total.backward()

@@ -1,4 +1,4 @@
-"""The one error that users of FIND meet for bad input, which names the file, the item and the mend; and a warning."""
+"""The one error that users of FIND meet for bad input, which names the file, the item and the fix; and a warning."""
 
 import re
 import sys
@@ -14,7 +14,7 @@ def printable(text: str) -> str:
 
 
 class FindError(ValueError):
-    """Bad input, told in one sentence that names what is wrong, where, and how to mend it."""
+    """Bad input, told in one sentence that names what is wrong, where, and how to fix it."""
 
 
 class UnknownWordsWarning(UserWarning):

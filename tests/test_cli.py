@@ -126,7 +126,7 @@ def test_words_never_seen_are_told(capsys, photos, weights):
     assert record["entities"][0]["doubtful"] is True
     assert "warning" in errors and "blorf" in errors
     _, text, _ = _run(capsys, "segment", photos / "a.png", "--query", "{a blorf dog}", "--weights", weights)
-    assert 'doubtful: never seen: "blorf"' in text
+    assert 'doubtful: unknown: "blorf"' in text
 
 
 def test_index_then_search(capsys, photos, tmp_path, weights):

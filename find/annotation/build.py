@@ -17,7 +17,7 @@ from find.annotation.linking import link, spans_as_json
 from find.annotation.references import nearest, segment_features
 from find.annotation.templates import describe
 from find.data.coco import CocoFolder, annotations_folder, read_captions
-from find.data.dataset_issue import Anomaly, Report
+from find.data.dataset_issue import DatasetIssue, Report
 from find.data.find_bench import read_sentences
 from find.data.sample import PhraseSpan, Segment
 from find.errors import FindError, printable
@@ -93,7 +93,7 @@ def build(
     root = Path(root)
     if skip_near < 0:
         raise FindError(f"skip_near is a number of images, not {skip_near}")
-    issues: list[Anomaly] = []
+    issues: list[DatasetIssue] = []
     with ExitStack() as undo:  # a run that fails leaves nothing that a later one would take
         target = _folder(root, out, split, issues.append, undo)
         path = target / "annotations" / f"{name or f'entity_{split}'}.json"
@@ -152,7 +152,7 @@ def _folder(root: Path, out: Path | None, split: str, report: Report, undo: Exit
     return target
 
 
-def _lines(issues: Sequence[Anomaly]) -> list[str]:
+def _lines(issues: Sequence[DatasetIssue]) -> list[str]:
     """One line a kind, with how many there are and the first of them."""
     counts = Counter(issue.kind for issue in issues)
     first = {issue.kind: issue for issue in reversed(issues)}
@@ -173,7 +173,7 @@ def _captions(
 
         return written
 
-    def refuse_or_count(anomaly: Anomaly) -> None:
+    def refuse_or_count(anomaly: DatasetIssue) -> None:
         if anomaly.stops:
             raise anomaly.error()
         counts[anomaly.kind] += 1
@@ -230,7 +230,7 @@ def _write(path: Path, folder: CocoFolder, sentences: Sequence[tuple[int, str, t
 
 def _check(path: Path, folder: CocoFolder) -> None:
     """Reads the file as everybody will; anything wrong is a fault of this program, and told."""
-    anomalies: list[Anomaly] = []
+    anomalies: list[DatasetIssue] = []
     read_sentences(path, folder.table, anomalies.append)
     if anomalies:
         raise FindError(f"{path} was written, but is not as it should be: {anomalies[0]}")

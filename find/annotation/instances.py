@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from find.data.dataset_issue import Anomaly, Report, Severity
+from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.decode import segment_png
 from find.data.instances import Instance, read_instances
 from find.data.outlines import Outline
@@ -94,11 +94,11 @@ def _painted(
     objects: Drawn, size: tuple[int, int], file: str, report: Report
 ) -> tuple[np.ndarray, list[dict[str, Any]], int]:
     """The map of an image, its segments, and how many objects have no pixel left."""
-    warning = partial(Anomaly, Severity.WARNING, file=file)
+    warning = partial(DatasetIssue, Severity.WARNING, file=file)
     for one, outline in objects:
         if not outline.pixels:
             report(warning("object without a pixel", item=one.item, message="its polygon is thinner than any pixel",
-                           mend="Draw it larger, or take it out"))  # fmt: skip
+                           fix="Draw it larger, or take it out"))  # fmt: skip
     objects = sorted(
         (pair for pair in objects if pair[1].pixels), key=lambda pair: (not pair[0].is_crowd, -pair[1].pixels)
     )
@@ -111,7 +111,7 @@ def _painted(
         if not area:
             hidden += 1
             report(warning("object hidden", item=one.item, message="smaller objects cover all of its pixels",
-                           mend="Nothing, if that is so; a panoptic map has one object a pixel"))  # fmt: skip
+                           fix="Nothing, if that is so; a panoptic map has one object a pixel"))  # fmt: skip
             continue
         segments.append(
             {"id": number, "category_id": one.category_id, "area": area, "bbox": box, "iscrowd": int(one.is_crowd)}

@@ -86,7 +86,7 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     parser = add_command(
         bench,
         "validate",
-        "list what is wrong with predictions: file, item and how to mend it; status 1 if there are errors",
+        "list what is wrong with predictions: file, item and how to fix it; status 1 if there are errors",
         "example:\n  findvl bench validate panoptic.json --task panoptic --gt datasets/coco --split val2017\n",
     )
     _add_predictions(parser)
@@ -174,14 +174,14 @@ def validate(arguments: argparse.Namespace) -> int:
 
 def queries(arguments: argparse.Namespace) -> int:
     """`findvl bench queries`: what a protocol asks."""
-    from find.evaluation.prediction_files.asked import Questionnaire
+    from find.evaluation.prediction_files.asked import QueryCollector
     from find.evaluation.prediction_files.folder import BlankFolder
     from find.evaluation.prediction_files.score import FileTask
 
     settings = _settings(arguments)
     folder = BlankFolder(arguments.gt, settings.split, entities=settings.entities)
     task = FileTask(arguments.task)
-    asked = Questionnaire.of(folder, task.task, **task.options(settings))
+    asked = QueryCollector.of(folder, task.task, **task.options(settings))
     asked.write(arguments.out)
     print(f"{arguments.out}: {asked.summary()}")
     return 0

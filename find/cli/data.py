@@ -34,7 +34,7 @@ def add_data(commands: argparse._SubParsersAction) -> None:
     check = add_command(
         data,
         "check",
-        "list what is wrong in a data folder: file, id and how to mend it; status 1 if there are errors",
+        "list what is wrong in a data folder: file, id and how to fix it; status 1 if there are errors",
         "example:\n  findvl data check datasets/coco --split val2017 --json\n",
     )
     check.add_argument("root", type=Path, help="a folder in COCO's layout")

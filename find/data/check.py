@@ -1,4 +1,4 @@
-"""Every anomaly of a data folder with its file, item and mend: what `findvl data check` prints."""
+"""Every anomaly of a data folder with its file, item and fix: what `findvl data check` prints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from find.data.check_instances import check_instances, check_masks
 from find.data.check_report import CheckReport
 from find.data.coco import CocoFolder, annotations_folder, open_images, open_maps, read_captions
-from find.data.dataset_issue import Anomaly, Report, Severity
+from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.decode import colour_hint, decode_segment_map
 from find.data.false_sentences import labelled_probes, read_hard_negatives
 from find.data.find_bench import read_expressions, read_sentences
@@ -26,8 +26,8 @@ from find.data.source import FileSource
 from find.errors import FindError, printable
 from find.images.images import read_image
 
-error = partial(Anomaly, Severity.ERROR)
-warning = partial(Anomaly, Severity.WARNING)
+error = partial(DatasetIssue, Severity.ERROR)
+warning = partial(DatasetIssue, Severity.WARNING)
 
 SMALLEST_SIDE = 32
 SENTENCE_FILES = ("entity_{}*.json", "interleave_{}*.json")
@@ -53,7 +53,7 @@ def check_folder(root: str | Path, split: str | None = None) -> CheckReport:
     splits = sorted(found) if split is None else [split]
     if not splits:
         raise FindError(f"{annotations}: there is no panoptic_SPLIT.json. Give the folder of a COCO panoptic data set.")
-    anomalies: list[Anomaly] = []
+    anomalies: list[DatasetIssue] = []
     checked: Counter[str] = Counter()
     outcomes = []
     for name in splits:
@@ -72,9 +72,9 @@ class _SplitCheck:
         self.annotations = root / "annotations"
         self.split = split
         self.checked = checked
-        self.anomalies: list[Anomaly] = []
+        self.anomalies: list[DatasetIssue] = []
         self.report: Report = self.anomalies.append
-        self.pictures: list[Anomaly] = []  # those of the images and the maps themselves
+        self.pictures: list[DatasetIssue] = []  # those of the images and the maps themselves
         self.left_out: set[str] = set()  # segments whose entry in the JSON is broken, and told
         self.alone = False
         self.folder: CocoFolder | FindError
@@ -323,6 +323,6 @@ class _SplitCheck:
         )  # fmt: skip
 
     def _cannot_read(self, file: str, problem: FindError, item: str | None = None) -> None:
-        message, _, mend = str(problem).removeprefix(f"{file}: ").rstrip(".").partition(". ")
-        mend = mend or "Put a good file in its place"
-        self.report(error("unreadable file", file, item or self.split, message, mend, stops=True))
+        message, _, fix = str(problem).removeprefix(f"{file}: ").rstrip(".").partition(". ")
+        fix = fix or "Put a good file in its place"
+        self.report(error("unreadable file", file, item or self.split, message, fix, stops=True))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from find.data.dataset_issue import Anomaly, Report, Severity
+from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.instances import Instances
 from find.data.panoptic import PanopticTable
 
-error = partial(Anomaly, Severity.ERROR)
-warning = partial(Anomaly, Severity.WARNING)
+error = partial(DatasetIssue, Severity.ERROR)
+warning = partial(DatasetIssue, Severity.WARNING)
 
 
 def check_instances(instances: Instances, table: PanopticTable, report: Report) -> None:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from find.data.dataset_issue import Anomaly, Severity
+from find.data.dataset_issue import DatasetIssue, Severity
 from find.errors import printable
 
 MANY = 5
@@ -29,7 +29,7 @@ class CheckReport:
     root: str
     splits: tuple[str, ...]
     checked: Counter[str]
-    anomalies: tuple[Anomaly, ...]
+    anomalies: tuple[DatasetIssue, ...]
     outcomes: tuple[str, ...]
 
     @property
@@ -61,7 +61,7 @@ class CheckReport:
             "anomalies": [{**asdict(anomaly), "severity": anomaly.severity.value} for anomaly in self.anomalies],
         }
 
-    def examples(self) -> list[tuple[Anomaly, int]]:
+    def examples(self) -> list[tuple[DatasetIssue, int]]:
         """The anomalies to show, with how many they stand for: all of a kind, or the first where there are many."""
         counts, shown, seen = self.counts, [], set()
         for anomaly in self.anomalies:

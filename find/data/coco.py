@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from find.data.dataset_issue import Anomaly, Report, Severity
+from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.decode import colour_hint, decode_photo, decode_segment_map
 from find.data.false_sentences import read_foils
 from find.data.find_bench import read_expressions, read_sentences
@@ -165,8 +165,8 @@ class CocoFolder:
         try:
             pixels = decode_photo(data, name)
         except FindError as error:
-            mend = "Put the original file back, or take the image out of the annotations."
-            raise FindError(f"{error}. {mend}") from error
+            fix = "Put the original file back, or take the image out of the annotations."
+            raise FindError(f"{error}. {fix}") from error
         return self._of_listed_size(pixels, position, name)
 
     def segment_map_at(self, position: int) -> np.ndarray:
@@ -207,7 +207,7 @@ class CocoFolder:
         """Labelled false sentences by the id of the true one; they belong to the sentences of entity_{split}.json."""
         return read_foils(self) if self._entities in (AUTO, f"entity_{self.split}", f"entity_{self.split}.json") else {}
 
-    def _refuse_or_skip(self, anomaly: Anomaly) -> None:
+    def _refuse_or_skip(self, anomaly: DatasetIssue) -> None:
         if anomaly.stops:
             raise FindError(f"{self.annotations / anomaly.file}{str(anomaly).removeprefix(anomaly.file)}")
         self.skipped[anomaly.kind] += 1
@@ -259,12 +259,12 @@ def read_captions(path: Path, table: PanopticTable, report: Report) -> dict[int,
         item = f"caption {number if record.id is None else record.id} of image {record.image_id}"
         if not caption:
             report(
-                Anomaly(Severity.WARNING, "empty caption", path.name, item, "the caption has no words",
+                DatasetIssue(Severity.WARNING, "empty caption", path.name, item, "the caption has no words",
                         "Write it, or take it out")
             )  # fmt: skip
         else:
             report(
-                Anomaly(Severity.WARNING, "caption of unknown image", path.name, item,
+                DatasetIssue(Severity.WARNING, "caption of unknown image", path.name, item,
                         f"image {record.image_id} is not in {table.source}", "Take the caption out")
             )  # fmt: skip
     return {image_id: tuple(texts) for image_id, texts in captions.items()}

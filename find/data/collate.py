@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from find.data.batch import Batch
-from find.data.indexed_sample import Row
+from find.data.indexed_sample import IndexedSample
 from find.data.interleave import InterleavedQuery, Interleaver
 from find.data.sample import Category, Sample
 from find.data.strokes import StrokeKind
@@ -50,7 +50,7 @@ class Collate:
 
     def __call__(self, samples: Sequence[Sample], rngs: Sequence[np.random.Generator]) -> Batch:
         """A batch of these samples in their order; what is drawn for each is drawn from its own generator."""
-        rows = [Row.of(sample, max_segments=self.max_segments) for sample in samples]
+        rows = [IndexedSample.of(sample, max_segments=self.max_segments) for sample in samples]
         height, width = (_ceil(max(sample.size[axis] for sample in samples), self.divisor) for axis in (0, 1))
         images = np.zeros((len(rows), 3, height, width), np.uint8)
         segments = np.full((len(rows), height, width), -1, np.int16)
@@ -89,7 +89,7 @@ class Collate:
             has_false=torch.tensor([query.false is not None for query in queries]),
         )
 
-    def _caption(self, row: Row, rng: np.random.Generator) -> str:
+    def _caption(self, row: IndexedSample, rng: np.random.Generator) -> str:
         """One of the captions, else one of the sentences, else the names of what is there."""
         texts = row.sample.captions or tuple(sentence.text for sentence in row.sample.sentences)
         if texts:
@@ -97,7 +97,7 @@ class Collate:
         names = dict.fromkeys(self.categories[segment.category_id].words for segment in row.segments)
         return f"a photo of {', '.join(names)}" if names else "a photo"
 
-    def _draw_phrases(self, row: Row, rng: np.random.Generator) -> dict[str, set[int]]:
+    def _draw_phrases(self, row: IndexedSample, rng: np.random.Generator) -> dict[str, set[int]]:
         """Text -> columns. Texts that read alike are one text that means all of their segments.
 
         Referring expressions, which are the hard ones, get up to half of the places.
@@ -123,7 +123,7 @@ class Collate:
         return dict(candidates[i] for i in np.concatenate([first, rest])[: self.max_phrases])
 
     def _draw_strokes(
-        self, rows: Sequence[Row], canvas: tuple[int, int], rngs: Sequence[np.random.Generator]
+        self, rows: Sequence[IndexedSample], canvas: tuple[int, int], rngs: Sequence[np.random.Generator]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         count = max(1, min(self.max_strokes, _longest(row.segments for row in rows)))
         strokes = np.zeros((len(rows), count, *canvas), bool)

@@ -18,8 +18,8 @@ class Severity(str, Enum):
 
 
 @dataclass(frozen=True)
-class Anomaly:
-    """What is wrong, where, and how to mend it.
+class DatasetIssue:
+    """What is wrong, where, and how to fix it.
 
     `kind` groups faults for counting. `stops` says whether the reader refuses the data set because of it;
     otherwise it leaves the item out (or takes it as it is) and counts it.
@@ -30,21 +30,21 @@ class Anomaly:
     file: str
     item: str
     message: str
-    mend: str
+    fix: str
     stops: bool = False
 
     def __str__(self) -> str:
-        return printable(f"{self.file}, {self.item}: {self.message}. {self.mend}.")
+        return printable(f"{self.file}, {self.item}: {self.message}. {self.fix}.")
 
     def error(self) -> FindError:
         return FindError(str(self))
 
 
-Report: TypeAlias = Callable[[Anomaly], None]
+Report: TypeAlias = Callable[[DatasetIssue], None]
 """Where a parser tells its anomalies; it may raise."""
 
 
-def raise_if_it_stops(anomaly: Anomaly) -> None:
+def raise_if_it_stops(anomaly: DatasetIssue) -> None:
     """A report that refuses what a reader refuses, and lets pass what it leaves out."""
     if anomaly.stops:
         raise anomaly.error()

@@ -17,7 +17,7 @@ from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from find.data.dataset_issue import Anomaly
+from find.data.dataset_issue import DatasetIssue
 from find.data.find_bench import read_sentences
 from find.data.records import read_document
 from find.data.sample import Foil, PhraseSpan, Sentence
@@ -141,7 +141,7 @@ def read_false_sentences(path: Path, folder: CocoFolder) -> list[tuple[Sentence,
     return found
 
 
-def _refuse(anomaly: Anomaly) -> None:
+def _refuse(anomaly: DatasetIssue) -> None:
     if anomaly.stops:
         raise FindError(
             f'{anomaly} A false sentence must name its true one and what was changed ("sentence_id", "changed": '
@@ -150,7 +150,7 @@ def _refuse(anomaly: Anomaly) -> None:
 
 
 def _read(path: Path, folder: CocoFolder) -> list[Sentence]:
-    def report(anomaly: Anomaly) -> None:
+    def report(anomaly: DatasetIssue) -> None:
         if anomaly.stops:
             raise anomaly.error()
         warnings.warn(str(anomaly), stacklevel=2)

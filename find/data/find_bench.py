@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from find.data.dataset_issue import Anomaly, Report, Severity
+from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.panoptic import PanopticTable
 from find.data.records import read_document, whole_number
 from find.data.sample import Expression, PhraseSpan, Reference, Sentence
@@ -20,8 +20,8 @@ from find.data.schema import (
     SentenceRecord,
 )
 
-error = partial(Anomaly, Severity.ERROR)
-warning = partial(Anomaly, Severity.WARNING)
+error = partial(DatasetIssue, Severity.ERROR)
+warning = partial(DatasetIssue, Severity.WARNING)
 
 
 def read_sentences(path: Path, table: PanopticTable, report: Report) -> list[Sentence]:
@@ -212,12 +212,12 @@ def _in_order(phrases: list[PhraseSpan], file: str, item: str, report: Report) -
     return tuple(sorted(kept, key=lambda phrase: phrase.start))
 
 
-def _unknown_image(file: str, item: str, image_id: int) -> Anomaly:
+def _unknown_image(file: str, item: str, image_id: int) -> DatasetIssue:
     return error(
         "unknown image", file, item, f"image {image_id} is not in the panoptic annotations", "Take the sentence out"
     )
 
 
-def _malformed(file: str, item: str, problem: Exception) -> Anomaly:
+def _malformed(file: str, item: str, problem: Exception) -> DatasetIssue:
     reason = f"the field {problem} is missing" if isinstance(problem, KeyError) else f"a field is wrong ({problem})"
     return error("malformed record", file, item, reason, "Write the record again", stops=True)

@@ -12,7 +12,7 @@ from find.data.strokes import Stroke, StrokeKind, draw_stroke
 
 
 @dataclass(frozen=True)
-class Row:
+class IndexedSample:
     """A sample with its usable segments: the largest of those that are no crowd and have at least one pixel."""
 
     sample: Sample
@@ -22,7 +22,7 @@ class Row:
     boxes: tuple[Box, ...]  # of the segments' pixels
 
     @classmethod
-    def of(cls, sample: Sample, *, max_segments: int | None = None) -> Row:
+    def of(cls, sample: Sample, *, max_segments: int | None = None) -> IndexedSample:
         """The row of a sample, with its `max_segments` largest segments; None keeps all."""
         segments = tuple(segment for segment in sample.segments if not segment.is_crowd)
         found = locate(sample.segment_map, np.array([segment.id for segment in segments], np.int32))

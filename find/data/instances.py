@@ -10,15 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from find.data.dataset_issue import Anomaly, Report, Severity
+from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.outlines import NoMask, Outline, draw
 from find.data.panoptic import checked_categories
 from find.data.records import read_document
 from find.data.sample import Category
 from find.data.schema import ImageRecord, InstanceDocument, InstanceRecord
 
-error = partial(Anomaly, Severity.ERROR)
-warning = partial(Anomaly, Severity.WARNING)
+error = partial(DatasetIssue, Severity.ERROR)
+warning = partial(DatasetIssue, Severity.WARNING)
 
 LARGEST_AREA = 1e15
 ENCLOSED, BEYOND = 0.25, 256

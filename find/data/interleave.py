@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from find.data.false_sentences import phrase_swaps
-from find.data.indexed_sample import Row
+from find.data.indexed_sample import IndexedSample
 from find.data.sample import Foil, PhraseSpan, Sentence
 from find.data.strokes import Stroke, StrokeKind
 from find.query.query import RenderedQuery
@@ -81,7 +81,7 @@ class Interleaver:
 
     def __call__(
         self,
-        rows: Sequence[Row],
+        rows: Sequence[IndexedSample],
         captions: Sequence[str],
         rngs: Sequence[np.random.Generator],
         seeds: Sequence[int],
@@ -106,7 +106,7 @@ class Interleaver:
         return queries
 
     def _choose_sentence(
-        self, row: Row, rows: Sequence[Row], row_of_image: dict[int, int], rng: np.random.Generator
+        self, row: IndexedSample, rows: Sequence[IndexedSample], row_of_image: dict[int, int], rng: np.random.Generator
     ) -> Sentence:
         """Any of the image's sentences, the likelier the more of its references are in the batch."""
         sentences = row.sample.sentences
@@ -120,7 +120,7 @@ class Interleaver:
         self,
         sentence: Sentence,
         number: int,
-        rows: Sequence[Row],
+        rows: Sequence[IndexedSample],
         row_of_image: dict[int, int],
         by_category: dict[int, list[tuple[int, int]]],
         rng: np.random.Generator,
@@ -152,7 +152,7 @@ class Interleaver:
     def _false(
         self,
         sentence: Sentence,
-        row: Row,
+        row: IndexedSample,
         kept: Sequence[PhraseSpan],
         regions: Sequence[VisualEntity | None],
         rng: np.random.Generator,
@@ -199,7 +199,9 @@ def render(text: str, spans: Sequence[tuple[int, int]], is_region: Sequence[bool
     return RenderedQuery("".join(pieces), tuple(moved), tuple(bool(region) for region in is_region))
 
 
-def _referred(phrase: PhraseSpan, rows: Sequence[Row], row_of_image: dict[int, int]) -> tuple[int, int] | None:
+def _referred(
+    phrase: PhraseSpan, rows: Sequence[IndexedSample], row_of_image: dict[int, int]
+) -> tuple[int, int] | None:
     """Batch row and column of the segment that the phrase's reference names, if the batch has it (still)."""
     if phrase.reference is None:
         return None
@@ -210,7 +212,7 @@ def _referred(phrase: PhraseSpan, rows: Sequence[Row], row_of_image: dict[int, i
     return None if column is None else (number, column)
 
 
-def _draw_region(rows: Sequence[Row], place: tuple[int, int], rng: np.random.Generator) -> VisualEntity:
+def _draw_region(rows: Sequence[IndexedSample], place: tuple[int, int], rng: np.random.Generator) -> VisualEntity:
     number, column = place
     kind = StrokeKind.MASK
     if rng.random() >= FULL_MASK_SHARE:

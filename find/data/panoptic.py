@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from find.data.dataset_issue import Anomaly, Report, Severity
+from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.names import map_path, plain_path
 from find.data.records import read_document
 from find.data.sample import Category, Segment
@@ -20,7 +20,7 @@ from find.data.segment_map import ID_RANGE
 from find.errors import FindError
 from find.images.images import LARGEST_IMAGE
 
-doubtful = partial(Anomaly, Severity.WARNING, mend='Let "images" and "annotations" list the same images, each once')
+doubtful = partial(DatasetIssue, Severity.WARNING, fix='Let "images" and "annotations" list the same images, each once')
 HEX = re.compile(r"#[0-9a-fA-F]{6}")
 NAME_MENDS = ("Give each image its own file, with its folder if need be", "Give each image a PNG of its own")
 
@@ -143,13 +143,13 @@ class _Columns:
     def add(self, image: ImageRecord, annotation: PanopticRecord) -> None:
         item = f"image {image.id}"
         names = plain_path(image.file_name), map_path(annotation.file_name)
-        for what, name, of, mend in zip(("image", "map"), names, self.image_of, NAME_MENDS, strict=True):
+        for what, name, of, fix in zip(("image", "map"), names, self.image_of, NAME_MENDS, strict=True):
             if not name:
-                self._told(item, "malformed record", f"the file name of the {what} names no file", mend)
+                self._told(item, "malformed record", f"the file name of the {what} names no file", fix)
                 return
             other = of.setdefault(name, image.id)
             if other != image.id:
-                self._told(item, "one file of two images", f"its {what} is {name}, as that of image {other}", mend)
+                self._told(item, "one file of two images", f"its {what} is {name}, as that of image {other}", fix)
                 return
         if image.height * image.width > LARGEST_IMAGE:
             message = f"it is said to have {image.width} x {image.height} pixels, more than any that is read"
@@ -182,15 +182,17 @@ class _Columns:
             return "segment id out of range", "no colour of a PNG stands for this id (1 to 16777215)"
         return None
 
-    def _told(self, item: str, kind: str, message: str, mend: str) -> None:
-        self.report(Anomaly(Severity.ERROR, kind, self.file, item, message, mend, stops=True))
+    def _told(self, item: str, kind: str, message: str, fix: str) -> None:
+        self.report(DatasetIssue(Severity.ERROR, kind, self.file, item, message, fix, stops=True))
 
     def table(self, categories: tuple[Category, ...]) -> PanopticTable:
         crowd = np.array(self.crowd, bool)
         if len(crowd) and crowd.all():
             message = f"all {len(crowd)} segments are crowd regions (iscrowd 1), which are never searched nor scored"
-            mend = "Write iscrowd 0 for single objects; CVAT's masks and Label Studio's brushes come as crowds"
-            self.report(Anomaly(Severity.WARNING, "every object is a crowd", self.file, "segments_info", message, mend))
+            fix = "Write iscrowd 0 for single objects; CVAT's masks and Label Studio's brushes come as crowds"
+            self.report(
+                DatasetIssue(Severity.WARNING, "every object is a crowd", self.file, "segments_info", message, fix)
+            )
         return PanopticTable(
             source=self.file,
             categories=categories,
@@ -214,7 +216,7 @@ def checked_categories(records: list[CategoryRecord], file: str, report: Report)
     for record in records:
         if record.id in categories:
             report(
-                Anomaly(Severity.ERROR, "category listed twice", file, f"category {record.id}",
+                DatasetIssue(Severity.ERROR, "category listed twice", file, f"category {record.id}",
                         "two categories have this id", "Give each its own", stops=True)
             )  # fmt: skip
             continue

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from find.data.coco import open_images, open_maps
-from find.data.dataset_issue import Anomaly, raise_if_it_stops
+from find.data.dataset_issue import DatasetIssue, raise_if_it_stops
 from find.data.find_bench import read_sentences
 from find.data.panoptic import PanopticTable
 from find.data.prepare_references import add_references
@@ -153,7 +153,7 @@ class _Preparer:
         if table is None:
             self._row(State.READY, path, f"{gigabytes(path.stat().st_size)}, to be checked by the panoptic JSON")
             return
-        doubts: list[Anomaly] = []
+        doubts: list[DatasetIssue] = []
         try:
             sentences = read_sentences(path, table, doubts.append)
         except FindError as error:
@@ -178,7 +178,7 @@ class _Preparer:
             self.tell(f"writing {made}")
             add_references(path, made, table)
             state = State.MADE
-        doubts: list[Anomaly] = []
+        doubts: list[DatasetIssue] = []
         try:
             found = read_sentences(made, table, doubts.append)
         except FindError as error:

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 from msgspec import inspect
 
-from find.data.dataset_issue import Anomaly, Report, Severity
+from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.errors import FindError
 
 BOM = b"\xef\xbb\xbf"
@@ -34,7 +34,7 @@ WORDS = {"int": "a whole number", "float": "a number", "str": "text", "array": "
 class Record(msgspec.Struct):
     """One entry of a list in an annotation file. Fields that are not declared are not looked at."""
 
-    mend: ClassVar[str] = "Write the record again"
+    fix: ClassVar[str] = "Write the record again"
     stops: ClassVar[bool] = True
     """Whether the reader refuses the file because of one broken entry; otherwise it leaves the entry out."""
     unchecked: ClassVar[tuple[str, ...]] = ()
@@ -148,7 +148,7 @@ class _Careful:
     def finish(self) -> None:
         if self.as_text:
             self.report(
-                Anomaly(Severity.WARNING, "numbers as text", self.file, f"{self.as_text} fields",
+                DatasetIssue(Severity.WARNING, "numbers as text", self.file, f"{self.as_text} fields",
                         f"whole numbers are written as text, such as {self.example}, and are read as numbers",
                         "Write them without quotes")
             )  # fmt: skip
@@ -176,7 +176,7 @@ class _Careful:
 
     def _broken(self, record: type[Record], item: str, reason: str) -> None:
         self.report(
-            Anomaly(Severity.ERROR, "malformed record", self.file, item, reason, record.mend, stops=record.stops)
+            DatasetIssue(Severity.ERROR, "malformed record", self.file, item, reason, record.fix, stops=record.stops)
         )
 
 

@@ -37,7 +37,7 @@ class ImageRecord(Record, gc=False):
 
 
 class SegmentRecord(Record, gc=False):
-    mend: ClassVar[str] = "Correct segments_info"
+    fix: ClassVar[str] = "Correct segments_info"
 
     id: Id
     category_id: Id
@@ -82,7 +82,7 @@ class PanopticDocument(msgspec.Struct):
 
 
 class CaptionRecord(Record, gc=False):
-    mend: ClassVar[str] = "Write it as text, or take it out"
+    fix: ClassVar[str] = "Write it as text, or take it out"
     stops: ClassVar[bool] = False
 
     image_id: Id
@@ -156,7 +156,7 @@ class SentenceDocument(msgspec.Struct):
 
 
 class ExpressionRecord(Record):
-    mend: ClassVar[str] = "Write it again, or take it out"
+    fix: ClassVar[str] = "Write it again, or take it out"
     stops: ClassVar[bool] = False
 
     image_id: Id

@@ -78,10 +78,13 @@ class Detectron2Backbone(MapEncoder):
     """
 
     def __init__(self, tower: nn.Module, *, names: Sequence[str], order: str, **options: Any) -> None:
-        self.names, self.reverse = tuple(names), order == "BGR"  # first, because the constructor calls `look`
+        self.names, self.reverse = (
+            tuple(names),
+            order == "BGR",
+        )  # first, because the constructor calls `forward_features`
         super().__init__(tower, **options)
 
-    def look(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
+    def forward_features(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
         maps = self.tower(pixels.flip(1) if self.reverse else pixels)
         return [maps[name] for name in self.names], None
 
@@ -200,7 +203,7 @@ def load_backbone_weights(backbone: nn.Module, file: str, *, spec: str) -> None:
 
 def read_weights(file: str, *, spec: str) -> Mapping[str, Tensor]:
     """The tensors of a file, by name. Raises `FindError` for pickles, which may hold any program, and for addresses."""
-    mend = (
+    fix = (
         "Where you trust it, save its tensors once: model = detectron2.model_zoo.get(CONFIG, trained=True); "
         "torch.save(model.state_dict(), 'weights.pth'); then name CONFIG@weights.pth"
     )
@@ -209,9 +212,9 @@ def read_weights(file: str, *, spec: str) -> Mapping[str, Tensor]:
             f"{spec}: the config names no weights; name a file after it, CONFIG@weights.pth, or write random: before it"
         )
     if file.partition("?")[0].endswith(".pkl"):
-        raise FindError(f"{spec}: {file} is a pickle, which may run any program when it is read, so it is not. {mend}")
+        raise FindError(f"{spec}: {file} is a pickle, which may run any program when it is read, so it is not. {fix}")
     if "://" in file:
-        raise FindError(f"{spec}: the weights are at {file} and nothing is fetched from there. {mend}")
+        raise FindError(f"{spec}: the weights are at {file} and nothing is fetched from there. {fix}")
     if not Path(file).is_file():
         raise FindError(f"{spec}: there is no file of weights {file}")
     try:

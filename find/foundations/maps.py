@@ -22,7 +22,7 @@ Maps = tuple[Sequence[Float[Tensor, "b c_i h_i w_i"]], Float[Tensor, "b d"] | No
 
 
 class MapEncoder(Frozen):
-    """A tower as a `VisionEncoder`; what a library's towers give is told by a subclass, in `look`.
+    """A tower as a `VisionEncoder`; what a library's towers give is told by a subclass, in `forward_features`.
 
     Strides and channels are measured on a small image of zeros. Weights are kept in `dtype`, and the tower runs under
     autocast to it, whatever precision the caller computes in.
@@ -51,7 +51,7 @@ class MapEncoder(Frozen):
     ) -> None:
         super().__init__()
         self.spec = spec
-        self.tower = keep_in(tower, dtype).to(memory_format=torch.channels_last)  # on a CPU half again as fast
+        self.tower = cast_weights(tower, dtype).to(memory_format=torch.channels_last)  # on a CPU half again as fast
         self.dtype = dtype
         self.image_size = image_size
         self.fixed = fixed
@@ -62,12 +62,12 @@ class MapEncoder(Frozen):
         self.freeze()
 
         side = self.divisor if fixed else 2 * self.divisor
-        maps, pooled, _ = self._see(torch.zeros(1, 3, side, side, device=device))
+        maps, pooled, _ = self._forward_tower(torch.zeros(1, 3, side, side, device=device))
         self.strides: tuple[float, ...] = tuple(_stride(side, m.shape[-1]) for m in maps)
         self.channels: tuple[int, ...] = tuple(m.shape[1] for m in maps)
         self.pooled_dim: int | None = None if pooled is None else pooled.shape[-1]
 
-    def look(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
+    def forward_features(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
         """What the tower gives for normalised pixels."""
         raise NotImplementedError
 
@@ -85,7 +85,7 @@ class MapEncoder(Frozen):
                 f"vision encoder {self.spec} takes images of {self.divisor}x{self.divisor} pixels only, "
                 f"these have {height}x{width} (height x width)"
             )
-        maps, pooled, aligned = self._see(torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale))
+        maps, pooled, aligned = self._forward_tower(torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale))
         return VisionFeatures(
             maps=tuple(m.to(self.dtype) for m in maps),
             strides=self.strides,
@@ -94,20 +94,20 @@ class MapEncoder(Frozen):
         )
 
     def compute_in(self, dtype: torch.dtype) -> None:
-        keep_in(self.tower, dtype)
+        cast_weights(self.tower, dtype)
         self.dtype = dtype
 
     @torch.no_grad()
-    def _see(self, pixels: Float[Tensor, "b 3 h w"]) -> tuple[Sequence[Tensor], Tensor | None, Tensor | None]:
+    def _forward_tower(self, pixels: Float[Tensor, "b 3 h w"]) -> tuple[Sequence[Tensor], Tensor | None, Tensor | None]:
         low = self.dtype != torch.float32
         pixels = pixels.to(self.dtype).contiguous(memory_format=torch.channels_last)
         device = "cpu" if pixels.is_meta else pixels.device.type  # where nothing is computed, autocast is not known
         with torch.autocast(device, dtype=self.dtype if low else None, enabled=low):
-            maps, pooled = self.look(pixels)
+            maps, pooled = self.forward_features(pixels)
             return maps, pooled, self.align(maps)
 
 
-def keep_in(tower: nn.Module, dtype: torch.dtype) -> nn.Module:
+def cast_weights(tower: nn.Module, dtype: torch.dtype) -> nn.Module:
     """The tower with its weights in `dtype`.
 
     Buffers that a checkpoint does not hold, such as rotary frequencies, stay as they are: rounded ones would turn far

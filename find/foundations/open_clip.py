@@ -57,7 +57,7 @@ class OpenClipVision(MapEncoder):
             dtype=dtype,
         )
 
-    def look(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
+    def forward_features(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
         if isinstance(self.tower, ModifiedResNet):
             maps = self.tower.forward_intermediates(pixels, indices=self.indices, intermediates_only=True)
             maps = maps["image_intermediates"]

@@ -23,7 +23,7 @@ LOCAL, HUB = "local-dir:", "hf-hub:"
 class TimmStages(MapEncoder):
     """A `features_only` model."""
 
-    def look(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
+    def forward_features(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
         maps = self.tower(pixels)
         channels_last = getattr(self.tower, "output_fmt", None) == "NHWC"
         return [m.permute(0, 3, 1, 2) if channels_last else m for m in maps], None
@@ -32,7 +32,7 @@ class TimmStages(MapEncoder):
 class TimmPlain(MapEncoder):
     """A plain ViT: its tokens after the last block and the final norm, as one map."""
 
-    def look(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
+    def forward_features(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
         return self.tower.forward_intermediates(pixels, indices=1, norm=True, intermediates_only=True), None
 
 

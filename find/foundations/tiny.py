@@ -77,7 +77,7 @@ class TinyVision(MapEncoder):
         self.region_head = RegionHead(channels=self.channels, width=self.pooled_dim)
         self.freeze()
 
-    def look(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
+    def forward_features(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
         return self.tower(pixels)
 
     @torch.no_grad()

@@ -31,7 +31,7 @@ from transformers.utils import logging
 from find.errors import FindError
 from find.foundations.base import Frozen, TextFeatures, TokenizedText
 from find.foundations.loading import EncoderSpec, need_name
-from find.foundations.maps import keep_in
+from find.foundations.maps import cast_weights
 from find.foundations.source import Source
 from find.foundations.tokenization import LongTexts, TextTokenizer
 
@@ -80,7 +80,7 @@ class TransformersText(Frozen):
         return self.model.dtype
 
     def compute_in(self, dtype: torch.dtype) -> None:
-        keep_in(self.model, dtype)
+        cast_weights(self.model, dtype)
 
     @torch.no_grad()
     def forward(self, tokenized: TokenizedText) -> TextFeatures:

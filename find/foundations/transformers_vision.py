@@ -73,7 +73,7 @@ class TransformersVision(MapEncoder):
         self._look = look  # the constructor of the base class looks already
         super().__init__(tower, **options)
 
-    def look(self, pixels: Pixels) -> Maps:
+    def forward_features(self, pixels: Pixels) -> Maps:
         return self._look(self.tower, pixels)
 
 

@@ -35,7 +35,7 @@ class Resizing:
     colour: tuple[float, float, float] | None = None
     bicubic: bool = False
 
-    def fit(self, height: int, width: int) -> "Frame":
+    def fit(self, height: int, width: int) -> "ImageGeometry":
         """The frame of a picture of this size.
 
         Raises FindError for one that is too narrow to leave a pixel.
@@ -47,11 +47,11 @@ class Resizing:
                 f"a picture of {width}x{height} pixels is too narrow: at the model's size it would be {w}x{h}; crop it"
             )
         canvas = tuple(-(-side // self.divisor) * self.divisor for side in (h, w))
-        return Frame(height, width, h, w, canvas, self.colour, self.bicubic)
+        return ImageGeometry(height, width, h, w, canvas, self.colour, self.bicubic)
 
 
 @dataclass(frozen=True)
-class Frame:
+class ImageGeometry:
     """Where a picture of height x width lies: resized to inner_height x inner_width, top left on the canvas."""
 
     height: int
@@ -157,7 +157,7 @@ def _evenly(start: int, stop: int, most: int) -> Iterator[slice]:
     yield from map(slice, edges[:-1], edges[1:])
 
 
-def by_canvas(frames: Sequence[Frame], batch_size: int) -> Iterator[list[int]]:
+def by_canvas(frames: Sequence[ImageGeometry], batch_size: int) -> Iterator[list[int]]:
     """Numbers of pictures that fill the same canvas, at most `batch_size` at a time.
 
     Pictures are never padded to each other's size, so an answer does not depend on what else is asked.

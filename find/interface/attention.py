@@ -103,7 +103,7 @@ def attend(
     return out.masked_fill(~some[:, None], 0.0)
 
 
-def attend_by_few(
+def attend_folded(
     queries: Float[Tensor, "b heads n k"],
     key: Projection,
     value: Projection,
@@ -126,7 +126,7 @@ def attend_by_few(
 
 
 def _few_read(rows: int, tokens: int, *, heads: int, width: int) -> bool:
-    """Whether `attend_by_few` takes fewer multiplications than projecting the tokens."""
+    """Whether `attend_folded` takes fewer multiplications than projecting the tokens."""
     return rows * (width + (heads - 1) * tokens) < tokens * width
 
 
@@ -254,7 +254,7 @@ def _read(
     placed = source.values + source.positions
     _, tokens, width = source.values.shape
     if _few_read(queries.shape[2], tokens, heads=key.heads, width=width):
-        return attend_by_few(queries, key, value, placed, source.values, visible)
+        return attend_folded(queries, key, value, placed, source.values, visible)
     return attend(queries, key(placed), value(source.values), visible)
 
 

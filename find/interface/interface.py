@@ -106,7 +106,7 @@ class Interface(nn.Module):
 
     # --- from foundations to tokens -------------------------------------------------------------------------------
 
-    def remember(
+    def encode_image(
         self,
         maps: Sequence[Float[Tensor, "b _ h w"]],
         pooled: Float[Tensor, "b v"] | None = None,
@@ -151,7 +151,7 @@ class Interface(nn.Module):
             projected.append(layer.project(placed[level], seen[level]))
         return replace(memory, projected=tuple(projected))
 
-    def words(
+    def project_text_tokens(
         self, tokens: Float[Tensor, "b l t"], padding: Bool[Tensor, "b l"], index: Int[Tensor, "b l"] | None = None
     ) -> Tokens:
         """A language encoder's token features, in whatever floating type, projected to the interface's width."""

@@ -16,7 +16,9 @@ from find.utils.transfer import upload
 Size = tuple[int, int]
 
 
-def side_by_side(parts: Sequence[ImageMemory], rows: Sequence[Sequence[int]], canvases: Sequence[Size]) -> ImageMemory:
+def concat_text_features(
+    parts: Sequence[ImageMemory], rows: Sequence[Sequence[int]], canvases: Sequence[Size]
+) -> ImageMemory:
     """One memory of several, each of images with a canvas of its own.
 
     Args:

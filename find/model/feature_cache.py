@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from find.images.canvas import Frame
+from find.images.canvas import ImageGeometry
 from find.model.features import EncodedBatch
 
 Pixels = UInt8[np.ndarray, "H W 3"]
-Encode = Callable[[Sequence[Pixels], Sequence[Frame]], EncodedBatch]
+Encode = Callable[[Sequence[Pixels], Sequence[ImageGeometry]], EncodedBatch]
 
 
 class FeatureCache:
@@ -42,7 +42,7 @@ class FeatureCache:
         self._kept.clear()
 
     def encode(
-        self, pictures: Sequence[Pixels], frames: Sequence[Frame], device: torch.device, encode: Encode
+        self, pictures: Sequence[Pixels], frames: Sequence[ImageGeometry], device: torch.device, encode: Encode
     ) -> EncodedBatch:
         """Pictures of one canvas as a batch on a device, of which `encode` gets those that are not known."""
         keys = [_key(picture) for picture in pictures]

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from find.errors import FindError
-from find.images.canvas import Frame, by_canvas
+from find.images.canvas import ImageGeometry, by_canvas
 from find.interface import Embeddings, Group, ImageMemory, Interface
 from find.model.config import FINDConfig
 from find.tasks import generic
@@ -104,7 +104,7 @@ class ImageFeatures:
         config: of the model that made them.
     """
 
-    frames: tuple[Frame, ...]
+    frames: tuple[ImageGeometry, ...]
     config: FINDConfig
     _batches: tuple[EncodedBatch, ...]
     _places: tuple[tuple[int, int], ...]  # of each image: number of its batch, and its row there
@@ -112,7 +112,7 @@ class ImageFeatures:
 
     @classmethod
     def of(
-        cls, frames: Sequence[Frame], config: FINDConfig, encoded: Iterator[tuple[list[int], EncodedBatch]]
+        cls, frames: Sequence[ImageGeometry], config: FINDConfig, encoded: Iterator[tuple[list[int], EncodedBatch]]
     ) -> ImageFeatures:
         """From batches, each with the numbers of its images."""
         batches: list[EncodedBatch] = []

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import UInt8
 
 from find.foundations import LanguageEncoder, VisionEncoder
-from find.images.canvas import Frame, Resizing, by_canvas
+from find.images.canvas import ImageGeometry, Resizing, by_canvas
 from find.images.images import ImageLike, read_image, read_size
 from find.interface import ImageMemory, Interface
 from find.model.config import FINDConfig
@@ -49,11 +49,11 @@ class ImageEncoding(Pretrained):
         frames = self._frames(images)
         return ImageFeatures.of(frames, self.config, self._encode(images, frames, batch_size))
 
-    def _frames(self, images: Sequence[ImageLike]) -> list[Frame]:
+    def _frames(self, images: Sequence[ImageLike]) -> list[ImageGeometry]:
         return [self.resizing.fit(*read_size(image)) for image in images]
 
     def _encode(
-        self, images: Sequence[ImageLike], frames: Sequence[Frame], batch_size: int
+        self, images: Sequence[ImageLike], frames: Sequence[ImageGeometry], batch_size: int
     ) -> Iterator[tuple[list[int], EncodedBatch]]:
         """Pictures that share a canvas, with their numbers."""
         for numbers in by_canvas(frames, batch_size):
@@ -63,14 +63,16 @@ class ImageEncoding(Pretrained):
             else:
                 yield numbers, self.feature_cache.encode(pictures, own, self.device, self._encode_batch)
 
-    def _encode_batch(self, pictures: Sequence[UInt8[np.ndarray, "H W 3"]], frames: Sequence[Frame]) -> EncodedBatch:
+    def _encode_batch(
+        self, pictures: Sequence[UInt8[np.ndarray, "H W 3"]], frames: Sequence[ImageGeometry]
+    ) -> EncodedBatch:
         canvases = torch.stack([frame.place(picture) for picture, frame in zip(pictures, frames, strict=True)])
         features = self.vision(upload(canvases, self.device))
-        return EncodedBatch(self.interface.remember(features.maps, features.pooled, features.aligned))
+        return EncodedBatch(self.interface.encode_image(features.maps, features.pooled, features.aligned))
 
     def _encoded(
         self, images: Sequence[ImageLike] | ImageFeatures, batch_size: int
-    ) -> tuple[list[Frame], Iterator[tuple[list[int], EncodedBatch]]]:
+    ) -> tuple[list[ImageGeometry], Iterator[tuple[list[int], EncodedBatch]]]:
         """The frames of what is asked about, and its batches, encoded as they come or before."""
         check_images(images)
         if isinstance(images, ImageFeatures):
@@ -81,7 +83,7 @@ class ImageEncoding(Pretrained):
 
     def _prompted(
         self, images: Sequence[ImageLike] | ImageFeatures, batch_size: int
-    ) -> tuple[list[Frame], Iterator[tuple[list[int], ImageMemory]]]:
+    ) -> tuple[list[ImageGeometry], Iterator[tuple[list[int], ImageMemory]]]:
         """The same for prompts; what is asked again is made ready for many."""
         frames, encoded = self._encoded(images, batch_size)
         if isinstance(images, ImageFeatures):

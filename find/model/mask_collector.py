@@ -7,15 +7,15 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from find.images.canvas import Frame
+from find.images.canvas import ImageGeometry
 from find.model.predictions import EntityMask
 from find.utils.transfer import to_host_together, upload
 
 
-class Answers:
+class MaskCollector:
     """Collects the masks of each image's prompts, in the order of the images."""
 
-    def __init__(self, frames: list[Frame]) -> None:
+    def __init__(self, frames: list[ImageGeometry]) -> None:
         self.frames = frames
         self.masks: list[list[EntityMask]] = [[] for _ in frames]
 
@@ -32,7 +32,7 @@ class Answers:
 
 
 def stack_strokes(
-    masks: Sequence[Bool[np.ndarray, "r H W"]], frames: Sequence[Frame], device: torch.device
+    masks: Sequence[Bool[np.ndarray, "r H W"]], frames: Sequence[ImageGeometry], device: torch.device
 ) -> tuple[Bool[Tensor, "b r h w"], Bool[Tensor, "b r"]]:
     """Strokes on their common canvas, padded to the largest count, and which are padding."""
     most = max(max(len(stack) for stack in masks), 1)

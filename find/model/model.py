@@ -12,13 +12,13 @@ from torch import Tensor
 
 from find.errors import FindError, UnknownWordsWarning, warn_caller
 from find.foundations import LanguageEncoder, VisionEncoder
-from find.images.canvas import Frame
+from find.images.canvas import ImageGeometry
 from find.images.images import ImageLike
 from find.interface import Group, ImageMemory, Interface, Prompt, Tokens
 from find.model.config import FINDConfig
 from find.model.features import ImageFeatures
 from find.model.image_encoding import ImageEncoding
-from find.model.mask_collector import Answers, stack_strokes
+from find.model.mask_collector import MaskCollector, stack_strokes
 from find.model.predictions import (
     EntityMask,
     ImageEmbeddings,
@@ -171,7 +171,7 @@ class FIND(ImageEncoding):
         same_length(images, queries, "queries")
         check_entities(queries)
         frames, memories = self._prompted(images, batch_size)
-        answers = Answers(frames)
+        answers = MaskCollector(frames)
         for numbers, memory in memories:
             batch = [queries[number] for number in numbers]
             sentences = self._sentences(batch)
@@ -200,7 +200,7 @@ class FIND(ImageEncoding):
         if any(texts):
             self._tell_unknown(self.language.tokenize([text for row in texts for text in row]).unknown)
         frames, memories = self._prompted(images, batch_size)
-        answers = Answers(frames)
+        answers = MaskCollector(frames)
         for numbers, memory in memories:
             batch = [texts[number] for number in numbers]
             prompt = Phrases.read(self.language, batch, self.device).prompt(self.interface)
@@ -229,7 +229,7 @@ class FIND(ImageEncoding):
             same_length(images, negatives, "stacks of negative strokes")
             check_negatives(strokes, negatives)
         frames, memories = self._prompted(images, batch_size)
-        answers = Answers(frames)
+        answers = MaskCollector(frames)
         for numbers, memory in memories:
             own = [frames[number] for number in numbers]
             positive, padding = stack_strokes([strokes[number] for number in numbers], own, self.device)
@@ -255,7 +255,7 @@ class FIND(ImageEncoding):
         """Panoptic segmentation into the named classes."""
         things = self._things(class_names, is_thing)
 
-        def answer(logits: Tensor, masks: Tensor, frames: list[Frame]) -> Iterator[PanopticPrediction]:
+        def answer(logits: Tensor, masks: Tensor, frames: list[ImageGeometry]) -> Iterator[PanopticPrediction]:
             for found in generic.panoptic_of_batch(logits, masks, things, self.panoptic_settings, frames):
                 segments = enumerate(zip(found.labels, found.scores, strict=True), start=1)
                 segments = tuple(PredictedSegment(k, *segment) for k, segment in segments)
@@ -275,7 +275,7 @@ class FIND(ImageEncoding):
         """Instance segmentation of the named things."""
         things = self._things(class_names, is_thing)
 
-        def answer(logits: Tensor, masks: Tensor, frames: list[Frame]) -> Iterator[InstancePrediction]:
+        def answer(logits: Tensor, masks: Tensor, frames: list[ImageGeometry]) -> Iterator[InstancePrediction]:
             if self.config.conventions.pairs_before_things:
                 logits = generic.only_best_pairs(logits)
             for found in generic.instances_of_batch(logits, masks, things, frames):
@@ -289,7 +289,7 @@ class FIND(ImageEncoding):
     ) -> list[Int[np.ndarray, "H W"]]:
         """Semantic segmentation: the index of the best class name at each pixel."""
 
-        def answer(logits: Tensor, masks: Tensor, frames: list[Frame]) -> Iterator[np.ndarray]:
+        def answer(logits: Tensor, masks: Tensor, frames: list[ImageGeometry]) -> Iterator[np.ndarray]:
             rows = zip(logits, masks, frames, strict=True)
             best = ([generic.best_classes(row, mask, drawing=frame)] for row, mask, frame in rows)
             return (one.numpy() for (one,) in to_host_together(best))
@@ -301,7 +301,7 @@ class FIND(ImageEncoding):
         self,
         images: Sequence[ImageLike] | ImageFeatures,
         class_names: Sequence[str],
-        answer: Callable[[Tensor, Tensor, list[Frame]], Iterator[Answer]],
+        answer: Callable[[Tensor, Tensor, list[ImageGeometry]], Iterator[Answer]],
         batch_size: int,
     ) -> list[Answer]:
         """`answer` gets class logits [b, n, k+1] and mask logits [b, n, h, w] of a batch's images, and their frames."""
@@ -331,7 +331,7 @@ class FIND(ImageEncoding):
     def _sentences(self, queries: Sequence[Query]) -> Sentences:
         rendered = [query.render(self.language.placeholder) for query in queries]
         sentences = Sentences.read(self.language, rendered, self.device)
-        for row, entity in sentences.unread[:1]:
+        for row, entity in sentences.truncated_entities[:1]:
             raise FindError(
                 f"the language encoder reads no word of entity {entity + 1}, {queries[row].entities[entity]}, of the "
                 f"query {queries[row].text[:60]!r}...: it takes {self.language.context_length} tokens; shorten it"
@@ -352,7 +352,7 @@ class FIND(ImageEncoding):
         words = {word for words in unknown for word in words} - self.told_words
         if words:
             self.told_words |= words
-            message = f"the language encoder has never seen {', '.join(sorted(words))}: what they find is guessed"
+            message = f"words unknown to the language encoder: {', '.join(sorted(words))}; results for them are a guess"
             warn_caller(message, UnknownWordsWarning)
 
     def _regions(self, queries: Sequence[Query]) -> tuple[tuple[Tokens, ...] | None, Float[Tensor, "q e v"] | None]:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from find.errors import FindError
-from find.images.canvas import Frame
+from find.images.canvas import ImageGeometry
 from find.tasks.connections import Connections
 from find.tasks.mask_boxes import boxes_of_logits
 
@@ -23,7 +23,7 @@ class ImageEmbeddings:
     scores: Float[Tensor, "b n"]  # how sure a proposal is of its mask: mean probability inside it, 0..1
     masks: tuple[Float[Tensor, "n h w"], ...] | None  # logits on each image's canvas, at the stride of the mask
     # features; None if they were not asked for
-    frames: tuple[Frame, ...]
+    frames: tuple[ImageGeometry, ...]
 
     @cached_property
     def boxes(self) -> Float[Tensor, "b n 4"]:

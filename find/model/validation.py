@@ -73,4 +73,4 @@ def check_texts(texts: object, name: str) -> None:
 def same_length(images: Sequence[object], others: Sequence[object], name: str) -> None:
     """Raises FindError where there is not one of `others` for each image."""
     if len(images) != len(others):
-        raise FindError(f"{len(images)} images but {len(others)} {name}; give one for each image")
+        raise FindError(f"got {len(images)} images but {len(others)} {name}; give one for each image")

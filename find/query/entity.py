@@ -15,7 +15,7 @@ from PIL import Image
 
 from find.errors import FindError
 from find.images.images import ImageLike, image_name, read_image, read_size
-from find.query.operators import Joinable
+from find.query.operators import QueryOperators
 from find.query.raster import PointXY, paint_box, paint_line, paint_points, paint_polygon, stroke_radius
 
 MaskLike: TypeAlias = Union[str, "os.PathLike[str]", Image.Image, np.ndarray]
@@ -27,7 +27,7 @@ SHAPES = ("mask", "box", "points", "scribble", "polygon")
 
 
 @dataclass(frozen=True)
-class Phrase(Joinable):
+class Phrase(QueryOperators):
     """Words that stand for something to be found. Spaces around them are not part of the phrase."""
 
     text: str
@@ -44,7 +44,7 @@ class Phrase(Joinable):
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class Region(Joinable):
+class Region(QueryOperators):
     """Pixels of an image that stand for something to be found, in the words of exactly one shape.
 
     All coordinates are pixels of the upright image (as its EXIF orientation turns it), x to the right, y down, from

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     """What can be asked. A str is the command line's form, which `Query.parse` reads: {braces} mark a phrase."""
 
 
-class Joinable:
+class QueryOperators:
     """Gives phrases, regions and queries the operators `&` and `-`; the other side may be a str, as `Askable` says."""
 
     def __and__(self, other: Askable) -> JoinedQuery:
-        if not isinstance(other, (str, Joinable)):
+        if not isinstance(other, (str, QueryOperators)):
             return NotImplemented
         mine, others = JoinedQuery.of(self), JoinedQuery.of(other)
         return JoinedQuery(mine.include + others.include, mine.exclude + others.exclude)
@@ -28,7 +28,7 @@ class Joinable:
         return JoinedQuery.of(other) & self if isinstance(other, str) else NotImplemented
 
     def __sub__(self, other: Askable) -> JoinedQuery:
-        if not isinstance(other, (str, Joinable)):
+        if not isinstance(other, (str, QueryOperators)):
             return NotImplemented
         mine, others = JoinedQuery.of(self), JoinedQuery.of(other)
         if len(others.include) > 1 or others.exclude:
@@ -40,7 +40,7 @@ class Joinable:
 
 
 @dataclass(frozen=True)
-class JoinedQuery(Joinable):
+class JoinedQuery(QueryOperators):
     """Queries that an image must fit, and such that it must not.
 
     The score of an image is the mean of its scores for `include`, less half of the greatest of those for `exclude`:

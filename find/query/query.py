@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from find.errors import FindError
 from find.query.entity import Entity, Phrase, Region
-from find.query.operators import Joinable
+from find.query.operators import QueryOperators
 from find.query.syntax import format_part, parse_parts
 
 __all__ = ["Entity", "Phrase", "Query", "Region", "RenderedQuery"]
@@ -39,7 +39,7 @@ class RenderedQuery:
         return [text if any(letter.isalnum() for letter in text) else "" for text in texts]
 
 
-class Query(Joinable):
+class Query(QueryOperators):
     """An interleaved sequence: `Query("a ", Region("dog.jpg", points=(120, 80)), " next to ", Phrase("a sofa"))`.
 
     Phrases and regions are its entities, the plain text between them is connection. Neighbouring texts are joined

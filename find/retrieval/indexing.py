@@ -31,7 +31,6 @@ from find.retrieval.writing import (
     open_to_write,
     resolve_root,
     stored_root,
-    tidy,
     write_rows,
     writing,
 )
@@ -162,7 +161,7 @@ class _Run:
         gone += [file.path for file in new if file.path in self.changed and file.file in skipped]
         self._remove(gone)
         report.removed = len(gone)
-        tidy(self.album, self.table, self.stamp, storage=self.settings.storage)
+        compact_and_refresh(self.album, self.table, self.stamp, storage=self.settings.storage)
         report.rows = self.table.count_rows()
         return report
 

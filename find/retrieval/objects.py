@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from find.errors import FindError
-from find.images.canvas import Frame
+from find.images.canvas import ImageGeometry
 
 SIDE = 32
 """A mask is kept as SIDE x SIDE pixels of its own box, so that small things keep their shape."""
@@ -66,7 +66,7 @@ class ObjectMasks:
     grids: Bool[np.ndarray, "k s s"]
 
     @classmethod
-    def of(cls, logits: Float[Tensor, "k h w"], frame: Frame) -> ObjectMasks:
+    def of(cls, logits: Float[Tensor, "k h w"], frame: ImageGeometry) -> ObjectMasks:
         """From mask logits on an image's canvas, at any stride."""
         from torchvision.ops import masks_to_boxes, roi_align  # seconds, which a search need not wait for
 

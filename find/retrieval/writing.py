@@ -144,7 +144,7 @@ def write_rows(table: Table, rows: pa.Table, *, is_new: bool) -> None:
     merge.when_not_matched_by_source_delete(f"path IN ({paths})").execute(rows)
 
 
-def tidy(
+def compact_and_refresh(
     album: str | os.PathLike[str], table: Table, stamp: Stamp, *, storage: Mapping[str, str] | None = None
 ) -> None:
     """Writes many small commits together; makes or renews the sketch that large albums are searched by.

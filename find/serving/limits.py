@@ -63,7 +63,7 @@ class Refusal(Exception):
 
     Args:
         status: of HTTP: 404, 408, 413, 421, 422, 429, 503 or 504.
-        message: what is wrong and how to mend it.
+        message: what is wrong and how to fix it.
     """
 
     def __init__(self, status: int, message: str) -> None:

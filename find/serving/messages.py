@@ -180,4 +180,4 @@ class EmbedAnswer(BaseModel):
 
 
 class Error(BaseModel):
-    error: str = Field(description="One line: what is wrong, and how to mend it")
+    error: str = Field(description="One line: what is wrong, and how to fix it")

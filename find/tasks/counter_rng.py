@@ -1,4 +1,4 @@
-"""Chance that depends on an image's own seed alone: not on its batch, its process, its device or earlier steps."""
+"""Per-image counter-based RNG (SplitMix64): independent of batch, process, device and earlier steps."""
 
 from math import prod
 

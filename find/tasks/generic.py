@@ -11,7 +11,7 @@ from torch import Tensor
 
 from find.interface import Group, Interface, Member, Prompt, Prototype, Start
 from find.tasks.losses import binary_cross_entropy, dice, masked_mean
-from find.tasks.mask_resizing import AtOnce, Drawing
+from find.tasks.mask_resizing import IdentityResizer, MaskResizer
 from find.tasks.prompted import SegmentationLosses, gather_rows
 from find.utils.transfer import to_host, to_host_together, upload
 
@@ -123,7 +123,7 @@ def panoptic(
     is_thing: Bool[Tensor, " k"],
     settings: PanopticSettings,
     *,
-    drawing: Drawing | None = None,
+    drawing: MaskResizer | None = None,
 ) -> PanopticSegments:
     """Merges one image's proposals into a panoptic map, on the host.
 
@@ -133,7 +133,7 @@ def panoptic(
     Args:
         drawing: of the masks at the picture's size; None if they have it.
     """
-    drawing = drawing or AtOnce(*masks.shape[-2:])
+    drawing = drawing or IdentityResizer(*masks.shape[-2:])
     return next(panoptic_of_batch(logits[None], [masks], is_thing, settings, [drawing]))
 
 
@@ -142,7 +142,7 @@ def panoptic_of_batch(
     masks: Iterable[Float[Tensor, "n h w"]],
     is_thing: Bool[Tensor, " k"],
     settings: PanopticSettings,
-    drawings: Iterable[Drawing],
+    drawings: Iterable[MaskResizer],
 ) -> Iterator[PanopticSegments]:
     """`panoptic` of each image; a GPU waits for all of them together, twice."""
     score, label = logits.softmax(dim=-1).max(dim=-1)
@@ -154,7 +154,7 @@ def panoptic_of_batch(
         yield _segments(*found, labels[row, kept].tolist(), scores[row, kept].tolist(), things, settings)
 
 
-def _owners(score: Float[Tensor, " n"], masks: Float[Tensor, "n h w"], drawing: Drawing) -> list[Tensor]:
+def _owners(score: Float[Tensor, " n"], masks: Float[Tensor, "n h w"], drawing: MaskResizer) -> list[Tensor]:
     """The proposal that each pixel goes to, n for none, and how many pixels each proposal claims and wins."""
     nobody = len(score)
     owner = torch.full((drawing.height, drawing.width), nobody, dtype=torch.int32, device=masks.device)
@@ -208,10 +208,10 @@ def semantic(logits: Float[Tensor, "n k+1"], masks: Float[Tensor, "n H W"]) -> F
 
 
 def best_classes(
-    logits: Float[Tensor, "n k+1"], masks: Float[Tensor, "n h w"], *, drawing: Drawing | None = None
+    logits: Float[Tensor, "n k+1"], masks: Float[Tensor, "n h w"], *, drawing: MaskResizer | None = None
 ) -> Int[Tensor, "H W"]:
     """The class with the most evidence (`semantic`) at each pixel; `drawing` as in `panoptic`."""
-    drawing = drawing or AtOnce(*masks.shape[-2:])
+    drawing = drawing or IdentityResizer(*masks.shape[-2:])
     best = torch.empty(drawing.height, drawing.width, dtype=torch.long, device=masks.device)
     for columns, strip in drawing.strips(masks):
         best[:, columns] = semantic(logits, strip).max(dim=0).indices  # several times faster than argmax
@@ -251,13 +251,13 @@ def instances(
     is_thing: Bool[Tensor, " k"],
     *,
     limit: int = MOST_INSTANCES,
-    drawing: Drawing | None = None,
+    drawing: MaskResizer | None = None,
 ) -> Instances:
     """The best (proposal, thing class) pairs; score = class probability x mean mask probability inside the mask.
 
     Only proposals in these pairs are drawn; `drawing` as in `panoptic`. The answer is on the host.
     """
-    drawing = drawing or AtOnce(*masks.shape[-2:])
+    drawing = drawing or IdentityResizer(*masks.shape[-2:])
     return next(instances_of_batch(logits[None], [masks], is_thing, [drawing], limit=limit))
 
 
@@ -265,7 +265,7 @@ def instances_of_batch(
     logits: Float[Tensor, "b n k+1"],
     masks: Iterable[Float[Tensor, "n h w"]],
     is_thing: Bool[Tensor, " k"],
-    drawings: Sequence[Drawing],
+    drawings: Sequence[MaskResizer],
     *,
     limit: int = MOST_INSTANCES,
 ) -> Iterator[Instances]:
@@ -293,7 +293,7 @@ def instances_of_batch(
         yield Instances(together, label[order], scores[order])
 
 
-def _insides(masks: Float[Tensor, "n h w"], drawing: Drawing) -> list[Tensor]:
+def _insides(masks: Float[Tensor, "n h w"], drawing: MaskResizer) -> list[Tensor]:
     """Where each mask is positive, and at the end the confidence of all of them."""
     inside: list[Tensor] = []
     confidence = []

@@ -51,7 +51,7 @@ def prompt(
     """
     b, t, length, _ = tokens.shape
     index = torch.arange(t, device=tokens.device).repeat_interleave(length).expand(b, -1)
-    words = interface.words(tokens.flatten(1, 2), token_padding.flatten(1), index)
+    words = interface.project_text_tokens(tokens.flatten(1, 2), token_padding.flatten(1), index)
     return Prompt(
         PROTOTYPE,
         tokens={Group.DESCRIPTION_TOKENS: words},

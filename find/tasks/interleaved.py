@@ -86,7 +86,7 @@ def prompt(
         regions: the sampled tokens of the regions, one entry a level, indexed by entity; None if there are none.
         sentence, own: the foundations' own embeddings of the sentences and of their entities, where they have them.
     """
-    words = interface.words(tokens, padding, entities)
+    words = interface.project_text_tokens(tokens, padding, entities)
     belongs = (entities >= 0) & is_region.gather(1, entities.clamp(min=0))
     foundation = {} if sentence is None else {Group.INTERLEAVED: sentence[:, None]}
     if own is not None:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-class Drawing(Protocol):
+class MaskResizer(Protocol):
     """Resizes mask logits to a picture of height x width."""
 
     @property
@@ -25,7 +25,7 @@ class Drawing(Protocol):
 
 
 @dataclass(frozen=True)
-class AtOnce:
+class IdentityResizer:
     """Of masks that have the picture's size already."""
 
     height: int

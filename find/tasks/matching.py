@@ -16,7 +16,7 @@ CLASS_COST, BCE_COST, DICE_COST = 2.0, 5.0, 5.0
 
 
 class DivergenceError(FindError):
-    """The forward gave numbers that are none."""
+    """The forward pass produced NaN or Inf."""
 
 
 def matching_cost(

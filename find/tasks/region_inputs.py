@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from find.images.canvas import Frame
+from find.images.canvas import ImageGeometry
 from find.images.images import ImageLike
 from find.interface import ImageMemory, Interface, Tokens
 from find.query.entity import Region
@@ -51,7 +51,7 @@ class ShownRegions:
         return cls((len(queries), most), tuple(places), tuple(pictures))
 
     def read(
-        self, interface: Interface, frames: Sequence[Frame], memories: Iterable[tuple[list[int], ImageMemory]]
+        self, interface: Interface, frames: Sequence[ImageGeometry], memories: Iterable[tuple[list[int], ImageMemory]]
     ) -> tuple[tuple[Tokens, ...], Float[Tensor, "q e v"] | None]:
         """Their visual tokens, one `Tokens` a level, indexed by entity, and the vision encoder's own embeddings of
         them; None where it has none.

@@ -22,7 +22,7 @@ def embed_texts(
     """One embedding a text; needs no image. `pooled`: the language encoder's own embeddings, where it has them."""
     prompt = Prompt(
         PROTOTYPE,
-        tokens={Group.CAPTION_TOKENS: interface.words(tokens, padding)},
+        tokens={Group.CAPTION_TOKENS: interface.project_text_tokens(tokens, padding)},
         foundation={} if pooled is None else {Group.CAPTION: pooled[:, None]},
     )
     return interface(None, [prompt]).final.semantic[Group.CAPTION][:, 0]

@@ -20,7 +20,7 @@ def read_texts(language: LanguageEncoder, texts: Sequence[str], device: torch.de
     return language(language.tokenize(texts)).to(device)
 
 
-def side_by_side(first: TextFeatures, second: TextFeatures) -> TextFeatures:
+def concat_text_features(first: TextFeatures, second: TextFeatures) -> TextFeatures:
     """Texts of two batches as one."""
     length = max(first.tokens.shape[1], second.tokens.shape[1])
     a, b = (_lengthened(features, length) for features in (first, second))
@@ -77,7 +77,9 @@ class Sentences:
     is_region: Bool[Tensor, "q e"]
     padding: Bool[Tensor, "q e"]  # of the entities
     unknown: tuple[tuple[str, ...], ...]
-    unread: tuple[tuple[int, int], ...] = ()  # sentence and entity, of those that no token belongs to; they are padding
+    truncated_entities: tuple[
+        tuple[int, int], ...
+    ] = ()  # sentence and entity, of those that no token belongs to; they are padding
     phrases: Float[Tensor, "q e v"] | None = None  # pooled, of each phrase by itself; zeros at regions and padding
 
     @classmethod
@@ -89,7 +91,7 @@ class Sentences:
         is_region = [list(s.is_region) + [False] * (width - len(s.spans)) for s in sentences]
         padding = torch.arange(width) >= torch.tensor([len(s.spans) for s in sentences])[:, None]
         owner = interleaved.entity_of_token(tokenized.offsets, torch.tensor(spans), tokenized.padding)
-        unread = ~padding & ~(owner[..., None] == torch.arange(width)).any(dim=1)
+        truncated_entities = ~padding & ~(owner[..., None] == torch.arange(width)).any(dim=1)
         return cls(
             tokens=features.tokens,
             token_padding=features.padding,
@@ -97,9 +99,9 @@ class Sentences:
             phrases=None if features.pooled is None else _pooled_phrases(language, sentences, width, device),
             entity_of_token=upload(owner, device),
             is_region=upload(torch.tensor(is_region), device),
-            padding=upload(padding | unread, device),
+            padding=upload(padding | truncated_entities, device),
             unknown=tokenized.unknown,
-            unread=tuple(map(tuple, unread.nonzero().tolist())),
+            truncated_entities=tuple(map(tuple, truncated_entities.nonzero().tolist())),
         )
 
     def prompt(

@@ -6,7 +6,7 @@ import torch
 
 from find.data.batch import Batch
 from find.interface import ImageMemory
-from find.interface.mixed_sizes import side_by_side
+from find.interface.mixed_sizes import concat_text_features
 from find.model.model import FIND
 
 
@@ -24,5 +24,5 @@ def remember(model: FIND, batch: Batch) -> ImageMemory:
             images = torch.stack([batch.images[row, :, :height, :width] for row in mine])
         with torch.no_grad():
             features = model.vision(images)
-        parts.append(model.interface.remember(features.maps, features.pooled, features.aligned))
-    return parts[0] if len(parts) == 1 else side_by_side(parts, list(rows.values()), list(rows))
+        parts.append(model.interface.encode_image(features.maps, features.pooled, features.aligned))
+    return parts[0] if len(parts) == 1 else concat_text_features(parts, list(rows.values()), list(rows))

@@ -21,10 +21,10 @@ from find.tasks.losses import assignment_cross_entropy, contrastive
 from find.tasks.matching import hungarian, matching_cost
 from find.tasks.points import EveryPlace, MaskPoints, MaskSampling
 from find.tasks.prompted import PromptedTask, SegmentationLosses, SplitTask, prompted_losses
-from find.tasks.text_inputs import Phrases, Sentences, read_texts, side_by_side
+from find.tasks.text_inputs import Phrases, Sentences, concat_text_features, read_texts
 from find.training.canvases import remember
 from find.training.composition import Composed
-from find.training.distributed import gather_entities, gather_rows, raised_by_all, shares
+from find.training.distributed import gather_entities, gather_rows, propagate_errors, shares
 
 NEGATIVE_SHARE = 0.3
 """How often a stroke in training comes with a mark of what does not belong to its thing."""
@@ -38,7 +38,7 @@ class SegmentationWeights:
     bce: float
     dice: float
 
-    def total(self, losses: SegmentationLosses, share: "Share") -> Float[Tensor, ""]:
+    def total(self, losses: SegmentationLosses, share: "RankWeight") -> Float[Tensor, ""]:
         return self.ce * share.ce * losses.ce + share.masks * (self.bce * losses.bce + self.dice * losses.dice)
 
 
@@ -77,7 +77,7 @@ class PromptedTargets:
 
 
 @dataclass(frozen=True)
-class Share:
+class RankWeight:
     """Of one segmentation task: what the means of this process's batch count in the means of all of them."""
 
     ce: Float[Tensor, ""]
@@ -85,16 +85,16 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Shares:
+class RankWeights:
     """Of the four segmentation tasks. Means are over targets, of which processes have different numbers."""
 
-    panoptic: Share
-    grounding: Share
-    interactive: Share
-    interleaved: Share
+    panoptic: RankWeight
+    grounding: RankWeight
+    interactive: RankWeight
+    interleaved: RankWeight
 
     @classmethod
-    def of(cls, batch: Batch, targets: Sequence[PromptedTargets], proposals: int) -> "Shares":
+    def of(cls, batch: Batch, targets: Sequence[PromptedTargets], proposals: int) -> "RankWeights":
         """Asks the other processes, in one message; all of them have to."""
         counts = [
             generic.class_weights(batch.labels, proposals),
@@ -102,8 +102,8 @@ class Shares:
             *(target.valid.sum() for target in targets),
         ]
         classes, segments, *prompts = shares(torch.stack([count.float() for count in counts]))
-        named = {target.task.name: Share(count, count) for target, count in zip(targets, prompts, strict=True)}
-        return cls(panoptic=Share(classes, segments), **named)
+        named = {target.task.name: RankWeight(count, count) for target, count in zip(targets, prompts, strict=True)}
+        return cls(panoptic=RankWeight(classes, segments), **named)
 
 
 class Criterion:
@@ -138,9 +138,9 @@ class Criterion:
 
         `class_names[k]` is the name of the category with index k.
         """
-        with raised_by_all(model.device):  # whatever the batch; from here on they wait for each other
+        with propagate_errors(model.device):  # whatever the batch; from here on they wait for each other
             own = self._own(model, batch, class_names)
-        share = Shares.of(own.batch, own.targets, own.final.semantic[Group.OBJECT].shape[1])
+        share = RankWeights.of(own.batch, own.targets, own.final.semantic[Group.OBJECT].shape[1])
         with torch.autocast(model.device.type, enabled=False):
             losses: dict[str, Tensor] = {}
             for parts in own.segmentation:
@@ -149,14 +149,14 @@ class Criterion:
                     losses[name] = losses.get(name, 0) + weighted
             return losses | self._retrieval(model, own, share)
 
-    def _own(self, model: FIND, batch: Batch, class_names: Sequence[str]) -> "_Own":
+    def _own(self, model: FIND, batch: Batch, class_names: Sequence[str]) -> "LocalOutputs":
         """The forward and the matching."""
         interface = model.interface
         with torch.no_grad():
             phrases = Phrases.read(model.language, batch.phrases, model.device)
             sentences = Sentences.read(model.language, batch.queries, model.device)
             captions = read_texts(model.language, batch.captions, model.device)
-            texts = side_by_side(captions, self._read_classes(model, class_names))
+            texts = concat_text_features(captions, self._read_classes(model, class_names))
         batch = self._readable(batch, sentences)
         memory = remember(model, batch)
         prompts = self._prompts(model, batch, memory, phrases, sentences)
@@ -173,7 +173,7 @@ class Criterion:
         composed = None
         if interface.pair_term is not None:
             composed = Composed.of(model, batch, memory, layers[-1], sentences)
-        return _Own(batch, targets, layers[-1], parts, assigned, sentences, captions.float(), composed)
+        return LocalOutputs(batch, targets, layers[-1], parts, assigned, sentences, captions.float(), composed)
 
     def _read_classes(self, model: FIND, class_names: Sequence[str]) -> TextFeatures:
         """They are the same in each step, so they are read in the first."""
@@ -187,9 +187,9 @@ class Criterion:
     @staticmethod
     def _readable(batch: Batch, sentences: Sentences) -> Batch:
         """Without what entities mean that the language encoder reads no word of, because their sentence is cut."""
-        if not sentences.unread:
+        if not sentences.truncated_entities:
             return batch
-        row, entity = sentences.unread[0]
+        row, entity = sentences.truncated_entities[0]
         warnings.warn(
             "sentences are longer than the language encoder reads, and entities at their ends are left out, such as "
             f"entity {entity + 1} of {batch.queries[row].text!r}",
@@ -268,10 +268,10 @@ class Criterion:
             parts.append(part)
         return parts, assigned
 
-    def _retrieval(self, model: FIND, own: "_Own", share: Shares) -> dict[str, Tensor]:
+    def _retrieval(self, model: FIND, own: "LocalOutputs", share: RankWeights) -> dict[str, Tensor]:
         final, batch = own.final, own.batch
         meant = batch.entity_targets.int().argmax(dim=-1)
-        searched = _Searched(
+        searched = RetrievalInputs(
             image=final.semantic[Group.IMAGE][:, 0],
             caption=own.captions,
             sentence=final.semantic[Group.INTERLEAVED][:, 0],
@@ -291,7 +291,7 @@ class Criterion:
         return {name: torch.stack([loss[name] for loss in losses]).mean() for name in losses[0]}
 
     def _search_losses(
-        self, own: "_Searched", everybody: "_Searched", scale: Float[Tensor, ""], share: Shares
+        self, own: "RetrievalInputs", everybody: "RetrievalInputs", scale: Float[Tensor, ""], share: RankWeights
     ) -> dict[str, Tensor]:
         """Contrasts are over the images of all processes, an entity's choice is in its own image."""
         weights, x = self.weights, everybody
@@ -306,7 +306,7 @@ class Criterion:
 
 
 @dataclass(frozen=True)
-class _Own:
+class LocalOutputs:
     """What a process finds of its own batch, before it hears of the others'."""
 
     batch: Batch
@@ -322,7 +322,7 @@ class _Own:
 
 
 @dataclass(frozen=True)
-class _Searched:
+class RetrievalInputs:
     """What retrieval compares: the embeddings of a batch, and which object each entity means."""
 
     image: Float[Tensor, "b d"]
@@ -334,14 +334,14 @@ class _Searched:
     own_object: Int[Tensor, "b e"]
     means_one: Bool[Tensor, "b e"]
 
-    def gathered(self) -> "_Searched":
+    def gathered(self) -> "RetrievalInputs":
         """Of all processes; `own_object` and `means_one` stay this one's."""
         names = ("image", "caption", "sentence", "objects")
         entities, padding = gather_entities(self.entities, self.padding)
         rows = {name: gather_rows(getattr(self, name)) for name in names}
         return replace(self, **rows, entities=entities, padding=padding)
 
-    def cut(self, width: int) -> "_Searched":
+    def cut(self, width: int) -> "RetrievalInputs":
         """Unit vectors of the first `width` numbers."""
         names = ("image", "caption", "sentence", "objects", "entities")
         return replace(self, **{name: F.normalize(getattr(self, name)[..., :width], dim=-1) for name in names})

@@ -77,7 +77,7 @@ def mean_over_processes(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 
 @contextmanager
-def raised_by_all(device: torch.device) -> Iterator[None]:
+def propagate_errors(device: torch.device) -> Iterator[None]:
     """What fails in one process stops all, so that none waits for messages that never come; all have to be in it.
 
     Raises:

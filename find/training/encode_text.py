@@ -20,7 +20,7 @@ def add_encode_text(data: argparse._SubParsersAction) -> None:
         "encode-text",
         help=text,
         description=f"{text}. Give the cache to training by --model.text_cache. Sentences in which regions stand for "
-        "words are drawn anew in each step and are not among them. A run that was killed goes on where it was.",
+        "words are drawn anew in each step and are not among them. An interrupted run resumes.",
         epilog="examples:\n"
         "  findvl data encode-text datasets/coco -c coco/dinov3l_qwen3\n"
         "  findvl data encode-text datasets/coco --language transformers:Qwen/Qwen3-0.6B#12 --out cache\n",

@@ -150,9 +150,7 @@ class FINDModule(L.LightningModule):
         What layers draw follows the step, so that a run that goes on draws what it would have drawn.
         """
         self.progress.at(self.global_step)
-        self.share_next = max(
-            self.share_next, self.progress.after(self.global_step)
-        )  # never back
+        self.share_next = max(self.share_next, self.progress.after(self.global_step))  # never back
         if self.minutes is not None:  # it takes until the device has done the step before
             self.share_next = self.trainer.strategy.broadcast(self.share_next)
         place = (self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank)

@@ -120,7 +120,7 @@ class CachedLanguage(Frozen):
         return self.encoder.state_dict(*args, **kwargs)
 
     def fill(self, texts: Iterable[str], *, batch_size: int = 256, progress: bool = True) -> CacheReport:
-        """Encodes the texts that are not there yet and writes them; killed, it goes on where it was."""
+        """Encodes the texts that are not there yet and writes them; if interrupted, it resumes."""
         ordered = sorted(set(texts), key=len)  # little padding
         starts = range(0, len(ordered), batch_size)
         for start in track(starts, "encoding texts", shown=progress):

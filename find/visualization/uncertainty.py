@@ -34,7 +34,7 @@ class UnknownWords:
         """One sentence for people; None if all words are known."""
         if not self.query:
             return None
-        return f"the language model has never seen {listed(self.query)}: what is found by such words is guessed"
+        return f"words unknown to the language model: {listed(self.query)}; results for them are a guess"
 
 
 def listed(words: tuple[str, ...]) -> str:
@@ -45,7 +45,7 @@ def listed(words: tuple[str, ...]) -> str:
 def doubt(found: EntityMask, unknown: tuple[str, ...] = ()) -> str | None:
     """Why an entity's mask is doubtful; None if nothing speaks against it."""
     if unknown:
-        return f"never seen: {listed(unknown)}"
+        return f"unknown: {listed(unknown)}"
     if not found.mask.any():
         return "nothing found"
     return "low score" if found.score < DOUBTFUL else None

@@ -1,5 +1,5 @@
 """False relatives of a true sentence, made of its own units: two entities exchanged, an attribute exchanged between
-two, a relation turned round. So nothing but the composition tells them from the truth."""
+two, a relation reversed. So nothing but the composition tells them from the truth."""
 
 from __future__ import annotations
 

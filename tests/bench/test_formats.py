@@ -22,7 +22,7 @@ from find.cli.bench import TASKS as TASK_NAMES
 from find.data.rle import checked_runs, decode
 from find.errors import FindError
 from find.evaluation.evaluate import Task
-from find.evaluation.prediction_files.asked import Questionnaire
+from find.evaluation.prediction_files.asked import QueryCollector
 from find.evaluation.prediction_files.folder import BlankFolder
 from find.evaluation.prediction_files.score import FileTask, find_files, score, validate
 from find.evaluation.prediction_files.vectors import read_vectors, write_vectors
@@ -100,7 +100,7 @@ def edit(path: Path, change: Callable[[dict], None]) -> None:
 
 def kinds(predictions: Path, world: Path, task: FileTask) -> list[str]:
     found = validate(find_files(predictions, task), world, SETTINGS)
-    for line in found.lines():  # one line each, with file, item and mend
+    for line in found.lines():  # one line each, with file, item and fix
         assert "\n" not in line
         assert line.count(": ") >= 3 and line.endswith(".")
     return [anomaly.kind for anomaly in found.anomalies]
@@ -280,7 +280,7 @@ def test_the_command_line_names_the_tasks_that_there_are():
 
 
 def test_questions_list_each_image_and_text_once(world: Path):
-    asked = Questionnaire.of(BlankFolder(world, "val2017"), Task.INTERLEAVED_RETRIEVAL, **SETTINGS.options())
+    asked = QueryCollector.of(BlankFolder(world, "val2017"), Task.INTERLEAVED_RETRIEVAL, **SETTINGS.options())
     assert sorted(asked.image_ids) == sorted(BlankFolder(world, "val2017").image_ids)
 
 

@@ -1,4 +1,4 @@
-"""The check lists every fault with file, item and mend, counts them, and finds none in sound data."""
+"""The check lists every fault with file, item and fix, counts them, and finds none in sound data."""
 
 import io
 import json

@@ -111,7 +111,7 @@ class TestReading:
 
 
 class TestFaults:
-    """Each message names the file, the item and the mend."""
+    """Each message names the file, the item and the fix."""
 
     def fails(self, tiny: TinyFolder, *words: str, **options) -> None:
         with pytest.raises(FindError) as caught:

@@ -12,7 +12,7 @@ from tiny_folder import CROWD, DOG_BOX, SKY, dog
 from find.data.batch import Batch
 from find.data.coco import CocoFolder
 from find.data.collate import Collate
-from find.data.indexed_sample import Row
+from find.data.indexed_sample import IndexedSample
 from find.data.interleave import Interleaver, render
 from find.data.sample import Foil, Sample
 from find.data.transforms import resize
@@ -127,7 +127,7 @@ def test_visual_entities_lose_their_words_and_show_what_their_reference_names(fo
 
 
 def test_without_a_reference_another_image_lends_its_segment_of_the_same_category(folder):
-    rows = [Row.of(sample) for sample in samples_of(folder)]
+    rows = [IndexedSample.of(sample) for sample in samples_of(folder)]
     interleave = Interleaver(placeholder="it", max_entities=4, category_share=1.0)
     lenders = set()
     for seed in MANY_SEEDS:
@@ -139,7 +139,7 @@ def test_without_a_reference_another_image_lends_its_segment_of_the_same_categor
 
 
 def test_alone_in_its_batch_an_image_may_lend_its_own_segment(folder):
-    rows = [Row.of(folder.sample(1))]
+    rows = [IndexedSample.of(folder.sample(1))]
     shares = []
     for own in (0.0, 1.0):
         interleave = Interleaver(placeholder="it", max_entities=4, own_region_share=own)

@@ -14,7 +14,7 @@ from tiny_folder import TinyFolder
 
 from find.annotation.lexicon import read_synonyms
 from find.data.coco import CocoFolder
-from find.data.dataset_issue import Anomaly
+from find.data.dataset_issue import DatasetIssue
 from find.data.panoptic import PanopticTable
 from find.data.prepare_references import add_references
 from find.data.source import ZipSource
@@ -109,14 +109,14 @@ def test_a_row_that_says_something_else_is_left_out_and_told(tmp_path: Path, row
     columns = zip(("kind", "key", "vector", "parts"), row, strict=True)
     schema = table().schema
     rows = pyarrow.table({name: pyarrow.array([value], schema.field(name).type) for name, value in columns})
-    told: list[Anomaly] = []
+    told: list[DatasetIssue] = []
     found = read_vectors(write_table(tmp_path / "a.parquet", rows), told.append)
     assert found == Vectors() and [one.kind for one in told] == ["malformed record"] and message in told[0].message
 
 
 def test_keys_of_another_type_are_told(tmp_path: Path):
     rows = pyarrow.table({"kind": ["image", "text"], "key": [1.5, 7.0], "vector": [[1.0]] * 2, "parts": [[[1.0]]] * 2})
-    told: list[Anomaly] = []
+    told: list[DatasetIssue] = []
     assert read_vectors(write_table(tmp_path / "a.arrow", rows), told.append) == Vectors() and len(told) == 2
 
 

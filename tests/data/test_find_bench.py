@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny_folder import CROWD, SKY, TinyFolder, dog
 
 from find.data.coco import CocoFolder
-from find.data.dataset_issue import Anomaly
+from find.data.dataset_issue import DatasetIssue
 from find.data.find_bench import _in_order, _span
 from find.data.sample import PhraseSpan, Sentence
 from find.data.schema import PhraseRecord
@@ -133,7 +133,7 @@ def test_a_span_is_found_again_whatever_the_text(before, words, after, data):
     wider_start, wider_end = start - data.draw(st.integers(0, 1)), end + data.draw(st.integers(0, 1))
     entry = PhraseRecord(phrase=words, annotation_id=1, start_idx=wider_start, end_idx=wider_end)
 
-    def refuse(anomaly: Anomaly) -> None:
+    def refuse(anomaly: DatasetIssue) -> None:
         raise AssertionError(anomaly)
 
     assert _span(entry, text, "file", "item", refuse) == (start, end)
@@ -142,7 +142,7 @@ def test_a_span_is_found_again_whatever_the_text(before, words, after, data):
 @given(start=st.integers(-5, 20), end=st.integers(-5, 20))
 def test_a_span_is_never_outside(start, end):
     text = "a dog on grass"
-    told: list[Anomaly] = []
+    told: list[DatasetIssue] = []
     entry = PhraseRecord(phrase=text[max(start, 0) : end], annotation_id=1, start_idx=start, end_idx=end)
     found = _span(entry, text, "file", "item", told.append)
     assert (found is None) == bool(told)
@@ -153,7 +153,7 @@ def test_a_span_is_never_outside(start, end):
 @given(st.lists(st.tuples(st.integers(0, 15), st.integers(1, 6), st.integers(1, 9)), max_size=8))
 def test_phrases_in_order_never_overlap_and_only_overlaps_are_told(spans):
     phrases = [PhraseSpan("words", start, start + length, (id,)) for start, length, id in spans]
-    told: list[Anomaly] = []
+    told: list[DatasetIssue] = []
     kept = _in_order(phrases, "file", "item", told.append)
     assert all(one.end <= other.start for one, other in pairwise(kept))
     assert len(kept) + len(told) == len({(phrase.start, phrase.end) for phrase in phrases})

@@ -11,13 +11,13 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from find.data.dataset_issue import Anomaly
+from find.data.dataset_issue import DatasetIssue
 from find.data.instances import read_instances
 from find.errors import FindError
 from find.evaluation.mask_ap import instance_results, instances_from_maps, mask_ap, true_instances
 
 
-def refuse(anomaly: Anomaly) -> None:
+def refuse(anomaly: DatasetIssue) -> None:
     raise anomaly.error()
 
 

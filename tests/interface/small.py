@@ -111,7 +111,7 @@ class Inputs:
         return Inputs(maps=tuple(change(m) for m in self.maps), **changed)
 
     def memory(self, interface: Interface) -> ImageMemory:
-        return interface.remember(self.maps, self.pooled_image, self.aligned)
+        return interface.encode_image(self.maps, self.pooled_image, self.aligned)
 
     def prompts(self, interface: Interface, memory: ImageMemory) -> list[Prompt]:
         """Of all tasks."""
@@ -127,7 +127,7 @@ class Inputs:
         return grounding.prompt(interface, self.texts, self.texts_padding, self.text_slots_padding, self.pooled_texts)
 
     def caption_prompt(self, interface: Interface) -> Prompt:
-        words = interface.words(self.caption, self.caption_padding)
+        words = interface.project_text_tokens(self.caption, self.caption_padding)
         return Prompt(
             retrieval.PROTOTYPE,
             tokens={Group.CAPTION_TOKENS: words},

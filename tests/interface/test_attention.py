@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from find.interface import Group, Member, Start
-from find.interface.attention import Attention, GroupState, InterfaceLayer, Pixels, attend, attend_by_few
+from find.interface.attention import Attention, GroupState, InterfaceLayer, Pixels, attend, attend_folded
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
 
 WIDTH, HEADS, BATCH = 24, 4, 2
@@ -187,7 +187,7 @@ def test_few_rows_read_unprojected_tokens_as_they_read_projected_ones(masked):
     if masked:
         visible[0, 1] = False  # a row that sees nothing
     query, key, value = attention.projections()
-    found = attend_by_few(query(rows), key, value, tokens + positions, tokens, visible)
+    found = attend_folded(query(rows), key, value, tokens + positions, tokens, visible)
     torch.testing.assert_close(found, attend(query(rows), key(tokens + positions), value(tokens), visible))
 
 

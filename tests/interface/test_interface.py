@@ -302,8 +302,8 @@ def test_half_precision_gives_nearly_the_same_numbers(interface, inputs, joint, 
 
 def test_words_may_come_in_half_precision(interface, inputs):
     tokens = inputs.caption.bfloat16()
-    found = interface.words(tokens, inputs.caption_padding).values
-    close(found, interface.words(tokens.float(), inputs.caption_padding).values)
+    found = interface.project_text_tokens(tokens, inputs.caption_padding).values
+    close(found, interface.project_text_tokens(tokens.float(), inputs.caption_padding).values)
 
 
 def test_a_proposal_gets_the_mean_of_the_aligned_features_inside_its_mask():
@@ -329,7 +329,7 @@ def test_what_the_foundations_say_of_places_reaches_proposals_regions_and_texts(
     interface.heads.semantic.weight.data.zero_()
     interface.residual.gain.data.fill_(1)
     aligned = torch.randn(2, 6, 4, 4)
-    memory = interface.remember(inputs.maps, None, aligned)
+    memory = interface.encode_image(inputs.maps, None, aligned)
     final = interface(memory, [generic.prompt()]).final
     own = mean_inside(final.pixel[Group.OBJECT], memory.aligned)
     texts, names = torch.randn(3, 6), torch.randn(3, 5, interface.text_projection.in_features)

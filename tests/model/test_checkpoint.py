@@ -1,4 +1,4 @@
-"""A checkpoint is refused, by the name of its file and with a mend, wherever it does not fit together."""
+"""A checkpoint is refused, by the name of its file and with a fix, wherever it does not fit together."""
 
 import json
 from dataclasses import replace

@@ -235,7 +235,7 @@ def test_embed_images_and_embed_queries_are_halves_of_the_joint_forward(model, i
         for numbers in by_canvas(frames, 1):
             k = numbers[0]
             features = model.vision(frames[k].place(pictures[k])[None])
-            memory = model.interface.remember(features.maps, features.pooled, features.aligned)
+            memory = model.interface.encode_image(features.maps, features.pooled, features.aligned)
             own = tuple(
                 replace(t, values=t.values[k : k + 1], padding=t.padding[k : k + 1], index=t.index[k : k + 1])
                 for t in regions

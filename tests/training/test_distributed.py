@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from find.errors import FindError
 from find.tasks.late_interaction import late_interaction
 from find.tasks.losses import contrastive
-from find.training.distributed import gather_entities, gather_rows, raised_by_all
+from find.training.distributed import gather_entities, gather_rows, propagate_errors
 
 ROWS = (slice(0, 3), slice(3, 5))
 """Of the ranks: 5 images, 3 and 2."""
@@ -43,7 +43,7 @@ def in_two_processes(rank: int, folder: str) -> None:
     torch.save((value.detach(), weight.grad / 2), f"{folder}/{rank}.pt")  # what DDP makes of it
 
     try:
-        with raised_by_all(torch.device("cpu")):
+        with propagate_errors(torch.device("cpu")):
             if rank == 1:
                 raise MemoryError("it broke here")
     except (FindError, MemoryError) as error:

@@ -85,7 +85,7 @@ def test_an_entity_beyond_what_the_encoder_reads_is_told_and_left_out(tmp_path):
     ]
     with pytest.warns(UserWarning, match="first 96 tokens"):
         read = Sentences.read(model.language, sentences, torch.device("cpu"))
-    assert read.unread == ((0, 1),)
+    assert read.truncated_entities == ((0, 1),)
     assert read.padding.tolist() == [[False, True], [False, True]]
 
 

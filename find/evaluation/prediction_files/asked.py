@@ -23,7 +23,7 @@ from find.query.query import Query
 
 
 @dataclass
-class Questionnaire:
+class QueryCollector:
     """Notes what it is asked and answers with nothing: empty masks, vectors of zeros."""
 
     folder: NamedFolder
@@ -34,7 +34,7 @@ class Questionnaire:
     queries: dict[str, Parts] = field(default_factory=dict)  # by key
 
     @classmethod
-    def of(cls, folder: NamedFolder, task: Task, **options: Any) -> Questionnaire:
+    def of(cls, folder: NamedFolder, task: Task, **options: Any) -> QueryCollector:
         """All questions of one task; `options` as for `evaluate`. Raises `FindError` as `evaluate` does."""
         asked = cls(folder)
         evaluate(asked, folder, tasks=[task], progress=False, **options)

@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Struct
 
 from find.data.coco import CocoFolder
-from find.data.dataset_issue import Anomaly, Report, Severity
+from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.records import Record, brief, read_document
 from find.data.rle import checked_runs, decode
 from find.data.schema import Id
@@ -24,7 +24,7 @@ from find.evaluation.prediction_files.query_collector import Parts, entities_in,
 from find.evaluation.prediction_files.results import bad_mask
 from find.model.predictions import EntityMask
 
-error = partial(Anomaly, Severity.ERROR)
+error = partial(DatasetIssue, Severity.ERROR)
 
 
 @dataclass
@@ -62,11 +62,11 @@ class MaskWriter:
         write_records(path, queries=self.queries.records, masks=self.masks)
 
 
-MEND = "Write the record again, as docs/bench-formats.md says"
+FIX = "Write the record again, as docs/bench-formats.md says"
 
 
 class QueryRecord(Record):
-    mend: ClassVar[str] = MEND
+    fix: ClassVar[str] = FIX
 
     id: Id
     image_id: Id
@@ -78,7 +78,7 @@ class QueryRecord(Record):
 
 
 class MaskRecord(Record):
-    mend: ClassVar[str] = MEND
+    fix: ClassVar[str] = FIX
     unchecked: ClassVar[tuple[str, ...]] = ("score",)
 
     query_id: Id
@@ -157,7 +157,7 @@ class MaskFile:
                 report(_unanswered(self.path, image_id, parts))
         for query in sorted(unused):
             record = self.queries[query]
-            report(Anomaly(Severity.WARNING, "query that is not asked", self.path.name, f"query {query}",
+            report(DatasetIssue(Severity.WARNING, "query that is not asked", self.path.name, f"query {query}",
                            f"no protocol asks {_text(record['parts'])} of image {record['image_id']}",
                            "Write the queries with `findvl bench queries`"))  # fmt: skip
         for query, record in self.queries.items():
@@ -205,12 +205,12 @@ def write_records(path: Path, **lists: Sequence[Mapping[str, Any]]) -> None:
     path.write_text("{" + ",\n".join(parts) + "}\n", encoding="utf-8")
 
 
-def _unanswered(path: Path, image_id: int, parts: Parts) -> Anomaly:
+def _unanswered(path: Path, image_id: int, parts: Parts) -> DatasetIssue:
     return error("missing query", path.name, f"image {image_id}", f"there is no answer to {_text(parts)}",
                  "Answer every query that `findvl bench queries` lists")  # fmt: skip
 
 
-def _no_mask(path: Path, query: int, entity: int) -> Anomaly:
+def _no_mask(path: Path, query: int, entity: int) -> DatasetIssue:
     return error("missing mask", path.name, f"query {query}, entity {entity}", "this entity has no mask",
                  "Give one, if need be an empty one")  # fmt: skip
 

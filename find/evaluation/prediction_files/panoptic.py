@@ -13,7 +13,7 @@ from jaxtyping import Int
 from msgspec import Struct
 
 from find.data.coco import CocoFolder
-from find.data.dataset_issue import Anomaly, Report, Severity
+from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.decode import decode_segment_map
 from find.data.records import Record, brief, read_document
 from find.data.schema import Id
@@ -21,15 +21,15 @@ from find.data.segment_map import ID_RANGE
 from find.errors import FindError
 from find.model.predictions import PanopticPrediction
 
-error = partial(Anomaly, Severity.ERROR)
-warning = partial(Anomaly, Severity.WARNING)
+error = partial(DatasetIssue, Severity.ERROR)
+warning = partial(DatasetIssue, Severity.WARNING)
 
 
-MEND = 'Give "image_id", "file_name" and "segments_info"'
+FIX = 'Give "image_id", "file_name" and "segments_info"'
 
 
 class PredictedSegment(Record, gc=False):
-    mend: ClassVar[str] = MEND
+    fix: ClassVar[str] = FIX
 
     id: Id
     category_id: Id
@@ -40,7 +40,7 @@ class PredictedSegment(Record, gc=False):
 
 
 class PredictedImage(Record):
-    mend: ClassVar[str] = MEND
+    fix: ClassVar[str] = FIX
     unchecked: ClassVar[tuple[str, ...]] = ("file_name",)
     parts: ClassVar[str] = "segments_info"
 
@@ -107,8 +107,8 @@ class PanopticFile:
             try:
                 segment_map = self._map(record["file_name"])
             except FindError as problem:
-                message, _, mend = str(problem).removeprefix(f"{file}: ").rstrip(".").partition(". ")
-                report(error("unreadable PNG", file, item, message, mend or "Write it again"))
+                message, _, fix = str(problem).removeprefix(f"{file}: ").rstrip(".").partition(". ")
+                report(error("unreadable PNG", file, item, message, fix or "Write it again"))
                 continue
             height, width = self.folder.image_size(image_id)
             if segment_map.shape != (height, width):
@@ -182,6 +182,6 @@ def _faulty_segments(
     return faulty
 
 
-def _missing(path: Path, image_id: int) -> Anomaly:
+def _missing(path: Path, image_id: int) -> DatasetIssue:
     return error("missing image", path.name, f"image {image_id}", "there is no prediction of this image",
                  "Add one (a black PNG and no segments if nothing was found)")  # fmt: skip

@@ -15,19 +15,19 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from find.data.coco import CocoFolder
-from find.data.dataset_issue import Anomaly, Report, Severity
+from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.records import Record, brief, read_list
 from find.data.rle import checked_runs, decode
 from find.data.schema import Id
 
-error = partial(Anomaly, Severity.ERROR)
-warning = partial(Anomaly, Severity.WARNING)
+error = partial(DatasetIssue, Severity.ERROR)
+warning = partial(DatasetIssue, Severity.WARNING)
 
 
 class Result(Record):
     """A mask with a category, as COCO's stuff challenge has it."""
 
-    mend: ClassVar[str] = "Write the record again, as docs/bench-formats.md says"
+    fix: ClassVar[str] = "Write the record again, as docs/bench-formats.md says"
 
     image_id: Id
     category_id: Id
@@ -141,6 +141,6 @@ class ResultFile:
             raise bad_mask(self.path, result["item"], problem).error() from problem
 
 
-def bad_mask(path: Path, item: str, problem: Exception) -> Anomaly:
+def bad_mask(path: Path, item: str, problem: Exception) -> DatasetIssue:
     kind = "wrong size" if "'s size is" in str(problem) else "broken mask"
     return error(kind, path.name, item, str(problem), "Encode masks at the image's own size")

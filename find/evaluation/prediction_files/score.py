@@ -8,10 +8,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from find.data.dataset_issue import Anomaly, Report, Severity
+from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.errors import FindError
 from find.evaluation.evaluate import Task, evaluate
-from find.evaluation.prediction_files.asked import Questionnaire
+from find.evaluation.prediction_files.asked import QueryCollector
 from find.evaluation.prediction_files.folder import BlankFolder
 from find.evaluation.prediction_files.masks import MaskFile
 from find.evaluation.prediction_files.panoptic import PanopticFile
@@ -63,7 +63,7 @@ class FileTask(str, Enum):
 class Validation:
     """Every anomaly of some predictions."""
 
-    anomalies: tuple[Anomaly, ...]
+    anomalies: tuple[DatasetIssue, ...]
 
     @property
     def has_errors(self) -> bool:
@@ -74,7 +74,7 @@ class Validation:
         return f"{errors} errors, {len(self.anomalies) - errors} warnings"
 
     def lines(self) -> list[str]:
-        """One line an anomaly: severity, kind, file, item, what is wrong, and how to mend it."""
+        """One line an anomaly: severity, kind, file, item, what is wrong, and how to fix it."""
         return [f"{anomaly.severity.value}: {anomaly.kind}: {anomaly}" for anomaly in self.anomalies]
 
 
@@ -118,14 +118,14 @@ def validate(files: dict[FileTask, Path], root: Path, settings: Settings) -> Val
         FindError: the data folder cannot be used.
     """
     folder = BlankFolder(root, settings.split, entities=settings.entities)
-    anomalies: list[Anomaly] = []
+    anomalies: list[DatasetIssue] = []
     for task, path in files.items():
         try:
             _read(task, path, folder, settings, anomalies.append)
         except FindError as problem:
-            message, _, mend = str(problem).removeprefix(f"{path}: ").rstrip(".").partition(". ")
+            message, _, fix = str(problem).removeprefix(f"{path}: ").rstrip(".").partition(". ")
             anomalies.append(
-                Anomaly(Severity.ERROR, "unreadable file", str(path), task.value, message, mend or "Write it again")
+                DatasetIssue(Severity.ERROR, "unreadable file", str(path), task.value, message, fix or "Write it again")
             )
     return Validation(tuple(anomalies))
 
@@ -138,7 +138,7 @@ def score(files: dict[FileTask, Path], root: Path, settings: Settings, *, progre
     """
     folder = BlankFolder(root, settings.split, entities=settings.entities)
 
-    def refuse(anomaly: Anomaly) -> None:
+    def refuse(anomaly: DatasetIssue) -> None:
         if anomaly.severity is Severity.ERROR:
             raise FindError(f"{anomaly} `findvl bench validate` lists all that is wrong.")
 
@@ -194,7 +194,7 @@ def _read(task: FileTask, path: Path, folder: BlankFolder, settings: Settings, r
         results = ResultFile.read(path, folder, report, scored=not is_semantic)
         results.check(image_ids, report, exclusive=is_semantic)
         return results
-    asked = Questionnaire.of(folder, task.task, **task.options(settings))
+    asked = QueryCollector.of(folder, task.task, **task.options(settings))
     if task in (FileTask.GROUNDING, FileTask.INTERLEAVED_SEGMENTATION):
         masks = MaskFile.read(path, folder, report)
         masks.check(asked.grounded if task is FileTask.GROUNDING else asked.segmented, report)

@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from find.data.coco import CocoFolder
-from find.data.dataset_issue import Anomaly, Report, Severity
+from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.source import ZIP_ERRORS
 from find.errors import FindError
 
-error = partial(Anomaly, Severity.ERROR)
+error = partial(DatasetIssue, Severity.ERROR)
 
 ARROW = (".arrow", ".feather", ".parquet")
 

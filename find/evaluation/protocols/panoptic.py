@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from find.data.coco import CocoFolder
-from find.data.dataset_issue import Anomaly
+from find.data.dataset_issue import DatasetIssue
 from find.data.instances import read_instances
 from find.data.sample import Category, Segment
 from find.data.segment_map import segment_index
@@ -209,7 +209,7 @@ def _listed_instances(path: Path, sizes: Mapping[int, tuple[int, int]], thing_id
     left_out: Counter[str] = Counter()
     first: dict[str, str] = {}
 
-    def refuse_or_skip(anomaly: Anomaly) -> None:
+    def refuse_or_skip(anomaly: DatasetIssue) -> None:
         if anomaly.stops:
             raise FindError(f"{path.parent / anomaly.file}{str(anomaly).removeprefix(anomaly.file)}")
         left_out[anomaly.kind] += 1

@@ -29,7 +29,7 @@ def probes(
     progress: bool = False,
 ) -> ProbeResult:
     """Score a true and a false sentence with their own image; the false one has two entities exchanged, an attribute
-    exchanged between two, or a relation turned round. Asked by words, by regions, and by a seeded mixture.
+    exchanged between two, or a relation reversed. Asked by words, by regions, and by a seeded mixture.
 
     Regions come from other images, and an entity is shown in both sentences of a probe or in neither. The score is the
     one that ranks (`find.evaluation.scores`); the published one knows no order, so for exchanged entities its entity

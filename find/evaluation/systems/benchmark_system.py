@@ -15,7 +15,7 @@ from find.evaluation.systems import PREFIXES, load_baseline
 
 
 @dataclass(frozen=True)
-class Entrant:
+class BenchmarkSystem:
     """A system, what it is called in tables, how it enters (one sentence), and the tasks that it can do."""
 
     system: Any
@@ -46,7 +46,7 @@ class Entrant:
                 raise FindError(f"{self.name} does not do the study {study.value!r}, for it cannot do {names}")
 
 
-def load_entrant(spec: str, *, device: torch.device) -> Entrant:
+def load_entrant(spec: str, *, device: torch.device) -> BenchmarkSystem:
     """The system that a spec names: `PREFIX:...` for a baseline (see `find.evaluation.systems`), else a FIND model.
 
     Raises:
@@ -55,7 +55,7 @@ def load_entrant(spec: str, *, device: torch.device) -> Entrant:
     prefix, colon, name = spec.partition(":")
     if colon and prefix in PREFIXES:
         baseline = load_baseline(prefix, name, device=device)
-        return Entrant(baseline, spec, baseline.about, baseline.tasks)
+        return BenchmarkSystem(baseline, spec, baseline.about, baseline.tasks)
     if colon and not Path(spec).exists():
         raise FindError(
             f"{spec}: there is no kind of model {prefix!r}; the baselines are {', '.join(PREFIXES)} (each with a "
@@ -65,4 +65,4 @@ def load_entrant(spec: str, *, device: torch.device) -> Entrant:
 
     model = FIND.from_pretrained(spec, device=device).eval()
     name = spec if not Path(spec).exists() else Path(spec).name
-    return Entrant(model, name, "FIND: one interface for all tasks", tuple(Task))
+    return BenchmarkSystem(model, name, "FIND: one interface for all tasks", tuple(Task))

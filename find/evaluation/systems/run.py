@@ -18,7 +18,7 @@ from find.evaluation.prediction_files.recorder import Recorder
 from find.evaluation.report.curves import curves
 from find.evaluation.report.examples import write_examples
 from find.evaluation.results import Evaluation
-from find.evaluation.systems.benchmark_system import Entrant
+from find.evaluation.systems.benchmark_system import BenchmarkSystem
 
 RESULTS = "results.json"
 PREDICTIONS = "predictions"
@@ -44,7 +44,7 @@ class Settings:
 
 
 def run(
-    entrant: Entrant,
+    entrant: BenchmarkSystem,
     root: Path,
     *,
     settings: Settings,

@@ -116,7 +116,7 @@ def read_regions(
 def blank_memory(model: FIND, side: int = BLANK_SIDE) -> ImageMemory:
     """Of an image that is zero after normalisation."""
     canvas = model.vision.mean.expand(1, 3, side, side)
-    return model.interface.remember(model.vision(canvas).maps)
+    return model.interface.encode_image(model.vision(canvas).maps)
 
 
 def read_phrases(model: FIND, blank: ImageMemory, sentences: Sentences, owner: Owner) -> Embeddings:

@@ -203,7 +203,9 @@ def _check_phrases(fixture: Fixture, reference: Reference, blank: ImageMemory, h
     for row in range(len(words)):
         prefix = f"call.{row + 2}"
         index = torch.zeros_like(padding[row : row + 1], dtype=torch.long)
-        packed = pack(interface.words(words[row : row + 1], padding[row : row + 1], index), filler=PADDED_TEXT)
+        packed = pack(
+            interface.project_text_tokens(words[row : row + 1], padding[row : row + 1], index), filler=PADDED_TEXT
+        )
         fixture.check(f"{prefix}.extra.grounding_tokens", packed.values)
         fixture.same(f"{prefix}.extra.grounding_nonzero_mask", packed.padding)
         fixture.same(f"{prefix}.extra.grounding_token_indices", packed.index)

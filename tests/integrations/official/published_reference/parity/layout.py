@@ -122,7 +122,7 @@ def table_of(model: FIND, text: str, spans: Sequence[Sequence[int]]) -> Tensor:
 
 def check_sentences(fixture: Fixture, model: FIND, prefix: str, sentences: Sentences) -> None:
     """Compares the decoder's interleaved input under the prefix."""
-    words = model.interface.words(sentences.tokens, sentences.token_padding, sentences.entity_of_token)
+    words = model.interface.project_text_tokens(sentences.tokens, sentences.token_padding, sentences.entity_of_token)
     packed = pack(words, filler=PADDED_WORD, none=NO_ENTITY)
     number = torch.arange(sentences.padding.shape[1])[:, None, None]
     fixture.check(f"{prefix}.interleave_tokens", packed.values)

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from find.foundations.focal import MEAN
-from find.images.canvas import Frame
+from find.images.canvas import ImageGeometry
 from find.interface import ImageMemory
 from published_reference.parity.fixture import Reference
 
 
-def frame_of(image: Tensor, size: tuple[int, int] | None = None) -> Frame:
+def frame_of(image: Tensor, size: tuple[int, int] | None = None) -> ImageGeometry:
     """Of an image [3, h, w] that is not resized on its way in, but answered for at `size`."""
     height, width = image.shape[-2:]
     canvas = (-(-height // 32) * 32, -(-width // 32) * 32)
-    return Frame(*(size or (height, width)), height, width, canvas, MEAN, bicubic=True)
+    return ImageGeometry(*(size or (height, width)), height, width, canvas, MEAN, bicubic=True)
 
 
 def canvases(images: Sequence[Tensor]) -> Tensor:
@@ -31,4 +31,4 @@ def canvases(images: Sequence[Tensor]) -> Tensor:
 
 def remember(reference: Reference, *images: Tensor) -> ImageMemory:
     model = reference.model
-    return model.interface.remember(model.vision(canvases(images)).maps)
+    return model.interface.encode_image(model.vision(canvases(images)).maps)

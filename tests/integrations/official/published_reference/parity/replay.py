@@ -53,7 +53,7 @@ def class_embeddings(reference: Reference, fixture: Fixture) -> None:
     fixture.check("class_text_embeddings", bank)
 
     read = model.language(text)
-    words = model.interface.words(read.tokens[:1], read.padding[:1])
+    words = model.interface.project_text_tokens(read.tokens[:1], read.padding[:1])
     packed = pack(words, filler=PADDED_TEXT)
     fixture.check("class_tokens_first.class_tokens_emb", packed.values)
     fixture.same("class_tokens_first.class_tokens_mask", packed.padding)
@@ -91,7 +91,7 @@ def plain(reference: Reference, fixture: Fixture) -> None:
     fixture.check("transformer_encoder_features", pixels.encoded)
     for number, level in enumerate(pixels.levels):
         fixture.check(f"multi_scale_features.{number}", level)
-    memory = model.interface.remember(maps)
+    memory = model.interface.encode_image(maps)
     check_all(fixture, reference, "", model.interface(memory, [generic.prompt()], deep=True).layers, memory)
 
 
@@ -149,7 +149,7 @@ def image_text_retrieval(reference: Reference, fixture: Fixture) -> None:
     memory = remember(reference, fixture.given("image"))
     memory = select(memory, torch.zeros(len(captions), dtype=torch.long))
     read = model.language(model.language.tokenize(captions))
-    words = model.interface.words(read.tokens, read.padding)
+    words = model.interface.project_text_tokens(read.tokens, read.padding)
     packed = pack(words, filler=PADDED_TEXT)
     fixture.check("call.extra.retrieval_tokens", packed.values)
     fixture.same("call.extra.retrieval_nonzero_mask", packed.padding)

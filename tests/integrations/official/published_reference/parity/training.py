@@ -81,7 +81,7 @@ class Step:
     def run(self) -> None:
         fixture, interface = self.fixture, self.interface
         images = [fixture.given(f"batch.{b}.image") for b in range(self.batch)]
-        memory = interface.remember(self.model.vision.net(self.model.vision.normalise(canvases(images))))
+        memory = interface.encode_image(self.model.vision.net(self.model.vision.normalise(canvases(images))))
         prompts = [generic.prompt(), self._texts(), self._strokes(memory), self._sentences(memory), self._captions()]
         classes = Prompt(retrieval.PROTOTYPE, tokens={Group.CAPTION_TOKENS: self._classes()})
         layers = interface(memory, prompts, deep=True).layers
@@ -159,7 +159,7 @@ class Step:
             ~stacked.valid,
             regions,
         )
-        words = self.interface.words(hidden, padding, entity)
+        words = self.interface.project_text_tokens(hidden, padding, entity)
         self._check_tokens("interleave", words, PADDED_WORD, indices="interleave_entity_indices", none=NO_ENTITY)
         packed = pack(words, filler=PADDED_WORD, none=NO_ENTITY)
         number = torch.arange(stacked.valid.shape[1])[:, None, None]
@@ -189,7 +189,7 @@ class Step:
         hidden = [torch.cat([h for h, _, _ in row]) for row in rows]
         padding = [torch.cat([p for _, p, _ in row]) for row in rows]
         index = [torch.cat([torch.full_like(p, number, dtype=torch.long) for _, p, number in row]) for row in rows]
-        return self.interface.words(_stack(hidden, 0.0), _stack(padding, True), _stack(index, -1))
+        return self.interface.project_text_tokens(_stack(hidden, 0.0), _stack(padding, True), _stack(index, -1))
 
     # --- comparisons ----------------------------------------------------------------------------------------------
 
