@@ -32,10 +32,10 @@ from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.retrieval.album import Album
 from find.retrieval.connection import connect
-from find.retrieval.indexing import compact_and_refresh
 from find.retrieval.objects import SIDE, ObjectMasks
 from find.retrieval.table import Stamp, album_schema, create_table, fixed_lists, lists
 from find.retrieval.vectors import QueryVectors
+from find.retrieval.writing import compact_and_refresh
 from find.tasks.late_interaction import late_interaction
 
 RESULTS = Path(__file__).resolve().parent / "results"

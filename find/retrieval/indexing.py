@@ -27,6 +27,7 @@ from find.retrieval.table import Embedder, Stamp, read_root, to_rows, write_root
 from find.retrieval.writing import (
     Settings,
     begin,
+    compact_and_refresh,
     known_files,
     open_to_write,
     resolve_root,
