@@ -29,6 +29,7 @@ from find.evaluation.protocols.probes import as_asked
 from find.evaluation.queries import EntityMode, Interleaving
 from find.foundations import TextFeatures
 from find.interface import PairTerm
+from find.query.query import RenderedQuery
 from find.tasks.connections import Connections
 from find.tasks.structured_interaction import Asked
 from find.tasks.text_inputs import read_texts
@@ -111,8 +112,6 @@ def moved(record: T, device: torch.device) -> T:
 
 
 def connections(text: str, spans: tuple[tuple[int, int], ...]) -> list[str]:
-    from find.query.query import RenderedQuery
-
     return RenderedQuery(text, spans, (False,) * len(spans)).connections
 
 

@@ -109,7 +109,7 @@ def true_of(phrases: Sequence[str], known: Sequence[set[str]], vocabulary: dict[
 
 
 def contrast(
-    logits: Float[Tensor, "r p"], owner: Int64[Tensor, p], also_true: Bool[Tensor, "r p"]
+    logits: Float[Tensor, "r p"], owner: Int64[Tensor, " p"], also_true: Bool[Tensor, "r p"]
 ) -> Float[Tensor, ""]:
     """Symmetric InfoNCE of phrases and the regions that own them; pairs that are true as well are left out."""
     columns = torch.arange(len(owner))

@@ -16,7 +16,7 @@ from find.utils.transfer import upload
 Size = tuple[int, int]
 
 
-def concat_text_features(
+def concat_memories(
     parts: Sequence[ImageMemory], rows: Sequence[Sequence[int]], canvases: Sequence[Size]
 ) -> ImageMemory:
     """One memory of several, each of images with a canvas of its own.

@@ -112,9 +112,7 @@ class ImageMemory:
     aligned: AlignedMap | None = None  # its own embeddings of places, where it has them
     projected: tuple[tuple[Float[Tensor, "b h p k"], Float[Tensor, "b h p k"]], ...] = ()  # keys and values of the
     # pixels that each layer reads, where they are kept for further prompts (`Interface.project`)
-    extents: Extents | None = (
-        None  # of images that differ in size (`mixed_sizes.concat_text_features`); else each has all
-    )
+    extents: Extents | None = None  # of images that differ in size (`mixed_sizes.concat_memories`); else each has all
 
     @property
     def batch(self) -> int:

@@ -10,7 +10,7 @@ MASK_POINTS, NEGATIVE_STROKES = range(2)
 """What is drawn for an image, each from a stream of its own."""
 
 
-def uniform(seeds: Int64[Tensor, " b"], stream: int, *shape: int) -> Float[Tensor, "b *shape"]:
+def uniform(seeds: Int64[Tensor, " b"], stream: int, *shape: int) -> Float[Tensor, " b *shape"]:
     """Uniform numbers in [0, 1) for each seed, on the seeds' device.
 
     Number k of an image is a hash of its seed, the stream and k (SplitMix64, Steele et al. 2014), so more numbers

@@ -6,11 +6,11 @@ import torch
 
 from find.data.batch import Batch
 from find.interface import ImageMemory
-from find.interface.mixed_sizes import concat_text_features
+from find.interface.mixed_sizes import concat_memories
 from find.model.model import FIND
 
 
-def remember(model: FIND, batch: Batch) -> ImageMemory:
+def encode_batch(model: FIND, batch: Batch) -> ImageMemory:
     """The image memory of the batch. Images of one canvas are encoded together, and nobody reads what lies beyond it:
     so what is learned of an image does not depend on those beside it."""
     rows: dict[tuple[int, int], list[int]] = {}
@@ -25,4 +25,4 @@ def remember(model: FIND, batch: Batch) -> ImageMemory:
         with torch.no_grad():
             features = model.vision(images)
         parts.append(model.interface.encode_image(features.maps, features.pooled, features.aligned))
-    return parts[0] if len(parts) == 1 else concat_text_features(parts, list(rows.values()), list(rows))
+    return parts[0] if len(parts) == 1 else concat_memories(parts, list(rows.values()), list(rows))

@@ -22,7 +22,7 @@ from find.tasks.matching import hungarian, matching_cost
 from find.tasks.points import EveryPlace, MaskPoints, MaskSampling
 from find.tasks.prompted import PromptedTask, SegmentationLosses, SplitTask, prompted_losses
 from find.tasks.text_inputs import Phrases, Sentences, concat_text_features, read_texts
-from find.training.canvases import remember
+from find.training.canvases import encode_batch
 from find.training.composition import Composed
 from find.training.distributed import gather_entities, gather_rows, propagate_errors, shares
 
@@ -158,7 +158,7 @@ class Criterion:
             captions = read_texts(model.language, batch.captions, model.device)
             texts = concat_text_features(captions, self._read_classes(model, class_names))
         batch = self._readable(batch, sentences)
-        memory = remember(model, batch)
+        memory = encode_batch(model, batch)
         prompts = self._prompts(model, batch, memory, phrases, sentences)
         outputs = interface(memory, prompts, deep=self.deep_supervision)
         written = retrieval.embed_texts(interface, texts.tokens, texts.padding, texts.pooled)
