@@ -13,12 +13,10 @@ from torch import Tensor
 
 from find.evaluation.gallery import EmbeddedQueries, ImageGallery
 from find.tasks.late_interaction import late_interaction
-from find.tasks.structured_interaction import MOST_OBJECTS, Asked, nearest_objects, terms
+from find.tasks.structured_interaction import CHAINS, MOST_OBJECTS, Asked, nearest_objects, terms
 
 AT_ONCE = 64
 """Queries whose chains are solved at a time."""
-CHAINS = 200
-"""Images of a gallery, the best ones without the chain, for which a query's chain is solved (as in a search)."""
 
 
 def own_scores(

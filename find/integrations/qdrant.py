@@ -16,8 +16,9 @@ from qdrant_client.http.exceptions import ApiException
 from torch import Tensor
 
 from find.errors import FindError
-from find.retrieval.chains import CHAINS, match_chain
+from find.retrieval.chains import match_chain
 from find.retrieval.vectors import QueryVectors, Vectors
+from find.tasks.structured_interaction import CHAINS
 
 if TYPE_CHECKING:
     from find.retrieval.album import Album

@@ -12,8 +12,6 @@ from find.retrieval.vectors import QueryVectors, Vectors
 from find.tasks.connections import Connections
 from find.tasks.structured_interaction import MOST_OBJECTS, Asked, nearest_objects, terms
 
-CHAINS = 200
-"""Images of a search, the best ones without the chain, for which a query's chain is solved."""
 AT_ONCE = 64
 """Images whose pairs of objects are compared at a time."""
 

@@ -14,13 +14,14 @@ from torch import Tensor
 from find.errors import FindError
 from find.query.operators import JoinedQuery
 from find.retrieval.candidates import Sketch
-from find.retrieval.chains import CHAINS, match_chain
+from find.retrieval.chains import match_chain
 from find.retrieval.connection import first_line
 from find.retrieval.filters import COLUMNS, filter_sql
 from find.retrieval.hits import ConnectionFit, ScorePart, joined_score
 from find.retrieval.table import Stamp, reading
 from find.retrieval.vectors import QueryVectors, Vectors
 from find.tasks.late_interaction import match_entities
+from find.tasks.structured_interaction import CHAINS
 
 if TYPE_CHECKING:
     from lancedb.table import Table
