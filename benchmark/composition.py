@@ -4,7 +4,8 @@
     python benchmark/composition.py --world data/unseen
 
 All rows score the same vectors: the sentence alone; with each entity's best object (the published score); with objects
-that neighbours do not share, and the pair term's weights of sentence and entities; with the pair term itself. Figures go to benchmark/results/composition.md.
+that neighbours do not share, and the pair term's weights of sentence and entities; with the pair term itself. Figures
+go to benchmark/results/composition.md.
 """
 
 from __future__ import annotations
