@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from find.errors import FindError
+    from find.errors import CheckpointError, DataError, DivergenceError, FindError, InputError
     from find.evaluation.evaluate import evaluate
     from find.model.config import FINDConfig, InterfaceConfig
     from find.model.features import ImageFeatures
@@ -17,10 +17,14 @@ __version__ = "0.2.0"
 __all__ = [
     "FIND",
     "Album",
+    "CheckpointError",
+    "DataError",
+    "DivergenceError",
     "Encoder",
     "FINDConfig",
     "FindError",
     "ImageFeatures",
+    "InputError",
     "InterfaceConfig",
     "Phrase",
     "Query",
@@ -34,7 +38,11 @@ _HOME = {
     "Encoder": "find.retrieval.encoder",
     "FINDConfig": "find.model.config",
     "InterfaceConfig": "find.model.config",
+    "CheckpointError": "find.errors",
+    "DataError": "find.errors",
+    "DivergenceError": "find.errors",
     "FindError": "find.errors",
+    "InputError": "find.errors",
     "ImageFeatures": "find.model.features",
     "Phrase": "find.query.query",
     "Query": "find.query.query",

@@ -1,4 +1,4 @@
-"""The one error that users of FIND meet for bad input, which names the file, the item and the fix; and a warning."""
+"""The errors that users of FIND meet, each one sentence that names the file, the item and the fix; and a warning."""
 
 import re
 import sys
@@ -14,7 +14,27 @@ def printable(text: str) -> str:
 
 
 class FindError(ValueError):
-    """Bad input, told in one sentence that names what is wrong, where, and how to fix it."""
+    """What FIND tells its users, in one sentence that names what is wrong, where, and how to fix it.
+
+    Raised itself where none of its subclasses fits: a library or a device is missing, memory or a peer is gone. A bare
+    ValueError is a fault of the program that calls, not of its users.
+    """
+
+
+class InputError(FindError):
+    """What a call or a command was given cannot be used: an argument, an option, a query, an image."""
+
+
+class DataError(FindError):
+    """Files of a data set, an album or of predictions are missing, damaged, or do not fit together."""
+
+
+class CheckpointError(FindError):
+    """A model's config, weights or foundations are missing, damaged, or do not fit together."""
+
+
+class DivergenceError(FindError):
+    """Training cannot go on: the forward pass or the loss produced NaN or Inf."""
 
 
 class UnknownWordsWarning(UserWarning):

@@ -20,7 +20,7 @@ from find.data.coco import CocoFolder, annotations_folder, read_captions
 from find.data.dataset_issue import DatasetIssue, Report
 from find.data.find_bench import read_sentences
 from find.data.sample import PhraseSpan, Segment
-from find.errors import FindError, printable
+from find.errors import DataError, InputError, printable
 from find.foundations.base import VisionEncoder
 
 
@@ -92,13 +92,13 @@ def build(
     """
     root = Path(root)
     if skip_near < 0:
-        raise FindError(f"skip_near is a number of images, not {skip_near}")
+        raise InputError(f"skip_near is a number of images, not {skip_near}")
     issues: list[DatasetIssue] = []
     with ExitStack() as undo:  # a run that fails leaves nothing that a later one would take
         target = _folder(root, out, split, issues.append, undo)
         path = target / "annotations" / f"{name or f'entity_{split}'}.json"
         if path.exists():
-            raise FindError(f"{path}: there is such a file already; give another name, or another folder with out")
+            raise InputError(f"{path}: there is such a file already; give another name, or another folder with out")
         folder = CocoFolder(target, split, entities=None)
         lexicon = Lexicon.of(folder.categories, synonyms)
         counts: Counter[str] = Counter()
@@ -135,7 +135,7 @@ def _folder(root: Path, out: Path | None, split: str, report: Report, undo: Exit
     target = root if out is None else Path(out)
     if target != root:
         if target.exists() and any(target.iterdir()):
-            raise FindError(f"{target} is not an empty folder: remove it, or choose another one")
+            raise InputError(f"{target} is not an empty folder: remove it, or choose another one")
         undo.callback(shutil.rmtree, target, ignore_errors=True)  # links in it are taken away, not followed
         (target / "annotations").mkdir(parents=True)
         for place in sorted(root.iterdir()):
@@ -233,4 +233,4 @@ def _check(path: Path, folder: CocoFolder) -> None:
     anomalies: list[DatasetIssue] = []
     read_sentences(path, folder.table, anomalies.append)
     if anomalies:
-        raise FindError(f"{path} was written, but is not as it should be: {anomalies[0]}")
+        raise DataError(f"{path} was written, but is not as it should be: {anomalies[0]}")

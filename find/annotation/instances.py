@@ -19,7 +19,7 @@ from find.data.outlines import Outline
 from find.data.panoptic import PanopticTable
 from find.data.rle import decode
 from find.data.segment_map import locate
-from find.errors import FindError
+from find.errors import DataError
 
 Drawn = list[tuple[Instance, Outline]]
 
@@ -41,7 +41,7 @@ def write_panoptic(root: Path, split: str, out: Path, report: Report) -> dict[st
     path = root / "annotations" / f"instances_{split}.json"
     target, pictures = out / "annotations" / f"panoptic_{split}.json", out / f"panoptic_{split}"
     if pictures.exists():
-        raise FindError(f"{pictures}: the folder is there, and {target.name} is not. Remove it, or put the JSON there.")
+        raise DataError(f"{pictures}: the folder is there, and {target.name} is not. Remove it, or put the JSON there.")
     instances = read_instances(path, report)
     table = PanopticTable.of_images(instances.images.values(), path.name, report)
     by_image: dict[int, list[Instance]] = defaultdict(list)
@@ -57,7 +57,7 @@ def write_panoptic(root: Path, split: str, out: Path, report: Report) -> dict[st
         for image_id, row in table.rows.items():
             name = f"{table.file_names[row].rpartition('.')[0] or table.file_names[row]}.png"
             if name in made:
-                raise FindError(
+                raise DataError(
                     f"{path}: two images would share the panoptic map {name}; give their files different names"
                 )
             made.add(name)
@@ -73,7 +73,7 @@ def write_panoptic(root: Path, split: str, out: Path, report: Report) -> dict[st
             segment_png(segment_map).save(unfinished / name)
             records.append({"image_id": image_id, "file_name": name, "segments_info": segments})
         if instances.objects and not any(record["segments_info"] for record in records):
-            raise FindError(f"{path}: none of its {len(instances.objects)} objects has a mask that can be drawn")
+            raise DataError(f"{path}: none of its {len(instances.objects)} objects has a mask that can be drawn")
         unfinished.rename(pictures)
         undo.callback(shutil.rmtree, pictures, ignore_errors=True)
         images = [

@@ -11,7 +11,7 @@ from pathlib import Path
 from find.data.records import read_whole
 from find.data.sample import Category
 from find.data.schema import Synonyms
-from find.errors import FindError
+from find.errors import InputError
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "person": (
@@ -114,7 +114,7 @@ class Lexicon:
         known = {category.words.lower() for category in categories}
         for name in more:
             if name.lower() not in known:
-                raise FindError(
+                raise InputError(
                     f"synonyms for {name!r}: there is no such class; use the plain name of one that is there"
                 )
         nouns: dict[tuple[str, ...], set[int]] = defaultdict(set)

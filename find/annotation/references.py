@@ -14,7 +14,7 @@ from torch import Tensor
 from find.data.coco import CocoFolder
 from find.data.sample import Reference, Segment
 from find.data.segment_map import segment_index
-from find.errors import FindError
+from find.errors import DataError
 from find.foundations.base import VisionEncoder
 from find.utils.progress import track
 
@@ -46,7 +46,7 @@ def segment_features(folder: CocoFolder, encoder: VisionEncoder, *, progress: bo
         segment_ids += [segment.id for segment in segments]
         category_ids += [segment.category_id for segment in segments]
     if not vectors:
-        raise FindError(f"{folder.root}: {folder.split} has no segments that could be references; build without them")
+        raise DataError(f"{folder.root}: {folder.split} has no segments that could be references; build without them")
     return SegmentFeatures(np.concatenate(vectors), *map(np.array, (positions, segment_ids, category_ids)))
 
 

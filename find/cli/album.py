@@ -28,7 +28,7 @@ from find.cli.arguments import (
     unknown_words,
     write_json,
 )
-from find.errors import FindError
+from find.errors import FindError, InputError
 from find.query.operators import JoinedQuery
 
 if TYPE_CHECKING:
@@ -118,10 +118,10 @@ def add_search(commands: argparse._SubParsersAction) -> None:
 def index(arguments: argparse.Namespace) -> int:
     """`findvl index`: makes an album equal to a folder of photos."""
     if arguments.every <= 0:
-        raise FindError(f"--every {arguments.every:g}: give the seconds between frames, more than 0")
+        raise InputError(f"--every {arguments.every:g}: give the seconds between frames, more than 0")
     check_model(arguments)
     if not arguments.photos.exists():
-        raise FindError(f"{arguments.photos}: no such folder of photos")
+        raise InputError(f"{arguments.photos}: no such folder of photos")
     from find.retrieval.indexing import Settings
     from find.retrieval.indexing import index as index_photos
 

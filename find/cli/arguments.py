@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from find.errors import FindError
+from find.errors import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -148,11 +148,11 @@ def check_outputs(arguments: argparse.Namespace) -> None:
     """Refuses what could not be written before any work is done for it."""
     suffixes = (".png", ".jpg", ".jpeg", ".webp")
     if arguments.png and arguments.png.suffix.lower() not in suffixes:
-        raise FindError(f"--png {arguments.png}: give a file name that ends with one of {', '.join(suffixes)}")
+        raise InputError(f"--png {arguments.png}: give a file name that ends with one of {', '.join(suffixes)}")
     for name in ("png", "json"):
         target = getattr(arguments, name)
         if target and Path(target).is_dir():
-            raise FindError(f"--{name} {target}: this is a folder; give the name of a file to write")
+            raise InputError(f"--{name} {target}: this is a folder; give the name of a file to write")
 
 
 def seconds(begin: float) -> str:

@@ -7,7 +7,7 @@ import os
 from urllib.parse import urlsplit
 
 from find.cli.arguments import add_command
-from find.errors import FindError
+from find.errors import InputError
 
 
 def add_export(commands: argparse._SubParsersAction) -> None:
@@ -36,7 +36,7 @@ def export_qdrant(arguments: argparse.Namespace) -> int:
 
         from find.integrations.qdrant import export
     except ModuleNotFoundError as error:
-        raise FindError(
+        raise InputError(
             f"findvl export qdrant needs {error.name}; install it with: pip install 'findvl[qdrant]'"
         ) from error
     from find.retrieval.album import Album
@@ -56,4 +56,4 @@ def _check_address(url: str) -> None:
     except ValueError:  # of a port or of brackets
         is_server = False
     if not is_server:
-        raise FindError(f"{url!r} is no address of a Qdrant server; give one such as http://localhost:6333")
+        raise InputError(f"{url!r} is no address of a Qdrant server; give one such as http://localhost:6333")

@@ -18,7 +18,7 @@ from find.cli.export import add_export
 from find.cli.segment import add_segment
 from find.cli.serve import add_demo, add_serve
 from find.cli.shell import add_shell
-from find.errors import FindError, UnknownWordsWarning, printable
+from find.errors import FindError, InputError, UnknownWordsWarning, printable
 
 TRAINING_COMMANDS = {
     "fit": "train an interface (LightningCLI)",
@@ -83,7 +83,7 @@ def train(argv: Sequence[str]) -> int:
     if command == "fit" and not has_config and ALL not in options:
         from find.training.configs import config_names
 
-        raise FindError(
+        raise InputError(
             "fit needs a config, else it would train a large interface that nobody has asked for: findvl fit -c NAME "
             f"or FILE.yaml; those that ship with FIND are {', '.join(config_names())}"
         )

@@ -20,7 +20,7 @@ from find.cli.arguments import (
     unknown_words,
     write_json,
 )
-from find.errors import FindError
+from find.errors import InputError
 
 SCORE_HELP = """\
 the score says which mask was chosen, not whether the thing is there at all: one that is absent often gets 0.9
@@ -46,7 +46,7 @@ def segment(arguments: argparse.Namespace) -> int:
     """`findvl segment`: a mask for each entity of a query in one image."""
     query = read_query(arguments.query)
     if not query.entities:
-        raise FindError(
+        raise InputError(
             f"the query {arguments.query!r} has no entity to segment; mark what to find with braces, "
             "such as {a red dog}, or show it with a region, such as [dog.jpg@120,80]"
         )

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from find.cli.arguments import add_command, add_model, load_model, positive
-from find.errors import FindError
+from find.errors import FindError, InputError
 
 WORLD_IMAGES = 200
 
@@ -120,7 +120,7 @@ def demo(arguments: argparse.Namespace) -> int:
 def _server(arguments: argparse.Namespace):
     """What runs a server; takes its port, and tells what is missing, before anything is loaded."""
     if not 0 <= arguments.port < 1 << 16:
-        raise FindError(f"--port {arguments.port}: ports are 1 to 65535; 0 takes a free one")
+        raise InputError(f"--port {arguments.port}: ports are 1 to 65535; 0 takes a free one")
     try:
         from find.serving.server import listen, run
     except ModuleNotFoundError as error:

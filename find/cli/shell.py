@@ -21,7 +21,7 @@ from find.cli.arguments import (
     read_query,
     unknown_words,
 )
-from find.errors import FindError
+from find.errors import FindError, InputError
 
 if TYPE_CHECKING:
     from find.query.query import Query
@@ -101,7 +101,7 @@ class Session:
             print(COMMANDS, end="", file=sys.stderr if self.as_json else sys.stdout)
         elif name == "k":
             if not value.isdecimal() or int(value) < 1:
-                raise FindError(f":k {value}: give how many images, such as :k 5")
+                raise InputError(f":k {value}: give how many images, such as :k 5")
             self.k = int(value)
         elif name == "where":
             from find.retrieval.filters import filter_sql
@@ -112,7 +112,7 @@ class Session:
         elif name == "explain":
             self.explain = not self.explain
         else:
-            raise FindError(f"there is no command :{name}; there are :k, :where, :explain, :help and :quit")
+            raise InputError(f"there is no command :{name}; there are :k, :where, :explain, :help and :quit")
         return True
 
     def search(self, text: str) -> None:

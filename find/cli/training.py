@@ -20,7 +20,7 @@ from rich.markdown import Markdown
 from rich.text import Text
 
 from find.data.coco import AUTO, CocoFolder, annotations_folder
-from find.errors import FindError
+from find.errors import CheckpointError, InputError
 from find.evaluation.distributed import is_first
 from find.evaluation.evaluate import evaluate
 from find.evaluation.panoptic_files import write_panoptic
@@ -247,7 +247,7 @@ class FINDCLI(LightningCLI):
         options.model.text_cache = in_root(options.model.text_cache, options.trainer.default_root_dir)
         checkpoint = options.get("ckpt_path")
         if self.config.subcommand == "validate" and checkpoint is None and options.model.weights is None:
-            raise FindError("untrained weights are not worth validating: give --ckpt_path or --model.weights")
+            raise InputError("untrained weights are not worth validating: give --ckpt_path or --model.weights")
         _check_checkpoint(checkpoint)
 
     def before_fit(self) -> None:
@@ -277,9 +277,11 @@ def _check_checkpoint(path: str | Path | None) -> None:
     """A checkpoint is a zip archive, whose table of contents is at the end: a truncated file has none."""
     if path is not None and Path(path).suffix == ".ckpt":
         if not Path(path).is_file():
-            raise FindError(f"{path}: there is no such checkpoint")
+            raise CheckpointError(f"{path}: there is no such checkpoint")
         if not zipfile.is_zipfile(path):
-            raise FindError(f"{path} is truncated or no checkpoint of `findvl fit`; go on from another, or train anew")
+            raise CheckpointError(
+                f"{path} is truncated or no checkpoint of `findvl fit`; go on from another, or train anew"
+            )
 
 
 def _placeholder(model: FINDModule) -> str:

@@ -23,7 +23,7 @@ from find.data.panoptic import PanopticTable
 from find.data.sample import Segment
 from find.data.segment_map import locate, unlisted_ids
 from find.data.source import FileSource
-from find.errors import FindError, printable
+from find.errors import DataError, FindError, printable
 from find.images.images import read_image
 
 error = partial(DatasetIssue, Severity.ERROR)
@@ -52,7 +52,7 @@ def check_folder(root: str | Path, split: str | None = None) -> CheckReport:
     }
     splits = sorted(found) if split is None else [split]
     if not splits:
-        raise FindError(f"{annotations}: there is no panoptic_SPLIT.json. Give the folder of a COCO panoptic data set.")
+        raise DataError(f"{annotations}: there is no panoptic_SPLIT.json. Give the folder of a COCO panoptic data set.")
     anomalies: list[DatasetIssue] = []
     checked: Counter[str] = Counter()
     outcomes = []

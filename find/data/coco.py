@@ -21,7 +21,7 @@ from find.data.sample import Category, Expression, Foil, Sample, Segment, Senten
 from find.data.schema import CaptionDocument
 from find.data.segment_map import unlisted_ids
 from find.data.source import FileSource, open_source
-from find.errors import FindError
+from find.errors import DataError, FindError
 
 T = TypeVar("T", Sentence, Expression)
 
@@ -101,7 +101,7 @@ class CocoFolder:
         """The image at `position` with all that is known about it."""
         image, segment_map = self.image_at(position), self.segment_map_at(position)
         if image.shape[:2] != segment_map.shape:
-            raise FindError(
+            raise DataError(
                 f"{self._map_name(position)}: the segments are {_size_text(segment_map)} but the image "
                 f"{self._image_name(position)} is {_size_text(image)}. Write the PNG for this image again."
             )
@@ -127,7 +127,7 @@ class CocoFolder:
         try:
             return self.table.rows[image_id]
         except KeyError:
-            raise FindError(f"{self.table.source}: there is no image {image_id} in {self.split}.") from None
+            raise DataError(f"{self.table.source}: there is no image {image_id} in {self.split}.") from None
 
     def sample(self, image_id: int) -> Sample:
         return self[self.position(image_id)]
@@ -166,7 +166,7 @@ class CocoFolder:
             pixels = decode_photo(data, name)
         except FindError as error:
             fix = "Put the original file back, or take the image out of the annotations."
-            raise FindError(f"{error}. {fix}") from error
+            raise DataError(f"{error}. {fix}") from error
         return self._of_listed_size(pixels, position, name)
 
     def segment_map_at(self, position: int) -> np.ndarray:
@@ -176,7 +176,7 @@ class CocoFolder:
         segment_map = decode_segment_map(data, name)
         unlisted = unlisted_ids(segment_map, self.table.segment_ids[self.table.span(position)])
         if len(unlisted):
-            raise FindError(
+            raise DataError(
                 f"{name}: the PNG holds segment ids that segments_info of image {self.table.image_ids[position]} in "
                 f"{self.table.source} does not list: {', '.join(map(str, unlisted[:5]))}"
                 f"{' ...' if len(unlisted) > 5 else ''}{colour_hint(data)}. "
@@ -187,7 +187,7 @@ class CocoFolder:
     def _of_listed_size(self, pixels: np.ndarray, position: int, name: str) -> np.ndarray:
         height, width = self.table.sizes[position].tolist()
         if pixels.shape[:2] != (height, width):
-            raise FindError(
+            raise DataError(
                 f"{name}: the file is {_size_text(pixels)} but {self.table.source} says {width} x {height} for image "
                 f"{self.table.image_ids[position]}. Put the original file back, or correct the JSON."
             )
@@ -209,7 +209,7 @@ class CocoFolder:
 
     def _refuse_or_skip(self, anomaly: DatasetIssue) -> None:
         if anomaly.stops:
-            raise FindError(f"{self.annotations / anomaly.file}{str(anomaly).removeprefix(anomaly.file)}")
+            raise DataError(f"{self.annotations / anomaly.file}{str(anomaly).removeprefix(anomaly.file)}")
         self.skipped[anomaly.kind] += 1
 
     def _image_name(self, position: int) -> str:
@@ -223,12 +223,12 @@ def annotations_folder(root: Path) -> Path:
     """root/annotations; FindError if `root` is no data set."""
     folder = root / "annotations"
     if not root.is_dir():
-        raise FindError(
+        raise DataError(
             f"{root}: there is no such folder. Give the folder that holds annotations/ and the images; `findvl data "
             "prepare coco FOLDER` tells how to get COCO."
         )
     if not folder.is_dir():
-        raise FindError(
+        raise DataError(
             f"{root}: there is no folder annotations/ in it. Give the folder that holds annotations/; for COCO's zip "
             f"files `findvl data prepare coco {root}` makes it."
         )

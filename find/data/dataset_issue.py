@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from find.errors import FindError, printable
+from find.errors import DataError, FindError, printable
 
 
 class Severity(str, Enum):
@@ -37,7 +37,7 @@ class DatasetIssue:
         return printable(f"{self.file}, {self.item}: {self.message}. {self.fix}.")
 
     def error(self) -> FindError:
-        return FindError(str(self))
+        return DataError(str(self))
 
 
 Report: TypeAlias = Callable[[DatasetIssue], None]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from find.errors import FindError
+from find.errors import DataError
 from find.images.images import read_image
 
 JPEG = b"\xff\xd8\xff"
@@ -71,7 +71,7 @@ def _decode_any(data: bytes, name: str) -> np.ndarray:
             return np.asarray(image.convert("RGBA"))
     except Exception as error:  # PIL's decoders raise many types for broken files
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise FindError(f"{name}: the PNG is broken or truncated ({reason}). Write or download it again.") from error
+        raise DataError(f"{name}: the PNG is broken or truncated ({reason}). Write or download it again.") from error
 
 
 def _bytes(data: bytes) -> torch.Tensor:

@@ -22,7 +22,7 @@ from find.data.find_bench import read_sentences
 from find.data.records import read_document
 from find.data.sample import Foil, PhraseSpan, Sentence
 from find.data.schema import FalseSentenceDocument
-from find.errors import FindError
+from find.errors import DataError
 
 if TYPE_CHECKING:
     from find.data.coco import CocoFolder
@@ -78,7 +78,7 @@ def labelled_probes(folder: CocoFolder) -> list[Probe]:
             origin = tuple(place[phrase.segment_ids] for phrase in false.phrases)
             change = ProbeChange(what)
         except (KeyError, ValueError) as error:
-            raise FindError(
+            raise DataError(
                 f"{path}: sentence {false.id} must mean the segments of its true sentence and change "
                 f"{', '.join(kind.value for kind in ProbeChange)} ({error!r})"
             ) from error
@@ -127,13 +127,13 @@ def read_false_sentences(path: Path, folder: CocoFolder) -> list[tuple[Sentence,
         record = records.get(negative.id)
         truth = truths.get(record.sentence_id) if record is not None else None
         if record is None or truth is None:
-            raise FindError(
+            raise DataError(
                 f"{path}: sentence {negative.id} must name its true sentence and what was changed "
                 '("sentence_id", "changed": {"what"}), and there is no such true sentence'
             )
         change = record.changed.what
         if truth.image_id != negative.image_id:
-            raise FindError(
+            raise DataError(
                 f"{path}: sentence {negative.id} is about image {negative.image_id}, but its true sentence {truth.id} "
                 f"about image {truth.image_id}; take both files from one data set"
             )
@@ -143,7 +143,7 @@ def read_false_sentences(path: Path, folder: CocoFolder) -> list[tuple[Sentence,
 
 def _refuse(anomaly: DatasetIssue) -> None:
     if anomaly.stops:
-        raise FindError(
+        raise DataError(
             f'{anomaly} A false sentence must name its true one and what was changed ("sentence_id", "changed": '
             '{"what"}).'
         )

@@ -17,7 +17,7 @@ from find.data.records import read_document
 from find.data.sample import Category, Segment
 from find.data.schema import CategoryRecord, ImageRecord, PanopticDocument, PanopticRecord, SegmentRecord
 from find.data.segment_map import ID_RANGE
-from find.errors import FindError
+from find.errors import DataError
 from find.images.images import LARGEST_IMAGE
 
 doubtful = partial(DatasetIssue, Severity.WARNING, fix='Let "images" and "annotations" list the same images, each once')
@@ -75,7 +75,7 @@ class PanopticTable:
             message = 'there is a panoptic annotation but no entry in "images"'
             report(doubtful("annotation without image", file, f"image {image_id}", message))
         if not columns.rows:
-            raise FindError(f"{path}: no image has a panoptic annotation. Give another file or split.")
+            raise DataError(f"{path}: no image has a panoptic annotation. Give another file or split.")
         return columns.table(categories)
 
     @classmethod

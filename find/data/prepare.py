@@ -26,7 +26,7 @@ from find.data.prepare_release import (
 )
 from find.data.records import read_json
 from find.data.source import ZIP_ERRORS, FileSource, FolderSource, find_inside, visible_name
-from find.errors import FindError
+from find.errors import DataError, FindError
 
 BLOCK = 1 << 24
 
@@ -132,7 +132,7 @@ class _Preparer:
         source = self.root / archive.name
         member = find_inside(source, path.name)
         if member is None:
-            raise FindError(f"{archive.name} holds no {path.name}")
+            raise DataError(f"{archive.name} holds no {path.name}")
         self.tell(f"unpacking {path} ({gigabytes(member.file_size)})")
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(path.name + ".part")
@@ -141,7 +141,7 @@ class _Preparer:
                 shutil.copyfileobj(packed, out, BLOCK)
         except ZIP_ERRORS as error:
             unfinished.unlink(missing_ok=True)
-            raise FindError(f"{archive.name}: {path.name} in it is damaged ({error})") from error
+            raise DataError(f"{archive.name}: {path.name} in it is damaged ({error})") from error
         unfinished.replace(path)
 
     def _sentences(self, file: SentenceFile, table: PanopticTable | None) -> None:

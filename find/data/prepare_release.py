@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from find.errors import FindError
+from find.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Release:
         known = {one.split: one for one in self.splits}
         for name in splits or ():
             if name not in known:
-                raise FindError(f"{self.name} has no split {name!r}; it has {', '.join(known)}")
+                raise DataError(f"{self.name} has no split {name!r}; it has {', '.join(known)}")
         return tuple(known[name] for name in splits or known)
 
 

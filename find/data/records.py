@@ -21,7 +21,7 @@ import msgspec
 from msgspec import inspect
 
 from find.data.dataset_issue import DatasetIssue, Report, Severity
-from find.errors import FindError
+from find.errors import DataError, FindError
 
 BOM = b"\xef\xbb\xbf"
 WHOLE = re.compile(r"-?[0-9]{1,18}")
@@ -82,7 +82,7 @@ def read_list(path: Path, record: type[R], report: Report, what: str) -> list[tu
     except (ValueError, RecursionError):
         raw = _loads(data, path)
     if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
-        raise FindError(f"{path}: {what} is a JSON list of objects, and this is none. Write such a list.")
+        raise DataError(f"{path}: {what} is a JSON list of objects, and this is none. Write such a list.")
     reader = _Careful(path.name, report)
     found = list(reader.numbered(raw, record))
     reader.finish()
@@ -116,7 +116,7 @@ def read_whole(path: Path, kind: type[T], expected: str) -> T:
     except ValueError as problem:
         place = AT.search(str(problem))
         where = f"at {place.group(1)}: " if place and place.group(1) else ""
-        raise FindError(f"{path}: expected {expected} ({where}{AT.sub('', str(problem))}).") from problem
+        raise DataError(f"{path}: expected {expected} ({where}{AT.sub('', str(problem))}).") from problem
 
 
 class _Careful:
@@ -204,7 +204,7 @@ def _bytes(path: Path) -> bytes | memoryview:
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # a ValueError: a name with a null byte
-        raise FindError(f"{path}: the annotation file cannot be read{_instead(path, error)}.") from error
+        raise DataError(f"{path}: the annotation file cannot be read{_instead(path, error)}.") from error
     return memoryview(data)[len(BOM) :] if data.startswith(BOM) else data
 
 
@@ -212,7 +212,7 @@ def _loads(data: bytes | memoryview, path: Path) -> Any:
     try:
         return json.loads(bytes(data))
     except (ValueError, RecursionError) as error:
-        raise FindError(
+        raise DataError(
             f"{path}: this is not valid JSON ({error}). Download the file again, or write it again as UTF-8."
         ) from error
 
@@ -221,7 +221,7 @@ def _check_lists(data: Any, lists: tuple[str, ...], path: Path) -> None:
     for name in lists:
         records = data.get(name) if isinstance(data, dict) else None
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-            raise FindError(
+            raise DataError(
                 f'{path}: the file has no list of objects "{name}". Give a file in COCO\'s layout, '
                 f"with {', '.join(lists)}."
             )

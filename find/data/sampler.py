@@ -11,7 +11,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from find.data.coco import CocoFolder
-from find.errors import FindError
+from find.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class ReferenceBatchSampler(Sampler[Draw]):
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} is not one of {world_size}")
         if not drop_last and len(links) < world_size:
-            raise FindError(
+            raise InputError(
                 f"{len(links)} images cannot be shared by {world_size} processes so that none is seen twice; "
                 "use fewer processes, or leave this split out (limit_val_batches: 0)"
             )

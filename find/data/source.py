@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Protocol
 
 from find.data.names import Meant, meant_in_archive, meant_in_folder, plain_path
-from find.errors import FindError
+from find.errors import DataError, FindError
 
 LOCAL_HEADER = struct.Struct("<26xHH")
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError, OverflowError)
@@ -60,7 +60,7 @@ class FolderSource:
         try:
             return file.read_bytes()
         except (OSError, ValueError) as error:  # a ValueError: a name with a null byte
-            raise FindError(
+            raise DataError(
                 f"{file}: the file cannot be read ({getattr(error, 'strerror', None) or error}). Put it back, or take "
                 "the image out of the annotations."
             ) from error
@@ -112,7 +112,7 @@ class ZipSource:
         except FindError:
             raise
         except (OSError, *ZIP_ERRORS) as error:
-            raise FindError(
+            raise DataError(
                 f"{self.path}: not a zip file that can be read, or a truncated one ({error}). Download it again."
             ) from error
         self._members = {
@@ -132,13 +132,13 @@ class ZipSource:
         """Raises FindError where the archive has no such file, or where its bytes are damaged."""
         if name in self._meant.unclear:
             several = self._meant.unclear[name]
-            raise FindError(
+            raise DataError(
                 f"{self.path}: {len(several)} files of the archive may be {name}: {', '.join(several[:3])}. Write the "
                 "folder into file_name."
             )
         name = self.own(name)
         if name not in self._members:
-            raise FindError(
+            raise DataError(
                 f"{self.path}: the archive holds no file {name}. Download it again, or take the image out of the "
                 "annotations."
             )
@@ -152,7 +152,7 @@ class ZipSource:
             if method == zipfile.ZIP_DEFLATED:
                 data = zlib.decompress(data, -zlib.MAX_WBITS)
             elif method != zipfile.ZIP_STORED:
-                raise FindError(f"{self.path}: {name} is packed by method {method}. Pack the archive with deflate.")
+                raise DataError(f"{self.path}: {name} is packed by method {method}. Pack the archive with deflate.")
         except zlib.error as error:
             raise self._damaged(name) from error
         if zlib.crc32(data) != checksum:
@@ -174,12 +174,12 @@ class ZipSource:
             try:
                 self._file = open(self._archive, "rb", buffering=0)  # noqa: SIM115 (stays open)
             except OSError as error:
-                raise FindError(f"{self._archive}: the archive is gone ({error.strerror}). Put it back.") from error
+                raise DataError(f"{self._archive}: the archive is gone ({error.strerror}). Put it back.") from error
         there = os.fstat(self._file.fileno()).st_size - offset
         return os.pread(self._file.fileno(), min(size, there), offset) if offset >= 0 and there > 0 else b""
 
     def _damaged(self, name: str) -> FindError:
-        return FindError(f"{self.path}: the bytes of {name} are damaged. Download the archive again.")
+        return DataError(f"{self.path}: the bytes of {name} are damaged. Download the archive again.")
 
 
 class _Part(io.RawIOBase):
@@ -230,9 +230,9 @@ def _place(file: BinaryIO, inside: str, path: Path) -> tuple[int, int]:
         try:
             member = outer.getinfo(inside)
         except KeyError:
-            raise FindError(f"{path}: the archive holds no file {inside}. Download it again.") from None
+            raise DataError(f"{path}: the archive holds no file {inside}. Download it again.") from None
     if member.compress_type != zipfile.ZIP_STORED:
-        raise FindError(
+        raise DataError(
             f"{path}: {inside} lies in it compressed. Unpack it beside it: unzip -j {path} {inside} -d {path.parent}"
         )
     header = os.pread(file.fileno(), LOCAL_HEADER.size, member.header_offset)
@@ -260,4 +260,4 @@ def open_source(candidates: Iterable[Path], what: str, *, within: Iterable[Path]
             if member is not None:
                 return ZipSource(path, inside=member.filename)
     places = " or ".join(str(path) for path in [*candidates, *within])
-    raise FindError(f"{places}: {what} not found. Put the folder or COCO's zip file there.")
+    raise DataError(f"{places}: {what} not found. Put the folder or COCO's zip file there.")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from find.errors import FindError
+from find.errors import InputError
 from find.query.raster import (
     PointXY,
     paint_box,
@@ -97,7 +97,7 @@ def sample_stroke(
         FindError: the mask is empty.
     """
     if not mask.any():
-        raise FindError("no stroke can be drawn for an empty mask; leave out segments without pixels")
+        raise InputError("no stroke can be drawn for an empty mask; leave out segments without pixels")
     if kind is StrokeKind.MASK:
         return mask.astype(bool)
     height, width = mask.shape

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from find.errors import FindError
+from find.errors import InputError
 from find.evaluation.confidence import SEED, Intervals, bootstrap, named_intervals, shares, sums_of_images
 
 GOOD, VERY_GOOD = 0.85, 0.90
@@ -21,14 +21,14 @@ def clicks_needed(ious: Sequence[Sequence[float]], threshold: float, limit: int)
     `limit` clicks counts as `limit`. Raises `FindError` without objects.
     """
     if not len(ious):
-        raise FindError("no object was clicked, so the number of clicks has no mean")
+        raise InputError("no object was clicked, so the number of clicks has no mean")
     return sum(_clicks(track, threshold, limit) for track in ious) / len(ious)
 
 
 def iou_after(ious: Sequence[Sequence[float]], clicks: int) -> float:
     """Mean IoU (0 to 1) after so many clicks; an object whose user stopped before counts as it was left."""
     if not len(ious):
-        raise FindError("no object was clicked, so its IoU has no mean")
+        raise InputError("no object was clicked, so its IoU has no mean")
     return math.fsum(track[min(clicks, len(track)) - 1] for track in ious) / len(ious)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from find.data.coco import AUTO, CocoFolder
-from find.errors import FindError, UnknownWordsWarning
+from find.errors import InputError, UnknownWordsWarning
 from find.evaluation.distributed import processes
 from find.evaluation.gallery import embed_gallery
 from find.evaluation.protocols.grounding import TextSource, grounding, questions_of
@@ -92,12 +92,12 @@ def evaluate(
     asked = [_named(Study, study) for study in studies]
     for name, number in (("limit", limit), ("gallery", gallery), ("clicked_images", clicked_images)):
         if number is not None and number < 1:
-            raise FindError(f"{name} is a number of images, at least 1, not {number}")
+            raise InputError(f"{name} is a number of images, at least 1, not {number}")
     folder = root if isinstance(root, CocoFolder) else CocoFolder(root, split, entities=entities)
     skips = tasks is None if skip_missing is None else skip_missing
     image_ids = folder.image_ids[:limit]
     if not image_ids:
-        raise FindError(f"{folder.root}: split {folder.split} has no images")
+        raise InputError(f"{folder.root}: split {folder.split} has no images")
     common = {"batch_size": batch_size, "progress": progress}
     seconds: dict[str, float] = {}
     skipped: dict[str, str] = {}
@@ -179,4 +179,4 @@ def _named(kind: type[Task] | type[Study], name: Task | Study | str) -> Any:
     except ValueError:
         what = "task" if kind is Task else "study"
         others = ", ".join(one.value for one in kind)
-        raise FindError(f"there is no {what} {name!r}; there are {others}") from None
+        raise InputError(f"there is no {what} {name!r}; there are {others}") from None

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from find.data.coco import CocoFolder
 from find.data.sample import Sentence
-from find.errors import FindError
+from find.errors import DataError
 from find.evaluation.distributed import rows_in_order
 from find.evaluation.queries import Interleaving
 from find.evaluation.system import ImageEmbedder, QueryEmbedder, TextEmbedder
@@ -42,7 +42,7 @@ class ImageGallery:
         row_of = {image_id: row for row, image_id in enumerate(self.image_ids)}
         missing = [image_id for image_id in image_ids if image_id not in row_of]
         if missing:
-            raise FindError(f"{len(missing)} images have no embedding, the first is image {missing[0]}")
+            raise DataError(f"{len(missing)} images have no embedding, the first is image {missing[0]}")
         rows = [row_of[image_id] for image_id in image_ids]
         return self._rows(rows)
 

@@ -14,7 +14,7 @@ from jaxtyping import Bool
 from find.data.dataset_issue import Report
 from find.data.instances import Instances
 from find.data.outlines import compressed
-from find.errors import FindError
+from find.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ def mask_ap(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]
     categories = {category["id"] for category in ground_truth["categories"]}
     for result in results:
         if result["image_id"] not in images:
-            raise FindError(f"an instance result is of image {result['image_id']}, which is not evaluated")
+            raise DataError(f"an instance result is of image {result['image_id']}, which is not evaluated")
         if result["category_id"] not in categories:
-            raise FindError(
+            raise DataError(
                 f"an instance result of image {result['image_id']} has the unknown category {result['category_id']}"
             )
     if not any(not annotation["iscrowd"] for annotation in ground_truth["annotations"]):
@@ -103,7 +103,7 @@ def true_instances(
         if size is None:
             continue
         if one.category_id not in known:
-            raise FindError(
+            raise DataError(
                 f"{instances.source}: {one.item} has category {one.category_id}, which is no thing category of the "
                 "panoptic file; the two files must number categories alike"
             )

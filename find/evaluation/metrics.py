@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from find.errors import FindError
+from find.errors import DataError
 from find.evaluation.confidence import SEED, Intervals, bootstrap, named_intervals, sums_of_images
 
 PRECISION_IOU = 0.5
@@ -120,13 +120,13 @@ def compare(
 def overlap(prediction: Bool[np.ndarray, "h w"], target: Bool[np.ndarray, "h w"], *, image_id: int) -> tuple[int, int]:
     """Intersection and union of two masks in pixels. Raises `FindError` where sizes differ or the target is empty."""
     if prediction.shape != target.shape:
-        raise FindError(
+        raise DataError(
             f"image {image_id}: a predicted mask is {_size(prediction)}, its target {_size(target)}; "
             "masks must come at the image's own size"
         )
     area = int(np.count_nonzero(target))
     if not area:
-        raise FindError(f"image {image_id}: a target mask is empty, so nothing can be compared with it")
+        raise DataError(f"image {image_id}: a target mask is empty, so nothing can be compared with it")
     intersection = int(np.count_nonzero(prediction & target))
     return intersection, int(np.count_nonzero(prediction)) + area - intersection
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from find.errors import FindError
+from find.errors import DataError
 from find.evaluation.confidence import SEED, Interval, bootstrap
 
 VOID = 0
@@ -185,7 +185,7 @@ def _intersections(
 
 def _check_sizes(image_id: int, target_map: np.ndarray, predicted_map: np.ndarray) -> None:
     if target_map.shape != predicted_map.shape:
-        raise FindError(
+        raise DataError(
             f"image {image_id}: the predicted panoptic map is {'x'.join(map(str, predicted_map.shape))}, "
             f"the target {'x'.join(map(str, target_map.shape))}; it must come at the image's own size"
         )
@@ -196,7 +196,7 @@ def _check_categories(
 ) -> None:
     for segment in predicted_ids.tolist():
         if segment != VOID and segment not in predicted_categories:
-            raise FindError(f"image {image_id}: segment {segment} of the predicted map has no category")
+            raise DataError(f"image {image_id}: segment {segment} of the predicted map has no category")
     for segment, category in predicted_categories.items():
         if category not in known:
-            raise FindError(f"image {image_id}: predicted segment {segment} has the unknown category {category}")
+            raise DataError(f"image {image_id}: predicted segment {segment} has the unknown category {category}")

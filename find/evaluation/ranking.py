@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from find.errors import FindError
+from find.errors import DataError
 from find.evaluation.confidence import SEED, Intervals, bootstrap, named_intervals, shares, sums_of_images
 
 CUTOFFS = (1, 5, 10)
@@ -93,13 +93,13 @@ def pessimistic_ranks(
         FindError: a score is not a number, or a query has no relevant item in its gallery.
     """
     if np.isnan(scores).any():
-        raise FindError(f"{int(np.isnan(scores).sum())} of {scores.size} retrieval scores are not numbers (NaN)")
+        raise DataError(f"{int(np.isnan(scores).sum())} of {scores.size} retrieval scores are not numbers (NaN)")
     if allowed is None:
         allowed = np.ones_like(relevant)
     answers = relevant & allowed
     if not answers.any(axis=1).all():
         query = int(np.argmin(answers.any(axis=1)))
-        raise FindError(f"retrieval query {query} has no relevant item in its gallery")
+        raise DataError(f"retrieval query {query} has no relevant item in its gallery")
     best = np.where(answers, scores, -np.inf).max(axis=1, keepdims=True)
     return 1 + ((scores >= best - tie) & allowed & ~relevant).sum(axis=1)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from find.errors import FindError
+from find.errors import DataError
 from find.evaluation.confidence import SEED, Interval, bootstrap
 
 
@@ -32,14 +32,14 @@ def count_pixels(
         FindError: sizes differ, or the prediction names a class that there is not.
     """
     if target.shape != prediction.shape:
-        raise FindError(
+        raise DataError(
             f"image {image_id}: the predicted semantic map is {'x'.join(map(str, prediction.shape))}, "
             f"the target {'x'.join(map(str, target.shape))}"
         )
     known = target >= 0
     truth, labels = target[known], prediction[known]
     if labels.size and labels.max() >= classes:
-        raise FindError(f"image {image_id}: predicted class {labels.max()}, but there are {classes}")
+        raise DataError(f"image {image_id}: predicted class {labels.max()}, but there are {classes}")
     return SemanticCounts(
         true=np.bincount(truth, minlength=classes),
         predicted=np.bincount(labels[labels >= 0], minlength=classes),

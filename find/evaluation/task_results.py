@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from find.data.strokes import StrokeKind
-from find.errors import FindError
+from find.errors import DataError
 from find.evaluation.clicks import GOOD, VERY_GOOD, click_intervals, clicks_needed, iou_after
 from find.evaluation.confidence import Intervals
 from find.evaluation.mask_ap import InstanceScores
@@ -25,7 +25,7 @@ T = TypeVar("T")
 Figures = dict[str, Any]
 
 
-class MissingAnnotations(FindError):
+class MissingAnnotations(DataError):
     """The folder lacks what a protocol needs, so this task cannot be evaluated on it."""
 
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 
-from find.errors import FindError
+from find.errors import CheckpointError, InputError
 from find.utils.dtypes import FixedDtypes
 from find.utils.transfer import upload
 
@@ -145,16 +145,18 @@ class Frozen(FixedDtypes):
 
     def compute_in(self, dtype: torch.dtype) -> None:
         """Computes in `dtype` from now on, as if it had been loaded so. Raises FindError where that cannot be."""
-        raise FindError(f"{type(self).__name__} cannot change the type that it computes in; load it anew, in {dtype}")
+        raise CheckpointError(
+            f"{type(self).__name__} cannot change the type that it computes in; load it anew, in {dtype}"
+        )
 
 
 def check_divisible(images: Tensor, divisor: int) -> None:
     """Raise `FindError` unless `images` is a batch [b, 3, h, w] whose sides are multiples of `divisor`."""
     if images.ndim != 4 or images.shape[1] != 3:
-        raise FindError(f"images must have shape [batch, 3, height, width], these have {tuple(images.shape)}")
+        raise InputError(f"images must have shape [batch, 3, height, width], these have {tuple(images.shape)}")
     height, width = images.shape[-2:]
     if height % divisor or width % divisor or not height or not width:
-        raise FindError(
+        raise InputError(
             f"images of {height}x{width} pixels (height x width) do not fit the vision encoder: both sides "
             f"must be multiples of {divisor}; pad or resize them first"
         )

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.foundations.base import Frozen, TextFeatures, TokenizedText
 from find.foundations.tokenization import LongTexts, TextTokenizer
 
@@ -47,12 +47,12 @@ class OpenClipLanguage(Frozen):
         super().__init__()
         tower = getattr(model, "text", model)
         if not hasattr(tower, "token_embedding"):
-            raise FindError(f"language encoder {spec}: only open_clip's own text towers are supported")
+            raise CheckpointError(f"language encoder {spec}: only open_clip's own text towers are supported")
         if getattr(tower, "cls_emb", None) is not None:
-            raise FindError(f"language encoder {spec}: towers with a class token (CoCa) are not supported")
+            raise CheckpointError(f"language encoder {spec}: towers with a class token (CoCa) are not supported")
         layers = len(tower.transformer.resblocks)
         if layer is not None and not 0 < layer <= layers:
-            raise FindError(f"language encoder {spec}: it has {layers} layers, not {layer}")
+            raise CheckpointError(f"language encoder {spec}: it has {layers} layers, not {layer}")
         self.spec = spec
         self.dtype = dtype
         self.layer = layer
@@ -63,7 +63,7 @@ class OpenClipLanguage(Frozen):
         self.text_projection = tower.text_projection
         self.pool_type: str = tower.pool_type if hasattr(tower, "pool_type") else tower.text_pool_type
         if self.pool_type not in ("first", "last", "argmax", "eos"):
-            raise FindError(f"language encoder {spec}: texts pooled by {self.pool_type!r} are not supported")
+            raise CheckpointError(f"language encoder {spec}: texts pooled by {self.pool_type!r} are not supported")
         self.eos_id: int = tower.eos_id if hasattr(tower, "eos_id") else tower.text_eos_id
         self.context_length: int = tower.context_length
         self.tokenize = TextTokenizer(

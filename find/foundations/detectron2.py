@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from find.errors import FindError
+from find.errors import CheckpointError, FindError
 from find.foundations.loading import EncoderSpec, need_name
 from find.foundations.maps import MapEncoder, Maps, deepest_of_each_stride, seeded
 from find.foundations.source import first_line
@@ -39,7 +39,7 @@ def detectron2_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise FindError(
+        raise CheckpointError(
             f"{name} cannot be imported ({first_line(error)}). detectron2 is on no package index; in the environment "
             f"that has torch: {INSTALL}"
         ) from error
@@ -105,11 +105,13 @@ def load_detectron2(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) ->
     text, _, weights = (name, "", "") if Path(name).is_file() else name.partition("@")
     plan = read_config(find_config(text, spec=spec.text), spec=spec.text)
     if plan.order not in ("RGB", "BGR"):
-        raise FindError(f"{spec.text}: the config wants its images as {plan.order!r}; only RGB and BGR are known here")
+        raise CheckpointError(
+            f"{spec.text}: the config wants its images as {plan.order!r}; only RGB and BGR are known here"
+        )
     try:
         tower = seeded(plan.build)
     except (KeyError, ValueError, TypeError, AssertionError, AttributeError, RuntimeError) as error:
-        raise FindError(f"{spec.text}: detectron2 cannot build this backbone: {first_line(error)}") from error
+        raise CheckpointError(f"{spec.text}: detectron2 cannot build this backbone: {first_line(error)}") from error
     if not spec.untrained:
         load_backbone_weights(tower, weights or plan.weights, spec=spec.text)
     shapes = tower.output_shape()
@@ -137,7 +139,7 @@ def find_config(text: str, *, spec: str) -> Path:
         return zoo / text
     known = [str(path.relative_to(zoo)) for kind in ("*.yaml", "*.py") for path in sorted(zoo.rglob(kind))]
     near = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
-    raise FindError(
+    raise CheckpointError(
         f"{spec}: there is no config file {text!r}, neither here nor in detectron2's model zoo"
         + (f"; did you mean {' or '.join(near)}?" if near else "")
     )
@@ -158,7 +160,7 @@ def read_config(path: Path, *, spec: str) -> Plan:
     except FindError:
         raise
     except Exception as error:  # a lazy config is a program: it may raise anything
-        raise FindError(f"{spec}: the config {path} cannot be read: {first_line(error)}") from error
+        raise CheckpointError(f"{spec}: the config {path} cannot be read: {first_line(error)}") from error
 
 
 def _yaml_plan(path: Path) -> Plan:
@@ -176,7 +178,9 @@ def _lazy_plan(path: Path) -> Plan:
     order = select(config, "dataloader.train.mapper.image_format") or select(config, "model.input_format")
     missing = [key for key, part in {**parts, "input_format": order}.items() if part is None]
     if missing:
-        raise FindError(f"{path}: the config says nothing of {', '.join(f'model.{key}' for key in missing)}; add it")
+        raise CheckpointError(
+            f"{path}: the config says nothing of {', '.join(f'model.{key}' for key in missing)}; add it"
+        )
     weights = select(config, "train.init_checkpoint") or ""
     return Plan(parts["backbone"], list(parts["pixel_mean"]), list(parts["pixel_std"]), order, weights)
 
@@ -190,12 +194,12 @@ def load_backbone_weights(backbone: nn.Module, file: str, *, spec: str) -> None:
         missing, unknown = backbone.load_state_dict(own, strict=False)
     except RuntimeError as error:  # its first line only says that there are errors
         reason = " ".join(str(error).split(":", 1)[-1].split())
-        raise FindError(f"{spec}: {file} does not fit the config's backbone: {reason[:300]}") from error
+        raise CheckpointError(f"{spec}: {file} does not fit the config's backbone: {reason[:300]}") from error
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     for what, keys in (("lacks", missing), ("has no place for", unknown)):
         if keys:
             where, other = (file, "the backbone") if what == "lacks" else ("the config's backbone", "the file")
-            raise FindError(
+            raise CheckpointError(
                 f"{spec}: {where} {what} {len(keys)} of {other}'s weights ({', '.join(keys[:3])} ...); give the "
                 "weights of a model that was trained by this config"
             )
@@ -208,23 +212,25 @@ def read_weights(file: str, *, spec: str) -> Mapping[str, Tensor]:
         "torch.save(model.state_dict(), 'weights.pth'); then name CONFIG@weights.pth"
     )
     if not file:
-        raise FindError(
+        raise CheckpointError(
             f"{spec}: the config names no weights; name a file after it, CONFIG@weights.pth, or write random: before it"
         )
     if file.partition("?")[0].endswith(".pkl"):
-        raise FindError(f"{spec}: {file} is a pickle, which may run any program when it is read, so it is not. {fix}")
+        raise CheckpointError(
+            f"{spec}: {file} is a pickle, which may run any program when it is read, so it is not. {fix}"
+        )
     if "://" in file:
-        raise FindError(f"{spec}: the weights are at {file} and nothing is fetched from there. {fix}")
+        raise CheckpointError(f"{spec}: the weights are at {file} and nothing is fetched from there. {fix}")
     if not Path(file).is_file():
-        raise FindError(f"{spec}: there is no file of weights {file}")
+        raise CheckpointError(f"{spec}: there is no file of weights {file}")
     try:
         content = load_file(file) if file.endswith(".safetensors") else torch.load(file, "cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        raise FindError(
+        raise CheckpointError(
             f"{spec}: {file} cannot be read as tensors ({first_line(error)}); save the model's state_dict() alone"
         ) from error
     for key in ("model", "model_state", "state_dict"):
         content = content.get(key, content) if isinstance(content, Mapping) else content
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise FindError(f"{spec}: {file} holds no weights by name; save the model's state_dict() alone")
+        raise CheckpointError(f"{spec}: {file} holds no weights by name; save the model's state_dict() alone")
     return content

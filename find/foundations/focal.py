@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.foundations.base import Frozen, VisionFeatures, check_divisible
 from find.foundations.loading import EncoderSpec, need_name
 
@@ -214,7 +214,7 @@ def load_focal(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) -> Foca
     try:
         config = FocalConfig.from_dict(json.loads(about.read_text()))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FindError(f"no focal network in {folder}: {about} cannot be read ({error})") from error
+        raise CheckpointError(f"no focal network in {folder}: {about} cannot be read ({error})") from error
     with torch.random.fork_rng(devices=[], enabled=spec.untrained):
         if spec.untrained:
             torch.manual_seed(0)
@@ -223,7 +223,9 @@ def load_focal(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) -> Foca
         try:
             net.load_state_dict(load_file(weights))
         except (OSError, SafetensorError, RuntimeError) as error:
-            raise FindError(f"{weights} cannot be read or does not fit {about} ({error}); convert it again") from error
+            raise CheckpointError(
+                f"{weights} cannot be read or does not fit {about} ({error}); convert it again"
+            ) from error
     return FocalVision(net, config, spec=spec.text, dtype=dtype)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, LlamaConfig
 from transformers.utils import cached_file
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.foundations.loading import EncoderSpec, need_name
 from find.foundations.source import Source
 from find.foundations.tokenization import LongTexts, TextTokenizer
@@ -84,7 +84,7 @@ def read_config(name: str, *, spec: str | None = None) -> LlamaConfig:
         options = source.options(untrained=source.spec.startswith("random:"))
         config = AutoConfig.from_pretrained(source.name, revision=source.revision, **options)
     if not isinstance(config, LlamaConfig):
-        raise FindError(f"{name!r} holds a model of type {config.model_type!r}, not a LLaMA")
+        raise CheckpointError(f"{name!r} holds a model of type {config.model_type!r}, not a LLaMA")
     return config
 
 

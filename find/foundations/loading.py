@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 
 import torch
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.foundations.base import LanguageEncoder, VisionEncoder
 from find.foundations.tokenization import LongTexts
 
@@ -55,7 +55,9 @@ class EncoderSpec:
             return cls(text, library, name, untrained)
         name, _, number = name.rpartition("#")
         if not number.isdecimal():
-            raise FindError(f"unknown foundation {text!r}: # is followed by the number of a block, llama:FOLDER#21")
+            raise CheckpointError(
+                f"unknown foundation {text!r}: # is followed by the number of a block, llama:FOLDER#21"
+            )
         return cls(text, library, name, untrained, int(number))
 
 
@@ -111,7 +113,7 @@ def load_language(
     try:
         long = LongTexts(long_texts)
     except ValueError:
-        raise FindError(f"long_texts is {long_texts!r}; it must be 'refuse' or 'cut'") from None
+        raise CheckpointError(f"long_texts is {long_texts!r}; it must be 'refuse' or 'cut'") from None
     load: LanguageLoader = _loader(LANGUAGE_ENCODERS, "language encoder", parsed)
     return load(parsed, dtype=dtype, long_texts=long)
 
@@ -124,14 +126,14 @@ def _loader(group: str, kind: str, spec: EncoderSpec) -> Loader:
     declared = _declared(group)
     point = declared.get(spec.library)
     if point is None:
-        raise FindError(
+        raise CheckpointError(
             f"unknown foundation {spec.text!r}: no installed package has a {kind} named {spec.library!r}; "
             f"there are {', '.join(sorted(declared)) or 'none: install findvl again'}"
         )
     try:
         return point.load()
     except ImportError as error:
-        raise FindError(f"{kind} {spec.text!r}: {point.value} cannot be imported: {error}") from error
+        raise CheckpointError(f"{kind} {spec.text!r}: {point.value} cannot be imported: {error}") from error
 
 
 @cache
@@ -142,18 +144,18 @@ def _declared(group: str) -> dict[str, EntryPoint]:
         other = found.setdefault(point.name, point)
         if other.value != point.value:
             packages = " and ".join(p.dist.name if p.dist else p.value for p in (other, point))
-            raise FindError(f"two packages declare {point.name!r} in {group}: {packages}; uninstall one of them")
+            raise CheckpointError(f"two packages declare {point.name!r} in {group}: {packages}; uninstall one of them")
     return found
 
 
 def need_name(spec: EncoderSpec, form: str) -> str:
     """The name in a spec whose loader needs one; `form` shows what the whole spec looks like."""
     if not spec.name:
-        raise FindError(f"unknown foundation {spec.text!r}: name the model as well, {form}")
+        raise CheckpointError(f"unknown foundation {spec.text!r}: name the model as well, {form}")
     return spec.name
 
 
 def refuse_name(spec: EncoderSpec) -> None:
     """For encoders that come alone."""
     if spec.name or spec.block is not None:
-        raise FindError(f"unknown foundation {spec.text!r}: {spec.library!r} stands alone, nothing follows it")
+        raise CheckpointError(f"unknown foundation {spec.text!r}: {spec.library!r} stands alone, nothing follows it")

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.foundations.base import Frozen, VisionFeatures, check_divisible
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -81,7 +81,7 @@ class MapEncoder(Frozen):
         check_divisible(images, self.divisor)
         height, width = images.shape[-2:]
         if self.fixed and (height, width) != (self.divisor, self.divisor):
-            raise FindError(
+            raise CheckpointError(
                 f"vision encoder {self.spec} takes images of {self.divisor}x{self.divisor} pixels only, "
                 f"these have {height}x{width} (height x width)"
             )

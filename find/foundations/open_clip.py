@@ -17,7 +17,7 @@ from timm.models import ConvNeXt
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.foundations.loading import EncoderSpec, need_name
 from find.foundations.maps import MapEncoder, Maps, deepest_of_each_stride, square_size, stretched_positions
 from find.foundations.source import Source, hub_answers
@@ -36,10 +36,10 @@ class OpenClipVision(MapEncoder):
 
     def __init__(self, tower: nn.Module, *, spec: str, dtype: torch.dtype = torch.float32):
         if not hasattr(tower, "forward_intermediates"):
-            raise FindError(f"vision encoder {spec}: its open_clip tower gives no intermediate features")
+            raise CheckpointError(f"vision encoder {spec}: its open_clip tower gives no intermediate features")
         size = square_size(tower.image_size)
         if size is None:
-            raise FindError(f"vision encoder {spec}: its open_clip tower is not of square images")
+            raise CheckpointError(f"vision encoder {spec}: its open_clip tower is not of square images")
         pixels = torch.zeros(1, 3, size, size, device=next(tower.parameters()).device)
         with torch.no_grad():
             maps = tower.eval().forward_intermediates(pixels, intermediates_only=True)["image_intermediates"]
@@ -141,15 +141,15 @@ def load_open_clip(name: str, *, untrained: bool) -> nn.Module:
     if name.startswith(LOCAL_DIR_PREFIX):
         folder = Path(name.removeprefix(LOCAL_DIR_PREFIX))
         if not (folder / "open_clip_config.json").is_file():
-            raise FindError(f"no open_clip model in {folder}: open_clip_config.json is missing")
+            raise CheckpointError(f"no open_clip model in {folder}: open_clip_config.json is missing")
         if not untrained and not any(folder.glob("*.safetensors")) and not (folder / PICKLED).is_file():
-            raise FindError(f"the open_clip model in {folder} has no weights: there is no .safetensors file")
+            raise CheckpointError(f"the open_clip model in {folder} has no weights: there is no .safetensors file")
         source = Source(str(folder), None, asked)
     else:
         if open_clip.get_model_config(name) is None:
-            raise FindError(f"open_clip knows no model named {name!r}; see open_clip.list_models()")
+            raise CheckpointError(f"open_clip knows no model named {name!r}; see open_clip.list_models()")
         if untrained and open_clip.get_model_config(name)["text_cfg"].get("hf_model_name") and not hub_answers():
-            raise FindError(
+            raise CheckpointError(
                 f"random:{asked}: the text tower of {name} is described by a file of the hub, which cannot be reached; "
                 "take a model with a text tower of open_clip's own, such as random:open_clip:ViT-B-32"
             )
@@ -227,7 +227,7 @@ def _repository(model: str, tag: str | None) -> str:
     config = open_clip.get_pretrained_cfg(model, tag or "")
     if not config:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
-        raise FindError(
+        raise CheckpointError(
             f"open_clip model {model!r}: name its weights as well, 'open_clip:{model}/TAG' (tags: {tags}), "
             f"or 'random:open_clip:{model}' for untrained ones"
             if not tag

@@ -12,7 +12,7 @@ from open_clip.factory import LOCAL_DIR_PREFIX
 from open_clip.tokenizer import HFTokenizer, SimpleTokenizer, get_clean_fn
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.foundations.clip_text import OpenClipLanguage
 from find.foundations.loading import EncoderSpec, need_name
 from find.foundations.open_clip import architecture_name, load_open_clip, model_name, pinned_spec
@@ -65,7 +65,7 @@ def fast_tokenizer(name: str) -> tuple[Tokenizer, int]:
             steps.append(tokenizer.normalizer)
         tokenizer.normalizer = normalizers.Sequence(steps)
         return tokenizer, own.tokenizer.pad_token_id
-    raise FindError(f"open_clip model {name!r}: its tokenizer has no fast form that knows character offsets")
+    raise CheckpointError(f"open_clip model {name!r}: its tokenizer has no fast form that knows character offsets")
 
 
 def _fast_byte_pairs(own: SimpleTokenizer) -> Tokenizer:

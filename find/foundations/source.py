@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from find.errors import FindError
+from find.errors import CheckpointError, FindError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 DEFAULT_REVISION = "main"
@@ -48,7 +48,7 @@ class Source:
             return cls(str(Path(text).expanduser()), None, spec)
         name, at, revision = text.partition("@")
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith(".") or (at and not revision):
-            raise FindError(
+            raise CheckpointError(
                 f"{spec}: there is no folder {text!r}, and that is no name on the Hugging Face hub either; give a "
                 "folder with config.json and weights, or owner/name, or owner/name@revision"
             )
@@ -105,7 +105,7 @@ class Source:
         for name in needs:
             if not (Path(folder) / name).is_file():
                 page = f"https://huggingface.co/{self.name}/tree/{self.revision or DEFAULT_REVISION}"
-                raise FindError(f"{self.spec}: there is no {name} in {page}, so it does not hold {what}")
+                raise CheckpointError(f"{self.spec}: there is no {name} in {page}, so it does not hold {what}")
         return Path(folder)
 
     @contextmanager
@@ -116,7 +116,7 @@ class Source:
         except FindError:
             raise
         except (OSError, ValueError, RuntimeError, KeyError) as error:  # the hub's own errors are among them
-            raise FindError(f"{self.spec}: {what} cannot be read: {self._advice(error)}") from error
+            raise CheckpointError(f"{self.spec}: {what} cannot be read: {self._advice(error)}") from error
 
     def _advice(self, error: BaseException) -> str:
         if self.is_folder:

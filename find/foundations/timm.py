@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.foundations.loading import EncoderSpec, need_name
 from find.foundations.maps import MapEncoder, Maps, deepest_of_each_stride, seeded, square_size
 from find.foundations.source import Source
@@ -46,7 +46,9 @@ def load_timm(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) -> MapEn
     config = model.pretrained_cfg
     stages = getattr(model, "feature_info", None)
     if not stages:
-        raise FindError(f"{spec.text}: timm's {type(model).__name__} tells of no feature maps; choose another model")
+        raise CheckpointError(
+            f"{spec.text}: timm's {type(model).__name__} tells of no feature maps; choose another model"
+        )
     strides = [stage["reduction"] for stage in stages]
     accepted = inspect.signature(type(model).__init__).parameters
     any_size = "dynamic_img_size" in accepted
@@ -95,15 +97,17 @@ def timm_name(source: Source) -> str:
     model, _, tag = source.name.partition(".")
     if not timm.is_model(model):
         near = ", ".join(timm.list_models(f"*{model.split('_')[0]}*")[:5]) or "see timm.list_models()"
-        raise FindError(f"{source.spec}: timm has no model {model!r} ({near})")
+        raise CheckpointError(f"{source.spec}: timm has no model {model!r} ({near})")
     trained = timm.list_pretrained(f"{model}.*")
     if tag and source.name not in trained:
-        raise FindError(
+        raise CheckpointError(
             f"{source.spec}: timm has no weights {tag!r} of {model} (it has {', '.join(trained) or 'none'})"
         )
     if not revision:
         return source.name
     config = timm.get_pretrained_cfg(source.name)
     if config is None or not config.hf_hub_id:
-        raise FindError(f"{source.spec}: these weights are not on the Hugging Face hub, so they have no revisions")
+        raise CheckpointError(
+            f"{source.spec}: these weights are not on the Hugging Face hub, so they have no revisions"
+        )
     return HUB + config.hf_hub_id + revision

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.foundations.base import VisionFeatures
 from find.foundations.clip_text import OpenClipLanguage
 from find.foundations.clip_towers import ImageSizes, ImageTower, TextSizes, TextTower
@@ -137,7 +137,7 @@ def _settings() -> dict[str, dict]:
 def _shipped(name: str) -> Path:
     for needed in (WEIGHTS, HEAD_WEIGHTS, CONFIG, TOKENIZER):
         if not (FOLDER / needed).is_file():
-            raise FindError(f"the tiny pair's weights are missing: {FOLDER / needed}; install the package again")
+            raise CheckpointError(f"the tiny pair's weights are missing: {FOLDER / needed}; install the package again")
     return FOLDER / name
 
 

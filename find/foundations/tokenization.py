@@ -8,7 +8,7 @@ from enum import Enum
 import torch
 from tokenizers import Encoding, Tokenizer
 
-from find.errors import FindError, warn_caller
+from find.errors import InputError, warn_caller
 from find.foundations.base import TokenizedText
 
 REGION = "[region]"
@@ -94,7 +94,7 @@ class TextTokenizer:
                 )
             self.cut += 1
         elif len(encoding.ids) > self.context_length:
-            raise FindError(
+            raise InputError(
                 f"the text {text[:60]!r}... has {len(encoding.ids)} tokens, more than the {self.context_length} that "
                 f"{self.spec} takes: shorten it, or set long_texts to cut"
             )

@@ -28,7 +28,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.foundations.base import Frozen, TextFeatures, TokenizedText
 from find.foundations.loading import EncoderSpec, need_name
 from find.foundations.maps import cast_weights
@@ -187,7 +187,7 @@ def text_config(config: PreTrainedConfig) -> PreTrainedConfig:
 
 def check_block(block: int | None, config: PreTrainedConfig, spec: str) -> None:
     if block is not None and not 0 < block <= config.num_hidden_layers:
-        raise FindError(f"language encoder {spec}: it has {config.num_hidden_layers} blocks, not {block}")
+        raise CheckpointError(f"language encoder {spec}: it has {config.num_hidden_layers} blocks, not {block}")
 
 
 def load_cut(
@@ -208,7 +208,7 @@ def load_cut(
         config.num_hidden_layers = block
     auto = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
     if type(config) not in auto._model_mapping:
-        raise FindError(f"{source.spec}: transformers has no text encoder of type {config.model_type!r}")
+        raise CheckpointError(f"{source.spec}: transformers has no text encoder of type {config.model_type!r}")
     kind = auto._model_mapping[type(config)]
     model, missing = load_model(source, kind, config, untrained=untrained, dtype=dtype, names=names)
     if block is not None:
@@ -251,7 +251,7 @@ def load_model(
 
 def check_complete(source: Source, missing: list[str]) -> None:
     if missing:
-        raise FindError(
+        raise CheckpointError(
             f"{source.spec}: the files lack {len(missing)} weights, such as {missing[0]}; fetch them again, or name "
             "a model whose text part transformers can load by itself"
         )
@@ -281,7 +281,7 @@ def read_tokenizer(
             source.name, revision=source.revision, **source.options(untrained=source.spec.startswith("random:"))
         )
     if not own.is_fast:
-        raise FindError(
+        raise CheckpointError(
             f"{source.spec}: its tokenizer has no fast form, which alone knows character offsets; save one as "
             "tokenizer.json beside it, or take the model from open_clip"
         )
@@ -297,7 +297,9 @@ def read_tokenizer(
     word = tokenizer.placeholder
     if set(own.backend_tokenizer.encode(word, add_special_tokens=False).ids) <= {own.unk_token_id}:
         # transformers makes a tokenizer up where there are no files
-        raise FindError(f"{source.spec}: its tokenizer does not know the word {word!r}; are the tokenizer files there?")
+        raise CheckpointError(
+            f"{source.spec}: its tokenizer does not know the word {word!r}; are the tokenizer files there?"
+        )
     return tokenizer, own.padding_side
 
 

@@ -39,7 +39,7 @@ from transformers.image_processing_base import ImageProcessingMixin
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.foundations.loading import EncoderSpec, need_name
 from find.foundations.maps import IMAGENET_MEAN, IMAGENET_STD, MapEncoder, Maps, deepest_of_each_stride, square_size
 from find.foundations.source import Source
@@ -230,7 +230,9 @@ def choose_maps(config: PreTrainedConfig, *, spec: str) -> tuple[PreTrainedConfi
     kind = MODEL_FOR_BACKBONE_MAPPING.get(type(config), None)
     if kind is None:
         known = ", ".join(sorted({c.model_type for c in [*MODEL_FOR_BACKBONE_MAPPING, *FAMILIES]}))
-        raise FindError(f"{spec}: transformers has no vision backbone of type {config.model_type!r}; it has {known}")
+        raise CheckpointError(
+            f"{spec}: transformers has no vision backbone of type {config.model_type!r}; it has {known}"
+        )
     config = copy.deepcopy(config)
     config.out_features = list(config.stage_names)
     with torch.device("meta"):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from find.errors import FindError
+from find.errors import InputError
 
 DRAWN, WIDENED = 2**22, 2**26
 """How many numbers are drawn at a time of masks at the picture's own size, and on the way there."""
@@ -43,7 +43,7 @@ class Resizing:
         scale = min(self.shortest / min(height, width), self.longest / max(height, width))
         h, w = round(height * scale), round(width * scale)
         if min(h, w) < 4:
-            raise FindError(
+            raise InputError(
                 f"a picture of {width}x{height} pixels is too narrow: at the model's size it would be {w}x{h}; crop it"
             )
         canvas = tuple(-(-side // self.divisor) * self.divisor for side in (h, w))
@@ -83,7 +83,7 @@ class ImageGeometry:
     def place_mask(self, mask: Bool[np.ndarray, "H W"]) -> Bool[Tensor, "h w"]:
         """A region's mask on the canvas; small regions survive: a pixel is set if any pixel that it covers is."""
         if mask.shape != (self.height, self.width):
-            raise FindError(
+            raise InputError(
                 f"a mask of {mask.shape[1]}x{mask.shape[0]} pixels for a picture of {self.width}x{self.height}; "
                 "masks must have their picture's size"
             )

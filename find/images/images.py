@@ -11,7 +11,7 @@ from typing import BinaryIO, TypeAlias, Union
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from find.errors import FindError
+from find.errors import FindError, InputError
 
 ImageLike: TypeAlias = Union[str, "os.PathLike[str]", Image.Image, np.ndarray]
 """A path, a PIL image, or a uint8 array [H, W, 3] in RGB order."""
@@ -83,20 +83,20 @@ def _open(image: str | os.PathLike[str] | BinaryIO, name: str) -> Image.Image:
     if isinstance(image, (str, os.PathLike)):
         path = Path(image)
         if not path.exists():
-            raise FindError(f"{name}: no such image file (looked in {path.parent.resolve()})")
+            raise InputError(f"{name}: no such image file (looked in {path.parent.resolve()})")
         if not path.is_file():
-            raise FindError(f"{name}: this is a folder, an image file is needed")
+            raise InputError(f"{name}: this is a folder, an image file is needed")
     elif not hasattr(image, "read"):
-        raise FindError(f"{name}: an image is a path, a PIL image or a uint8 array [H, W, 3]")
+        raise InputError(f"{name}: an image is a path, a PIL image or a uint8 array [H, W, 3]")
     try:
         return Image.open(image)
     except Image.DecompressionBombError as error:
-        raise FindError(
+        raise InputError(
             f"{name}: the file claims more than {LARGEST_IMAGE / 1e6:.0f} million pixels, which no photograph has; "
             "make it smaller if it is one"
         ) from error
     except Exception as error:  # PIL's decoders raise many types for broken headers
-        raise FindError(f"{name}: not an image that can be read ({_reason(error)})") from error
+        raise InputError(f"{name}: not an image that can be read ({_reason(error)})") from error
 
 
 def _from_pil(image: Image.Image, name: str) -> np.ndarray:
@@ -106,7 +106,7 @@ def _from_pil(image: Image.Image, name: str) -> np.ndarray:
     except FindError:
         raise
     except Exception as error:  # see _open
-        raise FindError(f"{name}: the image is broken or truncated ({_reason(error)})") from error
+        raise InputError(f"{name}: the image is broken or truncated ({_reason(error)})") from error
     return _not_empty(pixels, name)
 
 
@@ -114,7 +114,7 @@ def _upright_size(image: Image.Image, name: str) -> tuple[int, int]:
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)  # a quarter turn
     except Exception as error:  # see _open
-        raise FindError(f"{name}: the image's EXIF data is broken ({_reason(error)})") from error
+        raise InputError(f"{name}: the image's EXIF data is broken ({_reason(error)})") from error
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
@@ -123,7 +123,7 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
         values = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)
         image = Image.fromarray((values // 257).astype(np.uint8))
     elif image.mode == "F":
-        raise FindError(f"{name}: a floating-point image has no known range; save it with 8 bits a channel")
+        raise InputError(f"{name}: a floating-point image has no known range; save it with 8 bits a channel")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -132,17 +132,17 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
 
 def _from_array(pixels: np.ndarray, name: str) -> np.ndarray:
     if pixels.dtype != np.uint8:
-        raise FindError(f"{name}: an image array holds uint8 values (0 to 255), this one {pixels.dtype}")
+        raise InputError(f"{name}: an image array holds uint8 values (0 to 255), this one {pixels.dtype}")
     if pixels.ndim == 3 and pixels.shape[2] == 3:
         return _not_empty(pixels, name)
     if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 4):
         return _from_pil(Image.fromarray(_not_empty(pixels, name)), name)
-    raise FindError(f"{name}: image arrays have shape [height, width, 3] in RGB order")
+    raise InputError(f"{name}: image arrays have shape [height, width, 3] in RGB order")
 
 
 def _not_empty(pixels: np.ndarray, name: str) -> np.ndarray:
     if pixels.size == 0:
-        raise FindError(f"{name}: the image has no pixels")
+        raise InputError(f"{name}: the image has no pixels")
     return pixels
 
 

@@ -15,7 +15,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 from torch import Tensor
 
-from find.errors import FindError
+from find.errors import FindError, InputError
 from find.retrieval.chains import match_chain
 from find.retrieval.vectors import QueryVectors, Vectors
 from find.tasks.structured_interaction import CHAINS
@@ -44,7 +44,7 @@ def export(album: Album, client: QdrantClient, collection: str, *, replace: bool
     try:
         if client.collection_exists(collection):
             if not replace:
-                raise FindError(f"Qdrant has a collection {collection!r} already; give another name, or --replace it")
+                raise InputError(f"Qdrant has a collection {collection!r} already; give another name, or --replace it")
             client.delete_collection(collection)
         dim, half = album.stamp.dim, models.Datatype.FLOAT16
         many = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)

@@ -19,7 +19,7 @@ import ray
 import torch
 from lance.fragment import FragmentMetadata, write_fragments
 
-from find.errors import FindError
+from find.errors import CheckpointError, FindError, InputError
 from find.retrieval.connection import TABLE, has_table, is_remote
 from find.retrieval.indexing import IndexReport, index
 from find.retrieval.objects import Selection
@@ -127,7 +127,7 @@ def _width(model: Embedder, files: Sequence[PhotoFile]) -> int:
                     return model.embed_images([picture.pixels]).image.shape[1]
                 except FindError:
                     continue
-    raise FindError(f"{files[0].file}: none of {len(files)} images can be used")
+    raise InputError(f"{files[0].file}: none of {len(files)} images can be used")
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class _EmbedFiles:
         self.work, self.model = work, work.load()
         self.schema = pa.ipc.read_schema(pa.py_buffer(work.schema))
         if self.model.fingerprint != work.stamp.fingerprint:
-            raise FindError(
+            raise CheckpointError(
                 f"this machine's weights are {self.model.fingerprint[:12]}, those of the one that started the work "
                 f"{work.stamp.fingerprint[:12]}"
             )
@@ -172,7 +172,7 @@ class _EmbedFiles:
         try:
             embedded = self.model.embed_images([picture.pixels for picture in pictures])
             if not (torch.isfinite(embedded.image).all() and torch.isfinite(embedded.objects).all()):
-                raise FindError("the model gives vectors that are not finite")
+                raise CheckpointError("the model gives vectors that are not finite")
             selection = Selection(most=self.work.stamp.objects)
             photos = [picture.photo for picture in pictures]
             return [to_rows(photos, embedded, schema=self.schema, selection=selection)]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from find.errors import FindError
+from find.errors import CheckpointError
 
 STRIDES = (4, 8, 16, 32)
 FARTHEST = 3
@@ -50,7 +50,7 @@ class FeaturePyramid(nn.Module):
     def __init__(self, *, channels: Sequence[int], strides: Sequence[float]) -> None:
         super().__init__()
         if not strides:
-            raise FindError("the vision encoder has no maps, so there is nothing to segment with; choose another")
+            raise CheckpointError("the vision encoder has no maps, so there is nothing to segment with; choose another")
         self.sources: list[int] = []
         self.channels: list[int] = []
         self.steps = nn.ModuleList()
@@ -59,7 +59,7 @@ class FeaturePyramid(nn.Module):
             doublings = round(math.log2(strides[source] / stride))
             inputs = channels[source]
             if abs(doublings) > FARTHEST or inputs >> max(doublings, 0) < 1:
-                raise FindError(
+                raise CheckpointError(
                     f"the vision encoder's maps have strides {', '.join(map(str, strides))}: none is near enough to "
                     f"{stride}; choose an encoder with maps of strides between 2 and 32"
                 )

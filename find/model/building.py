@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.foundations import VisionEncoder
 from find.interface import (
     LEVELS,
@@ -70,7 +70,7 @@ def check_sides(config: FINDConfig, vision: VisionEncoder) -> None:
     """Refuses pictures larger than the only size that an encoder takes."""
     only = vision.image_size if vision.image_size == vision.divisor else None
     if only is not None and config.longest_side > only:
-        raise FindError(
+        raise CheckpointError(
             f"vision encoder {config.vision} takes images of {only}x{only} pixels only, but longest_side is "
             f"{config.longest_side}; set shortest_side and longest_side to {only}, or choose an encoder of any size"
         )

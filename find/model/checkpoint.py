@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.model.config import FINDConfig
 from find.model.location import CLASSES, CONFIG, WEIGHTS, check_file
 from find.utils.files import write_tensors
@@ -47,11 +47,13 @@ class Checkpoint:
         try:
             about = json.loads(config_file.read_text())
         except ValueError as error:  # of the decoding or of the JSON
-            raise FindError(f"{config_file} is not JSON ({error}); fetch the model again") from None
+            raise CheckpointError(f"{config_file} is not JSON ({error}); fetch the model again") from None
         if not isinstance(about, dict):
-            raise FindError(f"{config_file} is not a JSON object of settings; fetch the model again")
+            raise CheckpointError(f"{config_file} is not a JSON object of settings; fetch the model again")
         if about.pop("format", None) != FORMAT:
-            raise FindError(f"{config_file} is not of this version's format {FORMAT}; update the package or the model")
+            raise CheckpointError(
+                f"{config_file} is not of this version's format {FORMAT}; update the package or the model"
+            )
         foundations = about.pop("foundations", {})
         config = FINDConfig.from_dict(about, source=str(config_file))
         classes_file = config_file.parent / CLASSES
@@ -64,7 +66,7 @@ class Checkpoint:
             wanted = self.foundations.get(kind)
             if wanted != fingerprint:
                 spec = getattr(self.config, kind)
-                raise FindError(
+                raise CheckpointError(
                     f"{self.source} was made for another {kind} encoder than {spec!r} is here (fingerprint "
                     f"{str(wanted)[:12]}, here {fingerprint[:12]}); use the one that it was trained on, or train anew"
                 )
@@ -81,7 +83,7 @@ class Checkpoint:
         problems = [f"missing {name}" for name in missing] + [f"unused {name}" for name in unused] + wrong
         if problems:
             shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-            raise FindError(f"{self.source} does not fit its config.json: {shown}")
+            raise CheckpointError(f"{self.source} does not fit its config.json: {shown}")
         interface.load_state_dict(self.interface)
 
 
@@ -89,4 +91,4 @@ def _read(file: Path) -> dict[str, Tensor]:
     try:
         return load_file(file)
     except (SafetensorError, OSError, ValueError) as error:
-        raise FindError(f"{file} is broken or truncated ({error}); fetch or save the model again") from None
+        raise CheckpointError(f"{file} is broken or truncated ({error}); fetch or save the model again") from None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from find.errors import FindError
+from find.errors import CheckpointError
 
 FOLDER = "{folder}"
 DTYPES = ("float32", "float16", "bfloat16")
@@ -114,9 +114,9 @@ class FINDConfig:
     def __post_init__(self) -> None:
         for name in ("vision_dtype", "language_dtype"):
             if getattr(self, name) not in DTYPES:
-                raise FindError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(DTYPES)}")
+                raise CheckpointError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(DTYPES)}")
         if "{}" not in self.class_prompt:
-            raise FindError(
+            raise CheckpointError(
                 f"class_prompt is {self.class_prompt!r}; put {{}} where the class name belongs, or all classes are one"
             )
 
@@ -137,7 +137,7 @@ class FINDConfig:
         """
         for spec in (self.vision, self.language):
             if FOLDER in spec and ".py" in spec:
-                raise FindError(
+                raise CheckpointError(
                     f"{folder}: this model's foundation is a program of its own folder ({spec}), which is not run; "
                     "read it, keep a copy elsewhere, and name that in config.json"
                 )
@@ -159,11 +159,11 @@ class FINDConfig:
 
 def _checked(kind: type, values: Mapping[str, Any], source: str) -> Any:
     if not isinstance(values, Mapping):
-        raise FindError(f"{source}: {values!r} is no table of settings, which {kind.__name__} needs")
+        raise CheckpointError(f"{source}: {values!r} is no table of settings, which {kind.__name__} needs")
     names = [f.name for f in dataclasses.fields(kind)]
     for key in values:
         if key not in names:
             near = difflib.get_close_matches(key, names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it may have: {', '.join(names)}"
-            raise FindError(f"{source}: unknown key {key!r}; {hint}")
+            raise CheckpointError(f"{source}: unknown key {key!r}; {hint}")
     return kind(**values)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from find.errors import FindError
+from find.errors import InputError
 from find.images.canvas import ImageGeometry, by_canvas
 from find.interface import Embeddings, Group, ImageMemory, Interface
 from find.model.config import FINDConfig
@@ -126,9 +126,9 @@ class ImageFeatures:
     def concatenate(parts: Sequence[ImageFeatures]) -> ImageFeatures:
         """The images of several, which share their values with them; all from one model, on one device."""
         if not parts:
-            raise FindError("no features to concatenate")
+            raise InputError("no features to concatenate")
         if any(part.config != parts[0].config for part in parts):
-            raise FindError("features of models with different configs cannot be concatenated; encode the images anew")
+            raise InputError("features of models with different configs cannot be concatenated; encode the images anew")
         batches: list[EncodedBatch] = []
         places: list[tuple[int, int]] = []
         for part in parts:
@@ -185,9 +185,9 @@ class ImageFeatures:
     def check(self, config: FINDConfig, device: torch.device) -> None:
         """Raises FindError where a model of this config on this device cannot take them."""
         if self.config != config:
-            raise FindError("these features are of a model with another config; encode the images with this one")
+            raise InputError("these features are of a model with another config; encode the images with this one")
         if self.device not in (None, device):
-            raise FindError(
+            raise InputError(
                 f"these features are on {self.device}, the model on {device}; give features.to({str(device)!r})"
             )
 

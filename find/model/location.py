@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from find.errors import FindError
+from find.errors import CheckpointError, InputError
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 """Models that come with the package, by name."""
@@ -26,7 +26,7 @@ def model_folder(name: str) -> Path | None:
         return folder
     if name.count("/") != 1:
         names = sorted(path.name for path in SHIPPED.glob("*") if path.is_dir())
-        raise FindError(
+        raise CheckpointError(
             f"no model {name!r}: it is neither shipped ({', '.join(names)}) nor a folder here; a model of the hub "
             "has a name with one slash, user/model"
         )
@@ -36,7 +36,7 @@ def model_folder(name: str) -> Path | None:
 def check_file(file: Path) -> None:
     """Raises FindError where a file of a model is missing."""
     if not file.is_file():
-        raise FindError(
+        raise CheckpointError(
             f"{file} is missing; a model folder holds {CONFIG} and {WEIGHTS} (written by `findvl fit` or "
             "`save_pretrained`)"
         )
@@ -55,4 +55,4 @@ def check_dim(name: str, dim: int) -> None:
     except (ValueError, KeyError, TypeError):
         return
     if dim > width:
-        raise FindError(f"--dim {dim}: vectors of {name} have {width} values")
+        raise InputError(f"--dim {dim}: vectors of {name} have {width} values")

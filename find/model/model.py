@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from find.errors import FindError, UnknownWordsWarning, warn_caller
+from find.errors import InputError, UnknownWordsWarning, warn_caller
 from find.foundations import LanguageEncoder, VisionEncoder
 from find.images.canvas import ImageGeometry
 from find.images.images import ImageLike
@@ -100,7 +100,7 @@ class FIND(ImageEncoding):
             parts = (image, objects, scores, drawn.half()) if masks else (image, objects, scores)
             rows.update(zip(numbers, zip(*parts, strict=True), strict=True))
         if not rows:
-            raise FindError("no images to embed")
+            raise InputError("no images to embed")
         image, objects, scores, *kept = zip(*(rows[number] for number in range(len(frames))), strict=True)
         vectors = (torch.stack(part) for part in (image, objects, scores))
         return ImageEmbeddings(*vectors, kept[0] if masks else None, tuple(frames))
@@ -111,7 +111,7 @@ class FIND(ImageEncoding):
         """Unit vectors of captions, to compare with `ImageEmbeddings.image`."""
         check_texts(texts, "texts")
         if not texts:
-            raise FindError("no texts to embed")
+            raise InputError("no texts to embed")
         self._tell_unknown(self.language.tokenize(texts).unknown)
         parts = []
         for start in range(0, len(texts), batch_size):
@@ -124,7 +124,7 @@ class FIND(ImageEncoding):
         """Class embeddings, to compare with object proposals."""
         check_texts(names, "class names")
         if not names:
-            raise FindError("no class names to embed")
+            raise InputError("no class names to embed")
         bank = dict(self.known_classes)
         new = [name for name in dict.fromkeys(names) if name not in bank]
         if new:
@@ -152,7 +152,7 @@ class FIND(ImageEncoding):
             unknown.extend(sentences.unknown)
             said.append(self._connections(batch, width))
         if not whole:
-            raise FindError("no queries to embed")
+            raise InputError("no queries to embed")
         counts = torch.tensor([len(query.entities) for query in queries])
         padding = upload(torch.arange(width) >= counts[:, None], self.device)
         entities = torch.cat(parts).masked_fill(padding[..., None], 0)
@@ -193,7 +193,7 @@ class FIND(ImageEncoding):
         """Grounded segmentation: a mask for each of image k's texts."""
         check_images(images)
         if isinstance(texts, str):
-            raise FindError(f"texts is one str; give a list of texts for each image: [[{texts!r}]]")
+            raise InputError(f"texts is one str; give a list of texts for each image: [[{texts!r}]]")
         same_length(images, texts, "lists of texts")
         for number, row in enumerate(texts):
             check_texts(row, f"the list of texts of image {number}")
@@ -322,7 +322,7 @@ class FIND(ImageEncoding):
 
     def _things(self, class_names: Sequence[str], is_thing: Sequence[bool]) -> Bool[Tensor, " k"]:
         if len(class_names) != len(is_thing):
-            raise FindError(
+            raise InputError(
                 f"{len(class_names)} class names but {len(is_thing)} is_thing; say of each class whether its segments "
                 "can be counted (True) or not (False)"
             )
@@ -332,7 +332,7 @@ class FIND(ImageEncoding):
         rendered = [query.render(self.language.placeholder) for query in queries]
         sentences = Sentences.read(self.language, rendered, self.device)
         for row, entity in sentences.truncated_entities[:1]:
-            raise FindError(
+            raise InputError(
                 f"the language encoder reads no word of entity {entity + 1}, {queries[row].entities[entity]}, of the "
                 f"query {queries[row].text[:60]!r}...: it takes {self.language.context_length} tokens; shorten it"
             )

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from find.errors import FindError
+from find.errors import InputError
 from find.images.canvas import ImageGeometry
 from find.tasks.connections import Connections
 from find.tasks.mask_boxes import boxes_of_logits
@@ -41,7 +41,7 @@ class ImageEmbeddings:
 
     def _kept_masks(self) -> tuple[Float[Tensor, "n h w"], ...]:
         if self.masks is None:
-            raise FindError(
+            raise InputError(
                 "these images were embedded without their masks; embed_images(images, masks=True) keeps them"
             )
         return self.masks

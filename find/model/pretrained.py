@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import Self
 
-from find.errors import FindError
+from find.errors import CheckpointError, InputError
 from find.foundations import LanguageEncoder, VisionEncoder, fingerprint, load_language, load_vision
 from find.foundations.kept_fingerprints import kept_fingerprint
 from find.foundations.source import COMMIT, Source
@@ -184,7 +184,7 @@ def check_options(hub: Mapping[str, Any]) -> None:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
-            raise FindError(f"from_pretrained has no argument {name!r}; {hint}")
+            raise InputError(f"from_pretrained has no argument {name!r}; {hint}")
 
 
 def _find(name: str, revision: str | None, **options: Any) -> tuple[Path, Checkpoint]:
@@ -209,7 +209,7 @@ def as_wanted(wanted: FINDConfig, own: FINDConfig, folder: Path) -> FINDConfig:
     others = [kind for kind, (one, other) in specs.items() if _reading(one) != _reading(other)]
     others += [f.name for f in fields(own) if f.name not in specs and getattr(wanted, f.name) != getattr(own, f.name)]
     if others:
-        raise FindError(
+        raise CheckpointError(
             f"weights {str(folder)!r} were made with another config ({', '.join(others)} differ); give that one, or no "
             "weights"
         )

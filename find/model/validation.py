@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from find.errors import FindError
+from find.errors import InputError
 from find.query.operators import JoinedQuery
 from find.query.query import Query
 
@@ -15,29 +15,29 @@ def check_images(images: object) -> None:
     """Raises FindError for one image where a list of images belongs."""
     is_array = isinstance(images, np.ndarray) and images.ndim < 4
     if is_array or isinstance(images, (str, os.PathLike, Image.Image)):
-        raise FindError(f"images is one {type(images).__name__}; give a list, [image], also of one image")
+        raise InputError(f"images is one {type(images).__name__}; give a list, [image], also of one image")
 
 
 def check_queries(queries: object) -> None:
     """Raises FindError for what is no list of queries."""
     if not isinstance(queries, Sequence) or isinstance(queries, str):
-        raise FindError(f"queries is one {type(queries).__name__}; give a list of queries, also of one: [query]")
+        raise InputError(f"queries is one {type(queries).__name__}; give a list of queries, also of one: [query]")
     for number, query in enumerate(queries):
         if isinstance(query, Query):
             continue
         kind = type(query).__name__
         if isinstance(query, str):
-            raise FindError(f"query {number} is a str; write Query.parse({query!r})")
+            raise InputError(f"query {number} is a str; write Query.parse({query!r})")
         if isinstance(query, JoinedQuery):
-            raise FindError(f"query {number} is joined of several by & or -, which only an album can search")
-        raise FindError(f"query {number} is a {kind}; write Query(...) around it, or Query.parse('{{a dog}}')")
+            raise InputError(f"query {number} is joined of several by & or -, which only an album can search")
+        raise InputError(f"query {number} is a {kind}; write Query(...) around it, or Query.parse('{{a dog}}')")
 
 
 def check_entities(queries: Sequence[Query]) -> None:
     """Raises FindError for a query that has nothing to segment."""
     for number, query in enumerate(queries):
         if not query.entities:
-            raise FindError(
+            raise InputError(
                 f"query {number} ({query.text!r}) has no entity, so there is nothing to segment; mark a phrase "
                 "with braces, {a red sofa}, or give a region, [photo.jpg@120,80]"
             )
@@ -48,14 +48,14 @@ def check_strokes(strokes: Sequence[Sequence[np.ndarray]]) -> None:
     for number, stack in enumerate(strokes):
         for k, stroke in enumerate(stack):
             if not stroke.any():
-                raise FindError(f"stroke {k} of image {number} is empty; draw at least one pixel")
+                raise InputError(f"stroke {k} of image {number} is empty; draw at least one pixel")
 
 
 def check_negatives(strokes: Sequence[Sequence[np.ndarray]], negatives: Sequence[Sequence[np.ndarray]]) -> None:
     """Raises FindError where a stroke has no negative one beside it."""
     for number, (stack, marks) in enumerate(zip(strokes, negatives, strict=True)):
         if len(stack) != len(marks):
-            raise FindError(
+            raise InputError(
                 f"image {number} has {len(stack)} strokes but {len(marks)} negative ones; give one for each "
                 "stroke, all False where there is nothing to leave out"
             )
@@ -64,13 +64,13 @@ def check_negatives(strokes: Sequence[Sequence[np.ndarray]], negatives: Sequence
 def check_texts(texts: object, name: str) -> None:
     """Raises FindError for what is no list of str; `name` is what the list is called."""
     if isinstance(texts, str):
-        raise FindError(f"{name} is one str; give a list: [{texts!r}]")
+        raise InputError(f"{name} is one str; give a list: [{texts!r}]")
     for number, text in enumerate(texts):
         if not isinstance(text, str):
-            raise FindError(f"{name}: number {number} is a {type(text).__name__}, not a str")
+            raise InputError(f"{name}: number {number} is a {type(text).__name__}, not a str")
 
 
 def same_length(images: Sequence[object], others: Sequence[object], name: str) -> None:
     """Raises FindError where there is not one of `others` for each image."""
     if len(images) != len(others):
-        raise FindError(f"got {len(images)} images but {len(others)} {name}; give one for each image")
+        raise InputError(f"got {len(images)} images but {len(others)} {name}; give one for each image")

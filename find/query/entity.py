@@ -13,7 +13,7 @@ from typing import TypeAlias, Union
 import numpy as np
 from PIL import Image
 
-from find.errors import FindError
+from find.errors import InputError
 from find.images.images import ImageLike, image_name, read_image, read_size
 from find.query.operators import QueryOperators
 from find.query.raster import PointXY, paint_box, paint_line, paint_points, paint_polygon, stroke_radius
@@ -34,10 +34,10 @@ class Phrase(QueryOperators):
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
-            raise FindError(f"a phrase is text, not {type(self.text).__name__}")
+            raise InputError(f"a phrase is text, not {type(self.text).__name__}")
         object.__setattr__(self, "text", self.text.strip())
         if not self.text:
-            raise FindError("a phrase needs words, this one is empty")
+            raise InputError("a phrase needs words, this one is empty")
 
     def __str__(self) -> str:
         return f"{{{self.text}}}"
@@ -89,7 +89,7 @@ class Region(QueryOperators):
             if value is not None
         ]
         if len(given) != 1:
-            raise FindError(f"{who}: give exactly one of {', '.join(SHAPES)} (given: {', '.join(given) or 'none'})")
+            raise InputError(f"{who}: give exactly one of {', '.join(SHAPES)} (given: {', '.join(given) or 'none'})")
         is_path = isinstance(image, (str, os.PathLike))
         values = {
             "image": os.fspath(image) if is_path else read_image(image, name=who),
@@ -103,7 +103,7 @@ class Region(QueryOperators):
         for name, value in values.items():
             object.__setattr__(self, name, value)
         if is_path and not self.image:
-            raise FindError("a region needs the path of its image, this one is empty")
+            raise InputError("a region needs the path of its image, this one is empty")
         if not is_path and not isinstance(self.mask, str):
             self.bitmap()
 
@@ -172,13 +172,13 @@ class Region(QueryOperators):
             bitmap = paint_line(height, width, self._inside(height, width), stroke_radius(height, width))
         if not bitmap.any():
             why = "the mask is empty" if self.mask is not None else f"the {self.shape} lies outside the image"
-            raise FindError(f"{self}: {why} (the image is {width} wide and {height} high)")
+            raise InputError(f"{self}: {why} (the image is {width} wide and {height} high)")
         return bitmap
 
     def _read_mask(self, height: int, width: int) -> np.ndarray:
         bitmap = _read_mask_file(self.mask) if isinstance(self.mask, str) else self.mask
         if bitmap.shape != (height, width):
-            raise FindError(
+            raise InputError(
                 f"{self}: the mask is {bitmap.shape[1]} wide and {bitmap.shape[0]} high, its image "
                 f"{width} and {height}; a mask has the size of its (upright) image"
             )
@@ -189,7 +189,7 @@ class Region(QueryOperators):
         points = self.points if self.points is not None else self.scribble
         for x, y in points:
             if not (0 <= x < width and 0 <= y < height):
-                raise FindError(
+                raise InputError(
                     f"{self}: the point {format_numbers((x, y))} lies outside the image, "
                     f"which is {width} wide and {height} high"
                 )
@@ -218,14 +218,14 @@ class Region(QueryOperators):
         unknown = set(data) - {"image", "label", *SHAPES}
         if unknown or "image" not in data:
             wrong = f"unknown key {sorted(unknown)[0]!r}" if unknown else "no 'image'"
-            raise FindError(f"a region has an image, one of {', '.join(SHAPES)} and perhaps a label: {wrong}")
+            raise InputError(f"a region has an image, one of {', '.join(SHAPES)} and perhaps a label: {wrong}")
         values = dict(data)
         image = values.pop("image")
         if isinstance(image, Mapping):
             try:
                 image = read_image(io.BytesIO(base64.b64decode(image["png"], validate=True)), name="'png'")
             except (KeyError, TypeError, ValueError) as error:
-                raise FindError(f"the region's image must be a path or {{'png': base64}} ({error})") from error
+                raise InputError(f"the region's image must be a path or {{'png': base64}} ({error})") from error
         if isinstance(values.get("mask"), Mapping):
             values["mask"] = _decode_rle(values["mask"])
         return cls(image, **values)
@@ -254,14 +254,14 @@ def _keep_points(points: object, who: str, *, at_least: int) -> tuple[PointXY, .
     try:
         array = np.asarray(points, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise FindError(f"{who}: coordinates are pairs of numbers (x, y)") from error
+        raise InputError(f"{who}: coordinates are pairs of numbers (x, y)") from error
     array = array[None] if array.shape == (2,) and at_least == 1 else array
     if array.ndim != 2 or array.shape[1] != 2:
-        raise FindError(f"{who}: coordinates are pairs of numbers (x, y)")
+        raise InputError(f"{who}: coordinates are pairs of numbers (x, y)")
     if len(array) < at_least:
-        raise FindError(f"{who}: at least {at_least} needed, {len(array)} given")
+        raise InputError(f"{who}: at least {at_least} needed, {len(array)} given")
     if not (np.abs(array) < LARGEST_COORDINATE).all():  # false for NaN, too
-        raise FindError(f"{who}: coordinates must be finite and below {LARGEST_COORDINATE:.0e}")
+        raise InputError(f"{who}: coordinates must be finite and below {LARGEST_COORDINATE:.0e}")
     return tuple((float(x), float(y)) for x, y in array)
 
 
@@ -269,28 +269,28 @@ def _keep_box(box: object, who: str) -> tuple[float, float, float, float]:
     try:
         array = np.asarray(box, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise FindError(f"{who}: a box is four numbers (x0, y0, x1, y1)") from error
+        raise InputError(f"{who}: a box is four numbers (x0, y0, x1, y1)") from error
     if array.shape != (4,) or not np.isfinite(array).all():
-        raise FindError(f"{who}: a box is four finite numbers (x0, y0, x1, y1)")
+        raise InputError(f"{who}: a box is four finite numbers (x0, y0, x1, y1)")
     x0, x1 = sorted((float(array[0]), float(array[2])))
     y0, y1 = sorted((float(array[1]), float(array[3])))
     if x0 == x1 or y0 == y1:
-        raise FindError(f"{who}: the box {format_numbers(array)} has no area")
+        raise InputError(f"{who}: the box {format_numbers(array)} has no area")
     return x0, y0, x1, y1
 
 
 def _keep_mask(mask: MaskLike, who: str) -> str | np.ndarray:
     if isinstance(mask, (str, os.PathLike)):
         if not os.fspath(mask):
-            raise FindError(f"{who}: the path of its mask is empty")
+            raise InputError(f"{who}: the path of its mask is empty")
         return os.fspath(mask)
     if isinstance(mask, Image.Image):
         mask = _mask_of_picture(mask)
     if not isinstance(mask, np.ndarray) or mask.ndim != 2 or mask.dtype.kind not in "bui":
         kind = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, np.ndarray) else type(mask).__name__
-        raise FindError(f"{who}: a mask is a bool array [H, W], a PIL image or a path, not {kind}")
+        raise InputError(f"{who}: a mask is a bool array [H, W], a PIL image or a path, not {kind}")
     if not mask.any():
-        raise FindError(f"{who}: the mask is empty")
+        raise InputError(f"{who}: the mask is empty")
     return mask != 0
 
 
@@ -300,7 +300,7 @@ def _read_mask_file(path: str) -> np.ndarray:
         with Image.open(path) as picture:
             return _mask_of_picture(picture)
     except Exception as error:  # PIL's decoders raise many types
-        raise FindError(f"mask {path}: the file is broken or truncated ({error})") from error
+        raise InputError(f"mask {path}: the file is broken or truncated ({error})") from error
 
 
 def _mask_of_picture(picture: Image.Image) -> np.ndarray:
@@ -318,5 +318,5 @@ def _decode_rle(code: Mapping[str, object]) -> np.ndarray:
         height, width = (int(n) for n in code["size"])
         bitmap = coco_mask.decode({"size": [height, width], "counts": code["counts"].encode("ascii")})
     except Exception as error:  # pycocotools raises many types for broken codes
-        raise FindError(f"the region's mask must be a path or a COCO RLE ({error})") from error
+        raise InputError(f"the region's mask must be a path or a COCO RLE ({error})") from error
     return bitmap.astype(bool)

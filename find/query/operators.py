@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from find.errors import FindError
+from find.errors import InputError
 
 if TYPE_CHECKING:
     from find.query.entity import Phrase, Region
@@ -32,7 +32,7 @@ class QueryOperators:
             return NotImplemented
         mine, others = JoinedQuery.of(self), JoinedQuery.of(other)
         if len(others.include) > 1 or others.exclude:
-            raise FindError("what is subtracted is one query: write A - B - C for what fits neither B nor C")
+            raise InputError("what is subtracted is one query: write A - B - C for what fits neither B nor C")
         return JoinedQuery(mine.include, mine.exclude + others.include)
 
     def __rsub__(self, other: str) -> JoinedQuery:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from find.errors import FindError
+from find.errors import FindError, InputError
 from find.query.entity import Entity, Phrase, Region
 from find.query.operators import QueryOperators
 from find.query.syntax import format_part, parse_parts
@@ -56,14 +56,14 @@ class Query(QueryOperators):
         joined: list[str | Phrase | Region] = []
         for number, part in enumerate(parts, start=1):
             if not isinstance(part, (str, Phrase, Region)):
-                raise FindError(f"part {number} of the query is text, Phrase or Region, not {type(part).__name__}")
+                raise InputError(f"part {number} of the query is text, Phrase or Region, not {type(part).__name__}")
             if isinstance(part, str) and joined and isinstance(joined[-1], str):
                 joined[-1] += part
             elif part != "":
                 joined.append(part)
         self.parts: tuple[str | Phrase | Region, ...] = tuple(joined)
         if all(isinstance(part, str) and not part.strip() for part in self.parts):
-            raise FindError("the query is empty: give text, a phrase or a region")
+            raise InputError("the query is empty: give text, a phrase or a region")
 
     def __eq__(self, other: object) -> bool:
         return self.parts == other.parts if isinstance(other, Query) else NotImplemented
@@ -114,7 +114,7 @@ class Query(QueryOperators):
         words would run together.
         """
         if not placeholder.strip():
-            raise FindError("the placeholder of regions must be a word")
+            raise InputError("the placeholder of regions must be a word")
         return self._join(lambda region: placeholder)
 
     def check(self) -> None:
@@ -125,7 +125,7 @@ class Query(QueryOperators):
                     part.pixels()
                     part.bitmap()
                 except FindError as error:
-                    raise FindError(f"part {number} of the query: {error}") from error
+                    raise InputError(f"part {number} of the query: {error}") from error
 
     def _readable(self, region: Region) -> str:
         alike = [other for other in self.entities if isinstance(other, Region) and other.name == region.name]
@@ -184,7 +184,7 @@ class Query(QueryOperators):
         """Inverse of `to_json`. Raises FindError that names the part where the data is not what `to_json` writes."""
         parts = data.get("parts") if isinstance(data, Mapping) else None
         if not isinstance(parts, Sequence) or isinstance(parts, str):
-            raise FindError("a query in JSON is an object with a list 'parts'")
+            raise InputError("a query in JSON is an object with a list 'parts'")
         return cls(*(_part_from_json(part, number) for number, part in enumerate(parts, start=1)))
 
     @classmethod
@@ -209,18 +209,20 @@ class Query(QueryOperators):
         regions = regions or {}
         unknown = sorted(set(regions) - set(range(len(spans))))
         if unknown:
-            raise FindError(f"region for entity {unknown[0]}, but the sentence {text!r} has {len(spans)} entities")
+            raise InputError(f"region for entity {unknown[0]}, but the sentence {text!r} has {len(spans)} entities")
         parts: list[str | Phrase | Region] = []
         done = 0
         for number, (start, end) in enumerate(spans):
             where = f"entity {number} at [{start}, {end}) of the sentence {text!r}"
             if not 0 <= start < end <= len(text):
-                raise FindError(f"{where}: the span lies outside its sentence of {len(text)} characters")
+                raise InputError(f"{where}: the span lies outside its sentence of {len(text)} characters")
             words = text[start:end]
             if not words.strip():
-                raise FindError(f"{where}: the span holds no words")
+                raise InputError(f"{where}: the span holds no words")
             if start < done:
-                raise FindError(f"{where}: it overlaps the span before it; sort spans by start and merge repeated ones")
+                raise InputError(
+                    f"{where}: it overlaps the span before it; sort spans by start and merge repeated ones"
+                )
             first = start + len(words) - len(words.lstrip())
             last = first + len(words.strip())
             parts += [text[done:first], regions.get(number, Phrase(words))]
@@ -247,7 +249,7 @@ def _part_from_json(part: object, number: int) -> str | Entity:
         if isinstance(part, Mapping) and set(part) == {"region"} and isinstance(part["region"], Mapping):
             return Region.from_json(part["region"])
     except FindError as error:
-        raise FindError(f"part {number} of the query: {error}") from error
-    raise FindError(
+        raise InputError(f"part {number} of the query: {error}") from error
+    raise InputError(
         f"part {number} of the query is a string, {{'phrase': text}} or {{'region': ...}}, not {part!r:.80}"
     )

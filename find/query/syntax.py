@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from find.errors import FindError
+from find.errors import FindError, InputError
 from find.query.entity import Entity, Phrase, Region, format_numbers, format_points
 
 BRACKETS = "\\{}[]"
@@ -58,7 +58,7 @@ def format_part(part: str | Entity, number: int) -> str:
     in_memory = not isinstance(part.image, str) or not isinstance(part.mask, (str, type(None)))
     if in_memory or part.label is not None or part.shape in ("scribble", "polygon"):
         why = "an image or mask in memory" if in_memory else "a label" if part.label is not None else f"a {part.shape}"
-        raise FindError(f"part {number} of the query, {part}: {why} cannot be written as text; use to_json")
+        raise InputError(f"part {number} of the query, {part}: {why} cannot be written as text; use to_json")
     path = _escape(part.image, ESCAPABLE)
     if part.mask is not None:
         return f"[{path}#{_escape(part.mask, ESCAPABLE)}]"
@@ -76,7 +76,7 @@ def _resolve_escapes(text: str) -> list[_Character]:
             continue
         escaped = text[position + 1 : position + 2]
         if not escaped or escaped not in ESCAPABLE:
-            raise FindError(
+            raise InputError(
                 f"query {text!r}: the backslash at character {position + 1} escapes nothing; "
                 "it goes before one of \\{}[]@#, and a backslash itself is written \\\\"
             )
@@ -109,21 +109,21 @@ def _find_close(text: str, characters: Sequence[_Character], start: int, number:
 def _parse_region(inside: Sequence[_Character], folder: str | os.PathLike[str] | None) -> Region:
     separators = [index for index, character in enumerate(inside) if character.special]
     if not separators:
-        raise FindError("it says no place in the image; add @x,y or @x0,y0,x1,y1 or #mask.png")
+        raise InputError("it says no place in the image; add @x,y or @x0,y0,x1,y1 or #mask.png")
     if len(separators) > 1:
-        raise FindError("it has more than one @ or #; write \\@ or \\# where they belong to a file's name")
+        raise InputError("it has more than one @ or #; write \\@ or \\# where they belong to a file's name")
     (middle,) = separators
     image = _resolve(_plain(inside[:middle]), folder)
     place = _plain(inside[middle + 1 :])
     if not image or not place.strip():
-        raise FindError("a region is a path, then @x,y or @x0,y0,x1,y1 or #mask.png")
+        raise InputError("a region is a path, then @x,y or @x0,y0,x1,y1 or #mask.png")
     if inside[middle].value == "#":
         return Region(image, mask=_resolve(place, folder))
     points = [_parse_numbers(point) for point in place.split(";")]
     if len(points) == 1 and len(points[0]) == 4:
         return Region(image, box=points[0])
     if any(len(point) != 2 for point in points):
-        raise FindError(f"'@{place}' is neither a point x,y, nor points x,y;x,y, nor a box x0,y0,x1,y1")
+        raise InputError(f"'@{place}' is neither a point x,y, nor points x,y;x,y, nor a box x0,y0,x1,y1")
     return Region(image, points=points)
 
 
@@ -134,7 +134,7 @@ def _parse_numbers(text: str) -> list[float]:
             numbers.append(float(word))
         except ValueError:
             hint = "; write \\@ where the @ belongs to a file's name"
-            raise FindError(f"{word.strip()!r} is not a number of pixels{hint}") from None
+            raise InputError(f"{word.strip()!r} is not a number of pixels{hint}") from None
     return numbers
 
 
@@ -151,4 +151,4 @@ def _escape(text: str, special: str) -> str:
 
 
 def _error(number: int, source: str, position: int, why: str) -> FindError:
-    return FindError(f"part {number} of the query, {source!r} at character {position + 1}: {why}")
+    return InputError(f"part {number} of the query, {source!r} at character {position + 1}: {why}")

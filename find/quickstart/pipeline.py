@@ -16,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from find.data.coco import CocoFolder
-from find.errors import FindError
+from find.errors import FindError, InputError
 from find.evaluation.evaluate import evaluate
 from find.evaluation.results import Evaluation
 from find.evaluation.systems.frozen_foundations import FrozenPair, evaluate_pair
@@ -69,9 +69,9 @@ class DemoSettings:
     def __post_init__(self) -> None:
         for option, number in (("steps", self.steps), ("images", self.train_images), ("val-images", self.val_images)):
             if number < 1:
-                raise FindError(f"--{option} {number}: give at least 1")
+                raise InputError(f"--{option} {number}: give at least 1")
         if self.minutes is not None and not self.minutes > 0:
-            raise FindError(f"--minutes {self.minutes:g}: give more than 0, or leave it out to do all steps")
+            raise InputError(f"--minutes {self.minutes:g}: give more than 0, or leave it out to do all steps")
 
 
 class Demo:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 from jaxtyping import Int64
 
-from find.errors import FindError
+from find.errors import FindError, InputError
 from find.query.entity import Region
 from find.query.operators import JoinedQuery
 from find.query.query import Query
@@ -188,9 +188,9 @@ class Album:
     ) -> list[list[Hit]]:
         """`search` for many queries at once."""
         if isinstance(queries, str):
-            raise FindError(f"search_all takes a list of queries; write [{queries!r}], or search({queries!r})")
+            raise InputError(f"search_all takes a list of queries; write [{queries!r}], or search({queries!r})")
         if self.model is None:
-            raise FindError(f"{self.name}: this album was opened without a model; give it to Album.open to search")
+            raise InputError(f"{self.name}: this album was opened without a model; give it to Album.open to search")
         joined = [JoinedQuery.of(query) for query in queries]
         if not joined:
             return []
@@ -235,7 +235,7 @@ class Album:
         _check_count(k)
         number = hit._object(entity, 0) if thing is None else thing
         if not 0 <= number < len(hit.found.vectors):
-            raise FindError(f"{hit.name} has {len(hit.found.vectors)} objects, none is {number}")
+            raise InputError(f"{hit.name} has {len(hit.found.vectors)} objects, none is {number}")
         dim = self._ranking.checked_dim(dim)
         label = f"object {number} of {hit.path.name}"
         query = Query(Region(hit.path, mask=hit.object_mask(number), label=label)) if hit.seconds is None else None
@@ -250,7 +250,7 @@ class Album:
         """One image by its path below the folder of photos: a hit of no query. Raises FindError if it is not there."""
         rows = self._ranking.allowed("path = :name AND frame = :frame", {"name": name, "frame": frame})
         if not len(rows):
-            raise FindError(f"{self.name}: there is no image {name!r}" + (f" with a frame {frame}" if frame else ""))
+            raise InputError(f"{self.name}: there is no image {name!r}" + (f" with a frame {frame}" if frame else ""))
         with reading(self.name):
             return self._hit(take_rows(self.table, rows, _HIT_COLUMNS).to_pylist()[0], 0.0, ())
 
@@ -272,7 +272,7 @@ class Album:
         """
         query, *others = JoinedQuery.of(query).queries
         if others:
-            raise FindError("ground draws the entities of one query at a time, not of several joined by & or -")
+            raise InputError("ground draws the entities of one query at a time, not of several joined by & or -")
         pictures = [hit.pixels() for hit in hits]
         return self.model.segment(pictures, [query] * len(pictures)) if pictures else []
 
@@ -283,7 +283,7 @@ class Album:
         known = self.table.schema.names
         for name in columns or ():
             if name not in known:
-                raise FindError(f"{self.name}: there is no column {name}; there are {', '.join(known)}")
+                raise InputError(f"{self.name}: there is no column {name}; there are {', '.join(known)}")
         with reading(self.name):
             return self.table.search().select(list(columns or known)).to_arrow()
 
@@ -346,4 +346,4 @@ class Album:
 
 def _check_count(k: int) -> None:
     if k < 1:
-        raise FindError(f"k is the number of images to find, not {k}")
+        raise InputError(f"k is the number of images to find, not {k}")

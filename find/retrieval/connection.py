@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from find.errors import FindError
+from find.errors import DataError
 
 if TYPE_CHECKING:
     from lancedb.db import DBConnection
@@ -20,7 +20,7 @@ TABLE = "images"
 _CLIENT = "lance_namespace_urllib3_client"
 
 
-class UnreadableAlbum(FindError):
+class UnreadableAlbum(DataError):
     """Files of an album are damaged or gone: nothing is wrong with what was asked."""
 
 
@@ -57,7 +57,7 @@ def has_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | Non
         return TABLE in connect(album, storage).list_tables().tables
     path = Path(album)
     if path.is_file():
-        raise FindError(
+        raise DataError(
             f"{path}: an album is a folder, this is a file (albums of an earlier version were files); delete it and "
             "index the photos again: findvl index PHOTOS ALBUM"
         )
@@ -67,7 +67,7 @@ def has_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | Non
 def check_album(album: str | os.PathLike[str], *, storage: Mapping[str, str] | None = None) -> None:
     """Raises FindError where no album is; of a local one this is told without a library."""
     if not has_table(album, storage=storage):
-        raise FindError(f"{album}: no such album; make one with: findvl index PHOTOS {album}")
+        raise DataError(f"{album}: no such album; make one with: findvl index PHOTOS {album}")
 
 
 def first_line(error: BaseException) -> str:

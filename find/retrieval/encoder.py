@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from find.errors import FindError
+from find.errors import FindError, InputError
 from find.images.images import ImageLike
 from find.model.model import FIND
 from find.query.entity import Phrase, Region
@@ -81,7 +81,7 @@ class Encoder:
         """Cosines of all pairs; single vectors count as one row."""
         a, b = (normalize(torch.atleast_2d(torch.as_tensor(x)).float(), dim=-1) for x in (left, right))
         if a.shape[1] != b.shape[1]:
-            raise FindError(f"vectors of {a.shape[1]} and of {b.shape[1]} values cannot be compared")
+            raise InputError(f"vectors of {a.shape[1]} and of {b.shape[1]} values cannot be compared")
         return a @ b.T
 
     @staticmethod
@@ -91,7 +91,7 @@ class Encoder:
         """The cosine of each row with the row beside it."""
         a, b = (normalize(torch.atleast_2d(torch.as_tensor(x)).float(), dim=-1) for x in (left, right))
         if a.shape != b.shape:
-            raise FindError(f"rows cannot be paired: {list(a.shape)} and {list(b.shape)}")
+            raise InputError(f"rows cannot be paired: {list(a.shape)} and {list(b.shape)}")
         return (a * b).sum(dim=1)
 
     def _encode(self, inputs: Encodable | Sequence[Encodable], batch_size: int, truncate_dim: int | None) -> np.ndarray:
@@ -110,7 +110,7 @@ class Encoder:
 
 def _checked(truncate_dim: int | None) -> int | None:
     if truncate_dim is not None and truncate_dim < 1:
-        raise FindError(f"truncate_dim is the number of values that are kept, not {truncate_dim}")
+        raise InputError(f"truncate_dim is the number of values that are kept, not {truncate_dim}")
     return truncate_dim
 
 
@@ -138,13 +138,13 @@ def _embed_mixtures(model: FIND, mixtures: list, batch_size: int) -> Float[Tenso
 def _read(text: str, number: int) -> str | Query:
     """A text as `Query.parse` reads it; a caption where it has no entities."""
     if os.path.splitext(text)[1].lower() in IMAGE_SUFFIXES and os.path.isfile(text):
-        raise FindError(
+        raise InputError(
             f"input {number}, {text!r}, is text that names a file; for its image give pathlib.Path({text!r})"
         )
     try:
         query = Query.parse(text)
     except FindError as error:
-        raise FindError(f"input {number}, {text[:60]!r}: {error}") from error
+        raise InputError(f"input {number}, {text[:60]!r}: {error}") from error
     return query if query.entities else query.text
 
 
@@ -155,7 +155,7 @@ def _embedder_of(item: object, number: int) -> _Embed:
         return _embed_mixtures
     if isinstance(item, (os.PathLike, Image.Image, np.ndarray)):
         return _embed_images
-    raise FindError(
+    raise InputError(
         f"input {number} is a {type(item).__name__}; give text, an image (path object, PIL image, uint8 array), a "
         "Query, or a list of its parts"
     )

@@ -9,7 +9,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from find.errors import FindError
+from find.errors import InputError
 
 COLUMNS = ("path", "frame", "seconds", "time", "width", "height", "bytes", "modified")
 """What a filter may speak of."""
@@ -44,29 +44,29 @@ def filter_sql(where: str, values: Mapping[str, object] | None = None) -> str:
             path that is not below the album's folder of photos.
     """
     if not isinstance(where, str) or not where.strip():
-        raise FindError("the filter is empty; give a condition such as: width > 640 AND path LIKE 'holiday/%'")
+        raise InputError("the filter is empty; give a condition such as: width > 640 AND path LIKE 'holiday/%'")
     if "\0" in where:
-        raise FindError("the filter holds a NUL character")
+        raise InputError("the filter holds a NUL character")
     values = dict(values or {})
     unused = set(values)
     parts, about_path, depth, operators = [], False, 0, 0
     for token in _TOKEN.finditer(where):
         kind, text = str(token.lastgroup), token.group()
         if kind == "other" or (text == "-" and where[token.end() : token.end() + 1] == "-"):
-            raise FindError(f"filter {where!r}: {text!r} at {token.start()} cannot stand in a condition")
+            raise InputError(f"filter {where!r}: {text!r} at {token.start()} cannot stand in a condition")
         if text == "/" and where[token.end() : token.end() + 1] == "*":
-            raise FindError(f"filter {where!r}: a comment cannot stand in a condition")
+            raise InputError(f"filter {where!r}: a comment cannot stand in a condition")
         if kind == "word":
             _check_word(where, token)
             about_path |= text.lower() == "path"
         elif kind == "quoted" and text[1:-1] not in COLUMNS:
-            raise FindError(_no_column(where, text[1:-1]))
+            raise InputError(_no_column(where, text[1:-1]))
         elif kind == "quoted":
             about_path |= text[1:-1] == "path"
         elif kind == "value":
             name = text[1:]
             if name not in values:
-                raise FindError(f"filter {where!r}: no value for {text}; give it in `values`")
+                raise InputError(f"filter {where!r}: no value for {text}; give it in `values`")
             unused.discard(name)
             text = _literal(values[name], name)
         depth += {"(": 1, ")": -1}.get(text, 0)
@@ -75,14 +75,14 @@ def filter_sql(where: str, values: Mapping[str, object] | None = None) -> str:
         operators += (kind == "sign" and text not in "(),") or (kind == "word" and text.lower() not in COLUMNS)
         parts.append(text)
     if operators > MOST_OPERATORS:
-        raise FindError(
+        raise InputError(
             f"filter {where[:60]!r}...: {operators} operators are more than the {MOST_OPERATORS} that a condition may "
             "have; many values of one column are a list: path IN :names"
         )
     if depth:
-        raise FindError(f"filter {where!r}: its brackets do not match")
+        raise InputError(f"filter {where!r}: its brackets do not match")
     if unused:
-        raise FindError(f"filter {where!r}: nothing in it is called :{sorted(unused)[0]}")
+        raise InputError(f"filter {where!r}: nothing in it is called :{sorted(unused)[0]}")
     sql = "".join(parts)
     if about_path:
         _check_paths(where, sql)
@@ -92,7 +92,7 @@ def filter_sql(where: str, values: Mapping[str, object] | None = None) -> str:
 def quoted(text: str) -> str:
     """A text as an SQL literal."""
     if "\0" in text:
-        raise FindError(f"the text {text!r} holds a NUL character")
+        raise InputError(f"the text {text!r} holds a NUL character")
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -103,8 +103,8 @@ def _check_word(where: str, token: re.Match[str]) -> None:
         return
     if is_call:
         known = _FUNCTIONS.pattern.replace("|", ", ")
-        raise FindError(f"filter {where!r}: there is no function {token.group()}; there are {known}")
-    raise FindError(_no_column(where, token.group()))
+        raise InputError(f"filter {where!r}: there is no function {token.group()}; there are {known}")
+    raise InputError(_no_column(where, token.group()))
 
 
 def _no_column(where: str, name: str) -> str:
@@ -114,7 +114,7 @@ def _no_column(where: str, name: str) -> str:
 def _literal(value: object, name: str) -> str:
     if isinstance(value, (list, tuple, set, frozenset)):
         if not value:
-            raise FindError(f"the list :{name} of the filter is empty")
+            raise InputError(f"the list :{name} of the filter is empty")
         return f"({', '.join(_literal(item, name) for item in value)})"
     if value is None:
         return "NULL"
@@ -130,7 +130,7 @@ def _literal(value: object, name: str) -> str:
         return f"TIMESTAMP '{value.isoformat(sep=' ')}'"
     if isinstance(value, date):
         return f"DATE '{value.isoformat()}'"
-    raise FindError(f"the value :{name} of the filter is {value!r}; give text, a number, a date or a time, or a list")
+    raise InputError(f"the value :{name} of the filter is {value!r}; give text, a number, a date or a time, or a list")
 
 
 def _check_paths(where: str, sql: str) -> None:
@@ -138,7 +138,7 @@ def _check_paths(where: str, sql: str) -> None:
     for text in re.findall(r"'((?:[^']|'')*)'", sql):
         parts = text.replace("\\", "/").split("/")
         if ".." in parts or text.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", text) or "://" in text:
-            raise FindError(
+            raise InputError(
                 f"filter {where!r}: paths of an album are below its folder of photos, as 'holiday/beach.jpg'; "
                 f"{text!r} is none"
             )

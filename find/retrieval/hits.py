@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from find.errors import FindError
+from find.errors import DataError, InputError
 from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.retrieval.objects import ObjectMasks
@@ -191,7 +191,7 @@ class Hit:
 
             pixels = read_frame(self.path, self.frame, self.seconds)
         if pixels.shape[:2] != (self.height, self.width):
-            raise FindError(f"{self.path}: this image has changed since it was indexed; run findvl index again")
+            raise DataError(f"{self.path}: this image has changed since it was indexed; run findvl index again")
         return pixels
 
     def draw(self, *, min_side: int = 480) -> Image.Image:
@@ -229,10 +229,10 @@ class Hit:
 
     def _object(self, entity: int, part: int) -> int:
         if not 0 <= part < len(self.parts):
-            raise FindError(f"{self.name} was found by {len(self.parts)} queries, none is {part}")
+            raise InputError(f"{self.name} was found by {len(self.parts)} queries, none is {part}")
         objects = self.parts[part].objects
         if not 0 <= entity < len(objects):
-            raise FindError(f"the query “{self.parts[part].query.text}” has {len(objects)} entities, none is {entity}")
+            raise InputError(f"the query “{self.parts[part].query.text}” has {len(objects)} entities, none is {entity}")
         return objects[entity]
 
 

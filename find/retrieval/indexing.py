@@ -18,7 +18,7 @@ import pyarrow as pa
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from find.errors import FindError
+from find.errors import CheckpointError, FindError, InputError
 from find.retrieval.connection import first_line, has_table, is_remote
 from find.retrieval.filters import quoted
 from find.retrieval.objects import Selection
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from lancedb.table import Table
 
 
-class _Unfit(FindError):
+class _Unfit(InputError):
     """The model's vectors cannot be the album's: no image can be embedded."""
 
 
@@ -132,7 +132,7 @@ class _Run:
             return find_files(photos, root=root)
         folder = find_files(photos)  # the photos have moved
         if folder.scope is None:
-            raise FindError(f"{self.album}: its photos, {root}, are gone; index the folder that they are in now")
+            raise InputError(f"{self.album}: its photos, {root}, are gone; index the folder that they are in now")
         write_root(self.table, stored_root(self.album, folder.root))
         return folder
 
@@ -156,7 +156,7 @@ class _Run:
         self._commit()
         if self.table is None:
             first = report.skipped[0]
-            raise FindError(f"{first.path}: {first.reason}; none of {len(new)} images can be used")
+            raise InputError(f"{first.path}: {first.reason}; none of {len(new)} images can be used")
         # A changed file that cannot be read any more is gone, too.
         skipped = {skipped.path for skipped in report.skipped}
         gone += [file.path for file in new if file.path in self.changed and file.file in skipped]
@@ -236,7 +236,7 @@ class _Run:
     def _rows_of(self, pictures: Sequence[Picture]) -> pa.RecordBatch:
         embedded = self.model.embed_images([picture.pixels for picture in pictures])
         if not (torch.isfinite(embedded.image).all() and torch.isfinite(embedded.objects).all()):
-            raise FindError("the model gives vectors that are not finite")
+            raise CheckpointError("the model gives vectors that are not finite")
         if self.table is None:
             width = embedded.image.shape[1]
             dim = self.settings.dim or width

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
-from find.errors import FindError
+from find.errors import DataError
 from find.images.canvas import ImageGeometry
 
 SIDE = 32
@@ -106,8 +106,8 @@ class ObjectMasks:
         try:
             bits = zlib.decompressobj().decompress(packed, size + 1)  # no more than that, whatever is packed
         except zlib.error as error:
-            raise FindError(f"the masks of an image are damaged ({error})") from error
+            raise DataError(f"the masks of an image are damaged ({error})") from error
         if len(bits) != size:
-            raise FindError(f"the masks of an image are damaged: {len(bits)} bytes instead of {size}")
+            raise DataError(f"the masks of an image are damaged: {len(bits)} bytes instead of {size}")
         change = np.unpackbits(np.frombuffer(bits, np.uint8)).reshape(len(boxes), SIDE, SIDE)
         return cls(boxes, np.bitwise_xor.accumulate(change, axis=1).astype(bool))

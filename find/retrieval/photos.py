@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from find.errors import FindError
+from find.errors import FindError, InputError
 from find.images.images import read_image, read_time
 from find.retrieval.table import Photo
 
@@ -101,7 +101,7 @@ def find_files(
     if not isinstance(photos, (str, os.PathLike)):
         files = [Path(photo) for photo in photos]
         if not files:
-            raise FindError("an album needs at least one image, the list of files is empty")
+            raise InputError("an album needs at least one image, the list of files is empty")
         folder = Path(os.path.commonpath([file.resolve().parent for file in files]))
         scope = None
     elif Path(photos).is_file():
@@ -109,25 +109,25 @@ def find_files(
     else:
         folder = Path(photos)
         if not folder.exists():
-            raise FindError(f"{folder}: no such folder of photos")
+            raise InputError(f"{folder}: no such folder of photos")
         suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES
         names = (file for file in _walk(folder, unlisted) if file.suffix.lower() in suffixes)
         files = sorted(file for file in names if file.is_file())
         if not files and unlisted:
-            raise FindError(f"{unlisted[0].path}: {unlisted[0].reason}")
+            raise InputError(f"{unlisted[0].path}: {unlisted[0].reason}")
         if not files:
-            raise FindError(f"{folder}: no image in this folder (looked for {', '.join(sorted(suffixes))})")
+            raise InputError(f"{folder}: no image in this folder (looked for {', '.join(sorted(suffixes))})")
         scope = ""
     folder = folder.resolve()
     root = root or folder
     if not folder.is_relative_to(root):
-        raise FindError(f"{folder}: this lies outside of {root}, the album's folder of photos; make another album")
+        raise InputError(f"{folder}: this lies outside of {root}, the album's folder of photos; make another album")
     if scope is not None and folder != root:
         scope = folder.relative_to(root).as_posix() + "/"
     found = {}  # a file that is named twice is one
     for file in files:
         if not file.exists():
-            raise FindError(f"{file}: no such image file (looked in {file.parent.resolve()})")
+            raise InputError(f"{file}: no such image file (looked in {file.parent.resolve()})")
         place = file.parent.resolve() / file.name
         found[place] = PhotoFile.at(place, root)
     return PhotoFolder(root, tuple(found.values()), scope, tuple(unlisted))

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from find.errors import FindError
+from find.errors import InputError
 from find.query.operators import JoinedQuery
 from find.retrieval.candidates import Sketch
 from find.retrieval.chains import match_chain
@@ -58,14 +58,14 @@ class Ranking:
     def checked_dim(self, dim: int | None) -> int:
         """How many values are compared; None for all."""
         if dim is not None and not 0 < dim <= self.stamp.dim:
-            raise FindError(f"{self.name}: its vectors have {self.stamp.dim} values, {dim} cannot be taken")
+            raise InputError(f"{self.name}: its vectors have {self.stamp.dim} values, {dim} cannot be taken")
         return dim or self.stamp.dim
 
     def allowed(self, where: str | None, values: Mapping[str, object] | None) -> Int64[np.ndarray, " r"] | None:
         """The rows that a filter lets through, sorted; None for all."""
         if where is None:
             if values:
-                raise FindError("there are values for a filter, but no filter (where=...)")
+                raise InputError("there are values for a filter, but no filter (where=...)")
             return None
         sql = filter_sql(where, values)
         try:
@@ -74,7 +74,7 @@ class Ranking:
             with reading(self.name):  # what the filter speaks of: if that cannot be read, the filter is not to blame
                 for _ in self.table.search().select(list(COLUMNS)).to_batches():
                     pass
-            raise FindError(f"filter {where!r}: {first_line(error)}") from error
+            raise InputError(f"filter {where!r}: {first_line(error)}") from error
         return np.sort(found["_rowid"].to_numpy().astype(np.int64))
 
     def best(

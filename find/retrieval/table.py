@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pyarrow as pa
 
-from find.errors import FindError
+from find.errors import DataError, FindError
 from find.model.predictions import ImageEmbeddings, QueryEmbeddings
 from find.retrieval.connection import TABLE, UnreadableAlbum, check_album, connect, first_line
 from find.retrieval.objects import ObjectMasks, Selection
@@ -69,7 +69,7 @@ class Stamp:
         """Raises FindError if the model has other weights."""
         fingerprint = model.fingerprint
         if fingerprint != self.fingerprint:
-            raise FindError(
+            raise DataError(
                 f"{album}: this album was made by other weights ({self.model}, {self.fingerprint[:12]}; yours are "
                 f"{fingerprint[:12]}); open it with those (--weights), or make another album with: findvl index"
             )
@@ -180,7 +180,7 @@ def read_stamp(schema: pa.Schema, album: str) -> Stamp:
             raise KeyError("format")
         return Stamp(**values)
     except (KeyError, TypeError, ValueError) as error:
-        raise FindError(f"{album}: this table is no album of format {FORMAT}; make one with: findvl index") from error
+        raise DataError(f"{album}: this table is no album of format {FORMAT}; make one with: findvl index") from error
 
 
 def read_root(schema: pa.Schema) -> str:
@@ -244,7 +244,7 @@ def reading(album: str | os.PathLike[str]) -> Iterator[None]:
 
 def _unit(vectors: np.ndarray, dim: int) -> np.ndarray:
     if vectors.shape[1] < dim:
-        raise FindError(f"the model's vectors have {vectors.shape[1]} values, the album's {dim}")
+        raise DataError(f"the model's vectors have {vectors.shape[1]} values, the album's {dim}")
     if vectors.shape[1] > dim:
         vectors = vectors[:, :dim] / np.linalg.norm(vectors[:, :dim], axis=1, keepdims=True).clip(1e-12)
     return vectors.astype(np.float16)

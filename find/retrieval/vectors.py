@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from find.errors import FindError
+from find.errors import DataError, InputError
 from find.model.predictions import QueryEmbeddings
 from find.tasks.connections import Connections
 from find.tasks.late_interaction import late_interaction
@@ -50,7 +50,7 @@ class Vectors:
         objects = table["objects"].combine_chunks()
         counts = np.diff(objects.offsets.to_numpy())
         if len(counts) and (counts.min() < 1 or counts.max() > most):
-            raise FindError(
+            raise DataError(
                 f"an image of the album has {counts.min()} to {counts.max()} objects instead of 1 to {most}"
             )
         there = np.arange(most) < counts[:, None]
@@ -171,7 +171,7 @@ def cut(vectors: Float[Tensor, "... d"], dim: int) -> Float[Tensor, "... c"]:
     if dim == vectors.shape[-1]:
         return vectors
     if dim > vectors.shape[-1]:
-        raise FindError(f"the vectors have {vectors.shape[-1]} values, {dim} cannot be taken")
+        raise InputError(f"the vectors have {vectors.shape[-1]} values, {dim} cannot be taken")
     return normalize(vectors[..., :dim].float(), dim=-1).to(vectors.dtype)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from find.errors import FindError
+from find.errors import DataError, FindError
 from find.images.images import LARGEST_IMAGE
 from find.retrieval.photos import PhotoFile, Picture
 from find.retrieval.table import Photo
@@ -40,10 +40,10 @@ def read_video(file: PhotoFile, *, every: float) -> Iterator[Picture]:
         digest = _digest(file.file)
         with av.open(str(file.file)) as container:
             if not container.streams.video:
-                raise FindError(f"{file.file}: this file has no pictures, only sound")
+                raise DataError(f"{file.file}: this file has no pictures, only sound")
             video = container.streams.video[0]
             if video.width * video.height > LARGEST_IMAGE:
-                raise FindError(f"{file.file}: frames of {video.width}x{video.height} pixels are too large")
+                raise DataError(f"{file.file}: frames of {video.width}x{video.height} pixels are too large")
             video.thread_type = "AUTO"
             began = _start(container.metadata | video.metadata)
             following, first = 0.0, None
@@ -86,7 +86,7 @@ def read_frame(file: Path, number: int, seconds: float) -> UInt8[np.ndarray, "H 
                     return _upright(frame)
     except (av.FFmpegError, OSError, IndexError) as error:
         raise _broken(file, error) from error
-    raise FindError(f"{file}: this video has no frame {number} any more; run findvl index again")
+    raise DataError(f"{file}: this video has no frame {number} any more; run findvl index again")
 
 
 def _frame_at(container: InputContainer, seconds: float) -> VideoFrame | None:
@@ -118,7 +118,7 @@ def _upright(frame: VideoFrame) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def _broken(file: Path, error: Exception) -> FindError:
-    return FindError(f"{file}: not a video that can be read ({' '.join(str(error).split())})")
+    return DataError(f"{file}: not a video that can be read ({' '.join(str(error).split())})")
 
 
 def _digest(file: Path) -> bytes:

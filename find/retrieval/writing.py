@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from find.errors import FindError
+from find.errors import FindError, InputError
 from find.retrieval.candidates import update_sketch
 from find.retrieval.connection import TABLE, has_table, is_remote
 from find.retrieval.filters import quoted
@@ -56,7 +56,7 @@ class Settings:
         for name in ("batch_size", "workers", "objects", "dim", "frame_seconds"):
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise FindError(f"{name} is {value:g}; give more than 0")
+                raise InputError(f"{name} is {value:g}; give more than 0")
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def writing(album: str | os.PathLike[str]) -> Iterator[None]:
     if not has_table(album) and folder.is_dir():
         others = [entry.name for entry in folder.iterdir() if entry.name not in (LOCK, f"{TABLE}.lance")]
         if others:
-            raise FindError(f"{folder}: this folder holds other things ({others[0]}); give the album one of its own")
+            raise InputError(f"{folder}: this folder holds other things ({others[0]}); give the album one of its own")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK, timeout=0)
@@ -97,7 +97,7 @@ def open_to_write(model: Embedder, album: str | os.PathLike[str], settings: Sett
     for what in ("objects", "dim"):
         asked, has = getattr(settings, what), getattr(stamp, what)
         if asked is not None and asked != has:
-            raise FindError(f"{album}: this album keeps {what}={has}, not {asked}; make another album")
+            raise InputError(f"{album}: this album keeps {what}={has}, not {asked}; make another album")
     return table, stamp
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from find.errors import FindError
+from find.errors import InputError
 
 COPIES = 2
 """Of a body that are held: its bytes, and the text that they are parsed to."""
@@ -52,7 +52,7 @@ class Limits:
     def __post_init__(self) -> None:
         least = COPIES * self.body_bytes + BYTES_A_PIXEL * self.pixels
         if self.total_bytes < least:
-            raise FindError(
+            raise InputError(
                 f"total_bytes (--memory-mb) is {self.total_bytes >> 20} MiB, but one request may take "
                 f"{-(-least >> 20)} MiB, its body twice and its pictures' pixels; give at least so much"
             )

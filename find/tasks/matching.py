@@ -7,16 +7,12 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from find.errors import FindError
+from find.errors import DivergenceError, InputError
 from find.tasks.losses import pairwise_mask_losses
 from find.utils.transfer import to_host, upload
 
 CLASS_COST, BCE_COST, DICE_COST = 2.0, 5.0, 5.0
 """Weights of the three costs, for every task (Mask2Former; reference section 11)."""
-
-
-class DivergenceError(FindError):
-    """The forward pass produced NaN or Inf."""
 
 
 def matching_cost(
@@ -50,7 +46,7 @@ def hungarian(
         for row, (own, use) in enumerate(zip(cost, flag, strict=True)):
             columns = use.nonzero()[:, 0]
             if len(columns) > proposals:
-                raise FindError(
+                raise InputError(
                     f"image {row} of the batch has {len(columns)} targets for {proposals} proposals; "
                     "build the interface with more queries or keep fewer targets an image"
                 )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import find
-from find.errors import FindError
+from find.errors import InputError
 
 ROOT = "{default_root_dir}"
 """In a config's `model.text_cache` it stands for `trainer.default_root_dir`, the folder of all that the run writes."""
@@ -33,7 +33,7 @@ def find_config(name: str) -> Path:
     shipped = name.removeprefix("configs/").removesuffix(".yaml")
     if shipped in config_names():
         return config_folder() / f"{shipped}.yaml"
-    raise FindError(f"{name}: there is no such config file; those that ship with FIND are {', '.join(config_names())}")
+    raise InputError(f"{name}: there is no such config file; those that ship with FIND are {', '.join(config_names())}")
 
 
 def in_root(folder: str | None, root: str | Path | None) -> str | None:

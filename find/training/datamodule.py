@@ -19,7 +19,7 @@ from find.data.collate import Collate
 from find.data.sample import Category, Sample
 from find.data.sampler import Draw, ReferenceBatchSampler, reference_links
 from find.data.transforms import Resize, Scaling, Transform
-from find.errors import FindError
+from find.errors import DataError, FindError
 from find.images.canvas import Resizing
 
 
@@ -148,7 +148,7 @@ class FindDataModule(L.LightningDataModule):
         if self.val_folder is None:
             self.val_folder = self._open(self.val_split)
         if self.train_folder is not None and self.train_folder.categories != self.val_folder.categories:
-            raise FindError(
+            raise DataError(
                 f"{self.root}: {self.train_split} and {self.val_split} list different categories in their panoptic "
                 "JSON. Give both the same list, in the same order."
             )
@@ -195,7 +195,7 @@ class FindDataModule(L.LightningDataModule):
         if len(small):
             position = int(small[0])
             height, width = folder.table.sizes[position].tolist()
-            raise FindError(
+            raise DataError(
                 f"{self.root / split}: {len(small)} images are smaller than the stride {self.divisor} of the vision "
                 f"encoder, for example {folder.table.file_names[position]} of {width} x {height} pixels. "
                 "Set resizing, or take them out of the annotations."
@@ -221,7 +221,7 @@ class FindDataModule(L.LightningDataModule):
             except FindError as error:
                 name = folder.table.file_names[position]
                 where = self.root / folder.split / name
-                raise FindError(f"{where}: {error}, or take it out of the annotations") from error
+                raise DataError(f"{where}: {error}, or take it out of the annotations") from error
 
     def _loader(self, folder: CocoFolder, transforms: Sequence[Transform], *, shuffle: bool) -> BatchLoader:
         sized = any(isinstance(transform, Scaling) for transform in transforms)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from find.errors import FindError
+from find.errors import InputError
 
 if TYPE_CHECKING:
     from find.data.coco import CocoFolder
@@ -45,10 +45,10 @@ def encode_text(arguments: argparse.Namespace) -> int:
     if arguments.dtype:
         values["language_dtype"] = arguments.dtype
     if "language" not in values:
-        raise FindError("which language encoder? Give -c CONFIG or --language SPEC")
+        raise InputError("which language encoder? Give -c CONFIG or --language SPEC")
     out = arguments.out or settings.get("text_cache")
     if out is None:
-        raise FindError("where to? Give --out FOLDER, and the same folder to training as --model.text_cache")
+        raise InputError("where to? Give --out FOLDER, and the same folder to training as --model.text_cache")
 
     import torch
 
@@ -97,7 +97,7 @@ def _read_settings(config: str) -> dict:
     settings = yaml.safe_load(file.read_text(encoding="utf-8"))
     model = settings.get("model") if isinstance(settings, dict) else None
     if not isinstance(model, dict):
-        raise FindError(f"{file} is no config of `findvl fit`: it has no part `model`")
+        raise InputError(f"{file} is no config of `findvl fit`: it has no part `model`")
     model = dict(model.get("init_args", model))
     root = (settings.get("trainer") or {}).get("default_root_dir")
     return model | {"text_cache": in_root(model.get("text_cache"), root)}

@@ -14,11 +14,10 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from find.data.batch import Batch
-from find.errors import FindError
+from find.errors import CheckpointError, DivergenceError, InputError
 from find.model.checkpoint import Checkpoint
 from find.model.config import FINDConfig
 from find.model.model import FIND
-from find.tasks.matching import DivergenceError
 from find.tasks.points import MaskSampling
 from find.training.criterion import Criterion, LossWeights
 from find.training.distributed import is_distributed, mean_over_processes
@@ -71,7 +70,7 @@ class FINDModule(L.LightningModule):
             self.find.language = CachedLanguage(self.find.language, text_cache, limit=text_cache_limit)
         wide = [width for width in nested_widths if not 0 < width < config.interface.semantic_width]
         if wide:
-            raise FindError(
+            raise InputError(
                 f"nested_widths {wide}: embeddings can be cut to less than semantic_width, "
                 f"{config.interface.semantic_width}, and to 1 at least"
             )
@@ -112,7 +111,7 @@ class FINDModule(L.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         steps = self.trainer.estimated_stepping_batches
         if math.isinf(steps) and self.minutes is None:
-            raise FindError("the run has no end: give --trainer.max_epochs, --trainer.max_steps or --model.minutes")
+            raise InputError("the run has no end: give --trainer.max_epochs, --trainer.max_steps or --model.minutes")
         optimizer = adamw(self.find.interface, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
         self.progress = Progress(steps=steps, minutes=self.minutes, spent=self.seconds_spent)
         self.share_next = 0.0  # until the first step, which starts the clock
@@ -189,10 +188,10 @@ class FINDModule(L.LightningModule):
         source = "the checkpoint" if self._trainer is None else str(self.trainer.ckpt_path)
         about = checkpoint.get("find")
         if about is None:
-            raise FindError(f"{source} is no checkpoint of `findvl fit`, or of another version of it")
+            raise CheckpointError(f"{source} is no checkpoint of `findvl fit`, or of another version of it")
         config = FINDConfig.from_dict(about["config"], source=source)
         if config != self.find.config:
-            raise FindError(
+            raise CheckpointError(
                 f"{source} was made with another model.config than this run's; go on with the config.yaml beside it"
             )
         prefix = "find.interface."
@@ -237,7 +236,7 @@ class FINDModule(L.LightningModule):
         file.write_text(json.dumps(record, indent=2) + "\n")
         broken = ", ".join(name for name, value in losses.items() if not value.isfinite())
         broken = broken or ("another process's batch" if losses else "matching")
-        raise FindError(
+        raise DivergenceError(
             f"the loss is not a number at step {self.global_step} ({broken}); the batch's image ids are in {file}. "
             "Lower the learning rate, or train in float32, and look at those images"
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
-from find.errors import FindError
+from find.errors import InputError
 from find.interface import Interface
 
 
@@ -126,7 +126,7 @@ def check_deterministic(device: torch.device) -> None:
     """Raises FindError where steps were asked to repeat to the last bit (`--trainer.deterministic true`) and cannot."""
     asked = torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
     if asked and device.type != "cpu":
-        raise FindError(
+        raise InputError(
             f"--trainer.deterministic true: on {device.type} PyTorch has no deterministic form of what a training step "
             "needs (the gradient of bilinear sampling, the class loss over many proposals). With --trainer."
             "deterministic warn the rest is deterministic and steps repeat up to rounding; on a CPU true is kept"

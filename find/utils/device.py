@@ -5,7 +5,7 @@ import re
 
 import torch
 
-from find.errors import FindError
+from find.errors import InputError
 from find.utils.memory import is_out_of_memory
 
 FAULT = re.compile(r"(CUDA|HIP) error|CU(DNN|BLAS)_STATUS_(EXECUTION_FAILED|INTERNAL_ERROR)")
@@ -28,11 +28,11 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise FindError(f"there is no device called {name!r}; known are cpu, cuda, cuda:1 and mps") from error
+        raise InputError(f"there is no device called {name!r}; known are cpu, cuda, cuda:1 and mps") from error
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise FindError(f"there is no device {name!r} here: {_why(device, error)}") from error
+        raise InputError(f"there is no device {name!r} here: {_why(device, error)}") from error
     return device
 
 
@@ -50,7 +50,7 @@ def own_gpu(count: int, local_rank: str | None) -> int | None:
         return None
     number = int(local_rank)
     if count > 1 and number >= count:
-        raise FindError(
+        raise InputError(
             f"process {number + 1} of this machine finds {count} GPUs; start no more of them (--nproc-per-node "
             f"{count}), or take --device cpu"
         )

@@ -4,14 +4,14 @@ import re
 import sys
 from importlib.metadata import version
 
-from find.errors import FindError
+from find.errors import InputError
 
 
 def check_device_name(name: str) -> None:
     """Raises FindError for what is no device's name, and for one that this system or this PyTorch cannot have."""
     if not re.fullmatch(r"auto|(cpu|cuda|mps|xpu)(:\d+)?", name):
-        raise FindError(f"there is no device called {name!r}; known are cpu, cuda, cuda:1 and mps")
+        raise InputError(f"there is no device called {name!r}; known are cpu, cuda, cuda:1 and mps")
     if name.startswith("mps") and sys.platform != "darwin":
-        raise FindError(f"there is no device {name!r} here: only macOS has it; use cpu")
+        raise InputError(f"there is no device {name!r} here: only macOS has it; use cpu")
     if name.startswith("cuda") and version("torch").endswith("+cpu"):
-        raise FindError(f"there is no device {name!r} here: this torch is built without CUDA; use cpu")
+        raise InputError(f"there is no device {name!r} here: this torch is built without CUDA; use cpu")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from find.errors import FindError
+from find.errors import InputError
 
 COMPUTE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """What foundations can compute in, by name."""
@@ -27,7 +27,7 @@ class FixedDtypes(nn.Module):
         held = {t.dtype for t in chain(self.parameters(), self.buffers()) if t.is_floating_point()}
         for dtype in sorted(held, key=str):
             if fn(torch.empty(0, dtype=dtype)).dtype != dtype:
-                raise FindError(
+                raise InputError(
                     f"{type(self).__name__} cannot be cast to another type, which would round coordinates and frozen "
                     "weights. For inference with foundations in low precision use FIND.from_pretrained(..., "
                     "dtype='bfloat16'); for training use precision bf16-mixed, not bf16-true"
@@ -39,5 +39,5 @@ def compute_dtype(dtype: str | torch.dtype) -> torch.dtype:
     """The type of a name, "bfloat16", or the type itself. Raises FindError where foundations cannot compute in it."""
     name = str(dtype).removeprefix("torch.")
     if name not in COMPUTE_DTYPES:
-        raise FindError(f"dtype is {dtype!r}; it must be one of {', '.join(COMPUTE_DTYPES)}")
+        raise InputError(f"dtype is {dtype!r}; it must be one of {', '.join(COMPUTE_DTYPES)}")
     return COMPUTE_DTYPES[name]

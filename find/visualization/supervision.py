@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool
 
-from find.errors import FindError
+from find.errors import FindError, InputError
 from find.model.predictions import EntityMask, InstancePrediction, PanopticPrediction
 from find.query.query import Query
 
@@ -24,7 +24,7 @@ def entities_to_supervision(masks: Sequence[EntityMask], names: Query | Sequence
     """
     names = names.entity_names if isinstance(names, Query) else list(names)
     if len(names) != len(masks):
-        raise FindError(f"{len(masks)} masks but {len(names)} names; give one for each mask")
+        raise InputError(f"{len(masks)} masks but {len(names)} names; give one for each mask")
     found = _stack([mask.mask for mask in masks])
     return detections(found, [mask.score for mask in masks], range(len(masks)), names)
 

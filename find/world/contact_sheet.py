@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from find.errors import FindError
+from find.errors import InputError
 
 _TEXT_HEIGHT = 48
 _GAP = 8
@@ -38,7 +38,7 @@ def contact_sheet(
     folder = Path(root)
     file = folder / "annotations" / f"entity_{split}.json"
     if not file.is_file():
-        raise FindError(f"{file} does not exist: make a world first, or name the folder of one")
+        raise InputError(f"{file} does not exist: make a world first, or name the folder of one")
     entities = json.loads(file.read_text(encoding="utf-8"))
     said: dict[int, str] = {}
     for annotation in entities["annotations"]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from find.errors import FindError
+from find.errors import InputError
 from find.world.composition import Composition, Segment, compose
 from find.world.grammar import Statement, Text, capitalised, stopped
 from find.world.kinds import HELD_OUT
@@ -81,11 +81,11 @@ def scene(seed: int, split: str, index: int, size: int = 160) -> Scene:
         FindError: for an unknown split, or a size or index out of range.
     """
     if split not in SPLITS:
-        raise FindError(f"split {split!r} is not one of {', '.join(SPLITS)}")
+        raise InputError(f"split {split!r} is not one of {', '.join(SPLITS)}")
     if size not in SIZES:
-        raise FindError(f"image size {size} is not between {SIZES.start} and {SIZES.stop - 1} pixels")
+        raise InputError(f"image size {size} is not between {SIZES.start} and {SIZES.stop - 1} pixels")
     if not 0 <= index < MOST_IMAGES:
-        raise FindError(f"scene {index} is not between 0 and {MOST_IMAGES - 1}")
+        raise InputError(f"scene {index} is not between 0 and {MOST_IMAGES - 1}")
     number = image_id(split, index)
     # two streams, so that words can be changed without changing a pixel
     pixels, words = (random.Random(f"{seed}/{split}/{index}/{stream}") for stream in ("pixels", "words"))

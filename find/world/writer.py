@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from find.errors import FindError
+from find.errors import InputError
 from find.utils.progress import progress_bar
 from find.world.kinds import HELD_OUT, THINGS
 from find.world.records import Json, ReferenceIndex, SceneRecord, SentenceRecord, categories, record, sentence_json
@@ -54,11 +54,11 @@ def generate_world(
     val_images = min(images, 500) if val_images is None else val_images
     for name, count in (("images", images), ("val_images", val_images)):
         if not 1 <= count <= MOST_IMAGES:
-            raise FindError(f"{name} must be between 1 and {MOST_IMAGES}, not {count}")
+            raise InputError(f"{name} must be between 1 and {MOST_IMAGES}, not {count}")
     if size not in SIZES:
-        raise FindError(f"image size {size} is not between {SIZES.start} and {SIZES.stop - 1} pixels")
+        raise InputError(f"image size {size} is not between {SIZES.start} and {SIZES.stop - 1} pixels")
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise FindError(f"{root} is not an empty folder: remove it, or choose another one for the world")
+        raise InputError(f"{root} is not an empty folder: remove it, or choose another one for the world")
     workers = (os.cpu_count() or 1) if workers is None else max(1, workers)
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

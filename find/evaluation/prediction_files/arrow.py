@@ -10,7 +10,7 @@ from pyarrow import feather, ipc, parquet
 
 from find.data.dataset_issue import Report
 from find.data.records import whole_number
-from find.errors import FindError
+from find.errors import DataError
 from find.evaluation.prediction_files.vectors import Vectors, error
 
 COLUMNS = ("kind", "key", "vector", "parts")
@@ -32,10 +32,10 @@ def read_table(path: Path, report: Report) -> Vectors:
         table.validate(full=True)  # places beyond the buffers of a damaged file would be read otherwise
     except (OSError, ValueError, MemoryError, pyarrow.ArrowException) as problem:
         reason = (str(problem).splitlines() or [type(problem).__name__])[0]
-        raise FindError(f"{path}: the Arrow table cannot be read ({reason}). Write the file again.") from problem
+        raise DataError(f"{path}: the Arrow table cannot be read ({reason}). Write the file again.") from problem
     missing = set(COLUMNS) - set(table.column_names)
     if missing:
-        raise FindError(f"{path}: the table has no column {sorted(missing)[0]!r}. It needs {', '.join(COLUMNS)}.")
+        raise DataError(f"{path}: the table has no column {sorted(missing)[0]!r}. It needs {', '.join(COLUMNS)}.")
     vectors = Vectors()
     for row in table.select(COLUMNS).to_batches():
         for record in row.to_pylist():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from find.data.coco import CocoFolder
-from find.errors import FindError
+from find.errors import DataError
 
 
 class NamedImage(np.ndarray):
@@ -40,7 +40,7 @@ def id_of(image: object) -> int:
     """The id of a picture that a `NamedFolder` gave. Raises `FindError` for any other."""
     image_id = getattr(image, "image_id", None)
     if image_id is None:
-        raise FindError("this picture does not know its id: predictions are kept for images of a NamedFolder only")
+        raise DataError("this picture does not know its id: predictions are kept for images of a NamedFolder only")
     return image_id
 
 

@@ -18,7 +18,7 @@ from find.data.decode import decode_segment_map
 from find.data.records import Record, brief, read_document
 from find.data.schema import Id
 from find.data.segment_map import ID_RANGE
-from find.errors import FindError
+from find.errors import DataError, FindError
 from find.model.predictions import PanopticPrediction
 
 error = partial(DatasetIssue, Severity.ERROR)
@@ -144,12 +144,12 @@ class PanopticFile:
         file = self.pictures / name
         where = f"{self.pictures.name}/{name}"
         if Path(name).name != name or "\0" in name:
-            raise FindError(f"{where}: file_name must be a plain name. Put the PNGs into {self.pictures}/.")
+            raise DataError(f"{where}: file_name must be a plain name. Put the PNGs into {self.pictures}/.")
         try:
             data = file.read_bytes()
         except (OSError, UnicodeError) as problem:
             reason = getattr(problem, "strerror", None) or problem
-            raise FindError(f"{where}: the PNG cannot be read ({reason}). Put it into {self.pictures}/.") from problem
+            raise DataError(f"{where}: the PNG cannot be read ({reason}). Put it into {self.pictures}/.") from problem
         return decode_segment_map(data, where)
 
 

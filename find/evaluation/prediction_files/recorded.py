@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from find.errors import FindError
+from find.errors import DataError
 from find.evaluation.prediction_files.folder import NamedFolder, id_of
 from find.evaluation.prediction_files.masks import MaskFile
 from find.evaluation.prediction_files.query_collector import Parts, key_of, parts_of, parts_of_text
@@ -87,7 +87,7 @@ class RecordedSystem:
 
     def _masks(self, file: MaskFile | None, image: ImageLike, parts: Parts) -> list[EntityMask]:
         if file is None:
-            raise FindError("masks of queries are asked for, and no file of them was given")
+            raise DataError("masks of queries are asked for, and no file of them was given")
         image_id = id_of(image)
         asked = (file.path, image_id, key_of(parts))
         self._times[asked] += 1
@@ -95,11 +95,11 @@ class RecordedSystem:
 
     def _all_vectors(self) -> Vectors:
         if self.vectors is None:
-            raise FindError("vectors are asked for, and no file of them was given")
+            raise DataError("vectors are asked for, and no file of them was given")
         return self.vectors
 
     @staticmethod
     def _vector(kind: str, rows: dict, key: object):
         if key not in rows:
-            raise FindError(f"there is no vector of {kind} {key}; `findvl bench validate` lists all that are missing")
+            raise DataError(f"there is no vector of {kind} {key}; `findvl bench validate` lists all that are missing")
         return rows[key]

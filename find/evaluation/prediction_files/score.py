@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from find.data.dataset_issue import DatasetIssue, Report, Severity
-from find.errors import FindError
+from find.errors import DataError, FindError
 from find.evaluation.evaluate import Task, evaluate
 from find.evaluation.prediction_files.asked import QueryCollector
 from find.evaluation.prediction_files.folder import BlankFolder
@@ -89,14 +89,14 @@ def find_files(predictions: Path, task: FileTask | None) -> dict[FileTask, Path]
         wanted = list(FileTask) if task is None else [task]
         found = {one: folder / one.file for one in wanted if _is_there(folder / one.file, one)}
         if not found:
-            raise FindError(
+            raise DataError(
                 f"{folder}: no predictions in it; the files are called {', '.join(sorted({t.file for t in wanted}))}"
             )
         return found
     if not predictions.exists():
-        raise FindError(f"{predictions}: there is no such file or folder of predictions")
+        raise DataError(f"{predictions}: there is no such file or folder of predictions")
     if task is None:
-        raise FindError(f"{predictions}: which task is it for? Give --task {'|'.join(t.value for t in FileTask)}")
+        raise DataError(f"{predictions}: which task is it for? Give --task {'|'.join(t.value for t in FileTask)}")
     return {task: predictions}
 
 
@@ -140,7 +140,7 @@ def score(files: dict[FileTask, Path], root: Path, settings: Settings, *, progre
 
     def refuse(anomaly: DatasetIssue) -> None:
         if anomaly.severity is Severity.ERROR:
-            raise FindError(f"{anomaly} `findvl bench validate` lists all that is wrong.")
+            raise DataError(f"{anomaly} `findvl bench validate` lists all that is wrong.")
 
     read = {task: _read(task, path, folder, settings, refuse) for task, path in files.items()}
     image_ids = folder.image_ids[: settings.limit]

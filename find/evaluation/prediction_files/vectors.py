@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from find.data.coco import CocoFolder
 from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.source import ZIP_ERRORS
-from find.errors import FindError
+from find.errors import DataError
 
 error = partial(DatasetIssue, Severity.ERROR)
 
@@ -98,7 +98,7 @@ def read_vectors(path: Path, report: Report) -> Vectors:
         FindError: the file is missing or broken, lacks an array, or its arrays do not fit together.
     """
     if not path.is_file():
-        raise FindError(f"{path}: there is no such file.")
+        raise DataError(f"{path}: there is no such file.")
     if path.suffix in ARROW:
         from find.evaluation.prediction_files.arrow import read_table
 
@@ -115,7 +115,7 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, n
         with file:
             return {name: file[name] for name in file if names is None or name in names}
     except (OSError, KeyError, TypeError, SyntaxError, MemoryError, *ZIP_ERRORS) as problem:
-        raise FindError(f"{path}: not an npz file of plain arrays ({problem}). Write it with numpy.savez.") from problem
+        raise DataError(f"{path}: not an npz file of plain arrays ({problem}). Write it with numpy.savez.") from problem
 
 
 def write_vectors(path: Path, vectors: Vectors) -> None:
@@ -148,10 +148,10 @@ def _from_arrays(arrays: Mapping[str, np.ndarray], path: Path, report: Report) -
 
     def array(name: str, rows: int, dimensions: int) -> np.ndarray:
         if name not in arrays:
-            raise FindError(f"{path}: there is no array {name!r}. docs/bench-formats.md lists the arrays.")
+            raise DataError(f"{path}: there is no array {name!r}. docs/bench-formats.md lists the arrays.")
         found = arrays[name]
         if found.ndim != dimensions or len(found) != rows or found.dtype.kind not in "fb":
-            raise FindError(
+            raise DataError(
                 f"{path}: the array {name!r} is {found.dtype} of shape {list(found.shape)}; it must hold {rows} rows "
                 f"of numbers in {dimensions} dimensions."
             )
@@ -166,7 +166,7 @@ def _from_arrays(arrays: Mapping[str, np.ndarray], path: Path, report: Report) -
         found = arrays[name]
         if found.ndim != 1 or found.dtype.kind not in kinds:
             what = "strings" if kinds == "U" else "whole numbers"
-            raise FindError(
+            raise DataError(
                 f"{path}: the array {name!r} is {found.dtype} of shape {list(found.shape)}; it must hold {what} in one "
                 "dimension."
             )
@@ -190,12 +190,12 @@ def _from_arrays(arrays: Mapping[str, np.ndarray], path: Path, report: Report) -
             array("padding", len(names), 2).astype(bool) if "padding" in arrays else np.zeros(entities.shape[:2], bool)
         )
         if padding.shape != entities.shape[:2]:
-            raise FindError(
+            raise DataError(
                 f"{path}: 'padding' has {padding.shape[1]} places for entities, 'entities' {entities.shape[1]}; one "
                 "place stands for one entity."
             )
         for key, query, own, unused in zip(names, queries, entities, padding, strict=True):
             add("query", vectors.queries, key, (query, own[~unused]))
     if not (vectors.images or vectors.texts or vectors.queries):
-        raise FindError(f"{path}: the file holds none of the arrays image_ids, texts and queries.")
+        raise DataError(f"{path}: the file holds none of the arrays image_ids, texts and queries.")
     return vectors

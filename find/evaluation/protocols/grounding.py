@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from find.data.coco import CocoFolder
-from find.errors import FindError
+from find.errors import InputError
 from find.evaluation.distributed import in_order
 from find.evaluation.held_out import HeldOut
 from find.evaluation.metrics import Overlap, Overlaps, compare
@@ -100,7 +100,7 @@ def score_grounding(
         found = []
         for group, masks in zip(groups, answers(groups), strict=True):
             if len(masks) != len(group):
-                raise FindError(f"image {group[0].image_id}: {len(masks)} masks for {len(group)} texts")
+                raise InputError(f"image {group[0].image_id}: {len(masks)} masks for {len(group)} texts")
             segment_map = folder.segment_map(group[0].image_id)
             found.append([_compare(q, mask, segment_map, held_out) for q, mask in zip(group, masks, strict=True)])
         return found

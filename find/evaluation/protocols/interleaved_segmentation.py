@@ -9,7 +9,7 @@ from jaxtyping import Bool
 
 from find.data.coco import CocoFolder
 from find.data.sample import Sentence
-from find.errors import FindError
+from find.errors import InputError
 from find.evaluation.distributed import in_order
 from find.evaluation.held_out import HeldOut
 from find.evaluation.interleaved_results import InterleavedSegmentationResult
@@ -76,7 +76,7 @@ def score_interleaved_segmentation(
         found = []
         for sentence, masks in zip(chunk, answers(chunk, interleaving), strict=True):
             if len(masks) != len(sentence.phrases):
-                raise FindError(f"sentence {sentence.id}: {len(masks)} masks for {len(sentence.phrases)} entities")
+                raise InputError(f"sentence {sentence.id}: {len(masks)} masks for {len(sentence.phrases)} entities")
             segment_map = folder.segment_map(sentence.image_id)
             shown = [place is not None for place in interleaving.places(sentence)]
             found.append([

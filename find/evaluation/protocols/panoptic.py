@@ -16,7 +16,7 @@ from find.data.dataset_issue import DatasetIssue
 from find.data.instances import read_instances
 from find.data.sample import Category, Segment
 from find.data.segment_map import segment_index
-from find.errors import FindError, printable, warn_caller
+from find.errors import DataError, printable, warn_caller
 from find.evaluation.distributed import in_order
 from find.evaluation.encoding import encode_once
 from find.evaluation.held_out import HeldOut
@@ -170,7 +170,7 @@ def _predicted_categories(
 ) -> dict[int, int]:
     for segment in prediction.segments:
         if not 0 <= segment.label < len(categories):
-            raise FindError(f"image {image_id}: predicted class {segment.label}, but there are {len(categories)}")
+            raise DataError(f"image {image_id}: predicted class {segment.label}, but there are {len(categories)}")
     return {segment.id: categories[segment.label].id for segment in prediction.segments}
 
 
@@ -211,7 +211,7 @@ def _listed_instances(path: Path, sizes: Mapping[int, tuple[int, int]], thing_id
 
     def refuse_or_skip(anomaly: DatasetIssue) -> None:
         if anomaly.stops:
-            raise FindError(f"{path.parent / anomaly.file}{str(anomaly).removeprefix(anomaly.file)}")
+            raise DataError(f"{path.parent / anomaly.file}{str(anomaly).removeprefix(anomaly.file)}")
         left_out[anomaly.kind] += 1
         first.setdefault(anomaly.kind, printable(f"{anomaly.item}: {anomaly.message}"))
 
@@ -219,7 +219,7 @@ def _listed_instances(path: Path, sizes: Mapping[int, tuple[int, int]], thing_id
     for image_id, (height, width) in sizes.items():
         image = instances.images.get(image_id)
         if image is not None and (image.height, image.width) != (height, width):
-            raise FindError(
+            raise DataError(
                 f"{path}, image {image_id}: it is {image.width} x {image.height} here but {width} x {height} in the "
                 "panoptic file. Correct the one that is wrong."
             )

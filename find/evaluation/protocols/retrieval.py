@@ -15,7 +15,7 @@ from torch import Tensor
 from find.data.coco import CocoFolder
 from find.data.records import read_whole
 from find.data.schema import ImageIds, KarpathyDocument
-from find.errors import FindError
+from find.errors import DataError
 from find.evaluation.distributed import in_order
 from find.evaluation.gallery import ImageGallery, embed_gallery, embed_texts
 from find.evaluation.ranking import TIE, Ranks, pessimistic_ranks
@@ -138,13 +138,13 @@ def read_image_ids(path: str | Path, folder: CocoFolder, *, part: str = "test") 
         content = [image.cocoid for image in content.images if image.split == part]
     ids = tuple(map(int, content))
     if not ids:
-        raise FindError(f"{path}: it names no images of the part {part!r}")
+        raise DataError(f"{path}: it names no images of the part {part!r}")
     twice = next((image_id for image_id, count in Counter(ids).items() if count > 1), None)
     if twice is not None:
-        raise FindError(f"{path}: image {twice} is listed twice, and would count twice. List each image once")
+        raise DataError(f"{path}: image {twice} is listed twice, and would count twice. List each image once")
     strangers = [image_id for image_id in ids if image_id not in folder.table.rows]
     if strangers:
-        raise FindError(
+        raise DataError(
             f"{path}: {len(strangers)} of its {len(ids)} images are not in {folder.split}, the first is "
             f"{strangers[0]}; Karpathy's split is of val2014, so link those images into one split"
         )

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from find.data.sample import plain_name
-from find.errors import FindError
+from find.errors import DataError
 from find.evaluation.report.charts import Line, line_chart
 from find.evaluation.report.examples import Example, read_examples
 from find.evaluation.results import METRICS
@@ -101,9 +101,9 @@ def _read(path: Path, color: str) -> Run:
         what = f"{data['name']}, {data['split']}, {data['images']} images"
         return Run(system["name"], system["about"], system["source"], what, color, results, read_examples(file.parent))
     except OSError as error:
-        raise FindError(f"{file}: there are no results to read; give what `findvl bench run` has written") from error
+        raise DataError(f"{file}: there are no results to read; give what `findvl bench run` has written") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise FindError(f"{file}: these are no results of `findvl bench run` or `score` ({error!r})") from error
+        raise DataError(f"{file}: these are no results of `findvl bench run` or `score` ({error!r})") from error
 
 
 def _notes(runs: Sequence[Run]) -> list[str]:

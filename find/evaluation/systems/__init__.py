@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from find.errors import FindError
+from find.errors import InputError
 
 PREFIXES = (
     "frozen-pair",
@@ -34,7 +34,7 @@ def load_baseline(prefix: str, name: str, *, device: torch.device) -> Any:
         FindError: there is no such prefix, no name, or the model cannot be loaded.
     """
     if not name:
-        raise FindError(f"{prefix}: which one? Give a folder or a name of the hub behind the colon, {prefix}:NAME")
+        raise InputError(f"{prefix}: which one? Give a folder or a name of the hub behind the colon, {prefix}:NAME")
     if prefix == "frozen-pair":
         from find.evaluation.systems.frozen_pair import load_frozen_pair
 
@@ -67,4 +67,4 @@ def load_baseline(prefix: str, name: str, *, device: torch.device) -> Any:
         from find.evaluation.systems.mask_classification import load_universal
 
         return load_universal(name, prefix=prefix, device=device)
-    raise FindError(f"there is no baseline {prefix!r}; there are {', '.join(PREFIXES)}")
+    raise InputError(f"there is no baseline {prefix!r}; there are {', '.join(PREFIXES)}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from find.errors import FindError
+from find.errors import InputError
 from find.evaluation.evaluate import Study, Task
 from find.evaluation.systems import PREFIXES, load_baseline
 
@@ -30,7 +30,7 @@ class BenchmarkSystem:
         able = ", ".join(task.value for task in self.tasks)
         for task in tasks:
             if task not in [one.value for one in self.tasks]:
-                raise FindError(f"{self.name} does not do the task {task!r}; it can do {able}")
+                raise InputError(f"{self.name} does not do the task {task!r}; it can do {able}")
         return [Task(task) for task in tasks]
 
     def check_studies(self, studies: Sequence[str]) -> None:
@@ -43,7 +43,7 @@ class BenchmarkSystem:
             missing = needed[study] - set(self.tasks)
             if missing:
                 names = " and ".join(sorted(task.value for task in missing))
-                raise FindError(f"{self.name} does not do the study {study.value!r}, for it cannot do {names}")
+                raise InputError(f"{self.name} does not do the study {study.value!r}, for it cannot do {names}")
 
 
 def load_entrant(spec: str, *, device: torch.device) -> BenchmarkSystem:
@@ -57,7 +57,7 @@ def load_entrant(spec: str, *, device: torch.device) -> BenchmarkSystem:
         baseline = load_baseline(prefix, name, device=device)
         return BenchmarkSystem(baseline, spec, baseline.about, baseline.tasks)
     if colon and not Path(spec).exists():
-        raise FindError(
+        raise InputError(
             f"{spec}: there is no kind of model {prefix!r}; the baselines are {', '.join(PREFIXES)} (each with a "
             "colon and a name behind it), and anything else is the name or folder of a FIND model"
         )

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
-from find.errors import FindError
+from find.errors import InputError
 from find.evaluation.evaluate import Task, evaluate
 from find.evaluation.results import Evaluation
 from find.foundations.base import LanguageEncoder, VisionEncoder
@@ -62,7 +62,7 @@ class FrozenPair:
 
     def __init__(self, *, vision: VisionEncoder, language: LanguageEncoder) -> None:
         if vision.pooled_dim is None or vision.pooled_dim != language.pooled_dim:
-            raise FindError(
+            raise InputError(
                 f"{vision.spec} and {language.spec} are no pair: their pooled embeddings have widths "
                 f"{vision.pooled_dim} and {language.pooled_dim}; take both from one CLIP-style model"
             )
@@ -119,7 +119,7 @@ def words_of_entity(entity: Phrase | Region) -> str:
     if isinstance(entity, Phrase):
         return entity.text
     if entity.label is None:
-        raise FindError(f"{entity}: this system reads words only, so the region needs a label")
+        raise InputError(f"{entity}: this system reads words only, so the region needs a label")
     return entity.label
 
 

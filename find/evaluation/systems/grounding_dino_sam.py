@@ -17,7 +17,7 @@ from transformers import (
     SamProcessor,
 )
 
-from find.errors import FindError
+from find.errors import InputError
 from find.evaluation.evaluate import Task
 from find.evaluation.systems.common import pixels_of, segment_by_words
 from find.foundations.source import Source
@@ -86,7 +86,7 @@ def load_grounding_dino_sam(name: str, *, device: torch.device) -> GroundingDino
     spec = f"grounding-dino+sam:{name}"
     detector_name, plus, segmenter_name = name.partition("+")
     if not (detector_name and plus and segmenter_name):
-        raise FindError(
+        raise InputError(
             f"{spec}: name both models with a plus between them, for example "
             "grounding-dino+sam:IDEA-Research/grounding-dino-tiny+facebook/sam-vit-base"
         )

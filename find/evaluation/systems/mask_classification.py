@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForUniversalSegmentation, PreTrainedModel
 
 from find.data.sample import plain_name
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.evaluation.evaluate import Task
 from find.evaluation.systems.common import pixels_of, resize_logits
 from find.foundations.source import Source
@@ -82,7 +82,7 @@ class UniversalSegmenter:
     def _look(self, pixels: np.ndarray) -> tuple[Float[Tensor, "n l+1"], Float[Tensor, "n H W"]]:
         inputs = self.processor(images=pixels, return_tensors="pt").to(self.model.device)
         if len(inputs["pixel_values"]) != 1:
-            raise FindError("this model looks at an image in pieces, as semantic ones do; take a panoptic one")
+            raise CheckpointError("this model looks at an image in pieces, as semantic ones do; take a panoptic one")
         output = self.model(pixel_values=inputs["pixel_values"])
         canvas = tuple(inputs["pixel_values"].shape[-2:])
         height, width = inner_size(inputs.get("pixel_mask"), canvas, pixels.shape[:2], self.processor)
@@ -93,7 +93,7 @@ class UniversalSegmenter:
         labels = {plain_name(name).lower(): number for number, name in self.model.config.id2label.items()}
         columns = [labels.get(plain_name(name).lower()) for name in class_names]
         if all(column is None for column in columns):
-            raise FindError(
+            raise CheckpointError(
                 f"none of the model's {len(labels)} labels ({', '.join(sorted(labels)[:5])} ...) names a class of the "
                 f"data ({', '.join(class_names[:5])} ...)"
             )

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import AutoModel, AutoProcessor, PreTrainedModel, ProcessorMixin
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.evaluation.evaluate import Task
 from find.evaluation.prediction_files.recorded import ImageRows, QueryRows
 from find.evaluation.systems.common import crop, pixels_of
@@ -79,7 +79,9 @@ def load_qwen_vl(name: str, *, device: torch.device) -> VisionLanguageEmbedder:
         model = AutoModel.from_pretrained(source.name, revision=source.revision)
         processor = AutoProcessor.from_pretrained(source.name, revision=source.revision)
     if not getattr(processor, "chat_template", None):
-        raise FindError(f"qwen-vl:{name}: its processor has no chat template, so it is no vision-language chat model")
+        raise CheckpointError(
+            f"qwen-vl:{name}: its processor has no chat template, so it is no vision-language chat model"
+        )
     return VisionLanguageEmbedder(model.to(device).eval(), processor)
 
 

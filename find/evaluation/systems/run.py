@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from find.data.coco import AUTO, CocoFolder
-from find.errors import FindError
+from find.errors import InputError
 from find.evaluation.distributed import is_first
 from find.evaluation.evaluate import evaluate
 from find.evaluation.prediction_files.folder import NamedFolder
@@ -65,7 +65,7 @@ def run(
     chosen = entrant.choose(tasks)
     entrant.check_studies(settings.studies)
     if save_predictions and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise FindError("predictions are saved by one process only: run without torchrun, or without saving them")
+        raise InputError("predictions are saved by one process only: run without torchrun, or without saving them")
     folder = NamedFolder(root, settings.split, entities=settings.entities)
     recorder = Recorder(entrant.system, folder=folder, out=out / PREDICTIONS) if save_predictions else None
     found = evaluate(

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from transformers import AutoModel, AutoProcessor, ProcessorMixin
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.evaluation.systems.dual_encoder import DualEncoder
 from find.foundations.source import Source
 
@@ -44,6 +44,6 @@ def load_siglip2(name: str, *, device: torch.device) -> DualEncoder:
         model = AutoModel.from_pretrained(source.name, revision=source.revision)
         processor = AutoProcessor.from_pretrained(source.name, revision=source.revision)
     if not hasattr(model, "get_text_features") or not hasattr(model, "get_image_features"):
-        raise FindError(f"siglip2:{name}: a {type(model).__name__} is no dual encoder of images and texts")
+        raise CheckpointError(f"siglip2:{name}: a {type(model).__name__} is no dual encoder of images and texts")
     towers = TransformersTowers(model.to(device).eval(), processor)
     return DualEncoder(towers, about=f"{type(model).__name__}; regions of a query by crops of their boxes")

@@ -10,7 +10,7 @@ from typing import Any
 
 from find.data.coco import CocoFolder
 from find.data.source import FileSource
-from find.errors import FindError
+from find.errors import InputError
 from find.evaluation.mask_ap import instances_from_maps
 from find.foundations.detectron2 import detectron2_module
 from find.integrations.detectron2.classes import metadata_of, numbering
@@ -76,7 +76,7 @@ def register(folder: CocoFolder, name: str) -> Registered:
         entries.append((names.sentences, sentence_records, {**panoptic, "evaluator_type": "find_sentences"}))
     for key, _, _ in entries:
         if key in data.DatasetCatalog or key in data.MetadataCatalog:
-            raise FindError(f"detectron2 has a data set {key!r} already; give another name")
+            raise InputError(f"detectron2 has a data set {key!r} already; give another name")
     for key, records, metadata in entries:
         data.DatasetCatalog.register(key, partial(records, folder))
         data.MetadataCatalog.get(key).set(**metadata)
@@ -99,7 +99,7 @@ def instance_records(folder: CocoFolder) -> list[Record]:
         for annotation in annotations:
             category = annotation["category_id"]
             if category not in number_of:
-                raise FindError(
+                raise InputError(
                     f"{instances}: image {image_id} has an instance of category {category}, which is no thing in "
                     f"{folder.table.source}; the two files must number categories alike"
                 )
@@ -193,5 +193,5 @@ def _painted_things(folder: CocoFolder) -> dict[int, list[Record]]:
 
 def _place(source: FileSource) -> str:
     if not Path(source.path).is_dir():
-        raise FindError(f"{source.path}: detectron2 reads files, not archives; unpack it beside where it lies")
+        raise InputError(f"{source.path}: detectron2 reads files, not archives; unpack it beside where it lies")
     return str(source.path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from find.data.sample import Category
-from find.errors import FindError
+from find.errors import InputError
 from find.foundations.detectron2 import detectron2_module
 
 
@@ -49,7 +49,7 @@ class Classes:
             things = _named(metadata, "thing")
             stuff = _named(metadata, "stuff", but=set(metadata.get("thing_dataset_id_to_contiguous_id", {})))
         if not things and not stuff:
-            raise FindError(f"detectron2's MetadataCatalog knows no classes of {name!r}; register the data set first")
+            raise InputError(f"detectron2's MetadataCatalog knows no classes of {name!r}; register the data set first")
         return cls(
             names=tuple(_words(text) for _, text in things + stuff),
             is_thing=(True,) * len(things) + (False,) * len(stuff),

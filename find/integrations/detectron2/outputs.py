@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Int32
 from torch import Tensor
 
-from find.errors import FindError
+from find.errors import InputError
 from find.foundations.detectron2 import detectron2_module
 from find.integrations.detectron2.classes import Classes
 from find.model.predictions import EntityMask, InstancePrediction, PanopticPrediction
@@ -62,7 +62,7 @@ def entity_instances(masks: Sequence[EntityMask]) -> Instances:
         FindError: there are none, so that the size of the picture is not known.
     """
     if not masks:
-        raise FindError("no masks of entities; ask for at least one")
+        raise InputError("no masks of entities; ask for at least one")
     return _instances(
         masks=torch.from_numpy(np.stack([answer.mask for answer in masks])),
         numbers=torch.arange(len(masks)),
@@ -82,5 +82,5 @@ def _instances(*, masks: Bool[Tensor, "i h w"], numbers: Int[Tensor, " i"], scor
 
 def _number(label: int, classes: Classes) -> int:
     if not 0 <= label < len(classes.numbers):
-        raise FindError(f"a prediction has class {label}, but there are {len(classes.numbers)} classes")
+        raise InputError(f"a prediction has class {label}, but there are {len(classes.numbers)} classes")
     return classes.numbers[label]

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Shaped, UInt8
 from torch import Tensor
 
-from find.errors import FindError
+from find.errors import InputError
 from find.evaluation.system import GenericSegmenter
 from find.integrations.detectron2.classes import Classes
 from find.integrations.detectron2.outputs import instances, panoptic_seg
@@ -39,7 +39,7 @@ class Predictor:
 
     def __init__(self, model: GenericSegmenter, dataset: str, *, order: str = "BGR") -> None:
         if order not in ORDERS:
-            raise FindError(f"the order of the channels is {order!r}; it must be one of {', '.join(ORDERS)}")
+            raise InputError(f"the order of the channels is {order!r}; it must be one of {', '.join(ORDERS)}")
         self.model = model
         self.classes = Classes.of_dataset(dataset)
         self.panoptic = not all(self.classes.is_thing)

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.foundations import fingerprint, focal, load_language, load_vision
 from find.foundations.llama import read_config
 from find.integrations.official.classes import BACKGROUND, COCO_PANOPTIC
@@ -75,7 +75,7 @@ def convert(
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FindError(f"{out} is there already; give a new folder, or remove it first")
+        raise CheckpointError(f"{out} is there already; give a new folder, or remove it first")
     llama_config = read_config(llama)
     unwritten = unwritten or Unwritten()
     block = unwritten.block(llama_config.num_hidden_layers)
@@ -113,21 +113,23 @@ def read_state(file: str | Path) -> dict[str, Tensor]:
     """The flat state dict of a `.pt` file; nothing in the file is executed."""
     file = Path(file)
     if not file.is_file():
-        raise FindError(f"there is no checkpoint {file}")
+        raise CheckpointError(f"there is no checkpoint {file}")
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise FindError(
+        raise CheckpointError(
             f"{file} holds more than tensors (or is no checkpoint at all), and running code from a file is refused; "
             "fetch the published file again"
         ) from error
     except (EOFError, RuntimeError, OSError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0][:120]
-        raise FindError(f"{file} is broken or truncated ({reason}); fetch it again") from error
+        raise CheckpointError(f"{file} is broken or truncated ({reason}); fetch it again") from error
     if isinstance(state, Mapping) and "module" in state:
-        raise FindError(f"{file} is a training state for resuming, not a released model; convert the model's own .pt")
+        raise CheckpointError(
+            f"{file} is a training state for resuming, not a released model; convert the model's own .pt"
+        )
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise FindError(f"{file} is not a flat table of tensors, as published FIND checkpoints are")
+        raise CheckpointError(f"{file} is not a flat table of tensors, as published FIND checkpoints are")
     return dict(state)
 
 

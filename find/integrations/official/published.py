@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from find.errors import FindError
+from find.errors import CheckpointError
 from find.foundations.focal import MEAN, Flavour, FocalConfig
 from find.integrations.official.key_map import Destination, Part, destination
 from find.model.config import Conventions, FINDConfig, InterfaceConfig
@@ -47,7 +47,7 @@ class Unwritten:
         """After which of LLaMA's blocks its tokens are read."""
         block = self.feature_layer % (blocks + 1)
         if not 0 < block < blocks:
-            raise FindError(f"feature layer {self.feature_layer} of a LLaMA of {blocks} blocks is not inside it")
+            raise CheckpointError(f"feature layer {self.feature_layer} of a LLaMA of {blocks} blocks is not inside it")
         return block
 
 
@@ -79,7 +79,7 @@ class Published:
                 parts[place.part][place.name] = place.change(tensor if place.part is Part.LANGUAGE else tensor.float())
                 origins[place.name] = place
         if unknown:
-            raise FindError(
+            raise CheckpointError(
                 f"{source} is not a published FIND checkpoint: {len(unknown)} of its {len(state)} tensors have names "
                 f"that FIND does not have, such as {', '.join(sorted(unknown)[:3])}"
             )
@@ -121,7 +121,9 @@ class Published:
             residual=False,
         )
         if width % unwritten.heads:
-            raise FindError(f"{unwritten.heads} heads do not divide the width {width}; give the model's own (--heads)")
+            raise CheckpointError(
+                f"{unwritten.heads} heads do not divide the width {width}; give the model's own (--heads)"
+            )
         conventions = replace(CONVENTIONS, memories=shape("memories.features")[0])
         return FINDConfig(
             vision=vision,
@@ -148,11 +150,11 @@ class Published:
                 problems.append(f"{origin.source} is {before[0]}, must be {before[1]}")
         if problems:
             more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-            raise FindError(f"{self.source} is not a whole FIND checkpoint: {'; '.join(problems[:5])}{more}")
+            raise CheckpointError(f"{self.source} is not a whole FIND checkpoint: {'; '.join(problems[:5])}{more}")
 
     def _shape(self, tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
         if name not in tensors:
-            raise FindError(
+            raise CheckpointError(
                 f"{self.source} is not a whole FIND checkpoint: nothing in it becomes {name}; it may be the checkpoint "
                 "of another model (SEEM, X-Decoder) or only a part of one"
             )
