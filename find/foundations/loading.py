@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, TypeVar
 
 import torch
@@ -21,6 +19,7 @@ import torch
 from find.errors import CheckpointError
 from find.foundations.base import LanguageEncoder, VisionEncoder
 from find.foundations.tokenization import LongTexts
+from find.utils.entry_points import declared
 
 VISION_ENCODERS, LANGUAGE_ENCODERS = "find.vision_encoders", "find.language_encoders"
 """The groups of entry points."""
@@ -123,29 +122,16 @@ Loader = TypeVar("Loader", bound=Callable[..., object])
 
 def _loader(group: str, kind: str, spec: EncoderSpec) -> Loader:
     """The loader that a spec's library names. Raises FindError for a name that no installed package declares."""
-    declared = _declared(group)
-    point = declared.get(spec.library)
+    point = declared(group).get(spec.library)
     if point is None:
         raise CheckpointError(
             f"unknown foundation {spec.text!r}: no installed package has a {kind} named {spec.library!r}; "
-            f"there are {', '.join(sorted(declared)) or 'none: install findvl again'}"
+            f"there are {', '.join(sorted(declared(group))) or 'none: install findvl again'}"
         )
     try:
         return point.load()
     except ImportError as error:
         raise CheckpointError(f"{kind} {spec.text!r}: {point.value} cannot be imported: {error}") from error
-
-
-@cache
-def _declared(group: str) -> dict[str, EntryPoint]:
-    """Entry points by name. Raises FindError where two packages declare the same name."""
-    found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=group):
-        other = found.setdefault(point.name, point)
-        if other.value != point.value:
-            packages = " and ".join(p.dist.name if p.dist else p.value for p in (other, point))
-            raise CheckpointError(f"two packages declare {point.name!r} in {group}: {packages}; uninstall one of them")
-    return found
 
 
 def need_name(spec: EncoderSpec, form: str) -> str:

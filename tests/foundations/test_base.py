@@ -7,7 +7,7 @@ from torch import nn
 from find.errors import FindError
 from find.foundations import Frozen, fingerprint, load_vision
 from find.foundations.base import check_divisible
-from find.foundations.loading import _declared
+from find.utils.entry_points import declared
 
 
 class _Normed(Frozen):
@@ -70,25 +70,25 @@ def test_a_package_adds_encoders_by_entry_points(tmp_path, monkeypatch):
     declare(tmp_path, "mine", "[find.vision_encoders]\nmyenc = mine_encoders:vision\nbroken = nowhere:vision\n")
     (tmp_path / "mine_encoders.py").write_text("def vision(spec, *, dtype): return spec, dtype\n")
     monkeypatch.syspath_prepend(tmp_path)
-    _declared.cache_clear()
+    declared.cache_clear()
     try:
         spec, dtype = load_vision("random:myenc:SMALL", dtype=torch.bfloat16)
         assert (spec.name, spec.untrained, dtype) == ("SMALL", True, torch.bfloat16)
         with pytest.raises(FindError, match="nowhere:vision cannot be imported"):
             load_vision("broken:X")
     finally:
-        _declared.cache_clear()
+        declared.cache_clear()
 
 
 def test_two_packages_with_one_name_are_refused(tmp_path, monkeypatch):
     declare(tmp_path, "mine", "[find.vision_encoders]\ntimm = mine_encoders:vision\n")
     monkeypatch.syspath_prepend(tmp_path)
-    _declared.cache_clear()
+    declared.cache_clear()
     try:
         with pytest.raises(FindError, match=r"'timm' in find\.vision_encoders: .*uninstall one"):
             load_vision("timm:resnet18")
     finally:
-        _declared.cache_clear()
+        declared.cache_clear()
 
 
 def declare(folder, package, entry_points):
