@@ -132,4 +132,4 @@ def overlap(prediction: Bool[np.ndarray, "h w"], target: Bool[np.ndarray, "h w"]
 
 
 def _size(array: np.ndarray) -> str:
-    return "x".join(str(side) for side in array.shape)
+    return "x".join(str(side) for side in array.shape[::-1])

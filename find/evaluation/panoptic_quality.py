@@ -186,8 +186,9 @@ def _intersections(
 def _check_sizes(image_id: int, target_map: np.ndarray, predicted_map: np.ndarray) -> None:
     if target_map.shape != predicted_map.shape:
         raise DataError(
-            f"image {image_id}: the predicted panoptic map is {'x'.join(map(str, predicted_map.shape))}, "
-            f"the target {'x'.join(map(str, target_map.shape))}; it must come at the image's own size"
+            f"image {image_id}: the predicted panoptic map is {'x'.join(map(str, predicted_map.shape[::-1]))}, "
+            f"the target {'x'.join(map(str, target_map.shape[::-1]))} (width x height); "
+            "it must come at the image's own size"
         )
 
 

@@ -33,8 +33,8 @@ def count_pixels(
     """
     if target.shape != prediction.shape:
         raise DataError(
-            f"image {image_id}: the predicted semantic map is {'x'.join(map(str, prediction.shape))}, "
-            f"the target {'x'.join(map(str, target.shape))}"
+            f"image {image_id}: the predicted semantic map is {'x'.join(map(str, prediction.shape[::-1]))}, "
+            f"the target {'x'.join(map(str, target.shape[::-1]))} (width x height)"
         )
     known = target >= 0
     truth, labels = target[known], prediction[known]

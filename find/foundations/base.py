@@ -157,7 +157,7 @@ def check_divisible(images: Tensor, divisor: int) -> None:
     height, width = images.shape[-2:]
     if height % divisor or width % divisor or not height or not width:
         raise InputError(
-            f"images of {height}x{width} pixels (height x width) do not fit the vision encoder: both sides "
+            f"images of {width}x{height} pixels (width x height) do not fit the vision encoder: both sides "
             f"must be multiples of {divisor}; pad or resize them first"
         )
 

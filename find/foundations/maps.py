@@ -83,7 +83,7 @@ class MapEncoder(Frozen):
         if self.fixed and (height, width) != (self.divisor, self.divisor):
             raise CheckpointError(
                 f"vision encoder {self.spec} takes images of {self.divisor}x{self.divisor} pixels only, "
-                f"these have {height}x{width} (height x width)"
+                f"these have {width}x{height} (width x height)"
             )
         maps, pooled, aligned = self._forward_tower(torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale))
         return VisionFeatures(

@@ -82,6 +82,8 @@ def image_name(image: ImageLike | BinaryIO) -> str:
 def _open(image: str | os.PathLike[str] | BinaryIO, name: str) -> Image.Image:
     if isinstance(image, (str, os.PathLike)):
         path = Path(image)
+        if re.match(r"[a-z][a-z0-9+.-]+://", os.fspath(image), re.IGNORECASE):
+            raise InputError(f"{name}: this is an address; images are read from files, so download it first")
         if not path.exists():
             raise InputError(f"{name}: no such image file (looked in {path.parent.resolve()})")
         if not path.is_file():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from find.errors import InputError
+
 CARD = """\
 ---
 library_name: find
@@ -44,6 +46,8 @@ class HubModel:
             push_to_hub: upload it, too, as `repo_id` or under the folder's name; its address is returned then.
             options: of `push_to_hub`.
         """
+        if options and not push_to_hub:
+            raise InputError(f"save_pretrained has no argument {next(iter(options))!r} without push_to_hub=True")
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         self._save_pretrained(folder)

@@ -1,61 +1,72 @@
 """FIND: frozen foundations, the interface and its tasks as one model that takes pictures, strokes and queries."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from typing import TypeVar
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, TypeAlias, overload
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from find.errors import InputError, UnknownWordsWarning, warn_caller
-from find.foundations import LanguageEncoder, VisionEncoder
-from find.images.canvas import ImageGeometry
 from find.images.images import ImageLike
-from find.interface import Group, ImageMemory, Interface, Prompt, Tokens
-from find.model.config import FINDConfig
+from find.model.class_sets import Classes, ClassSet, Things
 from find.model.features import ImageFeatures
-from find.model.image_encoding import ImageEncoding
-from find.model.mask_collector import MaskCollector, stack_strokes
+from find.model.inference import Inference
+from find.model.one_or_many import (
+    ImageList,
+    Images,
+    OneOrMany,
+    Queries,
+    QueryLike,
+    Texts,
+    as_list,
+    ask,
+    is_one_image,
+    is_one_query,
+    read_queries,
+)
 from find.model.predictions import (
     EntityMask,
     ImageEmbeddings,
     InstancePrediction,
     PanopticPrediction,
-    PredictedSegment,
     QueryEmbeddings,
+    with_entities,
 )
-from find.model.validation import (
-    check_entities,
-    check_images,
-    check_negatives,
-    check_queries,
-    check_strokes,
-    check_texts,
-    same_length,
+from find.model.strokes import (
+    Box,
+    Negatives,
+    Point,
+    StrokeLike,
+    Strokes,
+    bitmaps,
+    image_sizes,
+    is_one_stroke,
+    stroke_rows,
 )
-from find.query.query import Query
-from find.tasks import generic, grounding, interactive, interleaved, retrieval
-from find.tasks.chained import ChainedTask
-from find.tasks.connections import Connections
-from find.tasks.prompted import Metric, PromptedTask, Space, SplitTask, best_masks
-from find.tasks.region_inputs import ShownRegions
-from find.tasks.text_inputs import Phrases, Sentences, read_texts
-from find.utils.memory import halving
-from find.utils.transfer import to_host_together, upload
+from find.model.validation import check_entities
+from find.query.entity import Region
+from find.utils.signatures import short_signature
 
-Answer = TypeVar("Answer")
+Masks: TypeAlias = EntityMask | list[EntityMask] | list[list[EntityMask]]
+"""Of one stroke or text; of those of an image; of those of each image."""
 
 
-class FIND(ImageEncoding):
+class FIND(Inference):
     """One embedding space over a frozen vision and a frozen language encoder.
 
-    Pictures are paths, PIL images or uint8 arrays [H, W, 3]; they may differ in size. Masks come back at the pictures'
-    own sizes. What is answered of one image does not depend on the other images of the call. Images that are asked
-    more than once are encoded once: every method takes what `encode_images` gives in their place. A `batch_size` that
-    memory does not suffice for is halved until it does, which is told once.
+        model = FIND.from_pretrained("find-tiny")
+        dog, sofa = model.segment("photo.jpg", "{a red dog} next to {a sofa}")
+        dog.mask, dog.box, dog.score
+
+    Images are paths, PIL images or uint8 RGB arrays [H, W, 3]; they may differ in size, and masks come back at their
+    own sizes. One image and one prompt give one answer; lists give lists: prompt k is asked of image k, one prompt is
+    asked of each image, and one image is asked each prompt. What is answered of an image does not depend on the others
+    of the call. Images that are asked more than once are encoded once: every method takes what `encode_images` gives
+    in their place, as a list. A `batch_size` that memory does not suffice for is halved until it does, which is told
+    once. Bad input raises `find.InputError`, in one sentence.
 
     Args:
         config: what the model is made of.
@@ -63,316 +74,239 @@ class FIND(ImageEncoding):
         interface: the trainable part.
     """
 
-    def __init__(
-        self, *, config: FINDConfig, vision: VisionEncoder, language: LanguageEncoder, interface: Interface
-    ) -> None:
-        super().__init__(config=config, vision=vision, language=language, interface=interface)
-        conventions = config.conventions
-        self.panoptic_settings = generic.PanopticSettings(config.panoptic_score, config.panoptic_overlap)
-        self.told_words: set[str] = set()  # unknown words that the user was warned of
-        metric = Metric.DOT if conventions.dot_products else Metric.COSINE
-        self.interactive_task = replace(interactive.TASK, metric=metric)
-        self.phrase_task = replace(interleaved.TASK, metric=metric)
-        region_space = Space.PIXEL if conventions.regions_by_pixel else Space.SEMANTIC
-        self.region_task = replace(interleaved.TASK, metric=metric, space=region_space)
-
     # --- embedding ------------------------------------------------------------------------------------------------
 
-    @halving
-    @torch.inference_mode()
-    def embed_images(
-        self, images: Sequence[ImageLike] | ImageFeatures, *, masks: bool = True, batch_size: int = 32
-    ) -> ImageEmbeddings:
-        """Every image's vector and its object proposals.
+    @short_signature
+    def encode_images(self, images: ImageLike | Sequence[ImageLike], *, batch_size: int = 16) -> ImageFeatures:
+        """All that is computed of images before anything is asked of them, to be given to the other methods in their
+        place. Answers are the same; a further click or query costs a small part of the first.
+
+        Raises:
+            InputError: an image that cannot be read.
+        """
+        return super().encode_images([images] if is_one_image(images) else images, batch_size=batch_size)
+
+    @short_signature
+    def embed_images(self, images: Images, *, masks: bool = True, batch_size: int = 32) -> ImageEmbeddings:
+        """Unit vectors of every image, `.image` [b, d], and of its object proposals, `.objects` [b, n, d] (paper 3.2).
 
         Args:
+            images: one (b is 1) or several.
             masks: keep the proposals' masks, too, which are nearly all of the space that the answer takes (on the
                 model's device 2 bytes for each proposal and pixel of a quarter of the canvas's sides).
         """
-        rows: dict[int, tuple[Tensor, ...]] = {}
-        frames, encoded = self._encoded(images, batch_size)
-        for numbers, batch in encoded:
-            final = batch.proposals(self.interface)
-            image = F.normalize(final.semantic[Group.IMAGE][:, 0], dim=-1)
-            objects = F.normalize(final.semantic[Group.OBJECT], dim=-1)
-            drawn = batch.masks(self.interface)
-            scores = generic.mask_confidence(drawn)
-            parts = (image, objects, scores, drawn.half()) if masks else (image, objects, scores)
-            rows.update(zip(numbers, zip(*parts, strict=True), strict=True))
-        if not rows:
-            raise InputError("no images to embed")
-        image, objects, scores, *kept = zip(*(rows[number] for number in range(len(frames))), strict=True)
-        vectors = (torch.stack(part) for part in (image, objects, scores))
-        return ImageEmbeddings(*vectors, kept[0] if masks else None, tuple(frames))
+        return super().embed_images(as_list(images), masks=masks, batch_size=batch_size)
 
-    @halving
-    @torch.inference_mode()
-    def embed_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> Float[Tensor, "t d"]:
-        """Unit vectors of captions, to compare with `ImageEmbeddings.image`."""
-        check_texts(texts, "texts")
-        if not texts:
-            raise InputError("no texts to embed")
-        self._tell_unknown(self.language.tokenize(texts).unknown)
-        parts = []
-        for start in range(0, len(texts), batch_size):
-            text = read_texts(self.language, texts[start : start + batch_size], self.device)
-            parts.append(retrieval.embed_texts(self.interface, text.tokens, text.padding, text.pooled))
-        return F.normalize(torch.cat(parts), dim=-1)
+    @overload
+    def embed_texts(self, texts: str, *, batch_size: int = ...) -> Float[Tensor, " d"]: ...
+    @overload
+    def embed_texts(self, texts: Sequence[str], *, batch_size: int = ...) -> Float[Tensor, "t d"]: ...
+    @short_signature
+    def embed_texts(self, texts: str | Sequence[str], *, batch_size: int = 256) -> Tensor:
+        """Unit vectors of captions, to compare with `ImageEmbeddings.image`: [d] of one text, [t, d] of a list."""
+        found = super().embed_texts([texts] if isinstance(texts, str) else texts, batch_size=batch_size)
+        return found[0] if isinstance(texts, str) else found
 
-    @torch.inference_mode()
-    def embed_classes(self, names: Sequence[str]) -> Float[Tensor, "k d"]:
-        """Class embeddings, to compare with object proposals."""
-        check_texts(names, "class names")
-        if not names:
-            raise InputError("no class names to embed")
-        bank = dict(self.known_classes)
-        new = [name for name in dict.fromkeys(names) if name not in bank]
-        if new:
-            prompts = [self.config.class_prompt.format(name) for name in new]
-            self._tell_unknown(self.language.tokenize(prompts).unknown)
-            text = read_texts(self.language, prompts, self.device)
-            bank |= zip(new, retrieval.embed_texts(self.interface, text.tokens, text.padding, text.pooled), strict=True)
-        return torch.stack([upload(bank[name], self.device) for name in names])
+    @short_signature
+    def embed_queries(self, queries: Queries, *, batch_size: int = 64) -> QueryEmbeddings:
+        """Unit vectors of every query, `.query` [q, d], and of its entities, `.entities` [q, e, d], to compare with
+        images and their object proposals. `queries` is one (q is 1) or a list; texts are read by `Query.parse`."""
+        return super().embed_queries(read_queries(queries), batch_size=batch_size)
 
-    @halving
-    @torch.inference_mode()
-    def embed_queries(self, queries: Sequence[Query], *, batch_size: int = 64) -> QueryEmbeddings:
-        """Every query's vector and its entities' vectors, to compare with images and their object proposals."""
-        check_queries(queries)
-        width = max((len(query.entities) for query in queries), default=0)
-        whole, parts, unknown, said = [], [], [], []
-        for start in range(0, len(queries), batch_size):
-            batch = queries[start : start + batch_size]
-            sentences = self._sentences(batch)
-            prompt = sentences.prompt(self.interface, interleaved.RETRIEVAL, *self._regions(batch))
-            final = self.interface(None, [prompt]).final
-            whole.append(F.normalize(final.semantic[Group.INTERLEAVED][:, 0], dim=-1))
-            entities = F.normalize(final.semantic[Group.INTERLEAVED_ENTITY], dim=-1)[:, :width]
-            parts.append(F.pad(entities, (0, 0, 0, width - entities.shape[1])))
-            unknown.extend(sentences.unknown)
-            said.append(self._connections(batch, width))
-        if not whole:
-            raise InputError("no queries to embed")
-        counts = torch.tensor([len(query.entities) for query in queries])
-        padding = upload(torch.arange(width) >= counts[:, None], self.device)
-        entities = torch.cat(parts).masked_fill(padding[..., None], 0)
-        return QueryEmbeddings(torch.cat(whole), entities, padding, tuple(unknown), Connections.join(said))
+    @short_signature
+    def embed_classes(self, classes: Classes) -> Float[Tensor, "k d"]:
+        """Vectors of class names, to compare with object proposals; `classes` as `panoptic` takes them."""
+        return super().embed_classes(ClassSet.of(classes).names)
 
     # --- masks of what a user asks for ----------------------------------------------------------------------------
 
-    @halving
-    @torch.inference_mode()
-    def segment(
-        self, images: Sequence[ImageLike] | ImageFeatures, queries: Sequence[Query], *, batch_size: int = 16
-    ) -> list[list[EntityMask]]:
-        """Interleaved segmentation: a mask for each entity of query k in image k."""
-        check_images(images)
-        check_queries(queries)
-        same_length(images, queries, "queries")
-        check_entities(queries)
-        frames, memories = self._prompted(images, batch_size)
-        answers = MaskCollector(frames)
-        for numbers, memory in memories:
-            batch = [queries[number] for number in numbers]
-            sentences = self._sentences(batch)
-            prompt = sentences.prompt(self.interface, interleaved.SEGMENTATION, *self._regions(batch))
-            task = self.entity_task(sentences.is_region)
-            counts = [len(query.entities) for query in batch]
-            connections = self._connections(batch, max(counts))
-            if connections is not None:
-                extent = upload(torch.tensor([frames[number].extent for number in numbers]), self.device)
-                task = ChainedTask(task, connections, sentences.padding, memory, extent)
-            answers.add(numbers, counts, *self._ask(task, memory, prompt))
-        return answers.masks
-
-    @halving
-    @torch.inference_mode()
-    def ground(
-        self, images: Sequence[ImageLike] | ImageFeatures, texts: Sequence[Sequence[str]], *, batch_size: int = 16
-    ) -> list[list[EntityMask]]:
-        """Grounded segmentation: a mask for each of image k's texts."""
-        check_images(images)
-        if isinstance(texts, str):
-            raise InputError(f"texts is one str; give a list of texts for each image: [[{texts!r}]]")
-        same_length(images, texts, "lists of texts")
-        for number, row in enumerate(texts):
-            check_texts(row, f"the list of texts of image {number}")
-        if any(texts):
-            self._tell_unknown(self.language.tokenize([text for row in texts for text in row]).unknown)
-        frames, memories = self._prompted(images, batch_size)
-        answers = MaskCollector(frames)
-        for numbers, memory in memories:
-            batch = [texts[number] for number in numbers]
-            prompt = Phrases.read(self.language, batch, self.device).prompt(self.interface)
-            answers.add(numbers, [len(row) for row in batch], *self._ask(grounding.TASK, memory, prompt))
-        return answers.masks
-
-    @halving
-    @torch.inference_mode()
-    def interact(
-        self,
-        images: Sequence[ImageLike] | ImageFeatures,
-        strokes: Sequence[Bool[np.ndarray, "r H W"]],
-        negatives: Sequence[Bool[np.ndarray, "r H W"]] | None = None,
-        *,
-        batch_size: int = 16,
-    ) -> list[list[EntityMask]]:
-        """Interactive segmentation: a mask for each of image k's strokes (points, boxes, scribbles, ... as masks).
+    @overload
+    def segment(self, images: ImageLike, queries: QueryLike, *, batch_size: int = ...) -> list[EntityMask]: ...
+    @overload
+    def segment(self, images: Images, queries: Queries, *, batch_size: int = ...) -> list[list[EntityMask]]: ...
+    @short_signature
+    def segment(self, images: Images, queries: Queries, *, batch_size: int = 16) -> OneOrMany[list[EntityMask]]:
+        """Interleaved segmentation: a mask for each entity of a query in an image.
 
         Args:
-            negatives: for each stroke, marks of what does not belong to its thing (all False: none).
+            queries: such as "{a red dog} next to [other.jpg@120,80]", or `Query` objects: one or a list.
+
+        Raises:
+            InputError: a query without an entity or of wrong syntax, an image that cannot be read, lists of different
+                lengths.
         """
-        check_images(images)
-        same_length(images, strokes, "stacks of strokes")
-        check_strokes(strokes)
+        asked = read_queries(queries)
+        check_entities(asked)
+        answer = partial(super().segment, batch_size=batch_size)
+        return ask(answer, self.encode_images, images, asked, one_prompt=is_one_query(queries))
+
+    @overload
+    def ground(self, images: ImageLike, texts: str, *, batch_size: int = ...) -> EntityMask: ...
+    @overload
+    def ground(self, images: ImageLike, texts: Sequence[str], *, batch_size: int = ...) -> list[EntityMask]: ...
+    @overload
+    def ground(self, images: ImageList, texts: str, *, batch_size: int = ...) -> list[EntityMask]: ...
+    @overload
+    def ground(
+        self, images: ImageList, texts: Sequence[Sequence[str]], *, batch_size: int = ...
+    ) -> list[list[EntityMask]]: ...
+    @short_signature
+    def ground(self, images: Images, texts: Texts, *, batch_size: int = 16) -> Masks:
+        """Grounded segmentation: a mask for each text.
+
+        Args:
+            texts: of one image, a text or a list of texts; of several, a list of texts for each, or one text that is
+                sought in all.
+        """
+        one = is_one_image(images)
+        pictures = as_list(images)
+        rows: Any = [[texts]] * len(pictures) if isinstance(texts, str) else [texts] if one else texts
+        found = super().ground(pictures, rows, batch_size=batch_size)
+        if isinstance(texts, str):
+            return found[0][0] if one else [row[0] for row in found]
+        return found[0] if one else found
+
+    @overload
+    def interact(
+        self,
+        images: ImageLike,
+        strokes: Region | Point | Box,
+        negatives: StrokeLike | None = ...,
+        *,
+        batch_size: int = ...,
+    ) -> EntityMask: ...
+    @overload
+    def interact(
+        self,
+        images: ImageLike,
+        strokes: Sequence[StrokeLike],
+        negatives: Sequence[StrokeLike | None] | None = ...,
+        *,
+        batch_size: int = ...,
+    ) -> list[EntityMask]: ...
+    @overload
+    def interact(
+        self,
+        images: ImageList,
+        strokes: Sequence[Strokes],
+        negatives: Sequence[Negatives] | None = ...,
+        *,
+        batch_size: int = ...,
+    ) -> list[list[EntityMask]]: ...
+    @overload
+    def interact(
+        self, images: ImageLike, strokes: np.ndarray, negatives: Negatives = ..., *, batch_size: int = ...
+    ) -> OneOrMany[EntityMask]: ...
+    @short_signature
+    def interact(self, images: Images, strokes: Any, negatives: Any = None, *, batch_size: int = 16) -> Masks:
+        """Interactive segmentation: a mask for each stroke, by which a user shows a thing.
+
+        Args:
+            strokes: each a point (x, y), a box (x0, y0, x1, y1), several points [(x, y), ...] of one thing, a `Region`
+                of an image of that size (also a scribble or polygon), or a bool array [H, W]. Of one image, a stroke or
+                a list of them; of several images, a list of strokes (or an array [r, H, W]) for each. Coordinates are
+                pixels, x before y, from the top left.
+            negatives: for each stroke, what does not belong to its thing, likewise; None or all False: nothing.
+
+        Raises:
+            InputError: a stroke outside of its image or of another size, an empty one, or one of no such form.
+        """
+        one = is_one_image(images)
+        pictures = as_list(images)
+        sizes = image_sizes(pictures)
+        is_single = one and is_one_stroke(strokes, sizes[0])
+        rows = stroke_rows(strokes, sizes, one_image=one, what="strokes")
+        marks = None
         if negatives is not None:
-            same_length(images, negatives, "stacks of negative strokes")
-            check_negatives(strokes, negatives)
-        frames, memories = self._prompted(images, batch_size)
-        answers = MaskCollector(frames)
-        for numbers, memory in memories:
-            own = [frames[number] for number in numbers]
-            positive, padding = stack_strokes([strokes[number] for number in numbers], own, self.device)
-            negative = None
-            if negatives is not None:
-                negative, _ = stack_strokes([negatives[number] for number in numbers], own, self.device)
-            prompt = interactive.prompt(self.interface, memory, positive, padding, negatives=negative)
-            counts = [len(strokes[number]) for number in numbers]
-            answers.add(numbers, counts, *self._ask(self.interactive_task, memory, prompt))
-        return answers.masks
+            own = [[negatives]] if is_single else stroke_rows(negatives, sizes, one_image=one, what="negative strokes")
+            marks = bitmaps(own, sizes, "negative stroke")
+        found = super().interact(pictures, bitmaps(rows, sizes, "stroke"), marks, batch_size=batch_size)
+        found = with_entities(found, [[s if isinstance(s, Region) else None for s in row] for row in rows])
+        return found[0][0] if is_single else found[0] if one else found
 
     # --- masks of everything --------------------------------------------------------------------------------------
 
-    @halving
+    @overload
     def panoptic(
-        self,
-        images: Sequence[ImageLike] | ImageFeatures,
-        class_names: Sequence[str],
-        is_thing: Sequence[bool],
-        *,
-        batch_size: int = 16,
-    ) -> list[PanopticPrediction]:
-        """Panoptic segmentation into the named classes."""
-        things = self._things(class_names, is_thing)
+        self, images: ImageLike, classes: Classes = ..., is_thing: Things = ..., *, batch_size: int = ...
+    ) -> PanopticPrediction: ...
+    @overload
+    def panoptic(
+        self, images: ImageList, classes: Classes = ..., is_thing: Things = ..., *, batch_size: int = ...
+    ) -> list[PanopticPrediction]: ...
+    @short_signature
+    def panoptic(
+        self, images: Images, classes: Classes = "coco-panoptic", is_thing: Things = None, *, batch_size: int = 16
+    ) -> OneOrMany[PanopticPrediction]:
+        """Panoptic segmentation: every pixel belongs to one segment of the classes, or to none.
 
-        def answer(logits: Tensor, masks: Tensor, frames: list[ImageGeometry]) -> Iterator[PanopticPrediction]:
-            for found in generic.panoptic_of_batch(logits, masks, things, self.panoptic_settings, frames):
-                segments = enumerate(zip(found.labels, found.scores, strict=True), start=1)
-                segments = tuple(PredictedSegment(k, *segment) for k, segment in segments)
-                yield PanopticPrediction(found.segment_map.numpy(), segments)
+        Args:
+            classes: names, or a set of them: "coco-panoptic" (133) or "coco-instance" (its 80 things).
+            is_thing: of each class, whether its segments can be counted; None: those of COCO's stuff cannot ("sky",
+                "grass"), all others can.
+        """
+        known = ClassSet.of(classes, is_thing)
+        found = super().panoptic(as_list(images), known.names, known.is_thing, batch_size=batch_size)
+        named = [one.named(known.names) for one in found]
+        return named[0] if is_one_image(images) else named
 
-        return self._each(images, class_names, answer, batch_size)
-
-    @halving
+    @overload
     def instances(
         self,
-        images: Sequence[ImageLike] | ImageFeatures,
-        class_names: Sequence[str],
-        is_thing: Sequence[bool],
+        images: ImageLike,
+        classes: Classes = ...,
+        is_thing: Things = ...,
         *,
-        batch_size: int = 16,
-    ) -> list[InstancePrediction]:
-        """Instance segmentation of the named things."""
-        things = self._things(class_names, is_thing)
-
-        def answer(logits: Tensor, masks: Tensor, frames: list[ImageGeometry]) -> Iterator[InstancePrediction]:
-            if self.config.conventions.pairs_before_things:
-                logits = generic.only_best_pairs(logits)
-            for found in generic.instances_of_batch(logits, masks, things, frames):
-                yield InstancePrediction(*(x.numpy() for x in (found.masks, found.labels, found.scores)))
-
-        return self._each(images, class_names, answer, batch_size)
-
-    @halving
-    def semantic(
-        self, images: Sequence[ImageLike] | ImageFeatures, class_names: Sequence[str], *, batch_size: int = 16
-    ) -> list[Int[np.ndarray, "H W"]]:
-        """Semantic segmentation: the index of the best class name at each pixel."""
-
-        def answer(logits: Tensor, masks: Tensor, frames: list[ImageGeometry]) -> Iterator[np.ndarray]:
-            rows = zip(logits, masks, frames, strict=True)
-            best = ([generic.best_classes(row, mask, drawing=frame)] for row, mask, frame in rows)
-            return (one.numpy() for (one,) in to_host_together(best))
-
-        return self._each(images, class_names, answer, batch_size)
-
-    @torch.inference_mode()
-    def _each(
+        min_score: float = ...,
+        limit: int | None = ...,
+        batch_size: int = ...,
+    ) -> InstancePrediction: ...
+    @overload
+    def instances(
         self,
-        images: Sequence[ImageLike] | ImageFeatures,
-        class_names: Sequence[str],
-        answer: Callable[[Tensor, Tensor, list[ImageGeometry]], Iterator[Answer]],
-        batch_size: int,
-    ) -> list[Answer]:
-        """`answer` gets class logits [b, n, k+1] and mask logits [b, n, h, w] of a batch's images, and their frames."""
-        frames, encoded = self._encoded(images, batch_size)
-        if isinstance(images, ImageFeatures):
-            classes = images.classes(class_names, self.embed_classes)
-        else:
-            classes = self.embed_classes(class_names)
-        answers: dict[int, Answer] = {}
-        for numbers, batch in encoded:
-            final = batch.proposals(self.interface)
-            logits = generic.class_logits(self.interface, final.semantic[Group.OBJECT], classes)
-            masks = batch.masks(self.interface)
-            answers.update(zip(numbers, answer(logits, masks, [frames[number] for number in numbers]), strict=True))
-        return [answers[number] for number in range(len(frames))]
+        images: ImageList,
+        classes: Classes = ...,
+        is_thing: Things = ...,
+        *,
+        min_score: float = ...,
+        limit: int | None = ...,
+        batch_size: int = ...,
+    ) -> list[InstancePrediction]: ...
+    @short_signature
+    def instances(
+        self,
+        images: Images,
+        classes: Classes = "coco-instance",
+        is_thing: Things = None,
+        *,
+        min_score: float = 0.0,
+        limit: int | None = None,
+        batch_size: int = 16,
+    ) -> OneOrMany[InstancePrediction]:
+        """Instance segmentation: scored masks of the things among the classes, best first.
 
-    # --- from what users give to tensors --------------------------------------------------------------------------
+        Args:
+            classes, is_thing: as `panoptic` takes them.
+            min_score: instances of lower scores (0..1) are left out; 0 gives all, as average precision needs them.
+            limit: the most instances of an image; None: no limit.
+        """
+        known = ClassSet.of(classes, is_thing)
+        found = super().instances(as_list(images), known.names, known.is_thing, batch_size=batch_size)
+        best = [one.named(known.names).best(min_score, limit) for one in found]
+        return best[0] if is_one_image(images) else best
 
-    def _things(self, class_names: Sequence[str], is_thing: Sequence[bool]) -> Bool[Tensor, " k"]:
-        if len(class_names) != len(is_thing):
-            raise InputError(
-                f"{len(class_names)} class names but {len(is_thing)} is_thing; say of each class whether its segments "
-                "can be counted (True) or not (False)"
-            )
-        return torch.tensor(list(is_thing), dtype=torch.bool)
-
-    def _sentences(self, queries: Sequence[Query]) -> Sentences:
-        rendered = [query.render(self.language.placeholder) for query in queries]
-        sentences = Sentences.read(self.language, rendered, self.device)
-        for row, entity in sentences.truncated_entities[:1]:
-            raise InputError(
-                f"the language encoder reads no word of entity {entity + 1}, {queries[row].entities[entity]}, of the "
-                f"query {queries[row].text[:60]!r}...: it takes {self.language.context_length} tokens; shorten it"
-            )
-        self._tell_unknown(sentences.unknown)
-        return sentences
-
-    def _connections(self, queries: Sequence[Query], width: int) -> Connections | None:
-        """What the words between entities say; None for a model without a pair term."""
-        term = self.interface.pair_term
-        if term is None:
-            return None
-        rendered = [query.render(self.language.placeholder) for query in queries]
-        return Connections.read(self.language, term, rendered, width, self.device)
-
-    def _tell_unknown(self, unknown: Sequence[Sequence[str]]) -> None:
-        """Warns of the words that the language encoder has never seen, of each once."""
-        words = {word for words in unknown for word in words} - self.told_words
-        if words:
-            self.told_words |= words
-            message = f"words unknown to the language encoder: {', '.join(sorted(words))}; results for them are a guess"
-            warn_caller(message, UnknownWordsWarning)
-
-    def _regions(self, queries: Sequence[Query]) -> tuple[tuple[Tokens, ...] | None, Float[Tensor, "q e v"] | None]:
-        """What `Sentences.prompt` takes of the queries' regions."""
-        shown = ShownRegions.of(queries)
-        if not shown.places:
-            return None, None
-        frames, encoded = self._encoded(shown.pictures, batch_size=32)
-        return shown.read(self.interface, frames, ((numbers, batch.memory) for numbers, batch in encoded))
-
-    def entity_task(self, is_region: Bool[Tensor, "b e"]) -> PromptedTask | SplitTask:
-        """How the entities of sentences are compared with entity proposals."""
-        if self.phrase_task == self.region_task:
-            return self.phrase_task
-        return SplitTask(self.phrase_task, self.region_task, is_region)
-
-    def _ask(
-        self, task: PromptedTask | SplitTask | ChainedTask, memory: ImageMemory, prompt: Prompt
-    ) -> tuple[Tensor, Tensor]:
-        """Mask logits [b, t, h, w] and scores [b, t] of each prompt's best proposal."""
-        final = self.interface(memory, [prompt]).final
-        scores = task.scores(self.interface, final)
-        return best_masks(scores, final.pixel[task.proposals], memory.mask_features)
+    @overload
+    def semantic(
+        self, images: ImageLike, classes: Classes = ..., *, batch_size: int = ...
+    ) -> Int[np.ndarray, "H W"]: ...
+    @overload
+    def semantic(
+        self, images: ImageList, classes: Classes = ..., *, batch_size: int = ...
+    ) -> list[Int[np.ndarray, "H W"]]: ...
+    @short_signature
+    def semantic(
+        self, images: Images, classes: Classes = "coco-panoptic", *, batch_size: int = 16
+    ) -> OneOrMany[np.ndarray]:
+        """Semantic segmentation: the number of the best class, its place in `classes`, at each pixel."""
+        found = super().semantic(as_list(images), ClassSet.of(classes).names, batch_size=batch_size)
+        return found[0] if is_one_image(images) else found

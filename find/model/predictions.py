@@ -1,6 +1,7 @@
 """What FIND answers with: embeddings of images and queries, and masks at the pictures' own sizes."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from find.errors import InputError
 from find.images.canvas import ImageGeometry
+from find.query.entity import Entity
 from find.tasks.connections import Connections
 from find.tasks.mask_boxes import boxes_of_logits
 
@@ -72,23 +74,38 @@ class QueryEmbeddings:
 
 @dataclass(frozen=True, repr=False)
 class EntityMask:
-    """One mask, and the probability with which its proposal was chosen among all (0..1)."""
+    """One mask, and the probability with which its proposal was chosen among all (0..1).
+
+    Attributes:
+        entity: what was asked for; None for a stroke that is no `Region`.
+    """
 
     mask: Bool[np.ndarray, "H W"]
     score: float
+    entity: Entity | None = field(default=None, compare=False)
+
+    @cached_property
+    def box(self) -> tuple[int, int, int, int] | None:
+        """The smallest box (x0, y0, x1, y1) around the mask, x1 and y1 just outside; None for an empty mask."""
+        rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
+        if not rows.size:
+            return None
+        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
     def __repr__(self) -> str:
         height, width = self.mask.shape
-        return f"EntityMask({int(self.mask.sum())} of {width}x{height} pixels, score {self.score:.3f})"
+        name = "" if self.entity is None else f"{self.entity}, "
+        return f"EntityMask({name}{int(self.mask.sum())} of {width}x{height} pixels, score {self.score:.3f})"
 
 
 @dataclass(frozen=True)
 class PredictedSegment:
-    """A segment of a panoptic map: its id there, the index of its class name, its class probability."""
+    """A segment of a panoptic map: its id there, the index and name of its class, its class probability."""
 
     id: int
     label: int
     score: float
+    name: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -98,11 +115,42 @@ class PanopticPrediction:
     segment_map: Int[np.ndarray, "H W"] = field(repr=False)
     segments: tuple[PredictedSegment, ...]
 
+    def named(self, names: Sequence[str]) -> "PanopticPrediction":
+        """The same, each segment with the name of its class."""
+        segments = tuple(replace(segment, name=names[segment.label]) for segment in self.segments)
+        return PanopticPrediction(self.segment_map, segments)
+
 
 @dataclass(frozen=True)
 class InstancePrediction:
-    """Scored masks of things, best first; labels index the class names."""
+    """Scored masks of things, best first; labels index the class names, `names` are those of the instances."""
 
     masks: Bool[np.ndarray, "i H W"] = field(repr=False)
     labels: Int[np.ndarray, " i"]
     scores: Float[np.ndarray, " i"]
+    names: tuple[str, ...] = field(default=(), compare=False)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def named(self, names: Sequence[str]) -> "InstancePrediction":
+        """The same with the name of each instance's class."""
+        return replace(self, names=tuple(names[label] for label in self.labels))
+
+    def best(self, min_score: float = 0.0, limit: int | None = None) -> "InstancePrediction":
+        """Those whose score is at least `min_score`, at most `limit` of them."""
+        if not 0 <= min_score <= 1:
+            raise InputError(f"min_score is {min_score:g}; scores are between 0 and 1")
+        if limit is not None and limit < 1:
+            raise InputError(f"limit is {limit}; give the most instances of an image, at least 1, or None")
+        count = int((self.scores >= min_score).sum())  # best first
+        count = count if limit is None else min(count, limit)
+        return InstancePrediction(self.masks[:count], self.labels[:count], self.scores[:count], self.names[:count])
+
+
+def with_entities(
+    found: Sequence[Sequence[EntityMask]], entities: Sequence[Sequence[Entity | None]]
+) -> list[list[EntityMask]]:
+    """The masks of each image, each with what was asked for."""
+    pairs = zip(found, entities, strict=True)
+    return [[replace(mask, entity=e) for mask, e in zip(*row, strict=True)] for row in pairs]

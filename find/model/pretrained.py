@@ -29,6 +29,7 @@ from find.model.location import CLASSES, CONFIG, DEFAULT, WEIGHTS, model_folder
 from find.utils.device import choose_device
 from find.utils.dtypes import FixedDtypes, compute_dtype
 from find.utils.precision import suited_dtype
+from find.utils.signatures import short_signature
 
 AT_COMMIT = re.compile(rf"@{COMMIT.pattern}(?=#|$)")
 """The end of a foundation's name, where the hub's commit is noted."""
@@ -73,6 +74,7 @@ class Pretrained(FixedDtypes, HubModel):
         return cls(config=config, vision=vision, language=language, interface=interface).eval()
 
     @classmethod
+    @short_signature
     def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | Path = DEFAULT,

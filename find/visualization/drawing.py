@@ -76,7 +76,7 @@ def draw_overlays(
     anchors = []
     for index, overlay in enumerate(overlays):
         if overlay.mask.shape != (height, width):
-            raise ValueError(f"mask {overlay.label!r} is {overlay.mask.shape}, the image {(height, width)}")
+            raise ValueError(f"mask {overlay.label!r} is {overlay.mask.shape[::-1]}, the image {(width, height)}")
         if not overlay.mask.any():
             continue
         color = overlay.color or entity_color(index)
