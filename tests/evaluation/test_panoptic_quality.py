@@ -102,5 +102,5 @@ def test_bad_predictions_are_named():
         match(classes, [5], [9], {5: 1}, {})
     with pytest.raises(FindError, match="unknown category 3"):
         match(classes, [5], [9], {5: 1}, {9: 3})
-    with pytest.raises(FindError, match="predicted panoptic map is 1x2, the target 1x1"):
+    with pytest.raises(FindError, match="predicted panoptic map is 2x1, the target 1x1"):
         match(classes, [5], [9, 9], {5: 1}, {9: 1})

@@ -75,7 +75,9 @@ METHODS = PROMPTED | EVERYTHING
 
 
 def plain(answer: object) -> list[np.ndarray]:
-    """All arrays and numbers of an answer, in order."""
+    """All arrays and numbers of an answer, in order; without names of what was asked for."""
+    if isinstance(answer, (str, Phrase, Region)) or answer is None:
+        return []
     if isinstance(answer, torch.Tensor):
         return [answer.numpy()]
     if isinstance(answer, (list, tuple)):

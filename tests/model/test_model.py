@@ -321,7 +321,7 @@ def test_numbers_of_images_and_prompts_must_agree(model, images):
         model.segment(images[:2], [Query(Phrase("dog"))])
     with pytest.raises(FindError, match="1 images but 2 lists of texts"):
         model.ground(images[:1], [["dog"], ["red"]])
-    with pytest.raises(FindError, match="1 images but 2 stacks of negative strokes"):
+    with pytest.raises(FindError, match="1 images but 2 lists of negative strokes"):
         stroke = box(images[0], 0, 0, 1, 1)[None]
         model.interact(images[:1], [stroke], [stroke, stroke])
 
@@ -339,7 +339,7 @@ def test_each_class_name_is_a_thing_or_stuff(model, images):
 
 
 def test_stroke_of_another_size_than_its_picture(model, images):
-    with pytest.raises(FindError, match="a mask of 60x90 pixels for a picture of 90x60"):
+    with pytest.raises(FindError, match="stroke 0 of image 0 is 60x90 pixels, its image 90x60"):
         model.interact(images[:1], [box(images[1], 0, 0, 1, 1)[None]])
 
 

@@ -24,11 +24,11 @@ def test_answers_print_in_a_line():
         "QueryEmbeddings(query [1, 8], entities [1, 3, 8])": QueryEmbeddings(
             torch.zeros(1, 8), torch.zeros(1, 3, 8), torch.zeros(1, 3, dtype=torch.bool), ((),)
         ),
-        "PanopticPrediction(segments=(PredictedSegment(id=1, label=0, score=0.5),))": PanopticPrediction(
-            mask.astype(int), (PredictedSegment(1, 0, 0.5),)
+        "PanopticPrediction(segments=(PredictedSegment(id=1, label=0, score=0.5, name='a'),))": PanopticPrediction(
+            mask.astype(int), (PredictedSegment(1, 0, 0.5, "a"),)
         ),
-        "InstancePrediction(labels=array([2]), scores=array([0.5]))": InstancePrediction(
-            mask[None], np.array([2]), np.array([0.5])
+        "InstancePrediction(labels=array([2]), scores=array([0.5]), names=('a',))": InstancePrediction(
+            mask[None], np.array([2]), np.array([0.5]), ("a",)
         ),
     }
     for text, answer in answers.items():
