@@ -6,7 +6,9 @@ import os
 import re
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -19,8 +21,9 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from rich.markdown import Markdown
 from rich.text import Text
 
-from find.data.coco import AUTO, CocoFolder, annotations_folder
-from find.errors import CheckpointError, InputError
+from find.cli.training_data import OF_MODEL, check_data, data_help, with_reader
+from find.data.coco import AUTO
+from find.errors import CheckpointError, FindError, InputError
 from find.evaluation.distributed import is_first
 from find.evaluation.evaluate import evaluate
 from find.evaluation.panoptic_files import write_panoptic
@@ -98,8 +101,8 @@ class FINDTrainer(L.Trainer):
             studies: what goes beyond the published tables, with commas between: variants (both interleaved tasks asked
                 and counted in every way), probes (does the true sentence win over one made of the same units).
             limit: evaluate the first so many images only.
-            entities: file of annotations/ with the sentences, for example interleave_val2017; by default that of the
-                split.
+            entities: of COCO folders: file of annotations/ with the sentences, for example interleave_val2017; by
+                default that of the split.
             mode: which entities of a sentence are shown as regions instead of named: none, all, or a seeded half.
             regions: what is shown: the segment of another image that a phrase refers to, or (the published variant)
                 the sought segment itself.
@@ -107,12 +110,10 @@ class FINDTrainer(L.Trainer):
         weights = weights or model.weights or DEFAULT
         result = evaluate(
             self._instead(model, weights),
-            datamodule.root,
-            split=split or datamodule.val_split,
+            datamodule.open(split or datamodule.val_split, **({} if entities == AUTO else {"entities": entities})),
             tasks=tasks.split(",") if tasks else None,
             studies=studies.split(",") if studies else (),
             limit=limit,
-            entities=entities,
             interleaving=Interleaving(EntityMode(mode), RegionSource(regions)),
         )
         if not is_first():  # under torchrun all processes have the figures
@@ -149,7 +150,7 @@ class FINDTrainer(L.Trainer):
         if not is_first():  # under torchrun one process writes the files
             return
         found = self._instead(model, weights or model.weights or DEFAULT)
-        print(write_panoptic(found, CocoFolder(datamodule.root, split or datamodule.val_split), Path(out)))
+        print(write_panoptic(found, datamodule.open(split or datamodule.val_split), Path(out)))
 
     def _instead(self, model: FINDModule, weights: str) -> FIND:
         """The model of these weights; the module's own goes before it comes, for foundations may fill the memory."""
@@ -189,12 +190,19 @@ class OptionParser(LightningArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **(kwargs | {"allow_abbrev": False}))
 
+    def format_help(self) -> str:
+        """With the options of our own data, which stand for those of any other."""
+        return super().format_help() + (data_help() if "--data" in self._option_string_actions else "")
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         parser = getattr(ex, "subcommand_parser", None) or self
         unknown = re.search(r"does not accept option '([\w.]+)'|unrecognized arguments: --([\w.]+)", message)
-        if unknown:
+        of_data = re.search(r"Option '(\w+)' is not accepted", message)  # which a parser of its own takes
+        if unknown or of_data:
             known = [option[2:] for option in parser._option_string_actions if option.startswith("--")]
-            near = difflib.get_close_matches(unknown[1] or unknown[2], known, n=1)
+            known += [f"data.{name}" for name in signature(FindDataModule).parameters]
+            asked = f"data.{of_data[1]}" if of_data else unknown[1] or unknown[2]
+            near = difflib.get_close_matches(asked, known, n=1)
             message += f"; did you mean {near[0]!r}?" if near else ""
         command = parser.prog.replace(" [options]", "")
         print(f"error: {' '.join(message.split())} ({command} --help-all lists all options)", file=sys.stderr)
@@ -214,6 +222,10 @@ class SaveSettings(SaveConfigCallback):
 class FINDCLI(LightningCLI):
     """Our module and data by default; the data learns from the foundations what they need."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """`--data` takes any data module by its class path; without one, its options are those of ours."""
+        super().__init__(*args, **({"subclass_mode_data": True} | kwargs))
+
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         parser = OptionParser(**kwargs)
         text = "a YAML file, or the name of one that ships with FIND, such as tiny; later options override it"
@@ -221,10 +233,8 @@ class FINDCLI(LightningCLI):
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.link_arguments("model", "data.placeholder", compute_fn=_placeholder, apply_on="instantiate")
-        parser.link_arguments("model", "data.divisor", compute_fn=_divisor, apply_on="instantiate")
-        parser.link_arguments("model", "data.resizing", compute_fn=_resizing, apply_on="instantiate")
-        parser.link_arguments("model", "data.max_segments", compute_fn=_proposals, apply_on="instantiate")
+        for name, compute in zip(OF_MODEL, (_placeholder, _divisor, _resizing, _proposals), strict=True):
+            parser.link_arguments("model", f"data.init_args.{name}", compute_fn=compute, apply_on="instantiate")
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -243,7 +253,7 @@ class FINDCLI(LightningCLI):
         """
         self.config = parser.parse_args(args)
         options = self.config[self.config.subcommand]
-        annotations_folder(Path(options.data.root))
+        check_data(options.data)
         options.model.text_cache = in_root(options.model.text_cache, options.trainer.default_root_dir)
         checkpoint = options.get("ckpt_path")
         if self.config.subcommand == "validate" and checkpoint is None and options.model.weights is None:
@@ -300,9 +310,24 @@ def _proposals(model: FINDModule) -> int:
     return model.find.config.interface.queries - 1  # the last query is the image's
 
 
+@contextmanager
+def _told_as_they_were() -> Iterator[None]:
+    """What a class says of its options reaches the user as it was said, and not as jsonargparse passes it on."""
+    try:
+        yield
+    except ValueError as error:
+        causes: list[BaseException] = [error]
+        while (before := causes[-1].__cause__ or causes[-1].__context__) is not None and before not in causes:
+            causes.append(before)
+        said = next((cause for cause in causes if isinstance(cause, FindError)), None)
+        if said is None or said is error:
+            raise
+        raise said from None
+
+
 def main(arguments: Sequence[str]) -> FINDCLI:
     """Runs `findvl fit|validate|test|predict ...` with these arguments (the command first)."""
-    with only_useful_notices():
+    with only_useful_notices(), _told_as_they_were():
         return FINDCLI(
             FINDModule,
             FindDataModule,
@@ -312,5 +337,5 @@ def main(arguments: Sequence[str]) -> FINDCLI:
             save_config_callback=SaveSettings,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={"prog": "findvl"},
-            args=list(arguments),
+            args=with_reader(arguments),
         )

@@ -12,7 +12,8 @@ from find.training.configs import config_names
 ALL = "--help-all"
 SHARED = {
     "-c CONFIG": "a YAML file or the name of a shipped one; may be given several times, what comes later overrides",
-    "--data.root FOLDER": "images and annotations in COCO's layout",
+    "--data READER": "what reads the data: coco (default), or a name or class of an installed package",
+    "--data.root FOLDER": "images and annotations, in COCO's layout or the reader's",
     "--data.batch_size N": "images at a time on each device",
     "--data.num_workers N": "processes that read images",
     "--model.weights MODEL": "a shipped name, a saved folder or a model of the hub to start from",

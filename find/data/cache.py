@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from find.data.coco import CocoFolder
+from find.data.data_split import DataSplit
 from find.data.sample import Sample
 from find.data.segment_map import segment_index
 from find.errors import FindError
@@ -25,8 +26,8 @@ class CachedFolder:
         FindError: the folder needs more memory than is free (where the system tells that, which is on Linux).
     """
 
-    def __init__(self, folder: CocoFolder) -> None:
-        needed = BYTES_A_PIXEL * int(folder.table.sizes.astype(np.int64).prod(axis=1).sum())
+    def __init__(self, folder: DataSplit) -> None:
+        needed = BYTES_A_PIXEL * int(folder.sizes().astype(np.int64).prod(axis=1).sum())
         free = free_memory()
         if free is not None and needed > free:
             raise FindError(
@@ -40,19 +41,24 @@ class CachedFolder:
         return len(self.folder)
 
     def __getitem__(self, position: int) -> Sample:
-        ids = self.folder.table.segment_ids[self.folder.table.span(position)]
         if position not in self._pixels:
             sample = self.folder[position]
+            ids = _ids(sample)
             number = np.uint8 if len(ids) < 256 else np.int16
             index = (segment_index(sample.segment_map, ids) + 1).astype(number)
             self._pixels[position] = (sample.image, index)
             return sample
         image, index = self._pixels[position]
-        return self.folder.assemble(position, image, np.append(np.int32(0), ids)[index])
+        sample = self.folder.assemble(position, image, index)
+        return replace(sample, segment_map=np.append(np.int32(0), _ids(sample))[index])
 
     def fill(self) -> None:
         for position in range(len(self)):
             self[position]
+
+
+def _ids(sample: Sample) -> np.ndarray:
+    return np.array([segment.id for segment in sample.segments], np.int32)
 
 
 def free_memory() -> int | None:

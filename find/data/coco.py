@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
+from find.data.check_report import CheckReport
+from find.data.data_split import DataSplit, size_text
 from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.decode import colour_hint, decode_photo, decode_segment_map
-from find.data.false_sentences import read_foils
+from find.data.false_sentences import HardNegatives, Probe, labelled_probes, read_foils, read_hard_negatives
 from find.data.find_bench import read_expressions, read_sentences
+from find.data.held_out import read_held_out
+from find.data.instances import Instances, read_instances
 from find.data.panoptic import PanopticTable
 from find.data.records import read_document
-from find.data.sample import Category, Expression, Foil, Sample, Segment, Sentence
+from find.data.sample import Foil, Sample, Segment, Sentence
 from find.data.schema import CaptionDocument
 from find.data.segment_map import unlisted_ids
 from find.data.source import FileSource, open_source
 from find.errors import DataError, FindError
 
-T = TypeVar("T", Sentence, Expression)
-
 AUTO = "auto"
 
 
-class CocoFolder:
+class CocoFolder(DataSplit):
     """The images of one split, read lazily; everything that is written about them, read at once.
 
     ::
@@ -58,25 +58,30 @@ class CocoFolder:
             (see `findvl data check`).
     """
 
+    train_split = "train2017"
+    val_split = "val2017"
+
     def __init__(self, root: str | Path, split: str, *, entities: str | None = AUTO) -> None:
-        self.root = Path(root)
-        self.split = split
+        root = Path(root)
         self._entities = entities
-        self.annotations = annotations_folder(self.root)
+        self.annotations = annotations_folder(root)
         self.skipped: Counter[str] = Counter()
         self.table = PanopticTable.read(self.annotations / f"panoptic_{split}.json", self._refuse_or_skip)
-        self.images: FileSource = open_images(self.root, split)
+        self.images: FileSource = open_images(root, split)
         self.images.match(self.table.file_names)
-        self.maps: FileSource = open_maps(self.root, split)
+        self.maps: FileSource = open_maps(root, split)
         self.maps.match(self.table.map_names)
         captions = self.annotations / f"captions_{split}.json"
-        self._captions = read_captions(captions, self.table, self._refuse_or_skip) if captions.exists() else {}
         referring = self.annotations / f"referring_{split}.json"
-        expressions = read_expressions(referring, self.table, self._refuse_or_skip) if referring.exists() else []
-        self.expressions: tuple[Expression, ...] = tuple(expressions)
-        self.sentences: tuple[Sentence, ...] = self._read_sentences(entities)
-        self._sentences_of = _by_image(self.sentences)
-        self._expressions_of = _by_image(self.expressions)
+        super().__init__(
+            root,
+            split,
+            categories=self.table.categories,
+            image_ids=self.table.image_ids,
+            captions=read_captions(captions, self.table, self._refuse_or_skip) if captions.exists() else {},
+            expressions=read_expressions(referring, self.table, self._refuse_or_skip) if referring.exists() else (),
+            sentences=self._read_sentences(split, entities),
+        )
         if self.skipped:
             summary = ", ".join(f"{kind}: {count}" for kind, count in sorted(self.skipped.items()))
             warnings.warn(
@@ -85,42 +90,15 @@ class CocoFolder:
                 stacklevel=2,
             )
 
-    @property
-    def categories(self) -> tuple[Category, ...]:
-        """The panoptic classes; `categories[i].index == i`."""
-        return self.table.categories
-
-    @property
-    def image_ids(self) -> tuple[int, ...]:
-        return self.table.image_ids
-
-    def __len__(self) -> int:
-        return len(self.table.image_ids)
-
     def __getitem__(self, position: int) -> Sample:
         """The image at `position` with all that is known about it."""
         image, segment_map = self.image_at(position), self.segment_map_at(position)
         if image.shape[:2] != segment_map.shape:
             raise DataError(
-                f"{self._map_name(position)}: the segments are {_size_text(segment_map)} but the image "
-                f"{self._image_name(position)} is {_size_text(image)}. Write the PNG for this image again."
+                f"{self._map_name(position)}: the segments are {size_text(segment_map)} but the image "
+                f"{self._image_name(position)} is {size_text(image)}. Write the PNG for this image again."
             )
         return self.assemble(position, image, segment_map)
-
-    def assemble(self, position: int, image: np.ndarray, segment_map: np.ndarray) -> Sample:
-        """The sample of `position` around pixels that were read before."""
-        image_id = self.table.image_ids[position]
-        return Sample(
-            image_id=image_id,
-            file_name=self.table.file_names[position],
-            image=image,
-            segment_map=segment_map,
-            segments=self.table.segments(position),
-            captions=self._captions.get(image_id, ()),
-            sentences=self._sentences_of.get(image_id, ()),
-            expressions=self._expressions_of.get(image_id, ()),
-            foils={s.id: self._foils[s.id] for s in self._sentences_of.get(image_id, ()) if s.id in self._foils},
-        )
 
     def position(self, image_id: int) -> int:
         """Where the image stands in the order of this folder; FindError if it is not in the split."""
@@ -129,8 +107,8 @@ class CocoFolder:
         except KeyError:
             raise DataError(f"{self.table.source}: there is no image {image_id} in {self.split}.") from None
 
-    def sample(self, image_id: int) -> Sample:
-        return self[self.position(image_id)]
+    def file_name(self, image_id: int) -> str:
+        return self.table.file_names[self.position(image_id)]
 
     def image(self, image_id: int) -> np.ndarray:
         """uint8 RGB [H, W, 3]."""
@@ -149,14 +127,42 @@ class CocoFolder:
         height, width = self.table.sizes[self.position(image_id)].tolist()
         return height, width
 
-    def captions_of(self, image_id: int) -> tuple[str, ...]:
-        return self._captions.get(image_id, ())
+    def sizes(self) -> np.ndarray:
+        """int32 [images, 2]: height and width of all images, as the JSON says."""
+        return self.table.sizes
 
-    def sentences_of(self, image_id: int) -> tuple[Sentence, ...]:
-        return self._sentences_of.get(image_id, ())
+    def segment_counts(self) -> np.ndarray:
+        """How many segments that are no crowd regions each image has."""
+        usable = np.append(0, np.cumsum(~self.table.crowd))
+        return np.diff(usable[self.table.offsets])
 
-    def expressions_of(self, image_id: int) -> tuple[Expression, ...]:
-        return self._expressions_of.get(image_id, ())
+    def held_out(self) -> dict[int, frozenset[int]]:
+        """What held_out.json says, if there is one."""
+        return read_held_out(self.root / "held_out.json", self.split)
+
+    def instances(self, report: Report) -> Instances | None:
+        """The objects of instances_{split}.json, if there is one."""
+        path = self.annotations / f"instances_{self.split}.json"
+        return read_instances(path, report) if path.exists() else None
+
+    def probes(self) -> list[Probe]:
+        """Those of probes_{split}.json."""
+        return labelled_probes(self)
+
+    def hard_negatives(self) -> list[HardNegatives]:
+        """Those of hard_negatives_{split}.json, if there is one."""
+        has_file = (self.annotations / f"hard_negatives_{self.split}.json").exists()
+        return read_hard_negatives(self) if has_file else []
+
+    @classmethod
+    def check_root(cls, root: Path) -> None:
+        annotations_folder(root)
+
+    @classmethod
+    def check(cls, root: Path, split: str | None = None) -> CheckReport:
+        from find.data.check import check_folder  # which reads folders with this class
+
+        return check_folder(root, split)
 
     def image_at(self, position: int) -> np.ndarray:
         """uint8 RGB [H, W, 3]; FindError where the file is missing, broken, or of another size than the JSON says."""
@@ -188,22 +194,22 @@ class CocoFolder:
         height, width = self.table.sizes[position].tolist()
         if pixels.shape[:2] != (height, width):
             raise DataError(
-                f"{name}: the file is {_size_text(pixels)} but {self.table.source} says {width} x {height} for image "
+                f"{name}: the file is {size_text(pixels)} but {self.table.source} says {width} x {height} for image "
                 f"{self.table.image_ids[position]}. Put the original file back, or correct the JSON."
             )
         return pixels
 
-    def _read_sentences(self, entities: str | None) -> tuple[Sentence, ...]:
+    def _read_sentences(self, split: str, entities: str | None) -> tuple[Sentence, ...]:
         if entities is None:
             return ()
-        stem = f"entity_{self.split}" if entities == AUTO else entities.removesuffix(".json")
+        stem = f"entity_{split}" if entities == AUTO else entities.removesuffix(".json")
         path = self.annotations / f"{stem}.json"
         if entities == AUTO and not path.exists():
             return ()
         return tuple(read_sentences(path, self.table, self._refuse_or_skip))
 
     @cached_property
-    def _foils(self) -> dict[int, tuple[Foil, ...]]:
+    def foils(self) -> dict[int, tuple[Foil, ...]]:
         """Labelled false sentences by the id of the true one; they belong to the sentences of entity_{split}.json."""
         return read_foils(self) if self._entities in (AUTO, f"entity_{self.split}", f"entity_{self.split}.json") else {}
 
@@ -268,14 +274,3 @@ def read_captions(path: Path, table: PanopticTable, report: Report) -> dict[int,
                         f"image {record.image_id} is not in {table.source}", "Take the caption out")
             )  # fmt: skip
     return {image_id: tuple(texts) for image_id, texts in captions.items()}
-
-
-def _by_image(items: Iterable[T]) -> dict[int, tuple[T, ...]]:
-    groups: dict[int, list[T]] = defaultdict(list)
-    for item in items:
-        groups[item.image_id].append(item)
-    return {image_id: tuple(group) for image_id, group in groups.items()}
-
-
-def _size_text(pixels: np.ndarray) -> str:
-    return f"{pixels.shape[1]} x {pixels.shape[0]}"

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from torch.utils.data import Sampler
 
-from find.data.coco import CocoFolder
+from find.data.data_split import DataSplit
 from find.errors import InputError
 
 
@@ -22,14 +22,14 @@ class Draw:
     seeds: tuple[int, ...]
 
 
-def reference_links(folder: CocoFolder) -> list[tuple[int, ...]]:
+def reference_links(folder: DataSplit) -> list[tuple[int, ...]]:
     """For each position the positions of the images that its phrases refer to, and of those that refer to it."""
     links: list[dict[int, None]] = [{} for _ in range(len(folder))]
     for sentence in folder.sentences:
-        here = folder.table.rows[sentence.image_id]
+        here = folder.position(sentence.image_id)
         for phrase in sentence.phrases:
             if phrase.reference is not None:
-                there = folder.table.rows[phrase.reference.image_id]
+                there = folder.position(phrase.reference.image_id)
                 if there != here:
                     links[here][there] = None
                     links[there][here] = None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from find.data.coco import AUTO, CocoFolder
+from find.data.data_split import DataSplit
 from find.errors import InputError, UnknownWordsWarning
 from find.evaluation.distributed import processes
 from find.evaluation.gallery import embed_gallery
@@ -52,7 +53,7 @@ EMBEDDING_TASKS = (Task.RETRIEVAL, Task.INTERLEAVED_RETRIEVAL)
 @processes()
 def evaluate(
     model: FindSystem,
-    root: str | Path | CocoFolder,
+    data: str | Path | DataSplit,
     *,
     split: str = "val2017",
     tasks: Sequence[Task | str] | None = None,
@@ -71,13 +72,14 @@ def evaluate(
 
     Args:
         model: `find.FIND`, or whatever can do the tasks asked for (`find.evaluation.system`).
-        root: the folder that holds annotations/; or such a folder already read, whose split and sentences then count.
+        data: a COCO folder, the one that holds annotations/; or a split already read, by whatever reader
+            (`find.data.data_split`).
         tasks: which ones; by default all that the folder has annotations for (`Evaluation.skipped` tells the rest).
         studies: what else to do: "variants" of the interleaved tasks, compositional "probes".
         skip_missing: leave out (and tell) tasks and studies without annotations; by default only where `tasks` is not
             given.
         limit: use only the first so many images, in every task (then there is no large gallery).
-        entities: the sentences, as in `CocoFolder`.
+        split, entities: of a COCO folder that is given by its path (see `CocoFolder`).
         interleaving: which entities are shown instead of named, and by whose pixels.
         gallery, large_gallery: images searched by the retrieval tasks; the large one if the split has so many.
         clicked_images: images for NoC.
@@ -93,7 +95,7 @@ def evaluate(
     for name, number in (("limit", limit), ("gallery", gallery), ("clicked_images", clicked_images)):
         if number is not None and number < 1:
             raise InputError(f"{name} is a number of images, at least 1, not {number}")
-    folder = root if isinstance(root, CocoFolder) else CocoFolder(root, split, entities=entities)
+    folder = data if isinstance(data, DataSplit) else CocoFolder(data, split, entities=entities)
     skips = tasks is None if skip_missing is None else skip_missing
     image_ids = folder.image_ids[:limit]
     if not image_ids:
@@ -160,7 +162,7 @@ def evaluate(
     )
 
 
-def _texts(folder: CocoFolder, chosen: Sequence[Task], image_ids: Sequence[int], gallery: int) -> Iterator[str]:
+def _texts(folder: DataSplit, chosen: Sequence[Task], image_ids: Sequence[int], gallery: int) -> Iterator[str]:
     """What the tasks give to read; whole sentences, whether words of them are shown instead or not."""
     if Task.PANOPTIC in chosen:
         yield from (category.words for category in folder.categories)

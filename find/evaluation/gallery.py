@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from find.data.coco import CocoFolder
+from find.data.data_split import DataSplit
 from find.data.sample import Sentence
 from find.errors import DataError
 from find.evaluation.distributed import rows_in_order
@@ -66,7 +66,7 @@ class EmbeddedQueries:
 
 def embed_gallery(
     model: ImageEmbedder,
-    folder: CocoFolder,
+    folder: DataSplit,
     image_ids: Sequence[int],
     *,
     batch_size: int = 32,
@@ -91,7 +91,7 @@ def embed_gallery(
 
 def embed_queries(
     model: QueryEmbedder,
-    folder: CocoFolder,
+    folder: DataSplit,
     sentences: Sequence[Sentence],
     interleaving: Interleaving,
     *,

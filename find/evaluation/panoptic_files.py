@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-from find.data.coco import CocoFolder
+from find.data.data_split import DataSplit
 from find.data.decode import segment_png
 from find.model.model import FIND
 from find.utils.progress import track
 
 
-def write_panoptic(model: FIND, folder: CocoFolder, out: Path, *, batch_size: int = 16, progress: bool = True) -> Path:
+def write_panoptic(model: FIND, folder: DataSplit, out: Path, *, batch_size: int = 16, progress: bool = True) -> Path:
     """Segments every image of the folder into its categories.
 
     Writes `out/predictions.json` and `out/predictions/<image>.png`; gives the JSON's path.

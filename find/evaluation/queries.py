@@ -7,7 +7,7 @@ from enum import Enum
 
 import numpy as np
 
-from find.data.coco import CocoFolder
+from find.data.data_split import DataSplit
 from find.data.sample import PhraseSpan, Sentence
 from find.query.query import Query, Region
 
@@ -55,7 +55,7 @@ class Interleaving:
         """In tables: text, visual (reference) ..."""
         return self.mode.value if self.mode is EntityMode.TEXT else f"{self.mode.value} ({self.source.value} image)"
 
-    def query(self, sentence: Sentence, folder: CocoFolder) -> SentenceQuery:
+    def query(self, sentence: Sentence, folder: DataSplit) -> SentenceQuery:
         """The query of a sentence; without phrases it is the plain sentence."""
         regions: dict[int, Region] = {}
         owners = set()

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from find.data.coco import CocoFolder
+from find.data.data_split import DataSplit
 from find.data.sample import Sentence
 from find.evaluation.queries import Interleaving, SentenceQuery
 from find.model.predictions import EntityMask
@@ -28,7 +28,7 @@ class Question:
     lenders: frozenset[str]  # images that lend the query a region: they would be found by their own pixels
 
 
-def draw_questions(folder: CocoFolder, image_ids: Sequence[int], *, count: int, seed: int) -> list[Question]:
+def draw_questions(folder: DataSplit, image_ids: Sequence[int], *, count: int, seed: int) -> list[Question]:
     """The first `count` sentences of a shuffled split that mix words with regions, at most one an image."""
     order = list(image_ids)
     random.Random(seed).shuffle(order)
@@ -60,13 +60,13 @@ def answer_questions(album: Album, questions: Sequence[Question], *, top: int = 
     return examples
 
 
-def _queries(folder: CocoFolder, image_id: int, interleaving: Interleaving) -> list[SentenceQuery]:
+def _queries(folder: DataSplit, image_id: int, interleaving: Interleaving) -> list[SentenceQuery]:
     sentences: Sequence[Sentence] = folder.sentences_of(image_id)
     return [interleaving.query(sentence, folder) for sentence in sentences if len(sentence.phrases) >= 2]
 
 
-def _file_name(folder: CocoFolder, image_id: int) -> str:
-    return folder.table.file_names[folder.position(image_id)]
+def _file_name(folder: DataSplit, image_id: int) -> str:
+    return folder.file_name(image_id)
 
 
 def _draw(question: Question, rank: int, hit: Hit, masks: Sequence[EntityMask]) -> Answer:

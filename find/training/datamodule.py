@@ -1,8 +1,8 @@
-"""The data of a training run: a COCO folder's splits as loaders of `Batch`."""
+"""The data of a training run: two splits of a data set as loaders of `Batch`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from find.data.batch import Batch
 from find.data.cache import CachedFolder
-from find.data.coco import CocoFolder
 from find.data.collate import Collate
+from find.data.data_split import DataSplit, check_options, load_reader
 from find.data.sample import Category, Sample
 from find.data.sampler import Draw, ReferenceBatchSampler, reference_links
 from find.data.transforms import Resize, Scaling, Transform
@@ -31,7 +31,7 @@ class BatchDataset(Dataset[Batch]):
     """
 
     def __init__(
-        self, folder: CocoFolder | CachedFolder, collate: Collate, transforms: Sequence[Transform] = ()
+        self, folder: DataSplit | CachedFolder, collate: Collate, transforms: Sequence[Transform] = ()
     ) -> None:
         self.folder = folder
         self.collate = collate
@@ -75,13 +75,17 @@ class BatchLoader(DataLoader[Batch]):
 
 
 class FindDataModule(L.LightningDataModule):
-    """Loaders of training and validation batches from a folder in COCO's panoptic layout (see `CocoFolder`).
+    """Loaders of training and validation batches from a data set: COCO's panoptic layout, or what another reader reads.
 
     In distributed training give the trainer `use_distributed_sampler=False`: the sampler deals images to ranks.
 
     Args:
-        root: the folder that holds annotations/ and the images.
-        train_split, val_split: splits to read, for example "train2017".
+        root: the folder of the data set; for COCO the one that holds annotations/ and the images.
+        reader: what reads it, by a short name (coco, yolo, or what an installed package declares), by its class path,
+            or the class itself (see `find.data.data_split`).
+        reader_options: what the reader's constructor takes besides root and split.
+        train_split, val_split: splits to read; by default what the reader calls them, for COCO "train2017" and
+            "val2017".
         batch_size: images a batch and rank.
         num_workers: loader processes; 0 loads in the training process.
         resizing: how large images become before augmentation, as a model resizes what it is given
@@ -100,8 +104,10 @@ class FindDataModule(L.LightningDataModule):
         self,
         root: str | Path,
         *,
-        train_split: str = "train2017",
-        val_split: str = "val2017",
+        reader: str | type[DataSplit] = "coco",
+        reader_options: Mapping[str, Any] | None = None,
+        train_split: str | None = None,
+        val_split: str | None = None,
         batch_size: int = 32,
         num_workers: int = 0,
         resizing: Resizing | None = None,
@@ -117,8 +123,11 @@ class FindDataModule(L.LightningDataModule):
     ) -> None:
         super().__init__()
         self.root = Path(root)
-        self.train_split = train_split
-        self.val_split = val_split
+        self.reader = load_reader(reader) if isinstance(reader, str) else reader
+        self.reader_options = dict(reader_options or {})
+        check_options(self.reader, self.reader_options)
+        self.train_split = train_split or self.reader.train_split
+        self.val_split = val_split or self.reader.val_split
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.resizing = resizing
@@ -131,8 +140,8 @@ class FindDataModule(L.LightningDataModule):
         self.transforms = tuple(transforms)
         self.cache_in_memory = cache_in_memory
         self.seed = seed
-        self.train_folder: CocoFolder | None = None
-        self.val_folder: CocoFolder | None = None
+        self.train_folder: DataSplit | None = None
+        self.val_folder: DataSplit | None = None
         self.training: BatchLoader | None = None
         self._interrupted: dict[str, int] | None = None  # where the run was that this one goes on with
 
@@ -149,8 +158,8 @@ class FindDataModule(L.LightningDataModule):
             self.val_folder = self._open(self.val_split)
         if self.train_folder is not None and self.train_folder.categories != self.val_folder.categories:
             raise DataError(
-                f"{self.root}: {self.train_split} and {self.val_split} list different categories in their panoptic "
-                "JSON. Give both the same list, in the same order."
+                f"{self.root}: {self.train_split} and {self.val_split} list different categories. "
+                "Give both the same list, in the same order."
             )
 
     @property
@@ -184,28 +193,41 @@ class FindDataModule(L.LightningDataModule):
     def val_dataloader(self) -> BatchLoader:
         return self._loader(self.val_folder, (), shuffle=False)
 
-    def _open(self, split: str) -> CocoFolder:
-        folder = CocoFolder(self.root, split)
+    def open(self, split: str, **options: Any) -> DataSplit:
+        """A split of the data set, as it is: evaluation reads it by this.
+
+        Args:
+            options: of the reader, instead of or besides `reader_options`.
+
+        Raises:
+            InputError: the reader has no such option.
+            DataError: the data cannot be read.
+        """
+        options = self.reader_options | options
+        check_options(self.reader, options)
+        return self.reader(self.root, split, **options)
+
+    def _open(self, split: str) -> DataSplit:
+        folder = self.open(split)
         if self.max_segments is not None:
             self._tell_left_out(folder)
         if self.resizing is not None:
             self._check_shapes(folder)
             return folder
-        small = np.flatnonzero(folder.table.sizes.min(axis=1) < self.divisor)
+        sizes = folder.sizes()
+        small = np.flatnonzero(sizes.min(axis=1) < self.divisor)
         if len(small):
             position = int(small[0])
-            height, width = folder.table.sizes[position].tolist()
+            height, width = sizes[position].tolist()
             raise DataError(
                 f"{self.root / split}: {len(small)} images are smaller than the stride {self.divisor} of the vision "
-                f"encoder, for example {folder.table.file_names[position]} of {width} x {height} pixels. "
+                f"encoder, for example {folder.file_name(folder.image_ids[position])} of {width} x {height} pixels. "
                 "Set resizing, or take them out of the annotations."
             )
         return folder
 
-    def _tell_left_out(self, folder: CocoFolder) -> None:
-        table = folder.table
-        usable = np.append(0, np.cumsum(~table.crowd))
-        excess = np.diff(usable[table.offsets]) - self.max_segments
+    def _tell_left_out(self, folder: DataSplit) -> None:
+        excess = folder.segment_counts() - self.max_segments
         if (excess > 0).any():
             rank_zero_warn(
                 f"{folder.split}: {np.count_nonzero(excess > 0)} of {len(folder)} images have more than "
@@ -213,20 +235,19 @@ class FindDataModule(L.LightningDataModule):
                 f"{excess[excess > 0].sum()} smallest segments are left out in training"
             )
 
-    def _check_shapes(self, folder: CocoFolder) -> None:
-        sizes, positions = np.unique(folder.table.sizes, axis=0, return_index=True)
+    def _check_shapes(self, folder: DataSplit) -> None:
+        sizes, positions = np.unique(folder.sizes(), axis=0, return_index=True)
         for (height, width), position in zip(sizes.tolist(), positions.tolist(), strict=True):
             try:
                 self.resizing.fit(height, width)
             except FindError as error:
-                name = folder.table.file_names[position]
-                where = self.root / folder.split / name
+                where = self.root / folder.split / folder.file_name(folder.image_ids[position])
                 raise DataError(f"{where}: {error}, or take it out of the annotations") from error
 
-    def _loader(self, folder: CocoFolder, transforms: Sequence[Transform], *, shuffle: bool) -> BatchLoader:
+    def _loader(self, folder: DataSplit, transforms: Sequence[Transform], *, shuffle: bool) -> BatchLoader:
         sized = any(isinstance(transform, Scaling) for transform in transforms)
         resize = () if self.resizing is None or sized else (Resize(self.resizing),)
-        source: CocoFolder | CachedFolder = folder
+        source: DataSplit | CachedFolder = folder
         if self.cache_in_memory:
             source = CachedFolder(folder)
             if self.num_workers:

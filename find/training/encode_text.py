@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from find.errors import InputError
 
 if TYPE_CHECKING:
-    from find.data.coco import CocoFolder
+    from find.data.data_split import DataSplit
 
 
 def add_encode_text(data: argparse._SubParsersAction) -> None:
@@ -26,12 +26,15 @@ def add_encode_text(data: argparse._SubParsersAction) -> None:
         "  findvl data encode-text datasets/coco --language transformers:Qwen/Qwen3-0.6B#12 --out cache\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("root", type=Path, help="a folder in COCO's layout")
+    parser.add_argument("root", type=Path, help="a folder in COCO's layout, or another's that --data names")
+    parser.add_argument("--data", metavar="READER", default="coco", help="coco, yolo ... (default: %(default)s)")
     parser.add_argument("-c", "--config", help="a config of `findvl fit`, for the language encoder and class prompt")
     parser.add_argument("--language", metavar="SPEC", help="a language encoder, instead of the config's")
     parser.add_argument("--dtype", help="of the encoder, instead of the config's: float32, float16 or bfloat16")
     parser.add_argument("--out", type=Path, help="the cache's folder (default: the config's model.text_cache)")
-    parser.add_argument("--split", action="append", help="may be given several times (default: train2017, val2017)")
+    parser.add_argument(
+        "--split", action="append", help="may be given several times (default: those for training and validation)"
+    )
     parser.add_argument("--batch-size", type=int, default=256, help="texts at a time (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: %(default)s)")
     parser.set_defaults(run=encode_text)
@@ -52,15 +55,16 @@ def encode_text(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from find.data.coco import CocoFolder
+    from find.data.data_split import load_reader
     from find.foundations import load_language
     from find.model.config import FINDConfig
     from find.training.text_cache import CachedLanguage
     from find.utils.device import choose_device
 
     config = FINDConfig.from_dict(values, source=str(arguments.config or "--language"))
-    splits = arguments.split or ["train2017", "val2017"]
-    folders = [CocoFolder(arguments.root, split) for split in splits]
+    reader = load_reader(arguments.data)
+    splits = arguments.split or [reader.train_split, reader.val_split]
+    folders = [reader(arguments.root, split) for split in splits]
     encoder = load_language(
         config.language, dtype=getattr(torch, config.language_dtype), long_texts=config.long_texts
     ).to(choose_device(arguments.device))
@@ -73,7 +77,7 @@ def encode_text(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def texts_of(folder: CocoFolder, *, class_prompt: str = "{}") -> Iterator[str]:
+def texts_of(folder: DataSplit, *, class_prompt: str = "{}") -> Iterator[str]:
     """Captions, sentences, their phrases, referring expressions and class names, as training reads them."""
     for category in folder.categories:
         yield category.words

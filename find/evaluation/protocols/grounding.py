@@ -9,7 +9,7 @@ from enum import Enum
 import numpy as np
 from jaxtyping import Bool
 
-from find.data.coco import CocoFolder
+from find.data.data_split import DataSplit
 from find.errors import InputError
 from find.evaluation.distributed import in_order
 from find.evaluation.held_out import HeldOut
@@ -45,7 +45,7 @@ GroundingAnswers = Callable[[Sequence[Sequence[Question]]], Sequence[Sequence[Bo
 
 def grounding(
     model: Grounder,
-    folder: CocoFolder,
+    folder: DataSplit,
     *,
     source: TextSource = TextSource.AUTO,
     image_ids: Sequence[int] | None = None,
@@ -76,7 +76,7 @@ def grounding(
 
 def score_grounding(
     answers: GroundingAnswers,
-    folder: CocoFolder,
+    folder: DataSplit,
     *,
     source: TextSource = TextSource.AUTO,
     image_ids: Sequence[int] | None = None,
@@ -113,7 +113,7 @@ def score_grounding(
     )
 
 
-def questions_of(folder: CocoFolder, image_id: int, source: TextSource) -> list[Question]:
+def questions_of(folder: DataSplit, image_id: int, source: TextSource) -> list[Question]:
     """What an image is asked for."""
     if text_source(folder, source) is TextSource.EXPRESSIONS:
         return [
@@ -126,7 +126,7 @@ def questions_of(folder: CocoFolder, image_id: int, source: TextSource) -> list[
     ]
 
 
-def text_source(folder: CocoFolder, source: TextSource) -> TextSource:
+def text_source(folder: DataSplit, source: TextSource) -> TextSource:
     """The source that is meant, for this folder."""
     if source is not TextSource.AUTO:
         return source

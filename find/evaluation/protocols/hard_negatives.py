@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from find.data.coco import CocoFolder
-from find.data.false_sentences import HardNegatives, read_hard_negatives
+from find.data.data_split import DataSplit
+from find.data.false_sentences import HardNegatives
 from find.evaluation.gallery import ImageGallery, embed_queries
 from find.evaluation.interleaved_results import HardNegativeResult
 from find.evaluation.queries import EntityMode, Interleaving
@@ -20,7 +20,7 @@ from find.evaluation.system import QueryEmbedder
 
 def hard_negatives(
     model: QueryEmbedder,
-    folder: CocoFolder,
+    folder: DataSplit,
     gallery: ImageGallery,
     *,
     entity_weight: float,
@@ -30,13 +30,10 @@ def hard_negatives(
     """Score the true sentence and its negatives with their own image; all entities are words.
 
     Returns:
-        None if the folder has no hard_negatives_{split}.json, or none for the images of the gallery.
+        None if the data have no hard negatives of the images of the gallery.
     """
-    path = folder.annotations / f"hard_negatives_{folder.split}.json"
-    if not path.exists():
-        return None
     row_of = {image_id: row for row, image_id in enumerate(gallery.image_ids)}
-    cases = [case for case in read_hard_negatives(folder) if case.truth.image_id in row_of]
+    cases = [case for case in folder.hard_negatives() if case.truth.image_id in row_of]
     if not cases:
         return None
     sentences = [sentence for case in cases for sentence in (case.truth, *case.negatives)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from find.data.coco import CocoFolder
+from find.data.data_split import DataSplit
 from find.data.strokes import StrokeKind, next_click, sample_stroke
 from find.evaluation.clicks import VERY_GOOD
 from find.evaluation.distributed import in_order
@@ -27,7 +27,7 @@ STROKES = (StrokeKind.CIRCLE, StrokeKind.SCRIBBLE, StrokeKind.POLYGON, StrokeKin
 
 def interactive(
     model: InteractiveSegmenter,
-    folder: CocoFolder,
+    folder: DataSplit,
     *,
     image_ids: Sequence[int] | None = None,
     clicked_images: int = CLICKED_IMAGES,
@@ -118,7 +118,7 @@ class _Session:
     tracks: list[list[float]]
 
     @classmethod
-    def start(cls, folder: CocoFolder, image_id: int) -> _Session:
+    def start(cls, folder: DataSplit, image_id: int) -> _Session:
         """A session before the first click, for an image with segments."""
         segment_ids = _clickable(folder, image_id)
         targets = folder.segment_map(image_id)[None] == np.array(segment_ids)[:, None, None]
@@ -186,7 +186,7 @@ class _Session:
         return [ClickTrack(self.image_id, segment_id, tuple(track)) for segment_id, track in pairs]
 
 
-def _clickable(folder: CocoFolder, image_id: int) -> list[int]:
+def _clickable(folder: DataSplit, image_id: int) -> list[int]:
     """Ids of an image's segments that are no crowd regions."""
     return [segment.id for segment in folder.segments(image_id) if not segment.is_crowd]
 

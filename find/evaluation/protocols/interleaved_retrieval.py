@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
-from find.data.coco import CocoFolder
+from find.data.data_split import DataSplit
 from find.data.sample import Sentence
 from find.evaluation.distributed import in_order
 from find.evaluation.gallery import EmbeddedQueries, ImageGallery, embed_gallery, embed_queries
@@ -29,7 +29,7 @@ QUERIES_AT_ONCE = 512
 
 def interleaved_retrieval(
     model: QueryEmbedder,
-    folder: CocoFolder,
+    folder: DataSplit,
     *,
     interleaving: Interleaving | None = None,
     gallery: int = GALLERY,
@@ -86,7 +86,7 @@ def interleaved_retrieval(
     )
 
 
-def searching_sentences(folder: CocoFolder, image_ids: Sequence[int]) -> list[Sentence]:
+def searching_sentences(folder: DataSplit, image_ids: Sequence[int]) -> list[Sentence]:
     """The first sentence of each image that has one. Raises `MissingAnnotations` if none has."""
     found = [folder.sentences_of(image_id)[0] for image_id in image_ids if folder.sentences_of(image_id)]
     if not found:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Bool
 
-from find.data.coco import CocoFolder
+from find.data.data_split import DataSplit
 from find.data.sample import Sentence
 from find.errors import InputError
 from find.evaluation.distributed import in_order
@@ -24,7 +24,7 @@ EntityAnswers = Callable[[Sequence[Sentence], Interleaving], Sequence[Sequence[B
 
 def interleaved_segmentation(
     model: QuerySegmenter,
-    folder: CocoFolder,
+    folder: DataSplit,
     *,
     interleaving: Interleaving | None = None,
     image_ids: Sequence[int] | None = None,
@@ -57,7 +57,7 @@ def interleaved_segmentation(
 
 def score_interleaved_segmentation(
     answers: EntityAnswers,
-    folder: CocoFolder,
+    folder: DataSplit,
     *,
     interleaving: Interleaving | None = None,
     image_ids: Sequence[int] | None = None,

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
-from find.data.coco import CocoFolder
+from find.data.data_split import DataSplit
 from find.data.dataset_issue import DatasetIssue
-from find.data.instances import read_instances
 from find.data.sample import Category, Segment
 from find.data.segment_map import segment_index
 from find.errors import DataError, printable, warn_caller
@@ -50,7 +48,7 @@ GenericAnswers = Callable[[Sequence[int]], Sequence[GenericAnswer]]
 
 def panoptic(
     model: GenericSegmenter,
-    folder: CocoFolder,
+    folder: DataSplit,
     *,
     image_ids: Sequence[int] | None = None,
     batch_size: int = 32,
@@ -97,7 +95,7 @@ def panoptic(
 
 def score_panoptic(
     answers: GenericAnswers,
-    folder: CocoFolder,
+    folder: DataSplit,
     *,
     image_ids: Sequence[int] | None = None,
     batch_size: int = 32,
@@ -185,10 +183,10 @@ def _instance_results(
     )
 
 
-def _true_instances(folder: CocoFolder, image_ids: Sequence[int], thing_ids: Sequence[int]) -> dict[str, Any]:
-    path = folder.annotations / f"instances_{folder.split}.json"
-    if path.exists():
-        return _listed_instances(path, {image_id: folder.image_size(image_id) for image_id in image_ids}, thing_ids)
+def _true_instances(folder: DataSplit, image_ids: Sequence[int], thing_ids: Sequence[int]) -> dict[str, Any]:
+    listed = _listed_instances(folder, image_ids, thing_ids)
+    if listed is not None:
+        return listed
     things = set(thing_ids)
     maps = []
     for image_id in image_ids:
@@ -204,29 +202,32 @@ def _true_instances(folder: CocoFolder, image_ids: Sequence[int], thing_ids: Seq
     return instances_from_maps(maps, thing_ids)
 
 
-def _listed_instances(path: Path, sizes: Mapping[int, tuple[int, int]], thing_ids: Sequence[int]) -> dict[str, Any]:
-    """The truth of the file; what is left out is told in one warning, what is broken refused."""
+def _listed_instances(folder: DataSplit, image_ids: Sequence[int], thing_ids: Sequence[int]) -> dict[str, Any] | None:
+    """The truth of data that list their objects; what is left out is told in one warning, what is broken refused."""
     left_out: Counter[str] = Counter()
     first: dict[str, str] = {}
 
     def refuse_or_skip(anomaly: DatasetIssue) -> None:
         if anomaly.stops:
-            raise DataError(f"{path.parent / anomaly.file}{str(anomaly).removeprefix(anomaly.file)}")
+            raise DataError(f"{folder.root}: {anomaly}")
         left_out[anomaly.kind] += 1
         first.setdefault(anomaly.kind, printable(f"{anomaly.item}: {anomaly.message}"))
 
-    instances = read_instances(path, refuse_or_skip)
+    instances = folder.instances(refuse_or_skip)
+    if instances is None:
+        return None
+    sizes = {image_id: folder.image_size(image_id) for image_id in image_ids}
     for image_id, (height, width) in sizes.items():
         image = instances.images.get(image_id)
         if image is not None and (image.height, image.width) != (height, width):
             raise DataError(
-                f"{path}, image {image_id}: it is {image.width} x {image.height} here but {width} x {height} in the "
-                "panoptic file. Correct the one that is wrong."
+                f"{folder.root}: {instances.source}, image {image_id}: it is {image.width} x "
+                f"{image.height} here but {width} x {height} in the panoptic file. Correct the one that is wrong."
             )
     truth = true_instances(instances, sizes, thing_ids, refuse_or_skip)
     if left_out:
         told = "; ".join(f"{kind}: {count} (first: {first[kind]})" for kind, count in sorted(left_out.items()))
-        warn_caller(f"{path}: left out of the truth of AP, or doubtful: {told}")
+        warn_caller(f"{folder.root}: {instances.source}: left out of the truth of AP, or doubtful: {told}")
     return truth
 
 

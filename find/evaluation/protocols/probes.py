@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from find.data.coco import CocoFolder
-from find.data.false_sentences import Probe, labelled_probes, phrase_swaps
+from find.data.data_split import DataSplit
+from find.data.false_sentences import Probe, phrase_swaps
 from find.data.sample import Sentence
 from find.evaluation.gallery import ImageGallery, embed_gallery, embed_queries
 from find.evaluation.probe_results import MODES, ProbeAnswer, ProbeResult
@@ -19,7 +19,7 @@ from find.evaluation.task_results import MissingAnnotations
 
 def probes(
     model: QueryEmbedder,
-    folder: CocoFolder,
+    folder: DataSplit,
     *,
     image_ids: Sequence[int] | None = None,
     entity_weight: float = ENTITY_WEIGHT,
@@ -45,7 +45,7 @@ def probes(
     """
     image_ids = folder.image_ids if image_ids is None else image_ids
     wanted = set(image_ids)
-    made = labelled_probes(folder)
+    made = list(folder.probes())
     is_exact = bool(made)
     if not is_exact:
         made = [probe for sentence in folder.sentences for probe in phrase_swaps(sentence)]

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from find.data.coco import CocoFolder
+from find.data.data_split import DataSplit
 from find.data.records import read_whole
 from find.data.schema import ImageIds, KarpathyDocument
 from find.errors import DataError
@@ -46,7 +46,7 @@ class ImageText:
 
 def retrieval(
     model: TextEmbedder,
-    folder: CocoFolder,
+    folder: DataSplit,
     *,
     kind: TextKind = TextKind.CAPTIONS,
     image_ids: Sequence[int] | None = None,
@@ -103,7 +103,7 @@ def score_retrieval(
 
 
 def texts_about(
-    folder: CocoFolder, image_ids: Sequence[int], kind: TextKind, texts_per_image: int | None = None
+    folder: DataSplit, image_ids: Sequence[int], kind: TextKind, texts_per_image: int | None = None
 ) -> list[ImageText]:
     """The texts of some images, in the images' order.
 
@@ -123,7 +123,7 @@ def texts_about(
     return found
 
 
-def read_image_ids(path: str | Path, folder: CocoFolder, *, part: str = "test") -> tuple[int, ...]:
+def read_image_ids(path: str | Path, folder: DataSplit, *, part: str = "test") -> tuple[int, ...]:
     """The image ids of a split that a JSON file names: a list of ids, or Karpathy's dataset_coco.json (of which the
     images of `part` are taken, by their `cocoid`).
 
@@ -142,7 +142,8 @@ def read_image_ids(path: str | Path, folder: CocoFolder, *, part: str = "test") 
     twice = next((image_id for image_id, count in Counter(ids).items() if count > 1), None)
     if twice is not None:
         raise DataError(f"{path}: image {twice} is listed twice, and would count twice. List each image once")
-    strangers = [image_id for image_id in ids if image_id not in folder.table.rows]
+    known = set(folder.image_ids)
+    strangers = [image_id for image_id in ids if image_id not in known]
     if strangers:
         raise DataError(
             f"{path}: {len(strangers)} of its {len(ids)} images are not in {folder.split}, the first is "

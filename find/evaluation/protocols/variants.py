@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from find.data.coco import CocoFolder
+from find.data.data_split import DataSplit
 from find.evaluation.gallery import ImageGallery, embed_gallery, embed_queries
 from find.evaluation.held_out import HeldOut
 from find.evaluation.interleaved_results import Variant
@@ -16,7 +16,7 @@ from find.evaluation.system import QueryEmbedder, QuerySegmenter
 
 def segmentation_variants(
     model: QuerySegmenter,
-    folder: CocoFolder,
+    folder: DataSplit,
     *,
     interleavings: Sequence[Interleaving] | None = None,
     image_ids: Sequence[int] | None = None,
@@ -33,7 +33,7 @@ def segmentation_variants(
 
 def retrieval_variants(
     model: QueryEmbedder,
-    folder: CocoFolder,
+    folder: DataSplit,
     *,
     interleavings: Sequence[Interleaving] | None = None,
     gallery: int = GALLERY,

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from find.data.coco import CocoFolder
+from find.data.data_split import DataSplit
 from find.evaluation.interleaved_results import InterleavedSegmentationResult
 from find.evaluation.metrics import Overlap
 from find.evaluation.protocols.grounding import TextSource, questions_of
@@ -42,7 +42,7 @@ class Example:
     file: str = ""
 
 
-def write_examples(found: Evaluation, system: Any, folder: CocoFolder, out: Path) -> list[Example]:
+def write_examples(found: Evaluation, system: Any, folder: DataSplit, out: Path) -> list[Example]:
     """Asks the system once more for its best and worst images of each task that gives masks, and draws them.
 
     Writes out/examples/*.webp and out/examples/examples.json.
@@ -71,7 +71,7 @@ def read_examples(run: Path) -> list[tuple[Example, bytes]]:
     return [(example, (run / EXAMPLES / Path(example.file).name).read_bytes()) for example in records]
 
 
-def _all(found: Evaluation, system: Any, folder: CocoFolder) -> Iterator[tuple[Example, Image.Image]]:
+def _all(found: Evaluation, system: Any, folder: DataSplit) -> Iterator[tuple[Example, Image.Image]]:
     if found.panoptic is not None:
         yield from _panoptic(found.panoptic, system, folder)
     if found.grounding is not None:
@@ -81,7 +81,7 @@ def _all(found: Evaluation, system: Any, folder: CocoFolder) -> Iterator[tuple[E
 
 
 def _panoptic(
-    result: PanopticResult, system: GenericSegmenter, folder: CocoFolder
+    result: PanopticResult, system: GenericSegmenter, folder: DataSplit
 ) -> Iterator[tuple[Example, Image.Image]]:
     scores = {
         image.image_id: float(np.mean(list(image.matches.ious.values())))
@@ -100,7 +100,7 @@ def _panoptic(
         yield _example(folder, "panoptic", kind, image_id, score, "all classes"), _pair(image, *sides)
 
 
-def _grounding(result: GroundingResult, system: Grounder, folder: CocoFolder) -> Iterator[tuple[Example, Image.Image]]:
+def _grounding(result: GroundingResult, system: Grounder, folder: DataSplit) -> Iterator[tuple[Example, Image.Image]]:
     source = TextSource(result.source)
     for kind, image_id, score in _ends(_means(result.overlaps.records, lambda record: record.image_id)):
         questions = questions_of(folder, image_id, source)
@@ -115,7 +115,7 @@ def _grounding(result: GroundingResult, system: Grounder, folder: CocoFolder) ->
 
 
 def _interleaved(
-    result: InterleavedSegmentationResult, system: QuerySegmenter, folder: CocoFolder
+    result: InterleavedSegmentationResult, system: QuerySegmenter, folder: DataSplit
 ) -> Iterator[tuple[Example, Image.Image]]:
     sentences = {sentence.id: sentence for sentence in folder.sentences}
     for kind, item, score in _ends(_means(result.overlaps.records, lambda record: record.item)):
@@ -146,7 +146,7 @@ def _means(records: Sequence[Overlap], key: Callable[[Overlap], int]) -> dict[in
     return {name: float(np.mean(values)) for name, values in ious.items()}
 
 
-def _example(folder: CocoFolder, task: str, kind: str, image_id: int, score: float, asked: str) -> Example:
+def _example(folder: DataSplit, task: str, kind: str, image_id: int, score: float, asked: str) -> Example:
     words = {category.id: category.words for category in folder.categories}
     categories = tuple(sorted({words[segment.category_id] for segment in folder.segments(image_id)}))
     return Example(task, kind, image_id, 100 * score, asked, categories)

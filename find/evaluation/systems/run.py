@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from find.data.coco import AUTO, CocoFolder
+from find.data.coco import AUTO
+from find.data.data_split import DataSplit
 from find.errors import InputError
 from find.evaluation.distributed import is_first
 from find.evaluation.evaluate import evaluate
@@ -91,7 +92,7 @@ def write_results(path: Path, record: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def results_json(found: Evaluation, *, name: str, about: str, folder: CocoFolder, settings: Settings) -> dict[str, Any]:
+def results_json(found: Evaluation, *, name: str, about: str, folder: DataSplit, settings: Settings) -> dict[str, Any]:
     """One system's figures for JSON, with what they were measured on."""
     figures = found.to_json()
     return {
