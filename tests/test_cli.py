@@ -209,7 +209,7 @@ BAD_INPUT = {
     "folder of nothing": (["data", "check", "{photos}"], "photos"),
     "no picture format": (["segment", "{photos}/a.png", "--query", "{{a dog}}", "--png", "{photos}/x.xyz"], ".webp"),
     "folder as output": (["search", "{photos}/x.album", "--query", "{{a dog}}", "--json", "{photos}"], "is a folder"),
-    "missing config": (["fit", "-c", "tinny"], "official/find_focall_llama, official/find_focalt_llama, tiny"),
+    "missing config": (["fit", "-c", "tinny"], "official/find_focall_llama, official/find_focalt_llama, own, tiny"),
     "missing data": (["fit", "-c", "tiny", "--data.root", "{photos}/nowhere"], "nowhere"),
     "no data": (["test", "-c", "configs/tiny.yaml", "--data.root", "{photos}"], "annotations/"),
     "unknown device": (["segment", "{photos}/a.png", "--query", "{{a dog}}", "--device", "abacus"], "abacus"),

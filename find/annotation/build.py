@@ -95,7 +95,7 @@ def build(
         raise InputError(f"skip_near is a number of images, not {skip_near}")
     issues: list[DatasetIssue] = []
     with ExitStack() as undo:  # a run that fails leaves nothing that a later one would take
-        target = _folder(root, out, split, issues.append, undo)
+        target = _folder(root, out, split, issues.append, undo, progress=progress)
         path = target / "annotations" / f"{name or f'entity_{split}'}.json"
         if path.exists():
             raise InputError(f"{path}: there is such a file already; give another name, or another folder with out")
@@ -125,11 +125,11 @@ def build(
         phrases=sum(len(phrases) for _, _, phrases in sentences),
         references=sum(phrase.reference is not None for _, _, phrases in sentences for phrase in phrases),
         counts=dict(counts),
-        told=tuple(_lines(issues)),
+        told=tuple(issue_lines(issues)),
     )
 
 
-def _folder(root: Path, out: Path | None, split: str, report: Report, undo: ExitStack) -> Path:
+def _folder(root: Path, out: Path | None, split: str, report: Report, undo: ExitStack, *, progress: bool) -> Path:
     """Where the result goes, with panoptic maps in it; `undo` takes away what was made."""
     annotations = annotations_folder(root)
     target = root if out is None else Path(out)
@@ -146,13 +146,13 @@ def _folder(root: Path, out: Path | None, split: str, report: Report, undo: Exit
                 shutil.copy(place, target / "annotations" / place.name)
     panoptic = target / "annotations" / f"panoptic_{split}.json"
     if not panoptic.exists():
-        write_panoptic(target, split, target, report)
+        write_panoptic(target, split, target, report, progress=progress)
         undo.callback(shutil.rmtree, target / f"panoptic_{split}", ignore_errors=True)
         undo.callback(panoptic.unlink, missing_ok=True)
     return target
 
 
-def _lines(issues: Sequence[DatasetIssue]) -> list[str]:
+def issue_lines(issues: Sequence[DatasetIssue]) -> list[str]:
     """One line a kind, with how many there are and the first of them."""
     counts = Counter(issue.kind for issue in issues)
     first = {issue.kind: issue for issue in reversed(issues)}

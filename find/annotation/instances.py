@@ -20,11 +20,12 @@ from find.data.panoptic import PanopticTable
 from find.data.rle import decode
 from find.data.segment_map import locate
 from find.errors import DataError
+from find.utils.progress import track
 
 Drawn = list[tuple[Instance, Outline]]
 
 
-def write_panoptic(root: Path, split: str, out: Path, report: Report) -> dict[str, int]:
+def write_panoptic(root: Path, split: str, out: Path, report: Report, *, progress: bool = False) -> dict[str, int]:
     """Writes out/annotations/panoptic_{split}.json and out/panoptic_{split}/*.png from root's instances.
 
     Crowd regions lie below everything, then objects from large to small, by the pixels of their masks. Pixels of no
@@ -54,7 +55,7 @@ def write_panoptic(root: Path, split: str, out: Path, report: Report) -> dict[st
         unfinished = pictures.with_name(pictures.name + ".part")
         shutil.rmtree(unfinished, ignore_errors=True)
         undo.callback(shutil.rmtree, unfinished, ignore_errors=True)
-        for image_id, row in table.rows.items():
+        for image_id, row in track(list(table.rows.items()), "writing panoptic maps", shown=progress):
             name = f"{table.file_names[row].rpartition('.')[0] or table.file_names[row]}.png"
             if name in made:
                 raise DataError(
@@ -80,7 +81,10 @@ def write_panoptic(root: Path, split: str, out: Path, report: Report) -> dict[st
             {"id": id, "file_name": table.file_names[row], "height": int(height), "width": int(width)}
             for (id, row), (height, width) in zip(table.rows.items(), table.sizes.tolist(), strict=True)
         ]
-        categories = [{"id": c.id, "name": c.name, "isthing": 1, "color": list(c.color)} for c in instances.categories]
+        categories = [
+            {"id": c.id, "name": c.name, "isthing": int(c.is_thing), "color": list(c.color)}
+            for c in instances.categories
+        ]
         content = {"images": images, "annotations": records, "categories": categories}
         part = target.with_name(target.name + ".part")
         undo.callback(part.unlink, missing_ok=True)

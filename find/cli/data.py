@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import time
+import zipfile
 from pathlib import Path
 
 from find.cli.arguments import add_command, positive, seconds
+from find.cli.data_import import add_import
+from find.cli.data_look import add_look
 from find.cli.prepare import add_prepare
+from find.errors import DataError
 from find.training.encode_text import add_encode_text
 
 
@@ -41,6 +46,8 @@ def add_data(commands: argparse._SubParsersAction) -> None:
     check.add_argument("--split", help="such as val2017 (default: all that are there)")
     check.add_argument("--json", action="store_true", help="write JSON")
     check.set_defaults(run=data_check)
+    add_import(data)
+    add_look(data)
     add_prepare(data)
     add_encode_text(data)
 
@@ -69,8 +76,13 @@ def data_world(arguments: argparse.Namespace) -> int:
 
 def data_check(arguments: argparse.Namespace) -> int:
     """`findvl data check`: lists every anomaly of a data folder; status 1 if there are errors."""
+    from find.annotation.importing.formats import unimported
     from find.data.check import check_folder
 
+    taken_for = unimported(arguments.root)
+    if taken_for is not None or zipfile.is_zipfile(arguments.root):
+        what = f"this is {taken_for or 'a zip'}, and FIND's layout is made of it first"
+        raise DataError(f"{arguments.root}: {what}: findvl data import {shlex.quote(str(arguments.root))} NEW")
     report = check_folder(arguments.root, arguments.split)
     print(json.dumps(report.to_json(), indent=1) if arguments.json else report.to_text())
     return 1 if report.has_errors else 0

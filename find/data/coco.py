@@ -231,12 +231,13 @@ def annotations_folder(root: Path) -> Path:
     if not root.is_dir():
         raise DataError(
             f"{root}: there is no such folder. Give the folder that holds annotations/ and the images; `findvl data "
-            "prepare coco FOLDER` tells how to get COCO."
+            "import EXPORT NEW` makes one of an annotation tool's export, `findvl data prepare coco FOLDER` of COCO."
         )
     if not folder.is_dir():
         raise DataError(
-            f"{root}: there is no folder annotations/ in it. Give the folder that holds annotations/; for COCO's zip "
-            f"files `findvl data prepare coco {root}` makes it."
+            f"{root}: there is no folder annotations/ in it. Give the folder that holds annotations/; for an "
+            f"annotation tool's export `findvl data import {root} NEW` makes one, for COCO's zip files "
+            f"`findvl data prepare coco {root}` makes it."
         )
     return folder
 

@@ -1,0 +1,155 @@
+"""The files of an export, from a folder or a zip, and which of them an annotation means."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+
+from find.data.names import PHOTOGRAPHS, meant_in_archive, plain_path
+from find.data.source import ZIP_ERRORS
+from find.errors import DataError, FindError, InputError
+
+PICTURES = PHOTOGRAPHS | {"png", "ppm", "pgm", "pnm"}
+SPARE = 64 * 2**20
+"""Bytes of the disk that unpacking leaves free."""
+
+
+class Files:
+    """The files of a folder by their paths below it, with `/`; hidden ones and those that macOS adds are left out.
+
+    Args:
+        root: the folder.
+        scratch: a folder for pictures that have to be taken out of an annotation file.
+    """
+
+    def __init__(self, root: Path, scratch: Path) -> None:
+        self.root = root
+        self.scratch = scratch
+        self.paths: list[str] = []
+        for folder, folders, names in os.walk(root):
+            folders[:] = sorted(name for name in folders if not _is_noise(name))
+            place = Path(folder).relative_to(root).as_posix()
+            prefix = "" if place == "." else f"{place}/"
+            self.paths += [f"{prefix}{name}" for name in sorted(names) if not _is_noise(name)]
+
+    def __getitem__(self, path: str) -> Path:
+        return self.root / path
+
+    def ending(self, *suffixes: str) -> list[str]:
+        """Those whose names end so, in any case."""
+        return [path for path in self.paths if path.lower().endswith(suffixes)]
+
+    @cached_property
+    def pictures(self) -> list[str]:
+        """Those that are pictures, by their suffix."""
+        return [path for path in self.paths if path.rpartition(".")[2].lower() in PICTURES and "." in path]
+
+    def find(self, listed: Sequence[str], within: str = "") -> dict[str, str]:
+        """The file that each listed name means: names may lack folders, or have some of another machine.
+
+        Args:
+            within: only files of this folder, if any are there.
+        """
+        inside = [path for path in self.paths if path.startswith(within)] or self.paths
+        here = set(inside)
+        plain = {name: plain_path(name) for name in listed}
+        meant = meant_in_archive([path for path in plain.values() if path], inside)
+        found = {}
+        for name, path in plain.items():
+            own = meant.own.get(path, path)
+            if path and own in here and path not in meant.unclear:
+                found[name] = own
+        return found
+
+    @cached_property
+    def only_folder(self) -> Path | None:
+        """The one folder that holds everything, as in zips of a folder."""
+        tops = {path.partition("/")[0] for path in self.paths}
+        return self.root / tops.pop() if len(tops) == 1 and all("/" in path for path in self.paths) else None
+
+
+def unpacked(export: Path, scratch: Path) -> Path:
+    """The folder of an export: itself, or what its zip holds, taken out into `scratch`.
+
+    Raises:
+        FindError: there is no such folder or zip, it is damaged, or the disk has no place for it.
+    """
+    if export.is_dir():
+        return export
+    if not export.exists():
+        raise InputError(f"{export}: there is no such folder or zip. Give what your annotation tool has exported.")
+    if not zipfile.is_zipfile(export):
+        raise InputError(f"{export}: this is neither a folder nor a zip. Give the whole export, with its pictures.")
+    try:
+        with zipfile.ZipFile(export) as archive:
+            members = [one for one in archive.infolist() if not one.is_dir()]
+            size, free = sum(one.file_size for one in members), shutil.disk_usage(scratch).free
+            if size + SPARE > free:
+                raise DataError(
+                    f"{export}: it holds {size / 1e9:.1f} GB, and the disk of {scratch.parent} has {free / 1e9:.1f} "
+                    "left. Make room, or choose another folder"
+                )
+            for member in members:
+                target = scratch / plain_path(member.filename)
+                if target == scratch:
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(member) as source, open(target, "wb") as copy:
+                    shutil.copyfileobj(source, copy)
+    except ZIP_ERRORS as error:
+        if isinstance(error, FindError):
+            raise
+        raise DataError(f"{export}: the zip is damaged ({error}). Export or download it again.") from error
+    return scratch
+
+
+def json_fields(path: Path) -> frozenset[str]:
+    """The names of the fields of a JSON object, or of the first one of a list; none where it is no such file."""
+    try:
+        data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+        found = msgspec.json.decode(data, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
+        if isinstance(found, list):
+            found = msgspec.json.decode(found[0], type=dict[str, msgspec.Raw]) if found else {}
+    except (OSError, ValueError, RecursionError):
+        return frozenset()
+    return frozenset(found)
+
+
+def text_edges(path: Path, size: int = 4096) -> str:
+    """The first and the last characters of a file, where tools say who they are."""
+    with open(path, "rb") as file:
+        head = file.read(size)
+        file.seek(max(0, path.stat().st_size - size))
+        return (head + file.read(size)).decode("utf-8", "replace")
+
+
+def stem(path: str) -> str:
+    """The name of a file without folders and suffix."""
+    name = path.rpartition("/")[2]
+    return name.rpartition(".")[0] or name
+
+
+def folder_of(path: str) -> str:
+    """The path of the folder that a file lies in, "" for the root."""
+    return path.rpartition("/")[0]
+
+
+def suffix_words(paths: Iterable[str]) -> str:
+    """How many files of which suffix there are, the most first, for messages."""
+    counts: dict[str, int] = {}
+    for path in paths:
+        name = path.rpartition("/")[2]
+        suffix = f".{name.rpartition('.')[2].lower()}" if "." in name else "without a suffix"
+        counts[suffix] = counts.get(suffix, 0) + 1
+    most = sorted(counts.items(), key=lambda item: -item[1])[:6]
+    return ", ".join(f"{count} {suffix}" for suffix, count in most) or "no files"
+
+
+def _is_noise(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"

@@ -1,0 +1,138 @@
+"""From the export of an annotation tool to a folder in COCO's layout with panoptic maps and FIND-Bench sentences."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from find.annotation.build import build, issue_lines
+from find.annotation.importing.export import SPLITS, TRAIN, VAL, Photo, warning
+from find.annotation.importing.files import Files, unpacked
+from find.annotation.importing.formats import AUTO, recognised
+from find.annotation.importing.splits import with_splits
+from find.annotation.importing.writer import Boxes, Imported, Pictures, Writer, counted
+from find.data.dataset_issue import Report
+from find.errors import DataError, FindError, InputError
+from find.foundations.base import VisionEncoder
+from find.images.images import read_size
+from find.utils.progress import track
+
+
+def import_export(
+    export: str | Path,
+    out: str | Path,
+    *,
+    kind: str = AUTO,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    boxes: Boxes = "leave-out",
+    pictures: Pictures = "link",
+    encoder: VisionEncoder | None = None,
+    progress: bool = True,
+) -> Imported:
+    """Writes `out` from an export; it is there when all went well, and not at all otherwise.
+
+    Args:
+        export: the folder or zip that the tool wrote.
+        kind: a format's name (`FORMATS`), or "auto".
+        val_fraction, seed: how train and val are drawn where the export has not both (`with_splits`).
+        boxes: what becomes of objects with a box and no mask: left out, or a mask of the whole box.
+        pictures: links to the export's, or copies; what was in a zip is moved.
+        encoder: whose features choose the references of the sentences; without one there are none.
+
+    Raises:
+        FindError: the export cannot be used, or `out` is there.
+    """
+    export, out = Path(export), Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: there is something already. Remove it, or give another folder.")
+    part = out.with_name(f"{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+    scratch = part / "unpacked"
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, part, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        root = unpacked(export, scratch)
+        if (root / "annotations").is_dir() and any((root / "annotations").glob("panoptic_*.json")):
+            raise DataError(f"{export} is in FIND's layout already: findvl data check {export}")
+        form, taken_for, files = recognised(Files(root, scratch / "pictures"), kind)
+        result = Imported(export, out, taken_for)
+        found = form.read(files, result.issues.append)
+        result.lines += found.notes
+        usable = _usable(found.photos, result.issues.append)
+        if not usable:
+            raise DataError("; ".join([f"{export}, {taken_for}: no picture can be used", *issue_lines(result.issues)]))
+        photos, words = with_splits(usable, val_fraction, seed)
+        result.lines.append(words)
+        writer = Writer(part, found, boxes, pictures, scratch, result)
+        for photo in track(photos, "drawing objects", shown=progress):
+            writer.add(photo)
+        writer.write()
+        shutil.rmtree(scratch)
+        _add_sentences(part, encoder, result, progress=progress)
+        if out.exists():
+            out.rmdir()
+        part.rename(out)
+        undo.pop_all()
+    if pictures == "link" and root is export:
+        result.lines.append(f"pictures are links to {export}: keep it, or import with --copy")
+    return result
+
+
+def _add_sentences(part: Path, encoder: VisionEncoder | None, result: Imported, *, progress: bool) -> None:
+    """Panoptic maps and sentences of all splits."""
+    told = []
+    for split in SPLITS:
+        if result.pictures[split]:
+            built = build(part, split=split, encoder=encoder if result.objects[split] else None, progress=progress)
+            phrases, references = counted(built.phrases, "phrase"), counted(built.references, "reference")
+            told.append(f"{split} {built.sentences:,} with {phrases} and {references}")
+            result.lines += (f"{split}: {line}" for line in built.told)
+    result.lines.insert(1, f"sentences by templates, as the export has no captions: {'; '.join(told)}")
+
+
+def next_commands(result: Imported) -> list[str]:
+    """What to run after an import; every line can be pasted into a shell."""
+    out = shlex.quote(str(result.out))
+    run = f"outputs/{result.out.name}"
+    model, album = shlex.quote(f"{run}/model"), shlex.quote(f"outputs/{result.out.name}.album")
+    word = next(iter(result.categories), "object").replace("_", " ").replace("-", " ")
+    small = f" --data.batch_size {result.pictures[TRAIN]}" if result.pictures[TRAIN] < 8 else ""
+    return [
+        f"findvl data check {out}",
+        f"findvl data look {out} --png {shlex.quote(f'{run}/look.png')}",
+        f"findvl fit -c own --data.root {out} --trainer.default_root_dir {shlex.quote(run)}{small}",
+        f"findvl test -c own --data.root {out} --weights {model} --out {shlex.quote(f'{run}/metrics.json')}",
+        f"findvl index {shlex.quote(str(result.out / VAL))} {album} --weights {model}",
+        f"findvl search {album} --weights {model} --query {shlex.quote('{' + _article(word) + ' ' + word + '}')}",
+    ]
+
+
+def _article(word: str) -> str:
+    return "an" if word[:1].lower() in "aeiou" else "a"
+
+
+def _usable(photos: Sequence[Photo], report: Report) -> list[Photo]:
+    """Those whose pictures can be read and are as large as their annotations say."""
+    found = []
+    for photo in photos:
+        try:
+            size = read_size(photo.path)
+        except FindError as error:
+            fix = "Put a good one there"
+            report(warning("picture cannot be read", photo.path.name, "the picture", str(error), fix))
+            continue
+        if photo.size is not None and photo.size != size:
+            said, own = (f"{width} x {height}" for height, width in (photo.size, size))
+            turned = ", as its EXIF turns it" if photo.size == size[::-1] else ""
+            report(
+                warning("picture of another size", photo.file, photo.path.name,
+                        f"it was annotated as {said} and is {own}{turned}, so it is left out",
+                        "Put the picture there that was annotated")
+            )  # fmt: skip
+            continue
+        found.append(photo)
+    return found

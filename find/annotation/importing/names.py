@@ -1,0 +1,23 @@
+"""Names of pictures in the folder that is made: their own, unless another one has it or JSON cannot hold it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class Names:
+    """The names of one split. Panoptic maps are called like their pictures, so that two may not differ in case, or in
+    the suffix, alone."""
+
+    def __init__(self) -> None:
+        self.taken: set[str] = set()
+
+    def own(self, path: Path) -> tuple[str, bool]:
+        """The name of a picture, and whether it is another one than its file has."""
+        name = path.name.encode("utf-8", "replace").decode().replace("\\", "_")
+        stem, suffix = Path(name).stem, Path(name).suffix
+        candidates = [name, f"{path.parent.name}_{name}".encode("utf-8", "replace").decode()]
+        candidates += [f"{stem}_{number}{suffix}" for number in range(2, len(self.taken) + 3)]
+        chosen = next(one for one in candidates if Path(one).stem.lower() not in self.taken)
+        self.taken.add(Path(chosen).stem.lower())
+        return chosen, chosen != path.name

@@ -1,0 +1,50 @@
+"""Which pictures train and which are looked at afterwards, where the export does not say."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from find.annotation.importing.export import TEST, TRAIN, VAL, Photo
+from find.errors import DataError, InputError
+
+COPY = re.compile(r"\.rf\.[0-9A-Za-z]+$")
+"""At the end of names of Roboflow's pictures; augmented copies of one photograph differ in it alone."""
+
+
+def with_splits(photos: Sequence[Photo], fraction: float, seed: int) -> tuple[list[Photo], str]:
+    """The photographs, all with a split, and what was done in words.
+
+    Where the export has train and val they stay, and so does test. Photographs without a split are dealt to train and
+    val, `fraction` of them to val; where all have one, those of train are, or else those of the split that there is.
+    Augmented copies of one photograph stay together. The same photographs and seed give the same.
+
+    Raises:
+        FindError: there are fewer than two photographs to deal.
+    """
+    if not 0 < fraction < 1:
+        raise InputError(f"the share of val must lie between 0 and 1, not {fraction:g}")
+    told = {photo.split for photo in photos}
+    if None not in told and {TRAIN, VAL} <= told:
+        return list(photos), "train and val as in the export"
+    source = next(split for split in (None, TRAIN, VAL, TEST) if split in told)
+    free = [photo for photo in photos if photo.split == source]
+    groups: dict[str, list[Photo]] = defaultdict(list)
+    for photo in free:
+        groups[COPY.sub("", photo.path.stem)].append(photo)
+    if len(groups) < 2:
+        raise DataError(
+            f"the export has {len(photos)} pictures that can be used: at least two are needed, one to train and one to "
+            "look at afterwards"
+        )
+    names = sorted(groups)
+    random.Random(seed).shuffle(names)
+    wanted = min(len(names) - 1, max(1, round(fraction * len(names))))
+    chosen = set(names[:wanted])
+    dealt = {id(photo): VAL if name in chosen else TRAIN for name, group in groups.items() for photo in group}
+    of = f"the {len(free)} pictures" + (f" of {source}" if source else " without a split" if len(told) > 1 else "")
+    words = f"{fraction:.0%} of {of} drawn for val, seed {seed}"
+    return [replace(photo, split=dealt.get(id(photo), photo.split)) for photo in photos], words

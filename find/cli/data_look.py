@@ -1,0 +1,52 @@
+"""`findvl data look`: a picture of a data folder's pictures, to see whether masks and sentences are right."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from find.cli.arguments import add_command, positive, save_picture
+from find.errors import DataError, InputError, printable
+
+EXPLANATION = """\
+Every segment is outlined and called by its class. Below each picture stands its first sentence, whose phrases have the
+colours of their segments; `*` marks those that have a reference, a segment of another picture that may stand for them.
+Segments that the sentence does not name are grey.
+
+examples:
+  findvl data look data/pets --png look.png
+  findvl data look data/pets --split train -n 60 --seed 3 --png look.png
+"""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def add_look(data: argparse._SubParsersAction) -> None:
+    """Adds `look` to `findvl data`."""
+    parser = add_command(data, "look", "draw pictures with their masks and linked sentences on one sheet", EXPLANATION)
+    parser.add_argument("root", type=Path, help="a folder in COCO's layout with panoptic maps")
+    parser.add_argument("--png", type=Path, required=True, metavar="OUT", help="the picture to write")
+    parser.add_argument("--split", help="such as train (default: train, or else the first that is there)")
+    parser.add_argument("-n", type=positive, default=24, help="how many pictures (default: %(default)s)")
+    parser.add_argument("--columns", type=positive, default=4, help="pictures a row (default: %(default)s)")
+    parser.add_argument("--seed", type=int, help="draw the pictures with this seed (default: the first ones)")
+    parser.set_defaults(run=data_look)
+
+
+def data_look(arguments: argparse.Namespace) -> int:
+    from find.data.coco import CocoFolder, annotations_folder
+    from find.visualization.contact_sheet import contact_sheet
+
+    if arguments.png.suffix.lower() not in SUFFIXES:
+        raise InputError(f"--png {arguments.png}: give a file name that ends with one of {', '.join(SUFFIXES)}")
+    found = sorted(annotations_folder(arguments.root).glob("panoptic_*.json"))
+    splits = [path.stem.removeprefix("panoptic_") for path in found]
+    if not splits and arguments.split is None:
+        raise DataError(
+            f"{arguments.root}: it has no panoptic annotations. findvl data check {arguments.root} says more."
+        )
+    split = arguments.split or next((one for one in splits if one.startswith("train")), splits[0])
+    folder = CocoFolder(arguments.root, split)
+    sheet = contact_sheet(folder, n=arguments.n, columns=arguments.columns, seed=arguments.seed)
+    save_picture(sheet, arguments.png)
+    print(printable(f"{arguments.png}: {min(arguments.n, len(folder))} of {len(folder)} pictures of {split}"))
+    return 0
