@@ -15,7 +15,7 @@ from find.annotation.instances import write_panoptic
 from find.annotation.lexicon import Lexicon
 from find.annotation.linking import link, spans_as_json
 from find.annotation.references import nearest, segment_features
-from find.annotation.templates import describe
+from find.data.class_sentences import describe
 from find.data.coco import CocoFolder, annotations_folder, read_captions
 from find.data.dataset_issue import DatasetIssue, Report
 from find.data.find_bench import read_sentences

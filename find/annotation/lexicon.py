@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from find.data.plurals import IRREGULAR, NUMBERS, UNCOUNTED
 from find.data.records import read_whole
 from find.data.sample import Category
 from find.data.schema import Synonyms
@@ -65,15 +66,6 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """By a class's plain name: other nouns that mean it. `--synonyms FILE.json` adds to them."""
 
-IRREGULAR = {
-    "men": "man", "women": "woman", "people": "person", "persons": "person", "children": "child", "kids": "kid",
-    "mice": "mouse", "knives": "knife", "leaves": "leaf", "shelves": "shelf", "geese": "goose", "feet": "foot",
-    "buses": "bus", "gentlemen": "gentleman", "ladies": "lady", "babies": "baby", "puppies": "puppy",
-}  # fmt: skip
-UNCOUNTED = frozenset({"sheep", "skis", "scissors", "luggage", "grass", "cattle", "stairs"})
-"""Words that look alike in singular and plural: their number tells nothing."""
-
-NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 DETERMINERS = frozenset(
     {"a", "an", "the", "this", "that", "these", "those", "one", "another", "some", "several", "many", "few", "both",
      "his", "her", "its", "their", "my", "your", "our", "multiple", "various", *NUMBERS}
@@ -144,25 +136,3 @@ def singular(word: str) -> tuple[str, bool]:
     if word.endswith(("ches", "shes", "sses", "xes", "zes")):
         return word[:-2], True
     return word[:-1], True
-
-
-def article(words: str) -> str:
-    """The words with a or an before them."""
-    return f"{'an' if re.match(r'[aeiou]', words) else 'a'} {words}"
-
-
-def plural(words: str) -> str:
-    """A class's name for several of it."""
-    *front, last = words.split()
-    back = {one: many for many, one in IRREGULAR.items() if many != "persons"}
-    if last in UNCOUNTED or (last.endswith("s") and not last.endswith(("ss", "us"))):
-        many = last
-    elif last in back:
-        many = back[last]
-    elif re.search(r"[^aeiou]y$", last):
-        many = last[:-1] + "ies"
-    elif last.endswith(("s", "x", "z", "ch", "sh")):
-        many = last + "es"
-    else:
-        many = last + "s"
-    return " ".join([*front, many])

@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from find.annotation.lexicon import CLOSED, DETERMINERS, NUMBERS, UNCOUNTED, Lexicon, singular
+from find.annotation.lexicon import CLOSED, DETERMINERS, Lexicon, singular
+from find.data.plurals import NUMBERS, UNCOUNTED
 from find.data.sample import Category, PhraseSpan, Segment
 
 TOKEN = re.compile(r"[A-Za-z]+(?:['’][A-Za-z]+)?|\d+|[^\w\s]")

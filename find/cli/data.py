@@ -40,9 +40,11 @@ def add_data(commands: argparse._SubParsersAction) -> None:
         data,
         "check",
         "list what is wrong in a data folder: file, id and how to fix it; status 1 if there are errors",
-        "example:\n  findvl data check datasets/coco --split val2017 --json\n",
+        "examples:\n  findvl data check datasets/coco --split val2017 --json\n"
+        "  findvl data check datasets/crack-seg --data yolo\n",
     )
-    check.add_argument("root", type=Path, help="a folder in COCO's layout")
+    check.add_argument("root", type=Path, help="a folder in COCO's layout, or another's that --data names")
+    check.add_argument("--data", metavar="READER", default="coco", help="coco, yolo ... (default: %(default)s)")
     check.add_argument("--split", help="such as val2017 (default: all that are there)")
     check.add_argument("--json", action="store_true", help="write JSON")
     check.set_defaults(run=data_check)
@@ -77,12 +79,17 @@ def data_world(arguments: argparse.Namespace) -> int:
 def data_check(arguments: argparse.Namespace) -> int:
     """`findvl data check`: lists every anomaly of a data folder; status 1 if there are errors."""
     from find.annotation.importing.formats import unimported
-    from find.data.check import check_folder
+    from find.data.coco import CocoFolder
+    from find.data.data_split import load_reader, reader_names
 
-    taken_for = unimported(arguments.root)
+    reader = load_reader(arguments.data)
+    taken_for = unimported(arguments.root) if reader is CocoFolder else None
     if taken_for is not None or zipfile.is_zipfile(arguments.root):
         what = f"this is {taken_for or 'a zip'}, and FIND's layout is made of it first"
-        raise DataError(f"{arguments.root}: {what}: findvl data import {shlex.quote(str(arguments.root))} NEW")
-    report = check_folder(arguments.root, arguments.split)
+        raise DataError(
+            f"{arguments.root}: {what}: findvl data import {shlex.quote(str(arguments.root))} NEW; or give the reader "
+            f"that reads it as it is, --data with one of {', '.join(reader_names())}"
+        )
+    report = reader.check(arguments.root, arguments.split)
     print(json.dumps(report.to_json(), indent=1) if arguments.json else report.to_text())
     return 1 if report.has_errors else 0

@@ -222,12 +222,12 @@ def checked_categories(records: list[CategoryRecord], file: str, report: Report)
             continue
         index = len(categories)
         categories[record.id] = Category(
-            record.id, record.name, bool(record.isthing), _color(record.color, index), index
+            record.id, record.name, bool(record.isthing), category_color(record.color, index), index
         )
     return tuple(categories.values())
 
 
-def _color(color: object, index: int) -> tuple[int, int, int]:
+def category_color(color: object, index: int) -> tuple[int, int, int]:
     """Three numbers or "#rrggbb"; a fixed one of its own for a category that has neither."""
     if isinstance(color, str) and HEX.fullmatch(color):
         red, green, blue = bytes.fromhex(color[1:])

@@ -11,12 +11,13 @@ from PIL import Image
 from find.annotation import references
 from find.annotation.build import ImageFacts, build
 from find.annotation.instances import write_panoptic
-from find.annotation.lexicon import Lexicon, plural, read_synonyms, singular
+from find.annotation.lexicon import Lexicon, read_synonyms, singular
 from find.annotation.linking import link
 from find.annotation.references import SegmentFeatures, nearest
-from find.annotation.templates import describe
 from find.data.check import check_folder
+from find.data.class_sentences import describe
 from find.data.coco import CocoFolder
+from find.data.plurals import plural
 from find.data.sample import Category, Segment
 from find.errors import FindError
 from find.evaluation.mask_ap import encode

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from find.annotation.lexicon import NUMBERS, article, plural
+from find.data.plurals import NUMBERS, article, plural
 from find.data.sample import Category, PhraseSpan, Segment
 
 MOST_THINGS, MOST_STUFF = 4, 2

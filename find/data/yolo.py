@@ -1,0 +1,210 @@
+"""YOLO segmentation folders as data: pictures, an outline a row of their labels, classes in data.yaml."""
+
+from __future__ import annotations
+
+import bisect
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from find.data.check_report import CheckReport
+from find.data.class_sentences import describe
+from find.data.data_split import DataSplit
+from find.data.dataset_issue import DatasetIssue, Report, Severity
+from find.data.decode import decode_photo
+from find.data.instances import Instance, Instances
+from find.data.panoptic import category_color
+from find.data.sample import Category, Reference, Segment, Sentence
+from find.data.schema import ImageRecord
+from find.data.yolo_files import YoloConfig, label_file
+from find.data.yolo_pictures import YoloPicture, read_split
+from find.errors import DataError, FindError
+
+
+class YoloFolder(DataSplit):
+    """The pictures of one split and their outlines, which become segments; classes are all things.
+
+    ::
+
+        root/data.yaml                      names: [cat, dog], train: images/train, val: images/val
+        root/images/{split}/**/*.jpg        or root/{split}/images, or wherever data.yaml says, or a list of pictures
+        root/labels/{split}/**/*.txt        beside the images' folder, with the same folders and names in it
+
+    Each picture gets a sentence of its classes ("Two cats left of a dog."), whose phrases are linked to their segments
+    and refer to the next picture with one of that class, so that grounding, retrieval and the interleaved tasks have
+    something to ask. It is the picture's caption, too. Images are numbered from 1 by path. AP is measured on the whole
+    outlines, which may overlap; everything else on the segment map, where the smaller object lies on top.
+
+    Boxes, broken rows, objects that others hide and pictures that cannot be read are left out, counted in `skipped` by
+    kind, and told in one warning.
+
+    Args:
+        root: the folder that holds data.yaml.
+        split: train, val or test.
+        sentences: whether to make sentences.
+
+    Raises:
+        DataError: there is no data.yaml, or no picture of the split can be used.
+    """
+
+    def __init__(self, root: str | Path, split: str, *, sentences: bool = True) -> None:
+        root = Path(root)
+        self.skipped: Counter[str] = Counter()
+        pictures, config = read_split(root, split, lambda issue: self.skipped.update([issue.kind]))
+        if not pictures:
+            told = ", ".join(f"{kind}: {count}" for kind, count in self.skipped.items())
+            raise DataError(f"{root}: no picture of {split} can be used ({told}). Export the data set again.")
+        self._pictures = dict(enumerate(pictures, start=1))
+        categories = [
+            Category(number, name, True, category_color(None, index), index)
+            for index, (number, name) in enumerate(config.names.items())
+        ]
+        told_of = self._sentences(categories) if sentences else []
+        super().__init__(
+            root,
+            split,
+            categories=categories,
+            image_ids=tuple(self._pictures),
+            sentences=told_of,
+            captions={sentence.image_id: (sentence.text,) for sentence in told_of},
+        )
+        if self.skipped:
+            told = ", ".join(f"{kind}: {count}" for kind, count in sorted(self.skipped.items()))
+            warnings.warn(
+                f"{root} {split}: left out or doubtful: {told}. "
+                f"`findvl data check {root} --data yolo --split {split}` lists each.",
+                stacklevel=2,
+            )
+
+    def file_name(self, image_id: int) -> str:
+        return self._pictures[image_id].name
+
+    def image_size(self, image_id: int) -> tuple[int, int]:
+        return self._pictures[image_id].size
+
+    def image(self, image_id: int) -> UInt8[np.ndarray, "h w 3"]:
+        picture = self._pictures[image_id]
+        try:
+            pixels = decode_photo(picture.path.read_bytes(), str(picture.path))
+        except (OSError, FindError) as error:
+            raise DataError(
+                f"{picture.path}: it cannot be read ({error}). Put the picture back, or remove it."
+            ) from error
+        if pixels.shape[:2] != picture.size:
+            raise DataError(f"{picture.path}: it has changed since the data set was opened. Open the data set again.")
+        return pixels
+
+    def segment_map(self, image_id: int) -> Int[np.ndarray, "h w"]:
+        return self._pictures[image_id].segment_map()
+
+    def segments(self, image_id: int) -> tuple[Segment, ...]:
+        return self._pictures[image_id].segments()
+
+    def segment_counts(self) -> Int[np.ndarray, " images"]:
+        return np.array([len(picture.rows) for picture in self._pictures.values()], np.int64)
+
+    def instances(self, report: Report) -> Instances:
+        """The whole outlines."""
+        images = {
+            image_id: ImageRecord(image_id, picture.name, *picture.size) for image_id, picture in self._pictures.items()
+        }
+        objects = tuple(
+            Instance(image_id, row.number, False, None, [picture.outline(row).ravel().tolist()],
+                     f"{picture.name}, {row.item}")
+            for image_id, picture in self._pictures.items()
+            for row in picture.rows
+        )  # fmt: skip
+        return Instances(f"the labels of {self.split}", images, objects, self.categories)
+
+    @classmethod
+    def check_root(cls, root: Path) -> None:
+        YoloConfig.read(root)
+
+    @classmethod
+    def check(cls, root: Path, split: str | None = None) -> CheckReport:
+        """Reads every label and decodes every picture of the splits."""
+        config = YoloConfig.read(root)
+        issues: list[DatasetIssue] = []
+        checked: Counter[str] = Counter()
+        outcomes = []
+        splits = [split] if split else config.splits()
+        for name in splits:
+            before = len(issues)
+            pictures, _ = read_split(root, name, issues.append)
+            for picture in pictures:
+                _check_pixels(picture, issues.append)
+            _check_labels(root, pictures, issues.append)
+            checked.update(images=len(pictures), objects=sum(len(picture.rows) for picture in pictures))
+            left_out = f"read; left out or doubtful: {len(issues) - before}" if len(issues) > before else "read"
+            outcomes.append(f"{name} is {left_out if pictures else 'refused, for no picture can be used'}")
+        return CheckReport(str(root), tuple(splits), checked, tuple(issues), tuple(outcomes))
+
+    def _sentences(self, categories: Sequence[Category]) -> list[Sentence]:
+        shown = _largest_of_class(self._pictures)
+        found = []
+        for image_id, picture in self._pictures.items():
+            segments = picture.segments()
+            told = describe(segments, categories, picture.size)
+            if told is None:
+                continue
+            text, phrases = told
+            class_of = {segment.id: segment.category_id for segment in segments}
+            linked = [replace(p, reference=_next(shown[class_of[p.segment_ids[0]]], image_id)) for p in phrases]
+            found.append(Sentence(image_id, image_id, text, tuple(linked)))
+        return found
+
+
+def _largest_of_class(pictures: Mapping[int, YoloPicture]) -> dict[int, list[tuple[int, int]]]:
+    """Class -> the ids of the images that hold it, in order, each with its largest segment of the class."""
+    found: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for image_id, picture in pictures.items():
+        largest: dict[int, Segment] = {}
+        for segment in picture.segments():
+            other = largest.setdefault(segment.category_id, segment)
+            if segment.area > other.area:
+                largest[segment.category_id] = segment
+        for category, segment in largest.items():
+            found[category].append((image_id, segment.id))
+    return found
+
+
+def _next(shown: Sequence[tuple[int, int]], image_id: int) -> Reference | None:
+    """The class's segment in the next image that has one, from the last on to the first; None if no other has."""
+    if len(shown) < 2:
+        return None
+    following = bisect.bisect_right(shown, (image_id, np.inf))
+    return Reference(*shown[following % len(shown)])
+
+
+def _check_labels(root: Path, pictures: Sequence[YoloPicture], report: Report) -> None:
+    """Tells of text files beside the labels that belong to no picture."""
+    labels = {label_file(picture.path) for picture in pictures}
+    for folder in sorted({label.parent for label in labels}):
+        for file in sorted(folder.glob("*.txt")):
+            if file not in labels and file.stem != "classes":
+                name = str(file.relative_to(root)) if file.is_relative_to(root) else str(file)
+                message = "there is no picture of this name that can be used"
+                report(DatasetIssue(Severity.WARNING, "labels without picture", name, "the file", message,
+                                    "Put the picture there, or remove the file"))  # fmt: skip
+
+
+def _check_pixels(picture: YoloPicture, report: Report) -> None:
+    fix = "Put the picture back, or remove it"
+    try:
+        pixels = decode_photo(picture.path.read_bytes(), str(picture.path))
+    except (OSError, FindError) as error:
+        report(DatasetIssue(Severity.ERROR, "broken picture", picture.name, "the picture", str(error), fix))
+        return
+    if min(pixels.shape[:2]) < 32:
+        message = f"it is {pixels.shape[1]} x {pixels.shape[0]}"
+        report(DatasetIssue(Severity.WARNING, "tiny picture", picture.name, "the picture", message, "Take it out"))
+    if not picture.rows:
+        label = label_file(picture.path)
+        message = "it has no objects" if label.exists() else f"there is no {label.name}, so it has no objects"
+        report(DatasetIssue(Severity.WARNING, "picture without objects", picture.name, "the picture", message,
+                            "Nothing, if that is so"))  # fmt: skip

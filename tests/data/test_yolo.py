@@ -1,0 +1,213 @@
+"""YOLO segmentation folders are data like any other, in whatever layout they come; nothing of them is lost unseen."""
+
+import json
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small_run import CONFIG
+from yolo_folder import COLORS, HEIGHT, NAMES, PHOTOS, WIDTH, rectangle, row, write_photo, write_split, write_yolo
+
+from find.cli.main import main
+from find.data.data_split import open_split
+from find.data.yolo import YoloFolder
+from find.data.yolo_files import YoloConfig
+from find.errors import DataError
+from find.training.datamodule import FindDataModule
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_yolo(tmp_path / "set")
+
+
+def quietly(root, split="val", **options) -> YoloFolder:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return YoloFolder(root, split, **options)
+
+
+def test_outlines_become_the_segments_that_were_drawn(root):
+    split = YoloFolder(root, "val")
+    assert [split.file_name(id) for id in split.image_ids] == [f"images/val/{name}.png" for name in "abcd"]
+    assert [category.name for category in split.categories] == NAMES
+    for image_id, objects in zip(split.image_ids, PHOTOS.values(), strict=True):
+        sample, segments = split.sample(image_id), split.segments(image_id)
+        assert [segment.category_id for segment in segments] == [one[0] for one in objects]
+        for segment, (number, left, top, right, bottom) in zip(segments, objects, strict=True):
+            assert segment.bbox == (left, top, right - left, bottom - top)
+            assert segment.area == (right - left) * (bottom - top)
+            drawn = sample.segment_map == segment.id
+            assert (sample.image[drawn] == COLORS[number]).all(axis=1).mean() > 0.9  # but for a pixel at its edge
+    # the smaller object lies on top, and the map holds what is left of the larger one
+    on_top = split.segment_map(4)
+    assert on_top[30, 45] == 2 and on_top[15, 15] == 1 and on_top[60, 90] == 0
+
+
+def test_sentences_name_the_classes_and_refer_to_the_next_picture_of_each(root):
+    split = YoloFolder(root, "val")
+    said = {sentence.image_id: sentence for sentence in split.sentences}
+    assert said[1].text == "A dog right of a cat." and said[2].text == "Two cats." and said[3].text.startswith("A dog")
+    assert split.captions_of(1) == (said[1].text,)
+    (cats,) = said[2].phrases
+    assert cats.segment_ids == (1, 2) and (cats.reference.image_id, cats.reference.segment_id) == (4, 2)
+    assert said[4].phrases[1].reference.image_id == 1  # after the last comes the first
+    light = next(phrase for phrase in said[3].phrases if "light" in phrase.text)
+    assert light.text == "a traffic light" and light.reference is None  # no other picture has one
+    for sentence in split.sentences:
+        for phrase in sentence.phrases:
+            assert sentence.text[phrase.start : phrase.end] == phrase.text
+            of_phrase = {split.segments(sentence.image_id)[id - 1].category_id for id in phrase.segment_ids}
+            if phrase.reference is not None:
+                shown = split.segments(phrase.reference.image_id)[phrase.reference.segment_id - 1]
+                assert {shown.category_id} == of_phrase
+    assert YoloFolder(root, "val", sentences=False).sentences == ()
+
+
+def flat(root):
+    write_split(root / "images", root / "labels")
+    return {"train": "images", "val": "images", "names": NAMES}
+
+
+def roboflow(root):
+    for split in ("train", "valid"):
+        write_split(root / split / "images", root / split / "labels")
+    return {"train": "../train/images", "val": "../valid/images", "nc": 3, "names": NAMES}
+
+
+def nested(root):
+    write_split(root / "images" / "val" / "deep", root / "labels" / "val" / "deep")
+    return {"path": "/somewhere/else/set", "val": "images/val", "train": "images/val", "names": dict(enumerate(NAMES))}
+
+
+def listed(root):
+    write_split(root / "images" / "all", root / "labels" / "all")
+    (root / "val.txt").write_text("".join(f"./images/all/{name}.png\n" for name in PHOTOS))
+    return {"train": "val.txt", "val": "val.txt", "names": NAMES}
+
+
+def only_names(root):
+    write_split(root / "images" / "val", root / "labels" / "val")
+    return {"names": NAMES}
+
+
+@pytest.mark.parametrize("layout", [flat, roboflow, nested, listed, only_names])
+def test_every_layout_holds_the_same(layout, root, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "data.yaml").write_text(yaml.safe_dump(layout(other)))
+    one, two = YoloFolder(root, "val"), YoloFolder(other, "val")
+    assert one.categories == two.categories and one.sentences == two.sentences
+    for image_id in one.image_ids:
+        assert one.segments(image_id) == two.segments(image_id)
+        assert np.array_equal(one.segment_map(image_id), two.segment_map(image_id))
+
+
+def test_what_cannot_be_used_is_counted_and_told_with_its_place(root, capsys):
+    labels = root / "labels" / "val"
+    box = "1 0.5 0.5 0.2 0.2"
+    broken = ["9 0.1 0.1 0.2 0.2 0.3 0.1", "0 0.1 0.1 0.2", "0 0.1 0.1 x 0.2 0.3 0.1", "0 5 0.1 0.2 0.2 0.3 0.1"]
+    line = row(0, [(10, 10), (20, 20), (30, 30)])
+    hidden = row(1, rectangle(10, 12, 34, 34))
+    on_top = [row(0, rectangle(8, 8, 24, 36)), row(0, rectangle(22, 8, 38, 36))]
+    before = (labels / "a.txt").read_text()
+    (labels / "a.txt").write_text("\n".join([before, box, *broken, line]))
+    (labels / "b.txt").write_text("\n".join([hidden, *on_top]))
+    (labels / "left_over.txt").write_text(before)
+    (labels / "c.txt").unlink()
+    (root / "images" / "val" / "d.png").write_bytes(b"no picture")
+    with pytest.warns(UserWarning, match=r"broken picture: 1, broken row: 4, .*--data yolo --split val"):
+        split = YoloFolder(root, "val")
+    assert split.skipped == {
+        "box without outline": 1, "broken row": 4, "outline without area": 1, "hidden object": 1, "broken picture": 1,
+    }  # fmt: skip
+    assert [len(split.segments(id)) for id in split.image_ids] == [2, 2, 0]
+    assert [set(np.unique(split.segment_map(id))) for id in split.image_ids] == [{0, 1, 2}, {0, 1, 2}, {0}]
+    assert main(["data", "check", str(root), "--data", "yolo", "--split", "val", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["counts"] == {**split.skipped, "labels without picture": 2, "picture without objects": 1}
+    assert told["checked"] == {"images": 3, "objects": 4} and told["errors"] == 1
+    at_row = {one["item"] for one in told["anomalies"] if one["kind"] == "broken row"}
+    assert at_row == {f"row {k}" for k in (5, 6, 7, 8)} and "9 is not among" in json.dumps(told)
+    assert main(["data", "check", str(root), "--data", "yolo", "--split", "train"]) == 0
+    assert "train (4 images" not in capsys.readouterr().out
+
+
+def test_an_unusable_folder_is_refused_in_one_sentence(root, tmp_path):
+    for config, told in (
+        (None, "there is no data.yaml that names"),
+        ("names: [", "no YAML"),
+        ("names: 5", "neither a list nor numbered"),
+        ("names: [cat]\nval: elsewhere", "names elsewhere, which is not there"),
+    ):
+        folder = tmp_path / "bad"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        if config:
+            (folder / "data.yaml").write_text(config)
+        with pytest.raises(DataError, match=told):
+            YoloFolder(folder, "val")
+    with pytest.raises(DataError, match="names no split 'test'"):
+        YoloFolder(root, "test")
+    assert YoloConfig.read(root).splits() == ["train", "val"]
+    for picture in (root / "images" / "val").iterdir():
+        picture.write_bytes(b"")
+    with pytest.raises(DataError, match=r"no picture of val can be used \(broken picture: 4\)"):
+        quietly(root)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.integers(-1, 4), st.lists(st.floats(-0.25, 1.25, width=32), max_size=12)), min_size=1, max_size=6
+    )
+)
+def test_whatever_the_rows_hold_each_segment_has_pixels_and_each_row_is_accounted_for(tmp_path, rows):
+    root = tmp_path / "any"
+    shutil.rmtree(root, ignore_errors=True)
+    write_photo(root / "images" / "val" / "a.png", [])
+    (root / "labels" / "val").mkdir(parents=True)
+    lines = [" ".join([str(number), *map(str, values)]) for number, values in rows]
+    (root / "labels" / "val" / "a.txt").write_text("\n".join(lines))
+    (root / "data.yaml").write_text(yaml.safe_dump({"names": NAMES, "val": "images/val"}))
+    split = quietly(root)
+    segments = split.segments(1)
+    assert len(segments) + sum(split.skipped.values()) == len(rows)
+    present = np.unique(split.segment_map(1))
+    assert set(present) - {0} == {segment.id for segment in segments}
+    assert split.image_size(1) == (HEIGHT, WIDTH) == split.segment_map(1).shape
+    outlines = split.instances(pytest.fail).objects
+    assert [one.category_id for one in outlines] == [segment.category_id for segment in segments]
+
+
+def test_it_trains_and_is_evaluated_from_the_command_line(root, tmp_path, capfd):
+    run, options = tmp_path / "run", ["--data", "yolo", "--data.root", str(root), "--trainer.accelerator", "cpu"]
+    config = tmp_path / "small.yaml"
+    config.write_text(yaml.safe_dump({"model": {"config": CONFIG.to_dict(), "nested_widths": [8]}}))
+    config = ["-c", "tiny", "-c", str(config)]
+    small = ["--data.batch_size", "2", "--trainer.max_steps", "2", "--trainer.default_root_dir", str(run)]
+    assert main(["fit", *config, *options, *small]) == 0
+    out = tmp_path / "figures.json"
+    test = ["--weights", str(run / "model"), "--out", str(out)]
+    tasks = ["--tasks", "panoptic,grounding,retrieval,interleaved_segmentation,interleaved_retrieval"]
+    assert main(["test", *config, *options, *test, *tasks]) == 0
+    figures = json.loads(out.read_text())
+    assert figures["skipped"] == {} and figures["data"] == {**figures["data"], "split": "val", "images": 4}
+    assert all(0 <= figures["panoptic"][name] <= 100 for name in ("PQ", "mIoU", "AP"))
+    assert figures["details"]["interleaved_segmentation"]["entities"] == 7
+    capfd.readouterr()
+    assert main(["test", *config, *options, *test, "--entities", "entity_val"]) == 2
+    assert "YoloFolder has no option 'entities'" in capfd.readouterr().err
+
+
+def test_pictures_of_several_sizes_make_batches(root):
+    write_photo(root / "images" / "train" / "e.png", PHOTOS["a"])
+    data = FindDataModule(root, reader="yolo", batch_size=5)
+    data.setup()
+    (batch,) = list(data.train_dataloader())
+    assert sorted(batch.image_ids) == [1, 2, 3, 4, 5]
+    assert open_split(root, reader="yolo").split == "val"
