@@ -1,4 +1,4 @@
-"""`findvl index` and `findvl search`: an album of photos and its answers."""
+"""`findvl index`, `search` and `more-like`: an album of photos and its answers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from find.cli.arguments import (
     DOUBT_HELP,
     QUERY_HELP,
     add_command,
+    add_include_query,
     add_model,
     add_query,
     check_model,
@@ -99,9 +100,9 @@ def add_search(commands: argparse._SubParsersAction) -> None:
         "search",
         "search an album with a query",
         QUERY_HELP + "\n" + SCORE_HELP + "\n" + WHERE_HELP + "\n" + DOUBT_HELP + "\nexamples:\n"
-        '  findvl search pictures.album --query "{a blue car} on {the road}" --png hits.png\n'
-        '  findvl search pictures.album --query "{a dog}" --without "{a collar}" --where "path LIKE \'2024/%\'"\n'
-        '  findvl search pictures.album --query "a dog like [rex.jpg@120,80,300,260]" -k 5 --json hits.json\n',
+        '  findvl search pictures.album "{a blue car} on {the road}" --png hits.png\n'
+        '  findvl search pictures.album "{a dog}" --without "{a collar}" --where "path LIKE \'2024/%\'"\n'
+        '  findvl search pictures.album "a dog like [rex.jpg@120,80,300,260]" -k 5 --json hits.json\n',
     )
     parser.add_argument("album", help="what findvl index has written")
     add_query(parser)
@@ -110,6 +111,7 @@ def add_search(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--where", metavar="SQL", help="which images, by what files tell; see below")
     parser.add_argument("--dim", type=positive, help="compare so many values of each vector only (default: all)")
     parser.add_argument("--explain", action="store_true", help="tell in words what made each score")
+    add_include_query(parser)
     parser.add_argument("-k", type=positive, default=10, help="how many images (default: %(default)s)")
     add_model(parser)
     parser.set_defaults(run=search)
@@ -140,10 +142,7 @@ def index(arguments: argparse.Namespace) -> int:
         report = index_photos(model, arguments.photos, arguments.album, name=arguments.weights, settings=settings)
     for skipped in report.skipped:
         print(f"skipped {skipped.path}: {skipped.reason}", file=sys.stderr)
-    print(
-        f"{arguments.album}: {report} in {seconds(begin)}; "
-        f'next: findvl search {arguments.album} --query "{{a red dog}}"'
-    )
+    print(f'{arguments.album}: {report} in {seconds(begin)}; next: findvl search {arguments.album} "{{a red dog}}"')
     return 0
 
 
@@ -175,7 +174,9 @@ def search(arguments: argparse.Namespace) -> int:
 
     album = Album.open(arguments.album, model)
     unknown, *_ = [unknown_words(model, one) for one in joined.queries]  # tells those of all of them
-    hits = album.search(joined, arguments.k, where=arguments.where, dim=arguments.dim)
+    hits = album.search(
+        joined, arguments.k, where=arguments.where, dim=arguments.dim, include_query=arguments.include_query
+    )
     wants_masks = bool(query.entities) and bool(arguments.png or arguments.json)
     pictures = [_pixels(hit) for hit in hits] if wants_masks or arguments.png else []
     masks = _segment(model, query, pictures) if wants_masks else [[] for _ in hits]

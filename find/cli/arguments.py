@@ -53,7 +53,22 @@ class Parser(argparse.ArgumentParser):
                 option = word.partition("=")[0]
                 if option.startswith("--") and option not in self._option_string_actions:
                     self.error(f"there is no option {option}{nearest(option, self._option_string_actions)}")
-        return super().parse_known_args(args, namespace)
+        found, others = super().parse_known_args(args, namespace)
+        if "query_text" in vars(found):
+            self._take_query(found, others)
+        return found, others
+
+    def _take_query(self, found: argparse.Namespace, others: list[str]) -> None:
+        """Puts the query, given by its place or as an option, into `query`; argparse leaves one behind options over."""
+        given = [text for text in (found.query_text, found.query) if text is not None]
+        if not given and others and not others[0].startswith("-"):
+            given = [others.pop(0)]
+        del found.query_text
+        if not given:
+            self.error('the query is missing: what to find, such as "{a red dog}"')
+        if len(given) > 1:
+            self.error("the query is given twice, by its place and by --query")
+        found.query = given[0]
 
     def error(self, message: str) -> NoReturn:
         wrong = re.search(r"invalid choice: '([^']*)'", message)
@@ -92,9 +107,16 @@ def add_command(commands: argparse._SubParsersAction, name: str, text: str, epil
 
 
 def add_query(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--query", required=True, help="what to find; see below")
+    parser.add_argument("query_text", nargs="?", metavar="QUERY", help="what to find; see below")
+    parser.add_argument("--query", metavar="QUERY", help="the same as an option")
     parser.add_argument("--png", type=Path, metavar="OUT", help="write a picture with masks, phrases and scores")
     parser.add_argument("--json", metavar="OUT", help="write JSON with masks as COCO run-length codes; - for stdout")
+
+
+def add_include_query(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--include-query", action="store_true", help="the pictures that the query shows may be among the hits"
+    )
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from find.cli.bench import add_bench
 from find.cli.convert import add_convert
 from find.cli.data import add_data
 from find.cli.export import add_export
+from find.cli.more_like import add_more_like
 from find.cli.segment import add_segment
 from find.cli.serve import add_demo, add_serve
 from find.cli.shell import add_shell
@@ -61,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_segment(commands)
     add_index(commands)
     add_search(commands)
+    add_more_like(commands)
     add_shell(commands)
     add_demo(commands)
     add_serve(commands)

@@ -1,9 +1,12 @@
-"""`findvl segment`: a mask for each entity of a query in one image."""
+"""`findvl segment`: a mask for each entity of a query in an image, or in each image of a folder."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from find.cli.arguments import (
     DOUBT_HELP,
@@ -22,65 +25,143 @@ from find.cli.arguments import (
 )
 from find.errors import InputError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import UInt8
+
+    from find.model.predictions import EntityMask
+    from find.query.query import Query
+    from find.visualization.uncertainty import UnknownWords
+
 SCORE_HELP = """\
 the score says which mask was chosen, not whether the thing is there at all: one that is absent often gets 0.9
 """
+
+
+FOLDER_HELP = """\
+of a folder, every image is looked into (sub-folders too): --png names a folder of pictures then, and --json a list
+"""
+BATCH = 16
+"""Images that are read and segmented together."""
 
 
 def add_segment(commands: argparse._SubParsersAction) -> None:
     parser = add_command(
         commands,
         "segment",
-        "find the entities of a query in one image",
-        QUERY_HELP + "\n" + SCORE_HELP + DOUBT_HELP + "\nexamples:\n"
-        '  findvl segment photo.jpg --query "{a red dog} next to {a sofa}" --png found.png\n'
-        '  findvl segment photo.jpg --query "the same as [other.jpg@120,80]" --json -\n',
+        "find the entities of a query in an image or in a folder of them",
+        QUERY_HELP + "\n" + FOLDER_HELP + SCORE_HELP + DOUBT_HELP + "\nexamples:\n"
+        '  findvl segment photo.jpg "{a red dog} next to {a sofa}" --png found.png\n'
+        '  findvl segment photo.jpg "the same as [other.jpg@120,80]" --json -\n'
+        '  findvl segment photos/ "{a red dog}" --png found/ --json found.json\n',
     )
-    parser.add_argument("image", type=Path, help="the image to look into")
+    parser.add_argument("image", help="the image to look into, or a folder of images")
     add_query(parser)
     add_model(parser)
     parser.set_defaults(run=segment)
 
 
 def segment(arguments: argparse.Namespace) -> int:
-    """`findvl segment`: a mask for each entity of a query in one image."""
+    """`findvl segment`: a mask for each entity of a query in each image."""
     query = read_query(arguments.query)
     if not query.entities:
         raise InputError(
             f"the query {arguments.query!r} has no entity to segment; mark what to find with braces, "
             "such as {a red dog}, or show it with a region, such as [dog.jpg@120,80]"
         )
-    check_outputs(arguments)
+    is_folder = Path(arguments.image).is_dir()
+    if is_folder:
+        check_folder_outputs(arguments)
+        files = images_of(Path(arguments.image))
+    else:
+        check_outputs(arguments)
+        files = [arguments.image]
     check_model(arguments)
     from find.images.images import read_image
 
-    picture = read_image(arguments.image)
+    first = None if is_folder else read_image(arguments.image)
     query.check()
     model = load_model(arguments)
     unknown = unknown_words(model, query)
+    records, skipped = [], 0
+    for start in range(0, len(files), BATCH):
+        pictures = {}
+        for file in files[start : start + BATCH]:
+            try:
+                pictures[file] = read_image(file) if first is None else first
+            except InputError as error:  # told above of a single image
+                print(f"skipped {error}", file=sys.stderr)
+                skipped += 1
+        answers = model.segment(list(pictures.values()), query)
+        for (file, picture), masks in zip(pictures.items(), answers, strict=True):
+            records.append(_tell(arguments, query, unknown, file, picture, masks, is_folder))
+    if is_folder and not records:
+        raise InputError(f"{arguments.image}: none of its {len(files)} images can be read")
+    if arguments.json and is_folder:
+        write_json(
+            {"folder": arguments.image, "query": arguments.query, "skipped": skipped, "images": records}, arguments.json
+        )
+    elif arguments.json:
+        write_json(records[0], arguments.json)
+    if is_folder and not is_stdout(arguments.json):
+        print(f"{len(records)} images" + (f", {skipped} skipped" if skipped else ""))
+    return 0
 
+
+def images_of(folder: Path) -> list[str]:
+    """The image files of a folder with its sub-folders, in order. Raises InputError where there is none."""
+    from find.retrieval.photos import IMAGE_SUFFIXES, find_files
+
+    found = find_files(folder)
+    for unlisted in found.unlisted:
+        print(f"skipped {unlisted.path}: {unlisted.reason}", file=sys.stderr)
+    files = [str(photo.file) for photo in found.files if not photo.is_video]
+    if not files:
+        raise InputError(f"{folder}: no image in this folder (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
+    return files
+
+
+def check_folder_outputs(arguments: argparse.Namespace) -> None:
+    """Refuses what could not be written of a folder's images."""
+    if arguments.png and arguments.png.exists() and not arguments.png.is_dir():
+        raise InputError(f"--png {arguments.png}: of a folder of images, give a folder to write their pictures into")
+    if arguments.json and Path(arguments.json).is_dir():
+        raise InputError(f"--json {arguments.json}: this is a folder; give the name of a file to write")
+
+
+def _tell(
+    arguments: argparse.Namespace,
+    query: Query,
+    unknown: UnknownWords,
+    file: str,
+    picture: UInt8[np.ndarray, "h w 3"],
+    masks: Sequence[EntityMask],
+    is_folder: bool,
+) -> dict[str, object]:
+    """Draws and prints what was found in an image; returns its record."""
     from find.visualization.results import draw_entities, entities_json, with_doubts
     from find.visualization.uncertainty import doubt
 
-    masks = model.segment([picture], [query])[0]
     entities = entities_json(query, masks, unknown)
     if arguments.png:
-        save_picture(with_doubts(draw_entities(picture, query, masks, unknown), masks, unknown), arguments.png)
-    if arguments.json:
-        record = {
-            "image": str(arguments.image),
-            "size": list(picture.shape[:2]),
-            "query": arguments.query,
-            "unknown_words": list(unknown.query),
-            "entities": entities,
-        }
-        write_json(record, arguments.json)
+        target = arguments.png
+        if is_folder:
+            inside = Path(file).relative_to(Path(arguments.image).resolve())
+            target = target / inside.with_name(inside.name + ".png")
+        save_picture(with_doubts(draw_entities(picture, query, masks, unknown), masks, unknown), target)
     if not is_stdout(arguments.json):
         for entity, found, words in zip(entities, masks, unknown.entities, strict=True):
             why = doubt(found, words)
             share = 100 * found.mask.mean()
             print(
-                f"{entity['text']}: score {entity['score']:.3f}, {share:.1f} % of the image, box {entity['box']}"
+                (f"{file}: " if is_folder else "")
+                + f"{entity['text']}: score {entity['score']:.3f}, {share:.1f} % of the image, box {entity['box']}"
                 + (f"  (doubtful: {why})" if why else "")
             )
-    return 0
+    return {
+        "image": file,
+        "size": list(picture.shape[:2]),
+        "query": arguments.query,
+        "unknown_words": list(unknown.query),
+        "entities": entities,
+    }

@@ -18,6 +18,7 @@ from find.query.entity import Region
 from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.retrieval.connection import UnreadableAlbum
+from find.retrieval.exemplars import pictures_of, without_pictures
 from find.retrieval.filters import COLUMNS
 from find.retrieval.hits import Hit, Objects, ScorePart
 from find.retrieval.indexing import IndexReport, index
@@ -164,6 +165,7 @@ class Album:
         where: str | None = None,
         values: Mapping[str, object] | None = None,
         dim: int | None = None,
+        include_query: bool = False,
     ) -> list[Hit]:
         """The `k` images (fewer if fewer there are) that fit the query best, best first.
 
@@ -172,10 +174,11 @@ class Album:
                 "{a red dog} on [photo.jpg@120,80]".
             where, values: which images are asked; see `find.retrieval.filters.filter_sql`.
             dim: compare the first values of the vectors only; for models trained for that (Matryoshka).
+            include_query: the files that the query's own regions are of may be among the hits.
 
         Ties keep the album's order. A query without entities is scored by its sentence alone.
         """
-        return self.search_all([query], k, where=where, values=values, dim=dim)[0]
+        return self.search_all([query], k, where=where, values=values, dim=dim, include_query=include_query)[0]
 
     def search_all(
         self,
@@ -185,6 +188,7 @@ class Album:
         where: str | None = None,
         values: Mapping[str, object] | None = None,
         dim: int | None = None,
+        include_query: bool = False,
     ) -> list[list[Hit]]:
         """`search` for many queries at once."""
         if isinstance(queries, str):
@@ -197,7 +201,11 @@ class Album:
         vectors = QueryVectors.embed(self.model, [query for one in joined for query in one.queries], self.stamp.dim)
         ends = np.cumsum([len(one.queries) for one in joined])
         pieces = [vectors[end - len(one.queries) : end] for one, end in zip(joined, ends, strict=True)]
-        return self.search_vectors(joined, pieces, k, where=where, values=values, dim=dim)
+        _check_count(k)
+        own = [set() if include_query else pictures_of(one.queries) for one in joined]
+        most = k + max(map(len, own))
+        found = self.search_vectors(joined, pieces, most, where=where, values=values, dim=dim)
+        return [without_pictures(hits, pictures, k) for hits, pictures in zip(found, own, strict=True)]
 
     def search_vectors(
         self,

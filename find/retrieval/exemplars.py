@@ -1,0 +1,101 @@
+"""More like these: the images of an album that resemble photos or regions of photos, and not others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, Union
+
+import torch
+
+from find.errors import InputError
+from find.query.entity import Region
+from find.query.operators import JoinedQuery
+from find.query.query import Query
+from find.retrieval.hits import Hit
+from find.retrieval.vectors import QueryVectors, cut
+
+if TYPE_CHECKING:
+    from find.retrieval.album import Album
+
+Exemplar: TypeAlias = Union[str, "os.PathLike[str]", Region]
+"""The file of a photo, compared as a whole, or a region of one, compared with objects."""
+
+
+def more_like(
+    album: Album,
+    wanted: Exemplar | Sequence[Exemplar],
+    k: int = 10,
+    *,
+    unwanted: Exemplar | Sequence[Exemplar] = (),
+    where: str | None = None,
+    values: Mapping[str, object] | None = None,
+    dim: int | None = None,
+    include_query: bool = False,
+) -> list[Hit]:
+    """The `k` images of an album that are most like the examples, best first.
+
+    The score is the mean of the cosines with what is wanted, less half of the greatest with what is not, as that of a
+    joined query (`find.query.operators.JoinedQuery`). A whole photo is compared by its image's vector, a region with
+    the nearest object.
+
+    Args:
+        wanted: photos, also such as the album does not have, or regions of photos.
+        unwanted: likewise, what the images must not be like.
+        where, values, dim: as `Album.search` takes them.
+        include_query: the examples themselves may be among the hits.
+
+    Raises:
+        InputError: nothing is wanted, an example cannot be read, or the album was opened without a model.
+    """
+    include, exclude = _listed(wanted), _listed(unwanted)
+    if not include:
+        raise InputError("give at least one photo, or a region of one, that the images should be like")
+    if album.model is None:
+        raise InputError(f"{album.name}: this album was opened without a model; give it to Album.open to search")
+    examples = [*include, *exclude]
+    queries = tuple(Query(e if isinstance(e, Region) else f"like {Path(e).name}") for e in examples)
+    query = JoinedQuery(queries[: len(include)], queries[len(include) :])
+    pictures = set() if include_query else {_place(e.image if isinstance(e, Region) else e) for e in examples} - {None}
+    vectors = _embed(album, examples, queries)
+    (hits,) = album.search_vectors([query], [vectors], k + len(pictures), where=where, values=values, dim=dim)
+    return without_pictures(hits, pictures, k)
+
+
+def pictures_of(queries: Iterable[Query]) -> set[Path]:
+    """The files that regions of the queries are of."""
+    regions = (entity for query in queries for entity in query.entities if isinstance(entity, Region))
+    return {place for region in regions if (place := _place(region.image)) is not None}
+
+
+def without_pictures(hits: Sequence[Hit], pictures: set[Path], k: int) -> list[Hit]:
+    """The first `k` hits that are none of these files."""
+    return [hit for hit in hits if hit.path not in pictures][:k]
+
+
+def _place(image: object) -> Path | None:
+    """Where an album would have the file; None of an image in memory."""
+    if not isinstance(image, (str, os.PathLike)):
+        return None
+    path = Path(image)
+    return path.parent.resolve() / path.name
+
+
+def _listed(examples: Exemplar | Sequence[Exemplar]) -> list[Exemplar]:
+    return [examples] if isinstance(examples, (str, os.PathLike, Region)) else list(examples)
+
+
+def _embed(album: Album, examples: Sequence[Exemplar], queries: Sequence[Query]) -> QueryVectors:
+    """A row for each example: a photo's vector as a sentence's, a region's as an entity's."""
+    model, dim = album.model, album.stamp.dim
+    sentences = torch.zeros(len(examples), dim)
+    entities = torch.zeros(len(examples), 1, dim)
+    is_region = torch.tensor([isinstance(example, Region) for example in examples])
+    photos = [example for example in examples if not isinstance(example, Region)]
+    if photos:
+        sentences[~is_region] = cut(model.embed_images(photos).image.float().cpu(), dim)
+    if is_region.any():
+        asked = [query for query, example in zip(queries, examples, strict=True) if isinstance(example, Region)]
+        entities[is_region] = QueryVectors.embed(model, asked, dim).entities[:, :1]
+    return QueryVectors(sentences, entities, ~is_region[:, None])
