@@ -69,7 +69,7 @@ def more_like(arguments: argparse.Namespace) -> int:
     model = load_model(arguments)
     from find.retrieval.album import Album
     from find.retrieval.exemplars import more_like as find_more_like
-    from find.visualization.results import hit_line, hits_json
+    from find.visualization.results import hit_line
     from find.visualization.uncertainty import UnknownWords
 
     hits = find_more_like(
@@ -85,13 +85,12 @@ def more_like(arguments: argparse.Namespace) -> int:
     if arguments.png and hits:
         save_picture(_sheet(hits), arguments.png)
     if arguments.json:
-        found = [hits_json(hit.parts[0].query, [hit], [[]], words)[0] for hit, words in zip(hits, known, strict=True)]
         record = {
             "album": arguments.album,
             "examples": arguments.examples,
             "without": arguments.without,
             "where": arguments.where,
-            "hits": [one | {"rank": rank} for rank, one in enumerate(found, start=1)],
+            "hits": [_record(rank, hit) for rank, hit in enumerate(hits, start=1)],
         }
         write_json(record, arguments.json)
     if not is_stdout(arguments.json):
@@ -116,6 +115,22 @@ def read_example(text: str) -> str | Region:
     query.check()
     (region,) = query.parts
     return region
+
+
+def _record(rank: int, hit: Hit) -> dict[str, object]:
+    """A hit, with the cosine of each example and the box (x0, y0, x1, y1) of the object that fits a region."""
+    from find.visualization.results import shown
+
+    examples = [
+        {
+            "example": part.query.text,
+            "is_excluded": part.is_excluded,
+            "score": shown(part.score),
+            "box": hit.box(part=number) if part.objects else None,
+        }
+        for number, part in enumerate(hit.parts)
+    ]
+    return {"rank": rank, "path": str(hit.path), "score": shown(hit.score), "examples": examples}
 
 
 def _sheet(hits: Sequence[Hit]) -> Image.Image:

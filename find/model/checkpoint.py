@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from find.errors import CheckpointError
 from find.model.config import FINDConfig
-from find.model.location import CLASSES, CONFIG, WEIGHTS, check_file
+from find.model.location import CLASSES, CONFIG, NESTED_WIDTHS, WEIGHTS, check_file, read_nested_widths
 from find.utils.files import write_tensors
 
 FORMAT = 1
@@ -28,6 +28,7 @@ class Checkpoint:
     interface: dict[str, Tensor]
     source: str
     classes: dict[str, Tensor] = field(default_factory=dict)
+    nested_widths: tuple[int, ...] | None = None  # that vectors may be cut to; None of a model that does not say
 
     def write(self, folder: Path) -> None:
         """The weights first, so that a folder with a config is a whole one."""
@@ -38,6 +39,8 @@ class Checkpoint:
         else:
             (folder / CLASSES).unlink(missing_ok=True)  # an earlier model's
         about = {"format": FORMAT, **self.config.to_dict(), "foundations": self.foundations}
+        if self.nested_widths is not None:
+            about[NESTED_WIDTHS] = list(self.nested_widths)
         (folder / CONFIG).write_text(json.dumps(about, indent=2) + "\n")
 
     @classmethod
@@ -55,10 +58,12 @@ class Checkpoint:
                 f"{config_file} is not of this version's format {FORMAT}; update the package or the model"
             )
         foundations = about.pop("foundations", {})
+        nested_widths = read_nested_widths(about, str(config_file))
+        about.pop(NESTED_WIDTHS, None)
         config = FINDConfig.from_dict(about, source=str(config_file))
         classes_file = config_file.parent / CLASSES
         classes = _read(classes_file) if classes_file.is_file() else {}
-        return cls(config, foundations, _read(weights_file), str(weights_file), classes)
+        return cls(config, foundations, _read(weights_file), str(weights_file), classes, nested_widths)
 
     def check_foundations(self, **present: str) -> None:
         """Refuses foundations other than those that the interface was trained on."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
-from find.errors import CheckpointError, InputError
+from find.errors import CheckpointError, InputError, warn_caller
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 """Models that come with the package, by name."""
 DEFAULT = "find-tiny"
 CONFIG, WEIGHTS, CLASSES = "config.json", "interface.safetensors", "classes.safetensors"
+NESTED_WIDTHS = "nested_widths"
+"""Key of config.json: to how many values the vectors may be cut, as they were trained."""
 
 
 def model_folder(name: str) -> Path | None:
@@ -43,7 +46,8 @@ def check_file(file: Path) -> None:
 
 
 def check_dim(name: str, dim: int) -> None:
-    """Raises FindError where more values of a vector are asked for than a model that is here gives.
+    """Raises InputError where more values of a vector are asked for than a model that is here gives, and warns where
+    it was not trained for so many.
 
     What its config.json says otherwise is checked when it is loaded.
     """
@@ -51,8 +55,28 @@ def check_dim(name: str, dim: int) -> None:
     if folder is None:
         return
     try:
-        width = int(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["interface"]["semantic_width"])
+        about = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        width = int(about["interface"]["semantic_width"])
     except (ValueError, KeyError, TypeError):
         return
     if dim > width:
         raise InputError(f"--dim {dim}: vectors of {name} have {width} values")
+    warn_untrained(dim, read_nested_widths(about, str(folder / CONFIG)), width)
+
+
+def read_nested_widths(about: Mapping[str, object], source: str) -> tuple[int, ...] | None:
+    """What a config.json says of the widths that vectors may be cut to; None where it says nothing."""
+    widths = about.get(NESTED_WIDTHS)
+    if widths is None:
+        return None
+    if not isinstance(widths, list) or not all(isinstance(width, int) and width > 0 for width in widths):
+        raise CheckpointError(f"{source}: {NESTED_WIDTHS} is {widths!r}; it must be a list of numbers of values")
+    return tuple(widths)
+
+
+def warn_untrained(dim: int, nested_widths: tuple[int, ...] | None, width: int) -> None:
+    """Warns where vectors of `width` values are cut to a number that they were not trained for, if that is known."""
+    if nested_widths is None or dim in (*nested_widths, width):
+        return
+    trained = ", ".join(map(str, sorted({*nested_widths, width})))
+    warn_caller(f"vectors are cut to {dim} values, but were trained for {trained}; others may rank much worse")

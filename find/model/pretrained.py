@@ -53,6 +53,7 @@ class Pretrained(FixedDtypes, HubModel):
         self.language = language
         self.interface = interface
         self.known_classes: dict[str, Float[Tensor, " d"]] = {}  # embeddings of class names, computed before
+        self.nested_widths: tuple[int, ...] | None = None  # that vectors may be cut to; None: not known
         self.folder: Path | None = None  # that it was loaded from
 
     @classmethod
@@ -112,6 +113,7 @@ class Pretrained(FixedDtypes, HubModel):
         checkpoint.check_foundations(**model.foundations)
         checkpoint.load_into(model.interface)
         model.known_classes = checkpoint.classes
+        model.nested_widths = checkpoint.nested_widths
         model.folder = folder
         if computed is not None:  # their fingerprints, which tell what was trained with, are known by now
             model.vision.compute_in(computed)
@@ -140,7 +142,8 @@ class Pretrained(FixedDtypes, HubModel):
             for name in config.kept_beside:
                 if (self.folder / name).resolve() != (folder / name).resolve():
                     shutil.copytree(self.folder / name, folder / name, dirs_exist_ok=True)
-        Checkpoint(config, self.foundations, weights, str(folder), self.known_classes).write(folder)
+        own = (config, self.foundations, weights, str(folder), self.known_classes, self.nested_widths)
+        Checkpoint(*own).write(folder)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """As `torch.nn.Module.to`. Raises FindError for a device that is not here."""

@@ -15,6 +15,7 @@ from torch.nn.functional import normalize
 
 from find.errors import FindError, InputError
 from find.images.images import ImageLike
+from find.model.location import warn_untrained
 from find.model.model import FIND
 from find.query.entity import Phrase, Region
 from find.query.query import Query
@@ -36,7 +37,7 @@ class Encoder:
 
     def __init__(self, model: FIND, *, truncate_dim: int | None = None) -> None:
         self.model = model
-        self.truncate_dim = _checked(truncate_dim)
+        self.truncate_dim = self._checked(truncate_dim)
 
     def get_embedding_dimension(self) -> int:
         """How many values a vector has."""
@@ -94,11 +95,19 @@ class Encoder:
             raise InputError(f"rows cannot be paired: {list(a.shape)} and {list(b.shape)}")
         return (a * b).sum(dim=1)
 
+    def _checked(self, truncate_dim: int | None) -> int | None:
+        if truncate_dim is None:
+            return None
+        if truncate_dim < 1:
+            raise InputError(f"truncate_dim is the number of values that are kept, not {truncate_dim}")
+        warn_untrained(truncate_dim, self.model.nested_widths, self.model.config.interface.semantic_width)
+        return truncate_dim
+
     def _encode(self, inputs: Encodable | Sequence[Encodable], batch_size: int, truncate_dim: int | None) -> np.ndarray:
         is_one = not isinstance(inputs, (list, tuple))
         items = [inputs] if is_one else list(inputs)
         items = [_read(item, number) if isinstance(item, str) else item for number, item in enumerate(items)]
-        dim = _checked(truncate_dim) or self.get_embedding_dimension()
+        dim = self._checked(truncate_dim) or self.get_embedding_dimension()
         kinds = [_embedder_of(item, number) for number, item in enumerate(items)]
         vectors = np.zeros((len(items), dim), np.float32)
         for embed in dict.fromkeys(kinds):
@@ -106,12 +115,6 @@ class Encoder:
             found = embed(self.model, [items[number] for number in mine], batch_size)
             vectors[mine] = cut(found.float().cpu(), dim).numpy()
         return vectors[0] if is_one else vectors
-
-
-def _checked(truncate_dim: int | None) -> int | None:
-    if truncate_dim is not None and truncate_dim < 1:
-        raise InputError(f"truncate_dim is the number of values that are kept, not {truncate_dim}")
-    return truncate_dim
 
 
 _Embed: TypeAlias = Callable[[FIND, list, int], Tensor]

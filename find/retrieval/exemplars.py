@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 import torch
 
 from find.errors import InputError
+from find.images.images import read_image
 from find.query.entity import Region
 from find.query.operators import JoinedQuery
 from find.query.query import Query
@@ -92,7 +93,7 @@ def _embed(album: Album, examples: Sequence[Exemplar], queries: Sequence[Query])
     sentences = torch.zeros(len(examples), dim)
     entities = torch.zeros(len(examples), 1, dim)
     is_region = torch.tensor([isinstance(example, Region) for example in examples])
-    photos = [example for example in examples if not isinstance(example, Region)]
+    photos = [read_image(example) for example in examples if not isinstance(example, Region)]
     if photos:
         sentences[~is_region] = cut(model.embed_images(photos).image.float().cpu(), dim)
     if is_region.any():

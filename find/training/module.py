@@ -74,6 +74,7 @@ class FINDModule(L.LightningModule):
                 f"nested_widths {wide}: embeddings can be cut to less than semantic_width, "
                 f"{config.interface.semantic_width}, and to 1 at least"
             )
+        self.find.nested_widths = tuple(nested_widths)
         for idle in idle_parameters(self.find.interface):
             idle.requires_grad_(False)
         self.criterion = Criterion(

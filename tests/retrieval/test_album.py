@@ -10,9 +10,10 @@ import pytest
 from colors import ColorModel, paint
 
 from find.errors import FindError
-from find.query.query import Phrase, Query
+from find.query.query import Phrase, Query, Region
 from find.retrieval.album import Album
 from find.retrieval.connection import UnreadableAlbum
+from find.retrieval.exemplars import more_like
 from find.retrieval.indexing import Settings
 
 
@@ -308,3 +309,26 @@ def test_a_hit_and_an_album_print_in_a_line(album, tmp_path):
     assert repr(album.image("deep/c.PNG")) == "Hit(deep/c.PNG, 0.000)"
     assert repr(hit.found) == "Objects(2 of 3 values)"
     assert repr(album) == f"Album({str(tmp_path / 'my.album')!r}, 4 images)"
+
+
+def test_more_like_photos_and_regions_and_unlike_others(album, photos):
+    yellow = more_like(album, photos / "a.png")  # red and green: as far from grey as the axes allow
+    assert _names(yellow)[0] == "d.png" and yellow[0].score == pytest.approx(math.sqrt(2 / 3), abs=1e-2)
+    assert "a.png" not in _names(yellow) and len(yellow) == 3
+    red = Region(str(photos / "a.png"), box=(0, 0, 4, 6))
+    hits = more_like(album, red)
+    assert _names(hits)[0] == "c.PNG" and hits[0].score == pytest.approx(1, abs=1e-3)
+    assert hits[0].box() == (0, 0, 4, 6)
+    without = more_like(album, red, unwanted=Region(str(photos / "deep/c.PNG"), box=(5, 0, 8, 6)), include_query=True)
+    assert _names(without)[0] == "a.png"
+    with pytest.raises(FindError, match="at least one photo"):
+        more_like(album, [])
+
+
+def test_files_of_a_query_are_left_out_of_its_hits(album, photos):
+    red = Region(str(photos / "a.png"), box=(0, 0, 4, 6))
+    assert "a.png" not in _names(album.search(red, k=4))
+    assert _names(album.search(red, k=4, include_query=True))[0] in ("a.png", "c.PNG")
+    assert _names(album.search(red, k=1)) == ["c.PNG"]
+    in_memory = Region(red.pixels(), box=(0, 0, 4, 6))
+    assert len(album.search(in_memory, k=4)) == 4
