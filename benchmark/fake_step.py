@@ -30,7 +30,8 @@ from find.data.batch import Batch
 from find.interface import attention
 from find.model.model import FIND
 from find.tasks import connections, losses
-from find.tasks.text_inputs import Phrases, Sentences, read_texts
+from find.tasks.grounding import Phrases
+from find.tasks.text_inputs import Sentences, read_texts
 from find.training import composition, criterion
 from find.training.criterion import Criterion
 from find.training.optimisation import adamw

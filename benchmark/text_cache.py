@@ -17,7 +17,8 @@ from find.foundations import LanguageEncoder, load_language
 from find.foundations.llama import LlamaLanguage
 from find.foundations.tokenization import TextTokenizer
 from find.foundations.transformers_text import remove_final_norm
-from find.tasks.text_inputs import Phrases, Sentences, read_texts
+from find.tasks.grounding import Phrases
+from find.tasks.text_inputs import Sentences, read_texts
 from find.training.datamodule import FindDataModule
 from find.training.text_cache import CachedLanguage
 

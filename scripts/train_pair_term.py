@@ -4,7 +4,7 @@
     python scripts/train_pair_term.py data/world OUT --weights find-tiny
 
 Vectors of images, objects and queries are computed once and kept in memory. The loss is that of `findvl fit`
-(`find.training.composition`), on the world's probes and hard negatives: half of the batches by words, half by regions.
+(`find.tasks.composition`), on the world's probes and hard negatives: half of the batches by words, half by regions.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from find.evaluation.queries import EntityMode, Interleaving
 from find.foundations import TextFeatures
 from find.interface import PairTerm
 from find.query.query import RenderedQuery
+from find.tasks.composition import Composed
 from find.tasks.connections import Connections
 from find.tasks.structured_interaction import Asked
 from find.tasks.text_inputs import read_texts
-from find.training.composition import Composed
 from find.utils.device import choose_device
 
 BATCH = 64

@@ -1,7 +1,6 @@
 """What a model answers to lists of images and of prompts; `find.model.model` takes single ones as well."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -19,6 +18,7 @@ from find.model.config import FINDConfig
 from find.model.features import ImageFeatures
 from find.model.image_encoding import ImageEncoding
 from find.model.mask_collector import MaskCollector, stack_strokes
+from find.model.model_tasks import tasks_of
 from find.model.predictions import (
     EntityMask,
     ImageEmbeddings,
@@ -42,9 +42,10 @@ from find.query.query import Query
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
 from find.tasks.chained import ChainedTask
 from find.tasks.connections import Connections
-from find.tasks.prompted import Metric, PromptedTask, Space, SplitTask, best_masks
+from find.tasks.grounding import Phrases
+from find.tasks.prompted import PromptedTask, SplitTask, best_masks
 from find.tasks.region_inputs import ShownRegions
-from find.tasks.text_inputs import Phrases, Sentences, read_texts
+from find.tasks.text_inputs import Sentences, read_texts
 from find.utils.memory import halving
 from find.utils.transfer import to_host_together, upload
 
@@ -67,11 +68,10 @@ class Inference(ImageEncoding):
         conventions = config.conventions
         self.panoptic_settings = generic.PanopticSettings(config.panoptic_score, config.panoptic_overlap)
         self.told_words: set[str] = set()  # unknown words that the user was warned of
-        metric = Metric.DOT if conventions.dot_products else Metric.COSINE
-        self.interactive_task = replace(interactive.TASK, metric=metric)
-        self.phrase_task = replace(interleaved.TASK, metric=metric)
-        region_space = Space.PIXEL if conventions.regions_by_pixel else Space.SEMANTIC
-        self.region_task = replace(interleaved.TASK, metric=metric, space=region_space)
+        self.tasks = tasks_of(conventions)
+        self.interactive_task = self.tasks["interactive"].compared
+        self.phrase_task = self.tasks["interleaved_segmentation"].words
+        self.region_task = self.tasks["interleaved_segmentation"].regions
 
     # --- embedding ------------------------------------------------------------------------------------------------
 
@@ -362,9 +362,7 @@ class Inference(ImageEncoding):
 
     def entity_task(self, is_region: Bool[Tensor, "b e"]) -> PromptedTask | SplitTask:
         """How the entities of sentences are compared with entity proposals."""
-        if self.phrase_task == self.region_task:
-            return self.phrase_task
-        return SplitTask(self.phrase_task, self.region_task, is_region)
+        return self.tasks["interleaved_segmentation"].entity_comparison(is_region)
 
     def _ask(
         self, task: PromptedTask | SplitTask | ChainedTask, memory: ImageMemory, prompt: Prompt

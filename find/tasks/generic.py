@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from find.interface import Group, Interface, Member, Prompt, Prototype, Start
-from find.tasks.losses import binary_cross_entropy, dice, masked_mean
+from find.tasks.losses import SegmentationLosses, binary_cross_entropy, dice, masked_mean
 from find.tasks.mask_resizing import IdentityResizer, MaskResizer
-from find.tasks.prompted import SegmentationLosses, gather_rows
+from find.tasks.prompted import gather_rows
 from find.utils.transfer import to_host, to_host_together, upload
 
 PROTOTYPE = Prototype(

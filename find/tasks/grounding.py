@@ -1,11 +1,21 @@
 """Grounded segmentation: grounding proposals matched with the description queries of phrases."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from find.foundations import LanguageEncoder
 from find.interface import Group, Interface, Member, Prompt, Prototype, Slots, Start
+from find.tasks.losses import SegmentationWeights
 from find.tasks.prompted import PromptedTask, Space
+from find.tasks.segmentation import PromptedSegmentation
+from find.tasks.task import Step
+from find.tasks.text_inputs import read_texts
+from find.utils.transfer import upload
 
 PROTOTYPE = Prototype(
     (
@@ -58,3 +68,50 @@ def prompt(
         slots={Group.DESCRIPTION: Slots.of(text_padding)},
         foundation={} if pooled is None else {Group.DESCRIPTION: pooled},
     )
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """Several texts an image; an image with fewer has padding."""
+
+    tokens: Float[Tensor, "b t l w"]
+    token_padding: Bool[Tensor, "b t l"]
+    padding: Bool[Tensor, "b t"]
+    pooled: Float[Tensor, "b t v"] | None = None
+
+    @classmethod
+    def read(cls, language: LanguageEncoder, texts: Sequence[Sequence[str]], device: torch.device) -> "Phrases":
+        """Encodes each distinct text once."""
+        distinct = list(dict.fromkeys(text for row in texts for text in row)) or [""]
+        features = read_texts(language, distinct, device)
+        number = {text: k for k, text in enumerate(distinct)}
+        width = max(max((len(row) for row in texts), default=1), 1)
+        place = upload(torch.tensor([[number[t] for t in row] + [0] * (width - len(row)) for row in texts]), device)
+        counts = torch.tensor([len(row) for row in texts])
+        padding = upload(torch.arange(width) >= counts[:, None], device)
+        pooled = None if features.pooled is None else features.pooled[place]
+        return cls(features.tokens[place], features.padding[place] | padding[..., None], padding, pooled)
+
+    def prompt(self, interface: Interface) -> Prompt:
+        return prompt(interface, self.tokens, self.token_padding, self.padding, self.pooled)
+
+
+class Grounding(PromptedSegmentation):
+    """A mask for each text."""
+
+    name = "grounding"
+    prototype = PROTOTYPE
+    weights: ClassVar = {"grounding": SegmentationWeights(2, 3, 3)}
+    proposals = Group.GROUNDING
+
+    def read(self, step: Step) -> Phrases:
+        return Phrases.read(step.model.language, step.batch.phrases, step.model.device)
+
+    def prompt(self, step: Step) -> Prompt:
+        return step.read[self.name].prompt(step.model.interface)
+
+    def comparison(self, step: Step) -> PromptedTask:
+        return TASK
+
+    def meant(self, step: Step) -> Bool[Tensor, "b t s"]:
+        return step.batch.phrase_targets

@@ -1,13 +1,21 @@
 """Interactive segmentation: segment proposals matched with spatial queries, which read the strokes of a user."""
 
 from dataclasses import replace
+from typing import ClassVar
 
+import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from find.data.batch import Batch
 from find.interface import Group, ImageMemory, Interface, Member, Prompt, Prototype, Slots, Start
+from find.tasks.counter_rng import NEGATIVE_STROKES, uniform
+from find.tasks.losses import SegmentationWeights
 from find.tasks.prompted import PromptedTask, Space
 from find.tasks.regions import own_rows
+from find.tasks.segmentation import PromptedSegmentation
+from find.tasks.task import Step
 
 PROTOTYPE = Prototype(
     (
@@ -42,6 +50,8 @@ MEMORY = Prototype(
 )
 """Memories of the last answer, for interfaces that have them: they look into its mask, and proposals see them."""
 TASK = PromptedTask("interactive", Group.SEGMENT, Group.SPATIAL, Space.PIXEL)
+NEGATIVE_SHARE = 0.3
+"""How often a stroke in training comes with a mark of what does not belong to its thing."""
 
 
 def see_queries(prototype: Prototype) -> Prototype:
@@ -80,3 +90,47 @@ def prompt(
         slots={Group.SPATIAL: Slots.of(padding)},
         masks={} if previous is None else {Group.MEMORY: previous},
     )
+
+
+class Interactive(PromptedSegmentation):
+    """A mask for each stroke.
+
+    Args:
+        compared: how strokes are compared with proposals.
+    """
+
+    name = "interactive"
+    prototype = PROTOTYPE
+    weights: ClassVar = {"interactive": SegmentationWeights(1, 3, 3)}
+    proposals = Group.SEGMENT
+
+    def __init__(self, compared: PromptedTask = TASK) -> None:
+        super().__init__()
+        self.compared = compared
+
+    def prompt(self, step: Step) -> Prompt:
+        batch = step.batch
+        padding = batch.stroke_targets < 0
+        return prompt(step.model.interface, step.memory, batch.strokes, padding, negatives=_negatives(batch))
+
+    def comparison(self, step: Step) -> PromptedTask:
+        return self.compared
+
+    def meant(self, step: Step) -> Bool[Tensor, "b r s"]:
+        targets = step.batch.stroke_targets
+        return F.one_hot(targets.clamp(min=0), step.batch.labels.shape[1]).bool() & (targets >= 0)[..., None]
+
+
+def _negatives(batch: Batch) -> Bool[Tensor, "b r h w"]:
+    """For some strokes, the one before, of another segment of the image, as a mark of what does not belong.
+
+    The first one's is the image's last; how much padding follows depends on the other images.
+    """
+    there = batch.stroke_targets >= 0
+    count = there.sum(dim=1, keepdim=True)
+    place = (torch.arange(there.shape[1], device=there.device) - 1) % count.clamp(min=1)
+    neighbour = batch.stroke_targets.gather(1, place)
+    usable = there & (neighbour != batch.stroke_targets)
+    usable &= uniform(batch.seeds, NEGATIVE_STROKES, there.shape[1]) < NEGATIVE_SHARE
+    rows = torch.arange(len(batch), device=there.device)[:, None]
+    return batch.strokes[rows, place] & usable[..., None, None]

@@ -1,6 +1,7 @@
 """Losses of masks and of embeddings, each for one pair and for all pairs (Mask2Former, 3.3; reference section 11)."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -92,3 +93,24 @@ def contrastive(similarity: Float[Tensor, "q i"]) -> Float[Tensor, ""]:
     """Symmetric InfoNCE of a square matrix whose diagonal holds the true pairs (CLIP)."""
     target = torch.arange(len(similarity), device=similarity.device)
     return 0.5 * (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.mT, target))
+
+
+@dataclass(frozen=True)
+class SegmentationLosses:
+    """Of one task at one layer, unweighted."""
+
+    ce: Float[Tensor, ""]
+    bce: Float[Tensor, ""]
+    dice: Float[Tensor, ""]
+
+
+@dataclass(frozen=True)
+class SegmentationWeights:
+    """Of one segmentation task: of the class or choice loss, and of the two mask losses."""
+
+    ce: float
+    bce: float
+    dice: float
+
+    def total(self, losses: SegmentationLosses) -> Float[Tensor, ""]:
+        return self.ce * losses.ce + self.bce * losses.bce + self.dice * losses.dice

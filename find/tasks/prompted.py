@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from find.interface import Embeddings, Group, Interface
-from find.tasks.losses import assignment_cross_entropy, binary_cross_entropy, dice, masked_mean
+from find.tasks.losses import SegmentationLosses, assignment_cross_entropy, binary_cross_entropy, dice, masked_mean
 
 
 class Space(Enum):
@@ -75,15 +75,6 @@ class SplitTask:
         """Logits over the proposals of each query."""
         words, regions = (task.scores(interface, embeddings) for task in (self.words, self.regions))
         return torch.where(self.is_region[:, None], regions, words)
-
-
-@dataclass(frozen=True)
-class SegmentationLosses:
-    """Of one task at one layer, unweighted."""
-
-    ce: Float[Tensor, ""]
-    bce: Float[Tensor, ""]
-    dice: Float[Tensor, ""]
 
 
 def gather_rows(x: Float[Tensor, "b n c"], index: Int[Tensor, "b t"]) -> Float[Tensor, "b t c"]:

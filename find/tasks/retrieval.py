@@ -1,9 +1,15 @@
 """Image-text retrieval: the image query matched with the caption query. Class names are read the same way."""
 
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from find.interface import Group, Interface, Member, Prompt, Prototype, Start
+from find.tasks.losses import contrastive
+from find.tasks.task import Step, Task
 
 PROTOTYPE = Prototype(
     (
@@ -26,3 +32,27 @@ def embed_texts(
         foundation={} if pooled is None else {Group.CAPTION: pooled[:, None]},
     )
     return interface(None, [prompt]).final.semantic[Group.CAPTION][:, 0]
+
+
+class Retrieval(Task):
+    """Images by captions and captions by images; the image query is panoptic segmentation's.
+
+    Its loss contrasts images with captions over all processes.
+    """
+
+    name = "retrieval"
+    prototype = PROTOTYPE
+    weights: ClassVar = {"caption": 2.0}
+    needs = ("panoptic",)
+
+    def texts(self, step: Step) -> Sequence[str]:
+        return step.batch.captions
+
+    def losses(self, step: Step) -> Mapping[str, Float[Tensor, ""]]:
+        images, captions = step.gathering.group(Group.IMAGE)[:, 0], step.gathering.rows(step.texts[self.name])
+
+        def contrast(width: int) -> Float[Tensor, ""]:
+            image, caption = (F.normalize(x[..., :width], dim=-1) for x in (images, captions))
+            return contrastive(step.scale * caption @ image.mT)
+
+        return {"caption": step.mean_over_widths(contrast)}

@@ -11,7 +11,7 @@ from torch import Tensor
 from find.foundations import LanguageEncoder, TextFeatures
 from find.interface import Interface, Prompt, Prototype, Tokens
 from find.query.query import RenderedQuery
-from find.tasks import grounding, interleaved
+from find.tasks import interleaved
 from find.utils.transfer import upload
 
 
@@ -20,13 +20,17 @@ def read_texts(language: LanguageEncoder, texts: Sequence[str], device: torch.de
     return language(language.tokenize(texts)).to(device)
 
 
-def concat_text_features(first: TextFeatures, second: TextFeatures) -> TextFeatures:
-    """Texts of two batches as one."""
-    length = max(first.tokens.shape[1], second.tokens.shape[1])
-    a, b = (_lengthened(features, length) for features in (first, second))
-    pooled = None if a.pooled is None else torch.cat([a.pooled, b.pooled])
+def concat_text_features(parts: Sequence[TextFeatures]) -> TextFeatures:
+    """Texts of several batches as one."""
+    if len(parts) == 1:
+        return parts[0]
+    length = max(part.tokens.shape[1] for part in parts)
+    parts = [_lengthened(part, length) for part in parts]
     return TextFeatures(
-        torch.cat([a.tokens, b.tokens]), torch.cat([a.padding, b.padding]), torch.cat([a.offsets, b.offsets]), pooled
+        torch.cat([part.tokens for part in parts]),
+        torch.cat([part.padding for part in parts]),
+        torch.cat([part.offsets for part in parts]),
+        None if parts[0].pooled is None else torch.cat([part.pooled for part in parts]),
     )
 
 
@@ -38,32 +42,6 @@ def _lengthened(features: TextFeatures, length: int) -> TextFeatures:
         F.pad(features.offsets, (0, 0, 0, more)),
         features.pooled,
     )
-
-
-@dataclass(frozen=True)
-class Phrases:
-    """Several texts an image; an image with fewer has padding."""
-
-    tokens: Float[Tensor, "b t l w"]
-    token_padding: Bool[Tensor, "b t l"]
-    padding: Bool[Tensor, "b t"]
-    pooled: Float[Tensor, "b t v"] | None = None
-
-    @classmethod
-    def read(cls, language: LanguageEncoder, texts: Sequence[Sequence[str]], device: torch.device) -> "Phrases":
-        """Encodes each distinct text once."""
-        distinct = list(dict.fromkeys(text for row in texts for text in row)) or [""]
-        features = read_texts(language, distinct, device)
-        number = {text: k for k, text in enumerate(distinct)}
-        width = max(max((len(row) for row in texts), default=1), 1)
-        place = upload(torch.tensor([[number[t] for t in row] + [0] * (width - len(row)) for row in texts]), device)
-        counts = torch.tensor([len(row) for row in texts])
-        padding = upload(torch.arange(width) >= counts[:, None], device)
-        pooled = None if features.pooled is None else features.pooled[place]
-        return cls(features.tokens[place], features.padding[place] | padding[..., None], padding, pooled)
-
-    def prompt(self, interface: Interface) -> Prompt:
-        return grounding.prompt(interface, self.tokens, self.token_padding, self.padding, self.pooled)
 
 
 @dataclass(frozen=True)

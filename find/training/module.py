@@ -18,8 +18,9 @@ from find.errors import CheckpointError, DivergenceError, InputError
 from find.model.checkpoint import Checkpoint
 from find.model.config import FINDConfig
 from find.model.model import FIND
+from find.tasks.losses import SegmentationWeights
 from find.tasks.points import MaskSampling
-from find.training.criterion import Criterion, LossWeights
+from find.training.criterion import Criterion, merged_weights
 from find.training.distributed import is_distributed, mean_over_processes
 from find.training.optimisation import Progress, adamw, check_deterministic, idle_parameters, warmup_cosine
 from find.training.sharding import WholeStep, shard
@@ -35,7 +36,8 @@ class FINDModule(L.LightningModule):
         warmup: share of the run in which the learning rate rises.
         minutes: stop after so many minutes of training if the run's steps take longer, and let the learning rate reach
             zero by then.
-        loss_weights: of the tasks.
+        loss_weights: of the tasks' losses by name, where they are to be other than the tasks' own, as
+            {caption: 3.0, grounding: {ce: 2, bce: 3, dice: 3}}.
         mask_sampling: where masks are compared; default: at every place of the mask features.
         deep_supervision: the segmentation losses also before every layer.
         nested_widths: the retrieval losses also with embeddings cut to their first so many numbers, so that searches
@@ -55,7 +57,7 @@ class FINDModule(L.LightningModule):
         weight_decay: float = 0.05,
         warmup: float = 0.02,
         minutes: float | None = None,
-        loss_weights: LossWeights | None = None,
+        loss_weights: dict[str, float | SegmentationWeights] | None = None,
         mask_sampling: MaskSampling | None = None,
         deep_supervision: bool = False,
         nested_widths: Sequence[int] = (),
@@ -77,6 +79,7 @@ class FINDModule(L.LightningModule):
         self.find.nested_widths = tuple(nested_widths)
         for idle in idle_parameters(self.find.interface):
             idle.requires_grad_(False)
+        merged_weights(list(self.find.tasks.values()), loss_weights or {})  # a misspelt name is told now
         self.criterion = Criterion(
             weights=loss_weights,
             sampling=mask_sampling,

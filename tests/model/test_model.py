@@ -19,7 +19,8 @@ from find.model.model import FIND
 from find.model.predictions import EntityMask
 from find.query.query import Phrase, Query, Region
 from find.tasks import generic, interactive, interleaved
-from find.tasks.text_inputs import Phrases, Sentences
+from find.tasks.grounding import Phrases
+from find.tasks.text_inputs import Sentences
 
 SIZES = ((60, 90), (90, 60), (64, 64), (30, 100), (90, 60), (200, 150))
 """Heights and widths: landscape, portrait, square, wide, a repeated one, and one that is shrunk."""

@@ -7,8 +7,9 @@ import torch
 from small_run import CONFIG
 
 from find.model.model import FIND
+from find.tasks.losses import SegmentationWeights
 from find.tasks.points import RandomPoints
-from find.training.criterion import Criterion, LossWeights, SegmentationWeights
+from find.training.criterion import Criterion
 from find.training.optimisation import adamw
 
 TASKS = {"panoptic", "grounding", "interactive", "interleaved", "caption", "sentence", "retrieval", "entity"}
@@ -88,7 +89,7 @@ def test_foundations_do_not_change_when_the_interface_learns(model, batch, class
 def test_weights_scale_their_own_task_only(model, batch, class_names):
     torch.manual_seed(0)
     plain = Criterion()(model, batch, class_names)
-    doubled = LossWeights(grounding=SegmentationWeights(4, 6, 6), caption=4.0)
+    doubled = {"grounding": SegmentationWeights(4, 6, 6), "caption": 4.0}
     torch.manual_seed(0)
     found = Criterion(weights=doubled)(model, batch, class_names)
     for name, loss in plain.items():

@@ -10,7 +10,8 @@ from find.data.coco import CocoFolder
 from find.foundations import load_language
 from find.model.config import FINDConfig
 from find.query.query import RenderedQuery
-from find.tasks.text_inputs import Phrases, Sentences, read_texts
+from find.tasks.grounding import Phrases
+from find.tasks.text_inputs import Sentences, read_texts
 from find.training.criterion import Criterion
 from find.training.encode_text import texts_of
 from find.training.module import FINDModule
@@ -103,6 +104,6 @@ def test_phrases_and_texts_are_the_same_with_a_cache(tmp_path):
 def test_a_criterion_reads_other_class_names_anew(batch, data):
     module, names = FINDModule(CONFIG), [category.words for category in data.categories]
     criterion = Criterion()
-    first = criterion._read_classes(module.find, names)
-    assert criterion._read_classes(module.find, names) is first
-    assert criterion._read_classes(module.find, names[:1]).tokens.shape[0] == 1
+    first = criterion._read_texts(module.find, "panoptic", tuple(names))
+    assert criterion._read_texts(module.find, "panoptic", tuple(names)) is first
+    assert criterion._read_texts(module.find, "panoptic", tuple(names[:1])).tokens.shape[0] == 1

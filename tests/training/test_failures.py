@@ -16,7 +16,6 @@ from two_processes import RESIZING, Started, module
 
 from find.data.batch import Batch
 from find.errors import FindError
-from find.training.criterion import LossWeights
 from find.training.datamodule import FindDataModule
 from find.training.module import FINDModule
 from find.world import generate_world
@@ -33,7 +32,7 @@ class Failing(FINDModule):
         if self.global_rank == 1 and self.way == "matching":
             torch.nn.init.constant_(self.find.interface.query_features, float("nan"))
         if self.global_rank == 1 and self.way == "loss":
-            self.criterion.weights = LossWeights(caption=float("nan"))
+            self.criterion.weights = {"caption": float("nan")}
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         if self.global_rank == 1 and self.way == "text":

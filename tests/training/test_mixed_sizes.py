@@ -12,7 +12,6 @@ from find.data.batch import Batch
 from find.data.collate import Collate
 from find.data.transforms import crop
 from find.model.model import FIND
-from find.tasks import generic
 from find.tasks.points import EveryPlace, MaskSampling, RandomPoints
 from find.training.criterion import Criterion
 from find.training.datamodule import FindDataModule
@@ -66,14 +65,15 @@ def test_a_batch_of_several_is_several_batches_of_one(world, mixed, sampling: Ma
 
     def learned(batch: Batch) -> tuple[dict[str, Tensor], Tensor, list[Tensor]]:
         """Sums over targets of all segmentation losses, the image's embedding, and the gradient of both."""
-        own = criterion._own(model, batch, names)
-        valid = {"panoptic": batch.labels >= 0} | {target.task.name: target.valid for target in own.targets}
+        own = criterion.forward(model, batch, names)
         sums = {}
-        for number, layer in enumerate(own.segmentation):
-            for task, loss in layer.items():
-                weight = valid[task].sum()
-                classes = generic.class_weights(batch.labels, proposals) if task == "panoptic" else weight
-                sums[f"{number} {task}"] = torch.stack([classes * loss.ce, weight * loss.bce, weight * loss.dice])
+        for name, task in model.tasks.items():
+            if own.targets[name].matching is None:
+                continue
+            matching, (classes, weight) = own.targets[name].matching, own.targets[name].counts
+            for number, found in enumerate(zip(matching.scores, matching.pixel, own.assigned[name], strict=True)):
+                loss = task.layer_losses(own, *found)
+                sums[f"{number} {name}"] = torch.stack([classes * loss.ce, weight * loss.bce, weight * loss.dice])
         image = torch.cat([x.flatten(1) for x in own.final.semantic.values() if x.shape[1] in (1, proposals)], dim=1)
         gradient = torch.autograd.grad(
             torch.cat(list(sums.values())).sum() + image.square().sum(), model.interface.parameters(), allow_unused=True

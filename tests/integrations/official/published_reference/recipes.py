@@ -19,9 +19,10 @@ from find.interface import Embeddings, Group, ImageMemory, Prompt, Slots, Tokens
 from find.model.model import FIND
 from find.query.query import RenderedQuery
 from find.tasks import grounding, interleaved
+from find.tasks.grounding import Phrases
 from find.tasks.prompted import gather_rows
 from find.tasks.regions import own_rows
-from find.tasks.text_inputs import Phrases, Sentences
+from find.tasks.text_inputs import Sentences
 
 BLANK_SIDE = 640
 """Of the image that text entities are read on."""

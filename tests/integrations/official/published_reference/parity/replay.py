@@ -14,7 +14,7 @@ from find.integrations.official.convert import read_state
 from find.integrations.official.published import Published
 from find.interface import Group, Prompt
 from find.tasks import generic, retrieval
-from find.tasks.text_inputs import Phrases
+from find.tasks.grounding import Phrases
 from published_reference.clicks import answer_at, rounds
 from published_reference.parity.fixture import Fixture, Reference
 from published_reference.parity.interleaved import demo_interleave, interleave_grounding, retrieval_interleave

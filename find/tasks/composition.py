@@ -11,12 +11,12 @@ from torch import Tensor
 
 from find.data.batch import Batch
 from find.interface import Embeddings, Group, ImageMemory
-from find.model.model import FIND
 from find.tasks import interleaved
 from find.tasks.connections import Connections
 from find.tasks.losses import contrastive
 from find.tasks.mask_boxes import boxes_of_logits
 from find.tasks.structured_interaction import Asked, terms
+from find.tasks.task import TaskModel
 from find.tasks.text_inputs import Sentences
 from find.utils.transfer import upload
 
@@ -26,6 +26,36 @@ MOST_OBJECTS = 32
 """Of an image, the nearest to any entity of the batch: pairs grow with their square."""
 CONTRASTED = 32
 """Images that a sentence is compared with at most."""
+
+
+@dataclass(frozen=True)
+class ReadRelatives:
+    """What is read for a comparison with false sentences: these, embedded, and the true ones' connections."""
+
+    false: Asked
+    connections: Connections
+
+    @classmethod
+    def of(cls, model: TaskModel, batch: Batch, memory: ImageMemory, sentences: Sentences) -> ReadRelatives:
+        """False sentences have a forward of their own; their regions are those of the true ones."""
+        interface, device = model.interface, model.device
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            false = Sentences.read(model.language, batch.false_queries, device)
+        width = false.padding.shape[1]
+        origin = batch.false_origin[:, :width]
+        rows = torch.arange(len(batch), device=device)[:, None]
+        regions, region_rows = batch.regions[rows, origin], batch.region_rows[rows, origin]
+        region_rows = region_rows.masked_fill(~false.is_region, -1)
+        tokens = interface.sampler(memory, regions, region_rows)
+        aligned = interface.aligned_regions(memory, regions, region_rows)
+        prompt = false.prompt(interface, interleaved.RETRIEVAL, tokens, aligned)
+        found = interface(None, [prompt]).final.float().semantic
+        true, lie = (
+            Connections.read(model.language, interface.pair_term, queries, padding.shape[1], device)
+            for queries, padding in ((batch.queries, sentences.padding), (batch.false_queries, false.padding))
+        )
+        entities = found[Group.INTERLEAVED_ENTITY]
+        return cls(Asked(found[Group.INTERLEAVED][:, 0], entities, false.padding, lie.said.float()), true)
 
 
 @dataclass(frozen=True)
@@ -44,34 +74,19 @@ class Composed:
     connections: Connections
 
     @classmethod
-    def of(cls, model: FIND, batch: Batch, memory: ImageMemory, final: Embeddings, sentences: Sentences) -> Composed:
-        """Reads connections and false sentences; `final` are the embeddings of the batch's joint forward."""
-        interface, device = model.interface, model.device
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+    def of(
+        cls, batch: Batch, memory: ImageMemory, final: Embeddings, sentences: Sentences, relatives: ReadRelatives
+    ) -> Composed:
+        """`final` are the embeddings of the batch's joint forward."""
+        with torch.no_grad():
             logits = torch.einsum("bnm,bmhw->bnhw", final.pixel[Group.OBJECT], memory.mask_features.float())
-            sides = upload(torch.tensor(batch.images.shape[-2:], dtype=torch.float), device)
+            sides = upload(torch.tensor(batch.images.shape[-2:], dtype=torch.float), logits.device)
             boxes = boxes_of_logits(logits, (batch.sizes / sides).flip(-1))
-            false = Sentences.read(model.language, batch.false_queries, device)
-        width = false.padding.shape[1]
-        origin = batch.false_origin[:, :width]
-        rows = torch.arange(len(batch), device=device)[:, None]
-        regions, region_rows = batch.regions[rows, origin], batch.region_rows[rows, origin]
-        region_rows = region_rows.masked_fill(~false.is_region, -1)
-        tokens = interface.sampler(memory, regions, region_rows)
-        aligned = interface.aligned_regions(memory, regions, region_rows)
-        prompt = false.prompt(interface, interleaved.RETRIEVAL, tokens, aligned)
-        found = interface(None, [prompt]).final.float()
-        said = [
-            Connections.read(model.language, interface.pair_term, queries, padding.shape[1], device)
-            for queries, padding in ((batch.queries, sentences.padding), (batch.false_queries, false.padding))
-        ]
-        asked = zip((final.semantic, found.semantic), (sentences.padding, false.padding), said, strict=True)
-        true, lie = (
-            Asked(x[Group.INTERLEAVED][:, 0], x[Group.INTERLEAVED_ENTITY], padding, words.said.float())
-            for x, padding, words in asked
-        )
-        image, objects = final.semantic[Group.IMAGE][:, 0], final.semantic[Group.OBJECT]
-        return cls(image, objects, boxes, true, lie, batch.has_false, said[0])
+        words, said = final.semantic, relatives.connections
+        sentence, entities = words[Group.INTERLEAVED][:, 0], words[Group.INTERLEAVED_ENTITY]
+        true = Asked(sentence, entities, sentences.padding, said.said.float())
+        image, objects = words[Group.IMAGE][:, 0], words[Group.OBJECT]
+        return cls(image, objects, boxes, true, relatives.false, batch.has_false, said)
 
     def loss(self, width: int, scale: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """With the first `width` numbers of all embeddings: InfoNCE of true sentences over the batch's images, and

@@ -1,0 +1,130 @@
+"""Interleaved retrieval as a task: images by sentences whose entities are words or regions, with the entities found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from find.interface import Embeddings, Group, Prompt, Prototype
+from find.tasks import interleaved
+from find.tasks.composition import Composed, ReadRelatives
+from find.tasks.late_interaction import late_interaction
+from find.tasks.losses import assignment_cross_entropy, contrastive
+from find.tasks.task import Gathering, Step, Targets, Task
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Images and sentences as search compares them."""
+
+    image: Float[Tensor, "b d"]
+    sentence: Float[Tensor, "b d"]
+    objects: Float[Tensor, "b n d"]
+    entities: Float[Tensor, "b e d"]
+    padding: Bool[Tensor, "b e"]
+
+    @classmethod
+    def of(cls, final: Embeddings, padding: Bool[Tensor, "b e"]) -> Searched:
+        return cls(
+            image=final.semantic[Group.IMAGE][:, 0],
+            sentence=final.semantic[Group.INTERLEAVED][:, 0],
+            objects=final.semantic[Group.OBJECT],
+            entities=final.semantic[Group.INTERLEAVED_ENTITY],
+            padding=padding,
+        )
+
+    def gathered(self, gathering: Gathering) -> Searched:
+        """Of all processes."""
+        entities, padding = gathering.entities(self.entities, self.padding)
+        return Searched(
+            image=gathering.group(Group.IMAGE)[:, 0],
+            sentence=gathering.group(Group.INTERLEAVED)[:, 0],
+            objects=gathering.group(Group.OBJECT),
+            entities=entities,
+            padding=padding,
+        )
+
+    def cut(self, width: int) -> Searched:
+        """Unit vectors of the first `width` numbers."""
+        names = ("image", "sentence", "objects", "entities")
+        return replace(self, **{name: F.normalize(getattr(self, name)[..., :width], dim=-1) for name in names})
+
+
+@dataclass(frozen=True)
+class SearchTargets(Targets):
+    """Beside the counts: which segment each entity means (its first), whether it means any, and what structured late
+    interaction compares."""
+
+    segment: Int[Tensor, "b e"] | None = None
+    means_one: Bool[Tensor, "b e"] | None = None
+    composed: Composed | None = None
+
+
+class InterleavedRetrieval(Task):
+    """An image for a sentence, and an object of it for each entity.
+
+    Its losses: "sentence", contrastive, by the sentence term alone; "retrieval", contrastive, by the score that search
+    uses; "entity", each entity chooses its object among the proposals of its own image; "composition", of models with
+    a pair term, contrastive by structured late interaction, and each sentence against a false one about its image.
+    """
+
+    name = "interleaved_retrieval"
+    prototype = interleaved.RETRIEVAL
+    weights: ClassVar = {"sentence": 2.0, "retrieval": 4.0, "entity": 1.0, "composition": 2.0}
+    needs = ("panoptic", "interleaved_segmentation")
+
+    def read(self, step: Step) -> ReadRelatives | None:
+        if step.model.interface.pair_term is None:
+            return None
+        sentences = step.read["interleaved_segmentation"].sentences
+        return ReadRelatives.of(step.model, step.batch, step.memory, sentences)
+
+    def prompt(self, step: Step) -> Prompt:
+        shared = step.prompts["interleaved_segmentation"].prototype.members
+        return Prompt(Prototype(tuple(member for member in self.prototype.members if member not in shared)))
+
+    def targets(self, step: Step) -> SearchTargets:
+        read = step.read["interleaved_segmentation"]
+        means_one = read.meant.any(-1)
+        relatives: ReadRelatives | None = step.read[self.name]
+        composed = None
+        if relatives is not None:
+            composed = Composed.of(step.batch, step.memory, step.final, read.sentences, relatives)
+        return SearchTargets(
+            counts=[means_one.sum()], segment=read.meant.int().argmax(dim=-1), means_one=means_one, composed=composed
+        )
+
+    def losses(self, step: Step) -> Mapping[str, Float[Tensor, ""]]:
+        targets: SearchTargets = step.targets[self.name]
+        own = Searched.of(step.final, step.read["interleaved_segmentation"].sentences.padding)
+        everybody = own.gathered(step.gathering)
+        own_object = step.assigned["panoptic"][-1].gather(1, targets.segment)
+        (share,) = step.shares[self.name]
+        scale = step.scale
+        cut = {width: (own.cut(width), everybody.cut(width)) for width in step.widths}
+
+        def sentence(width: int) -> Float[Tensor, ""]:
+            x = cut[width][1]
+            return contrastive(scale * x.sentence @ x.image.mT)
+
+        def retrieval(width: int) -> Float[Tensor, ""]:
+            x = cut[width][1]
+            return contrastive(scale * late_interaction(x.image, x.objects, x.sentence, x.entities, x.padding))
+
+        def entity(width: int) -> Float[Tensor, ""]:
+            x = cut[width][0]
+            return assignment_cross_entropy(scale * x.objects @ x.entities.mT, own_object, targets.means_one)
+
+        losses = {
+            "sentence": step.mean_over_widths(sentence),
+            "retrieval": step.mean_over_widths(retrieval),
+            "entity": share * step.mean_over_widths(entity),
+        }
+        if targets.composed is not None:
+            losses["composition"] = step.mean_over_widths(lambda width: targets.composed.loss(width, scale))
+        return losses

@@ -1,0 +1,178 @@
+"""The door for tasks: what a class has to say so that the interface is trained for it and answers it.
+
+A task is one file of this or of any other package, declared as an entry point of the group `find.tasks`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from find.data.batch import Batch
+from find.foundations import LanguageEncoder
+from find.interface import Embeddings, Group, ImageMemory, Interface, Prompt, Prototype
+from find.tasks.losses import SegmentationLosses, SegmentationWeights
+from find.tasks.points import MaskPoints
+
+
+class TaskModel(Protocol):
+    """What a task needs of a model."""
+
+    interface: Interface
+    language: LanguageEncoder
+
+    @property
+    def device(self) -> torch.device: ...
+
+
+class Gathering(Protocol):
+    """Rows of all processes, for losses that contrast a batch's images with those of the others.
+
+    In one process both give what they are given. All processes have to call them, in the same order; gradients flow.
+    """
+
+    def group(self, group: Group) -> Float[Tensor, "all_b n d"]:
+        """The semantic embeddings of a group after the last layer."""
+
+    def rows(self, x: Float[Tensor, "b ..."]) -> Float[Tensor, "all_b ..."]:
+        """Any rows of the batch's images."""
+
+    def entities(
+        self, entities: Float[Tensor, "b e d"], padding: Bool[Tensor, "b e"]
+    ) -> tuple[Float[Tensor, "all_b all_e d"], Bool[Tensor, "all_b all_e"]]:
+        """Padded rows, of which processes may have different numbers."""
+
+
+@dataclass(frozen=True)
+class Matching:
+    """What proposals are matched with, one a target, and by which costs; lists have an entry a layer.
+
+    Args:
+        masks: of each target, at the step's points.
+        valid: which targets are no padding.
+        scores: logits of whatever the task chooses among.
+        costs: of each proposal for each target, beside the costs of their masks.
+        pixel: the proposals' pixel embeddings.
+    """
+
+    masks: Float[Tensor, "b t p"]
+    valid: Bool[Tensor, "b t"]
+    scores: Sequence[Float[Tensor, "b n k"]]
+    costs: Sequence[Float[Tensor, "b n t"]]
+    pixel: Sequence[Float[Tensor, "b n m"]]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a task's outputs are compared with.
+
+    Args:
+        counts: numbers of this batch that the task's means divide by. `Step.shares` has for each what to multiply such
+            a mean by, so that the average over processes is the mean over all of their batches.
+        matching: for tasks whose proposals are matched.
+    """
+
+    counts: Sequence[Float[Tensor, ""] | Int[Tensor, ""]] = ()
+    matching: Matching | None = None
+
+
+@dataclass
+class Step:
+    """A training step on its way through the tasks. Each hook finds here what earlier ones have found; dictionaries
+    are by task name.
+
+    Attributes:
+        class_texts: the texts that class names are read as, in the order of `Batch.labels`.
+        memory: of the batch's images.
+        widths: to which retrieval losses cut embeddings (nested widths), the last one the whole width.
+        read: what `Task.read` gave.
+        texts: the embeddings of what `Task.texts` gave.
+        prompts: what `Task.prompt` gave.
+        layers: predictions of the joint forward, in float32: the last layer's, or all of them (deep supervision).
+        points: where masks are compared.
+        targets: what `Task.targets` gave.
+        assigned: of each layer, the proposal of each target of a task with a matching.
+        shares: see `Targets.counts`.
+        gathering: rows of all processes.
+    """
+
+    model: TaskModel
+    batch: Batch
+    class_texts: Sequence[str]
+    memory: ImageMemory
+    widths: Sequence[int]
+    read: dict[str, Any] = field(default_factory=dict)
+    texts: dict[str, Float[Tensor, "t d"]] = field(default_factory=dict)
+    prompts: dict[str, Prompt] = field(default_factory=dict)
+    layers: Sequence[Embeddings] = ()
+    points: MaskPoints | None = None
+    targets: dict[str, Targets] = field(default_factory=dict)
+    assigned: dict[str, Sequence[Int[Tensor, "b t"]]] = field(default_factory=dict)
+    shares: dict[str, Sequence[Float[Tensor, ""]]] = field(default_factory=dict)
+    gathering: Gathering | None = None
+
+    @property
+    def final(self) -> Embeddings:
+        return self.layers[-1]
+
+    @property
+    def scale(self) -> Float[Tensor, ""]:
+        """The learned temperature of cosines, as `Interface.similarity` limits it."""
+        return self.model.interface.logit_scale.exp().clamp(max=100)
+
+    def mean_over_widths(self, loss: Callable[[int], Float[Tensor, ""]]) -> Float[Tensor, ""]:
+        """Of a loss of embeddings cut to so many numbers."""
+        return torch.stack([loss(width) for width in self.widths]).mean()
+
+
+Loss = Float[Tensor, ""] | SegmentationLosses
+Weight = float | SegmentationWeights
+
+
+class Task(nn.Module, ABC):
+    """What the interface is trained for and asked.
+
+    In a training step the hooks are called in the order in which they stand here, each for all tasks before the next;
+    there is one forward of the interface for the prompts of all tasks, and one matching. `read` to `targets` run in
+    each process by itself; `losses` may speak with the others (`Step.gathering`). From `targets` on all is float32.
+
+    A task with parameters of its own makes them in `build`; they are trained, saved and loaded with the interface's.
+
+    Attributes:
+        name: an identifier, by which it is asked.
+        prototype: its groups in the interface's stack; empty for tasks that only use what others have there.
+        weights: default weights of its losses, by the losses' names.
+        needs: names of tasks whose findings in the step it uses; they come before it.
+    """
+
+    name: ClassVar[str]
+    prototype: ClassVar[Prototype] = Prototype(())
+    weights: ClassVar[Mapping[str, Weight]]
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def build(self, interface: Interface) -> None:
+        """Makes its own parameters, for an interface of these widths."""
+
+    def read(self, step: Step) -> Any:
+        """What the frozen encoders make of the batch's prompts, and forwards of its own (in the run's precision)."""
+
+    def texts(self, step: Step) -> Sequence[str]:
+        """Texts whose embeddings it compares with; they are embedded together for all tasks."""
+        return ()
+
+    def prompt(self, step: Step) -> Prompt | None:
+        """Its part of the joint forward, without the groups that a task it needs brings already."""
+
+    def targets(self, step: Step) -> Targets:
+        """What its outputs are compared with."""
+        return Targets()
+
+    def losses(self, step: Step) -> Mapping[str, Loss]:
+        """Its losses, unweighted, by the names of `weights`."""
+        raise NotImplementedError(f"task {self.name!r} has no losses")
