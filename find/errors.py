@@ -8,9 +8,17 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\u
 """Ends of lines, orders to a terminal, turns of the reading direction, bytes of names that are no Unicode."""
 
 
+HALF = re.compile("[\ud800-\udfff]")
+
+
 def printable(text: str) -> str:
     """The text on one line that any terminal shows as it is: what it must not see stands there as an escape."""
     return UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
+
+def shown(text: str, most: int = 80) -> str:
+    """The text in quotes; of a long one, its beginning."""
+    return repr(text) if len(text) <= most else f"{text[:most]!r}..."
 
 
 class FindError(ValueError):
@@ -35,6 +43,16 @@ class CheckpointError(FindError):
 
 class DivergenceError(FindError):
     """Training cannot go on: the forward pass or the loss produced NaN or Inf."""
+
+
+def check_characters(text: str, what: str) -> None:
+    """Raises InputError for half a character, as which Python reads a byte that is no UTF-8: no model knows it."""
+    half = HALF.search(text)
+    if half:
+        raise InputError(
+            f"{what}, {shown(text)}: {half.group()!a} at character {half.start() + 1} is half a character, which is no "
+            "text; give Unicode (UTF-8)"
+        )
 
 
 class UnknownWordsWarning(UserWarning):

@@ -17,9 +17,9 @@ from find.data.decode import segment_png
 from find.data.instances import Instance, read_instances
 from find.data.outlines import Outline
 from find.data.panoptic import PanopticTable
-from find.data.rle import decode
 from find.data.segment_map import locate
 from find.errors import DataError
+from find.images.rle import decode
 from find.utils.progress import track
 
 Drawn = list[tuple[Instance, Outline]]

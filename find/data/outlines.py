@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from find.data.records import brief
-from find.data.rle import checked_runs
+from find.images.rle import checked_runs
 
 POINTS = 6
 """Numbers of the smallest polygon: three points. Two points are a line, never a box."""

@@ -8,7 +8,7 @@ from enum import Enum
 import torch
 from tokenizers import Encoding, Tokenizer
 
-from find.errors import InputError, warn_caller
+from find.errors import InputError, check_characters, warn_caller
 from find.foundations.base import TokenizedText
 
 REGION = "[region]"
@@ -66,7 +66,9 @@ class TextTokenizer:
         self.placeholder = REGION if knows_regions else REGION.strip("[]")
 
     def __call__(self, texts: Sequence[str]) -> TokenizedText:
-        """Padded on the right to the longest text. Raises `FindError` for a text that is too long."""
+        """Padded on the right to the longest text. Raises `FindError` for a text that is too long, or none at all."""
+        for text in texts:
+            check_characters(text, "a text to embed")
         encodings = self.backend.encode_batch([*texts])
         for text, encoding in zip(texts, encodings, strict=True):
             self._check_length(text, encoding)

@@ -11,7 +11,7 @@ from typing import BinaryIO, TypeAlias, Union
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from find.errors import FindError, InputError
+from find.errors import FindError, InputError, shown
 
 ImageLike: TypeAlias = Union[str, "os.PathLike[str]", Image.Image, np.ndarray]
 """A path, a PIL image, or a uint8 array [H, W, 3] in RGB order."""
@@ -84,9 +84,14 @@ def _open(image: str | os.PathLike[str] | BinaryIO, name: str) -> Image.Image:
         path = Path(image)
         if re.match(r"[a-z][a-z0-9+.-]+://", os.fspath(image), re.IGNORECASE):
             raise InputError(f"{name}: this is an address; images are read from files, so download it first")
-        if not path.exists():
-            raise InputError(f"{name}: no such image file (looked in {path.parent.resolve()})")
-        if not path.is_file():
+        try:
+            is_there, is_file, folder = path.exists(), path.is_file(), path.parent.resolve()
+        except (OSError, ValueError) as error:  # a name that no file can have, a folder that may not be entered
+            reason = getattr(error, "strerror", None) or error  # without the name, which may be what is too long
+            raise InputError(f"{shown(name)}: no file can be looked for by this name ({reason})") from error
+        if not is_there:
+            raise InputError(f"{name}: no such image file (looked in {folder})")
+        if not is_file:
             raise InputError(f"{name}: this is a folder, an image file is needed")
     elif not hasattr(image, "read"):
         raise InputError(f"{name}: an image is a path, a PIL image or a uint8 array [H, W, 3]")

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from find.errors import InputError, UnknownWordsWarning, warn_caller
+from find.errors import InputError, UnknownWordsWarning, printable, warn_caller
 from find.foundations import LanguageEncoder, VisionEncoder
 from find.images.canvas import ImageGeometry
 from find.images.images import ImageLike
@@ -349,7 +349,8 @@ class Inference(ImageEncoding):
         words = {word for words in unknown for word in words} - self.told_words
         if words:
             self.told_words |= words
-            message = f"words unknown to the language encoder: {', '.join(sorted(words))}; results for them are a guess"
+            named = ", ".join(printable(word[:40]) for word in sorted(words))
+            message = f"words unknown to the language encoder: {named}; results for them are a guess"
             warn_caller(message, UnknownWordsWarning)
 
     def _regions(self, queries: Sequence[Query]) -> tuple[tuple[Tokens, ...] | None, Float[Tensor, "q e v"] | None]:

@@ -8,13 +8,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import NoneType
 from typing import TypeAlias, Union
 
 import numpy as np
 from PIL import Image
 
-from find.errors import InputError
-from find.images.images import ImageLike, image_name, read_image, read_size
+from find.errors import InputError, check_characters
+from find.images.images import LARGEST_IMAGE, ImageLike, image_name, read_image, read_size
+from find.images.rle import decode
 from find.query.operators import QueryOperators
 from find.query.raster import PointXY, paint_box, paint_line, paint_points, paint_polygon, stroke_radius
 
@@ -35,6 +37,7 @@ class Phrase(QueryOperators):
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise InputError(f"a phrase is text, not {type(self.text).__name__}")
+        check_characters(self.text, "a phrase")
         object.__setattr__(self, "text", self.text.strip())
         if not self.text:
             raise InputError("a phrase needs words, this one is empty")
@@ -90,6 +93,8 @@ class Region(QueryOperators):
         ]
         if len(given) != 1:
             raise InputError(f"{who}: give exactly one of {', '.join(SHAPES)} (given: {', '.join(given) or 'none'})")
+        if not isinstance(label, (str, NoneType)):
+            raise InputError(f"{who}: its label is text, not {type(label).__name__}")
         is_path = isinstance(image, (str, os.PathLike))
         values = {
             "image": os.fspath(image) if is_path else read_image(image, name=who),
@@ -132,7 +137,7 @@ class Region(QueryOperators):
     @property
     def name(self) -> str:
         """The label, else the image's file name, else 'image'."""
-        return self.label or (Path(self.image).name if isinstance(self.image, str) else "image")
+        return self.label or (Path(self.image).name or self.image if isinstance(self.image, str) else "image")
 
     @property
     def place(self) -> str:
@@ -252,8 +257,8 @@ def _same(one: object, other: object) -> bool:
 
 def _keep_points(points: object, who: str, *, at_least: int) -> tuple[PointXY, ...]:
     try:
-        array = np.asarray(points, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        array = _numbers(points)
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{who}: coordinates are pairs of numbers (x, y)") from error
     array = array[None] if array.shape == (2,) and at_least == 1 else array
     if array.ndim != 2 or array.shape[1] != 2:
@@ -265,10 +270,18 @@ def _keep_points(points: object, who: str, *, at_least: int) -> tuple[PointXY, .
     return tuple((float(x), float(y)) for x, y in array)
 
 
+def _numbers(values: object) -> np.ndarray:
+    """float64, of numbers only: numpy would take "7" and True for some, too."""
+    array = np.asarray(values)
+    if array.dtype.kind in "USb":
+        raise TypeError(f"{array.dtype} are no numbers")
+    return array.astype(np.float64)
+
+
 def _keep_box(box: object, who: str) -> tuple[float, float, float, float]:
     try:
-        array = np.asarray(box, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        array = _numbers(box)
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{who}: a box is four numbers (x0, y0, x1, y1)") from error
     if array.shape != (4,) or not np.isfinite(array).all():
         raise InputError(f"{who}: a box is four finite numbers (x0, y0, x1, y1)")
@@ -312,11 +325,12 @@ def _mask_of_picture(picture: Image.Image) -> np.ndarray:
 
 
 def _decode_rle(code: Mapping[str, object]) -> np.ndarray:
-    from pycocotools import mask as coco_mask
-
+    size = code.get("size")
     try:
-        height, width = (int(n) for n in code["size"])
-        bitmap = coco_mask.decode({"size": [height, width], "counts": code["counts"].encode("ascii")})
-    except Exception as error:  # pycocotools raises many types for broken codes
+        if not isinstance(size, Sequence) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
+            raise ValueError("its size must be two whole numbers, [height, width]")
+        if size[0] * size[1] > LARGEST_IMAGE:
+            raise ValueError(f"its size is that of more than {LARGEST_IMAGE / 1e6:.0f} million pixels")
+        return decode(dict(code), (size[0], size[1]))
+    except ValueError as error:
         raise InputError(f"the region's mask must be a path or a COCO RLE ({error})") from error
-    return bitmap.astype(bool)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from find.errors import FindError, InputError
+from find.errors import FindError, InputError, check_characters
 from find.query.entity import Entity, Phrase, Region
 from find.query.operators import QueryOperators
 from find.query.syntax import format_part, parse_parts
@@ -57,6 +58,8 @@ class Query(QueryOperators):
         for number, part in enumerate(parts, start=1):
             if not isinstance(part, (str, Phrase, Region)):
                 raise InputError(f"part {number} of the query is text, Phrase or Region, not {type(part).__name__}")
+            if isinstance(part, str):
+                check_characters(part, f"part {number} of the query")
             if isinstance(part, str) and joined and isinstance(joined[-1], str):
                 joined[-1] += part
             elif part != "":
@@ -91,21 +94,22 @@ class Query(QueryOperators):
 
         Where several regions have the same name, it says where each is: [dog.jpg@120,80].
         """
-        return tuple(entity.text if isinstance(entity, Phrase) else self._readable(entity) for entity in self.entities)
+        readable = self._readable()
+        return tuple(entity.text if isinstance(entity, Phrase) else readable(entity) for entity in self.entities)
 
     @property
     def text(self) -> str:
         """The query for people to read: a region shows as `entity_names` has it."""
-        return self._join(self._readable).text
+        return self._join(self._readable()).text
 
     @property
     def connections(self) -> list[str]:
         """The texts beside and between the entities, as `RenderedQuery.connections` has them."""
-        return self._join(self._readable).connections
+        return self._join(self._readable()).connections
 
     def spans(self, placeholder: str | None = None) -> tuple[tuple[int, int], ...]:
         """Characters [start, end) of each entity in `text`, or in `render(placeholder).text`."""
-        return (self._join(self._readable) if placeholder is None else self.render(placeholder)).spans
+        return (self._join(self._readable()) if placeholder is None else self.render(placeholder)).spans
 
     def render(self, placeholder: str) -> RenderedQuery:
         """The query as text with `placeholder` for each region.
@@ -127,9 +131,10 @@ class Query(QueryOperators):
                 except FindError as error:
                     raise InputError(f"part {number} of the query: {error}") from error
 
-    def _readable(self, region: Region) -> str:
-        alike = [other for other in self.entities if isinstance(other, Region) and other.name == region.name]
-        return f"[{region.name}{region.place if len(alike) > 1 else ''}]"
+    def _readable(self) -> Callable[[Region], str]:
+        """What people call a region of this query."""
+        times = Counter(entity.name for entity in self.entities if isinstance(entity, Region))
+        return lambda region: f"[{region.name}{region.place if times[region.name] > 1 else ''}]"
 
     def _join(self, word: Callable[[Region], str]) -> RenderedQuery:
         text = ""

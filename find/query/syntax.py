@@ -6,15 +6,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from find.errors import FindError, InputError
+from find.errors import FindError, InputError, shown
 from find.query.entity import Entity, Phrase, Region, format_numbers, format_points
 
 BRACKETS = "\\{}[]"
 ESCAPABLE = BRACKETS + "@#"
 CLOSING = {"{": "}", "[": "]"}
+MOST_CHARACTERS = 100_000
+"""Of a query: no language encoder reads a tenth of that."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Character:
     """One character of the query once escapes are resolved; a special one opens, closes or separates."""
 
@@ -25,6 +27,10 @@ class _Character:
 
 def parse_parts(text: str, folder: str | os.PathLike[str] | None) -> list[str | Entity]:
     """The parts of a query in reading order; see `Query.parse`."""
+    if not isinstance(text, str):
+        raise InputError(f"a query is text, not {type(text).__name__}")
+    if len(text) > MOST_CHARACTERS:
+        raise InputError(f"the query has {len(text)} characters, more than {MOST_CHARACTERS}: {shown(text)}")
     characters = _resolve_escapes(text)
     parts: list[str | Entity] = []
     plain = ""
@@ -77,8 +83,8 @@ def _resolve_escapes(text: str) -> list[_Character]:
         escaped = text[position + 1 : position + 2]
         if not escaped or escaped not in ESCAPABLE:
             raise InputError(
-                f"query {text!r}: the backslash at character {position + 1} escapes nothing; "
-                "it goes before one of \\{}[]@#, and a backslash itself is written \\\\"
+                f"query {shown(text)}: the backslash at character {position + 1} escapes nothing; it goes before one "
+                "of \\{}[]@#, and a backslash itself is written \\\\; paths may have / in its place"
             )
         characters.append(_Character(escaped, position, special=False))
         position += 2
@@ -151,4 +157,4 @@ def _escape(text: str, special: str) -> str:
 
 
 def _error(number: int, source: str, position: int, why: str) -> FindError:
-    return InputError(f"part {number} of the query, {source!r} at character {position + 1}: {why}")
+    return InputError(f"part {number} of the query, {shown(source)} at character {position + 1}: {why}")

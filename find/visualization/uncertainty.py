@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from find.errors import printable
+
 if TYPE_CHECKING:
     from find.foundations import LanguageEncoder
     from find.model.predictions import EntityMask
@@ -39,7 +41,7 @@ class UnknownWords:
 
 def listed(words: tuple[str, ...]) -> str:
     """'"blorf", "zeppelin"'."""
-    return ", ".join(f'"{word}"' for word in words)
+    return ", ".join(f'"{printable(word[:40])}"' for word in words)
 
 
 def doubt(found: EntityMask, unknown: tuple[str, ...] = ()) -> str | None:

@@ -18,8 +18,8 @@ from find.annotation.importing.label_studio import unpacked_alpha
 from find.cli.main import main
 from find.data.check import check_folder
 from find.data.coco import CocoFolder
-from find.data.rle import decode
 from find.errors import FindError
+from find.images.rle import decode
 
 WRITERS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "roboflow": (exports.roboflow, "a Roboflow COCO export (train, val, test)"),

@@ -19,7 +19,6 @@ from pycocotools import mask as coco_rle
 
 from find.cli.bench import FILE_TASKS
 from find.cli.bench import TASKS as TASK_NAMES
-from find.data.rle import checked_runs, decode
 from find.errors import FindError
 from find.evaluation.evaluate import Task
 from find.evaluation.prediction_files.asked import QueryCollector
@@ -28,6 +27,7 @@ from find.evaluation.prediction_files.score import FileTask, find_files, score, 
 from find.evaluation.prediction_files.vectors import read_vectors, write_vectors
 from find.evaluation.systems.benchmark_system import load_entrant
 from find.evaluation.systems.run import Settings, run
+from find.images.rle import checked_runs, decode
 
 SETTINGS = Settings(split="val2017", clicked_images=1, studies=("variants", "probes"))
 TASKS = ["panoptic", "grounding", "retrieval", "interleaved_segmentation", "interleaved_retrieval"]

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from breaking import quick, thorough
 from broken_files import breaks, complete, entries, predictions
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny_folder import make_tiny_folder
 
@@ -177,10 +178,6 @@ def test_a_name_that_no_file_can_have_is_told(bench: Bench):
     content = json.loads(json.dumps(bench.answers["panoptic.json"]))
     content["annotations"][1]["file_name"] = "\ud800"
     scored(bench, "panoptic.json", json.dumps(content).encode())
-
-
-quick = settings(max_examples=150, suppress_health_check=list(HealthCheck), derandomize=True)
-thorough = settings(max_examples=4000, suppress_health_check=list(HealthCheck))
 
 
 @quick

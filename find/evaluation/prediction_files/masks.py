@@ -17,11 +17,11 @@ from msgspec import Struct
 from find.data.coco import CocoFolder
 from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.records import Record, brief, read_document
-from find.data.rle import checked_runs, decode
 from find.data.schema import Id
 from find.evaluation.mask_ap import encode
 from find.evaluation.prediction_files.query_collector import Parts, entities_in, key_of
 from find.evaluation.prediction_files.results import bad_mask
+from find.images.rle import checked_runs, decode
 from find.model.predictions import EntityMask
 
 error = partial(DatasetIssue, Severity.ERROR)

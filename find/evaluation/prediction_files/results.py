@@ -17,8 +17,8 @@ from jaxtyping import Bool, Int
 from find.data.coco import CocoFolder
 from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.records import Record, brief, read_list
-from find.data.rle import checked_runs, decode
 from find.data.schema import Id
+from find.images.rle import checked_runs, decode
 
 error = partial(DatasetIssue, Severity.ERROR)
 warning = partial(DatasetIssue, Severity.WARNING)

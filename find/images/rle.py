@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from find.data.records import brief
-
 
 def decode(segmentation: Any, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     """A mask of `size` (height, width) from its code, compressed (a string) or not (a list of runs).
@@ -30,7 +28,7 @@ def checked_runs(segmentation: Any, size: tuple[int, int]) -> Int[np.ndarray, " 
         raise ValueError('the segmentation must be a run-length code {"size": [height, width], "counts": ...}')
     counts, pixels = segmentation["counts"], size[0] * size[1]
     if segmentation["size"] not in (list(size), tuple(size)):
-        raise ValueError(f"the mask's size is {brief(segmentation['size'])}, the image's [height, width] {list(size)}")
+        raise ValueError(f"the mask's size is {segmentation['size']!r:.40}, the image's [height, width] {list(size)}")
     if isinstance(counts, str):
         runs = runs_of(counts)
     elif isinstance(counts, list) and all(type(run) is int for run in counts):
