@@ -97,7 +97,7 @@ def _add_new(
         root = resolve_root(album, read_root(table.schema))
         if not root.is_dir():
             return 0  # the photos have moved, which the usual index minds
-        folder, known = find_files(photos, root=root), known_files(table)
+        folder, known = find_files(photos, root=root), known_files(album, table)
     else:
         table, folder, known = None, find_files(photos), {}
     new = [file for file in folder.files if file.path not in known and not file.is_video]

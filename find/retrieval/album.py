@@ -325,6 +325,10 @@ class Album:
 
     def _hit(self, record: dict, score: float, parts: tuple[ScorePart, ...]) -> Hit:
         boxes = np.array(record["boxes"], dtype=np.int32).reshape(-1, 4)
+        counts = {len(boxes), len(record["objects"]), len(record["scores"])}
+        if len(counts) > 1 or min(record["height"], record["width"]) < 1:
+            raise UnreadableAlbum(f"{self.name}: the row of {record['path']} is damaged; index the photos anew")
+        boxes = boxes.clip(0, [record["width"], record["height"]] * 2)
         return Hit(
             path=self._file(record["path"]),
             name=record["path"],

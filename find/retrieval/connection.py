@@ -70,6 +70,13 @@ def check_album(album: str | os.PathLike[str], *, storage: Mapping[str, str] | N
         raise DataError(f"{album}: no such album; make one with: findvl index PHOTOS {album}")
 
 
+def is_of_store(error: BaseException) -> bool:
+    """Whether LanceDB or Arrow raised it. A panic of their Rust code has classes that nobody can import."""
+    kind = type(error)
+    panicked = kind.__name__ in ("RustPanic", "PanicException")
+    return panicked or isinstance(error, (ValueError, RuntimeError, OSError)) or kind.__module__.startswith("pyarrow")
+
+
 def first_line(error: BaseException) -> str:
     """What a library's error says, without the places in its source; of object storage, what its server says."""
     text = str(error).strip() or type(error).__name__

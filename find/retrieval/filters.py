@@ -9,10 +9,11 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from find.errors import InputError
+from find.errors import InputError, shown
 
 COLUMNS = ("path", "frame", "seconds", "time", "width", "height", "bytes", "modified")
 """What a filter may speak of."""
+MOST_CHARACTERS = 100_000
 MOST_OPERATORS = 300
 """Of a condition: one of a thousand nested ones overflows the stack of LanceDB's planner, which ends the process."""
 
@@ -22,6 +23,7 @@ _TOKEN = re.compile(
     |  (?P<sign><=|>=|<>|!=|\|\||::|[-+*/%=<>(),])  |  (?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
+_CALL = re.compile(r"\s*\(")
 _WORDS = re.compile(
     "and|or|not|in|like|ilike|escape|between|is|null|true|false|case|when|then|else|end|cast|as"
     "|int|bigint|double|string|boolean|timestamp|date|interval"
@@ -45,6 +47,8 @@ def filter_sql(where: str, values: Mapping[str, object] | None = None) -> str:
     """
     if not isinstance(where, str) or not where.strip():
         raise InputError("the filter is empty; give a condition such as: width > 640 AND path LIKE 'holiday/%'")
+    if len(where) > MOST_CHARACTERS:
+        raise InputError(f"filter {shown(where)}: it has {len(where)} characters, more than {MOST_CHARACTERS}")
     if "\0" in where:
         raise InputError("the filter holds a NUL character")
     values = dict(values or {})
@@ -53,9 +57,9 @@ def filter_sql(where: str, values: Mapping[str, object] | None = None) -> str:
     for token in _TOKEN.finditer(where):
         kind, text = str(token.lastgroup), token.group()
         if kind == "other" or (text == "-" and where[token.end() : token.end() + 1] == "-"):
-            raise InputError(f"filter {where!r}: {text!r} at {token.start()} cannot stand in a condition")
+            raise InputError(f"filter {shown(where)}: {text!r} at {token.start()} cannot stand in a condition")
         if text == "/" and where[token.end() : token.end() + 1] == "*":
-            raise InputError(f"filter {where!r}: a comment cannot stand in a condition")
+            raise InputError(f"filter {shown(where)}: a comment cannot stand in a condition")
         if kind == "word":
             _check_word(where, token)
             about_path |= text.lower() == "path"
@@ -66,7 +70,7 @@ def filter_sql(where: str, values: Mapping[str, object] | None = None) -> str:
         elif kind == "value":
             name = text[1:]
             if name not in values:
-                raise InputError(f"filter {where!r}: no value for {text}; give it in `values`")
+                raise InputError(f"filter {shown(where)}: no value for {text}; give it in `values`")
             unused.discard(name)
             text = _literal(values[name], name)
         depth += {"(": 1, ")": -1}.get(text, 0)
@@ -76,13 +80,13 @@ def filter_sql(where: str, values: Mapping[str, object] | None = None) -> str:
         parts.append(text)
     if operators > MOST_OPERATORS:
         raise InputError(
-            f"filter {where[:60]!r}...: {operators} operators are more than the {MOST_OPERATORS} that a condition may "
+            f"filter {shown(where)}: {operators} operators are more than the {MOST_OPERATORS} that a condition may "
             "have; many values of one column are a list: path IN :names"
         )
     if depth:
-        raise InputError(f"filter {where!r}: its brackets do not match")
+        raise InputError(f"filter {shown(where)}: its brackets do not match")
     if unused:
-        raise InputError(f"filter {where!r}: nothing in it is called :{sorted(unused)[0]}")
+        raise InputError(f"filter {shown(where)}: nothing in it is called :{sorted(unused)[0]}")
     sql = "".join(parts)
     if about_path:
         _check_paths(where, sql)
@@ -98,17 +102,18 @@ def quoted(text: str) -> str:
 
 def _check_word(where: str, token: re.Match[str]) -> None:
     word = token.group().lower()
-    is_call = where[token.end() :].lstrip().startswith("(")
+    is_call = _CALL.match(where, token.end()) is not None
     if word in COLUMNS or _WORDS.fullmatch(word) or (is_call and _FUNCTIONS.fullmatch(word)):
         return
     if is_call:
         known = _FUNCTIONS.pattern.replace("|", ", ")
-        raise InputError(f"filter {where!r}: there is no function {token.group()}; there are {known}")
+        raise InputError(f"filter {shown(where)}: there is no function {token.group()[:40]}; there are {known}")
     raise InputError(_no_column(where, token.group()))
 
 
 def _no_column(where: str, name: str) -> str:
-    return f"filter {where!r}: there is no column {name}; there are {', '.join(COLUMNS)} (text stands in single quotes)"
+    known = ", ".join(COLUMNS)
+    return f"filter {shown(where)}: there is no column {name[:40]}; there are {known} (text stands in single quotes)"
 
 
 def _literal(value: object, name: str) -> str:
@@ -139,6 +144,6 @@ def _check_paths(where: str, sql: str) -> None:
         parts = text.replace("\\", "/").split("/")
         if ".." in parts or text.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", text) or "://" in text:
             raise InputError(
-                f"filter {where!r}: paths of an album are below its folder of photos, as 'holiday/beach.jpg'; "
-                f"{text!r} is none"
+                f"filter {shown(where)}: paths of an album are below its folder of photos, as 'holiday/beach.jpg'; "
+                f"{shown(text)} is none"
             )

@@ -19,7 +19,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from find.errors import CheckpointError, FindError, InputError
-from find.retrieval.connection import first_line, has_table, is_remote
+from find.retrieval.connection import first_line, has_table, is_of_store, is_remote
 from find.retrieval.filters import quoted
 from find.retrieval.objects import Selection
 from find.retrieval.photos import PhotoFile, PhotoFolder, Picture, Skipped, find_files, read_ahead
@@ -90,7 +90,11 @@ def index(
     with writing(album):
         try:
             return _Run(model, photos, album, name, settings, progress).run()
-        except (OSError, RuntimeError, MemoryError, OutOfMemory) as error:
+        except BaseException as error:
+            if not isinstance(error, (MemoryError, OutOfMemory)) and (
+                isinstance(error, ValueError) or not is_of_store(error)  # among them the errors that say all themselves
+            ):
+                raise
             if isinstance(error, OutOfMemory):
                 reason = str(error)
             elif is_out_of_memory(error):
@@ -137,7 +141,7 @@ class _Run:
         return folder
 
     def run(self) -> IndexReport:
-        report, known = self.report, {} if self.table is None else known_files(self.table)
+        report, known = self.report, {} if self.table is None else known_files(self.album, self.table)
         new, found = [], {file.path for file in self.folder.files}
         for file in self.folder.files:
             if known.get(file.path) == (file.bytes, file.modified):

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from find.errors import InputError
+from find.errors import InputError, shown
 from find.query.operators import JoinedQuery
 from find.retrieval.candidates import Sketch
 from find.retrieval.chains import match_chain
-from find.retrieval.connection import first_line
+from find.retrieval.connection import UnreadableAlbum, first_line, is_of_store
 from find.retrieval.filters import COLUMNS, filter_sql
 from find.retrieval.hits import ConnectionFit, ScorePart, joined_score
 from find.retrieval.table import Stamp, reading
@@ -70,11 +70,13 @@ class Ranking:
         sql = filter_sql(where, values)
         try:
             found = self.table.search().where(sql).select(["frame"]).with_row_id(True).to_arrow()
-        except (ValueError, RuntimeError, OSError) as error:
+        except BaseException as error:
+            if not is_of_store(error):
+                raise
             with reading(self.name):  # what the filter speaks of: if that cannot be read, the filter is not to blame
                 for _ in self.table.search().select(list(COLUMNS)).to_batches():
                     pass
-            raise InputError(f"filter {where!r}: {first_line(error)}") from error
+            raise InputError(f"filter {shown(where)}: {first_line(error)}") from error
         return np.sort(found["_rowid"].to_numpy().astype(np.int64))
 
     def best(
@@ -94,6 +96,8 @@ class Ranking:
             vectors = Vectors.take(self.table, candidates, self.stamp.objects).cut(dim)
             allowed = None
         scores = torch.from_numpy(joined_score(query, vectors.scores(asked.cut(dim)).numpy()))
+        if not scores.isfinite().all():
+            raise UnreadableAlbum(f"{self.name}: vectors of this album are damaged (NaN); index the photos anew")
         if allowed is not None:
             scores[torch.from_numpy(~np.isin(vectors.rows, allowed, assume_unique=True))] = -torch.inf
             k = min(k, len(allowed))

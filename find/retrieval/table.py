@@ -13,14 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
+import msgspec
 import numpy as np
 import pyarrow as pa
+from msgspec import Meta
 
 from find.errors import DataError, FindError
 from find.model.predictions import ImageEmbeddings, QueryEmbeddings
-from find.retrieval.connection import TABLE, UnreadableAlbum, check_album, connect, first_line
+from find.retrieval.connection import TABLE, UnreadableAlbum, check_album, connect, first_line, is_of_store
 from find.retrieval.objects import ObjectMasks, Selection
 
 if TYPE_CHECKING:
@@ -62,8 +64,8 @@ class Stamp:
 
     fingerprint: str
     model: str
-    dim: int
-    objects: int
+    dim: Annotated[int, Meta(ge=1, le=1 << 20)]
+    objects: Annotated[int, Meta(ge=1, le=1 << 20)]
 
     def check(self, model: Embedder, album: str) -> None:
         """Raises FindError if the model has other weights."""
@@ -176,16 +178,25 @@ def read_stamp(schema: pa.Schema, album: str) -> Stamp:
     """The stamp in a table's schema. Raises FindError where there is none, or one of another format."""
     try:
         values = json.loads((schema.metadata or {})[_STAMP])
-        if values.pop("format") != FORMAT:
-            raise KeyError("format")
-        return Stamp(**values)
-    except (KeyError, TypeError, ValueError) as error:
+        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+            raise ValueError(f"its stamp is {values!r:.80}")
+        stamp = msgspec.convert(values, Stamp)
+    except (KeyError, ValueError, RecursionError) as error:
         raise DataError(f"{album}: this table is no album of format {FORMAT}; make one with: findvl index") from error
+    for field in album_schema(stamp, ""):
+        place = schema.get_field_index(field.name)
+        if place < 0 or schema.field(place).type != field.type:
+            has = f"this one {schema.field(place).type}" if place >= 0 else "there is none"
+            raise DataError(
+                f"{album}: this table is no whole album: a column {field.name} of {field.type} belongs to it, and "
+                f"{has}; make one with: findvl index"
+            )
+    return stamp
 
 
 def read_root(schema: pa.Schema) -> str:
     """The folder of photos, relative to the folder that the album lies in."""
-    return (schema.field("path").metadata or {}).get(_ROOT, b"").decode()
+    return os.fsdecode((schema.field("path").metadata or {}).get(_ROOT, b""))
 
 
 def write_root(table: Table, root: str) -> None:
@@ -235,7 +246,9 @@ def reading(album: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except FindError:
         raise
-    except (ValueError, RuntimeError, OSError) as error:  # LanceDB raises any of these
+    except BaseException as error:
+        if not is_of_store(error):
+            raise
         raise UnreadableAlbum(
             f"{album}: this album cannot be read; it is damaged, or files of it are gone ({first_line(error)}); if it "
             "has been indexed since it was opened, open it again"

@@ -54,8 +54,11 @@ class Vectors:
                 f"an image of the album has {counts.min()} to {counts.max()} objects instead of 1 to {most}"
             )
         there = np.arange(most) < counts[:, None]
-        boxes = _padded(table["boxes"].combine_chunks(), there)
+        boxes = table["boxes"].combine_chunks()
         sides = np.stack([table[name].to_numpy() for name in ("width", "height") * 2], axis=1)
+        if (np.diff(boxes.offsets.to_numpy()) != counts).any() or (sides < 1).any():
+            raise DataError("an image of the album has no size, or other boxes than objects; index the photos anew")
+        boxes = _padded(boxes, there)
         return cls(
             table["_rowid"].to_numpy().astype(np.int64),
             vector_rows(table["image"]),

@@ -18,7 +18,7 @@ from find.retrieval.candidates import update_sketch
 from find.retrieval.connection import TABLE, has_table, is_remote
 from find.retrieval.filters import quoted
 from find.retrieval.objects import Selection
-from find.retrieval.table import KEY, Embedder, Stamp, create_table, open_table, read_root
+from find.retrieval.table import KEY, Embedder, Stamp, create_table, open_table, read_root, reading
 
 if TYPE_CHECKING:
     from lancedb.table import Table
@@ -121,9 +121,10 @@ def begin(
         return table, stamp
 
 
-def known_files(table: Table) -> dict[str, tuple[int, object]]:
+def known_files(album: str | os.PathLike[str], table: Table) -> dict[str, tuple[int, object]]:
     """path -> bytes and time of the last change, of every file that has rows."""
-    rows = table.search().select(["path", "bytes", "modified"]).to_arrow()
+    with reading(album):
+        rows = table.search().select(["path", "bytes", "modified"]).to_arrow()
     columns = (rows[name].to_pylist() for name in ("path", "bytes", "modified"))
     return {path: (size, modified) for path, size, modified in zip(*columns, strict=True)}
 
