@@ -3,103 +3,31 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
+from guesser import TASKS, guessed
 
-from find.evaluation.evaluate import evaluate
-from find.evaluation.prediction_files.folder import NamedFolder, id_of
-from find.evaluation.prediction_files.query_collector import key_of, parts_of
-from find.evaluation.prediction_files.recorded import ImageRows, QueryRows
-from find.evaluation.prediction_files.recorder import Recorder
 from find.evaluation.prediction_files.score import find_files, score, validate
 from find.evaluation.systems.run import Settings
-from find.model.predictions import EntityMask, InstancePrediction, PanopticPrediction, PredictedSegment
 
-SETTINGS = Settings(split="val2017", clicked_images=1)
-TASKS = ["panoptic", "grounding", "retrieval", "interleaved_segmentation", "interleaved_retrieval"]
-WIDTH, OBJECTS = 5, 3
-
-
-class Guesser:
-    """Answers by chance: masks that are empty, full or equal, scores that tie, segments that nobody sees."""
-
-    def __init__(self, folder: NamedFolder, seed: int) -> None:
-        self.folder, self.seed = folder, seed
-        self.rng = np.random.default_rng(seed)
-
-    def mask(self, size: tuple[int, int]) -> np.ndarray:
-        height, width = size
-        kind = self.rng.integers(5)
-        if kind < 2:
-            return np.full(size, bool(kind))
-        y, x = self.rng.integers(height), self.rng.integers(width)
-        mask = np.zeros(size, bool)
-        mask[y : y + 1 + self.rng.integers(height), x : x + 1 + self.rng.integers(width)] = True
-        return mask if kind < 4 else mask & (self.rng.random(size) < 0.5)
-
-    def score(self) -> float:
-        return float(self.rng.choice([0.0, 1.0, 0.5, 1e-300, self.rng.random(), np.float32(self.rng.random())]))
-
-    def panoptic(self, images, class_names, is_thing):
-        return [self._panoptic(image.shape[:2], len(class_names)) for image in images]
-
-    def _panoptic(self, size, classes):
-        result, segments = np.zeros(size, np.int32), []
-        for id in self.rng.choice(2**24 - 1, self.rng.integers(6), replace=False).tolist():
-            result[self.mask(size)] = id + 1
-            segments.append(PredictedSegment(id + 1, int(self.rng.integers(classes)), self.score()))
-        return PanopticPrediction(result, tuple(segments))
-
-    def instances(self, images, class_names, is_thing):
-        things = np.flatnonzero(is_thing)
-        answers = []
-        for image in images:
-            masks = [self.mask(image.shape[:2]) for _ in range(self.rng.integers(6))]
-            masks = np.stack(masks + masks[:2]) if masks else np.zeros((0, *image.shape[:2]), bool)
-            labels = self.rng.choice(things[:2], len(masks))
-            answers.append(InstancePrediction(masks, labels, np.array([self.score() for _ in masks])))
-        return answers
-
-    def semantic(self, images, class_names):
-        return [self.rng.integers(-1, len(class_names), image.shape[:2]) for image in images]
-
-    def ground(self, images, texts):
-        return [self._answers(image, len(asked)) for image, asked in zip(images, texts, strict=True)]
-
-    def segment(self, images, queries):
-        return [self._answers(image, len(query.entities)) for image, query in zip(images, queries, strict=True)]
-
-    def _answers(self, image, count):
-        return [EntityMask(self.mask(image.shape[:2]), self.score()) for _ in range(count)]
-
-    def embed_images(self, images):
-        rows = [self._vectors(id_of(image), 1 + OBJECTS) for image in images]
-        return ImageRows(torch.stack([row[0] for row in rows]), torch.stack([row[1:] for row in rows]))
-
-    def embed_texts(self, texts):
-        return torch.cat([self._vectors(text, 1) for text in texts])
-
-    def embed_queries(self, queries):
-        rows = [self._vectors(key_of(parts_of(query, self.folder)), 1 + len(query.entities)) for query in queries]
-        return QueryRows.of([(row[0], row[1:]) for row in rows])
-
-    def _vectors(self, asked: object, count: int) -> torch.Tensor:
-        """The same for the same question: a vector is asked for by several tasks."""
-        rng = np.random.default_rng([self.seed, *str(asked).encode()])
-        return torch.from_numpy(rng.normal(size=(count, WIDTH)).astype(np.float32))
+PLAIN = Settings(split="val2017", clicked_images=1)
+STUDIES = Settings(split="val2017", clicked_images=1, studies=("variants", "probes"))
+LIMITED = Settings(split="val2017", clicked_images=1, limit=3)
+PARTS = (*TASKS, "intervals", "details", "held_out", "variants", "probes")
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_random_answers_score_from_their_files_as_they_did(seed: int, world: Path, tmp_path: Path):
-    folder = NamedFolder(world, "val2017")
-    recorder = Recorder(Guesser(folder, seed), folder=folder, out=tmp_path / "predictions")
-    run = evaluate(recorder, folder, tasks=TASKS, batch_size=3, progress=False, **SETTINGS.options())
-    recorder.save()
+@pytest.mark.parametrize(
+    ("seed", "settings"),
+    [*((seed, PLAIN) for seed in range(4)), (4, STUDIES), (5, LIMITED)],
+    ids=[*"0123", "studies", "limited"],
+)
+def test_random_answers_score_from_their_files_as_they_did(seed: int, settings: Settings, world: Path, tmp_path: Path):
+    run = guessed(world, tmp_path, seed, settings)
     files = find_files(tmp_path, None)
-    found = validate(files, world, SETTINGS)
+    assert len(files) == 7
+    found = validate(files, world, settings)
     assert not found.has_errors, found.lines()
     before = json.loads(json.dumps(run.to_json()))
-    after = json.loads(json.dumps(score(files, world, SETTINGS, progress=False).to_json()))
-    for part in (*TASKS, "intervals", "details", "held_out"):
-        assert after[part] == before[part], part
+    after = json.loads(json.dumps(score(files, world, settings, progress=False).to_json()))
+    assert {part for part in PARTS if part in before} >= {*TASKS, *settings.studies}
+    for part in PARTS:
+        assert after.get(part) == before.get(part), part
