@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from find.model.predictions import EntityMask
     from find.query.query import Query
     from find.retrieval.hits import Hit
-    from find.retrieval.indexing import IndexReport, Settings
+    from find.retrieval.indexing import IndexReport, IndexSettings
 
 SCORE_HELP = """\
 score of an image = sentence + 0.5 x mean of its entities' terms
@@ -124,11 +124,11 @@ def index(arguments: argparse.Namespace) -> int:
     check_model(arguments)
     if not arguments.photos.exists():
         raise InputError(f"{arguments.photos}: no such folder of photos")
-    from find.retrieval.indexing import Settings
+    from find.retrieval.indexing import IndexSettings
     from find.retrieval.indexing import index as index_photos
 
     begin = time.perf_counter()
-    settings = Settings(
+    settings = IndexSettings(
         batch_size=arguments.batch_size,
         objects=arguments.objects,
         dim=arguments.dim,
@@ -146,7 +146,7 @@ def index(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _index_with_ray(arguments: argparse.Namespace, settings: Settings) -> IndexReport:
+def _index_with_ray(arguments: argparse.Namespace, settings: IndexSettings) -> IndexReport:
     try:
         from find.integrations.ray_index import Cluster, index_with_ray
     except ModuleNotFoundError as error:

@@ -25,7 +25,7 @@ from find.retrieval.indexing import IndexReport, index
 from find.retrieval.objects import Selection
 from find.retrieval.photos import PhotoFile, Picture, find_files, read_ahead
 from find.retrieval.table import Embedder, Stamp, open_table, read_root, to_rows
-from find.retrieval.writing import Settings, begin, known_files, open_to_write, resolve_root, write_rows, writing
+from find.retrieval.writing import IndexSettings, begin, known_files, open_to_write, resolve_root, write_rows, writing
 from find.utils.memory import OutOfMemory
 
 FRAGMENT_ROWS = 8192
@@ -54,7 +54,7 @@ def index_with_ray(
     album: str | os.PathLike[str],
     *,
     name: str = "",
-    settings: Settings | None = None,
+    settings: IndexSettings | None = None,
     cluster: Cluster | None = None,
     progress: bool = True,
 ) -> IndexReport:
@@ -72,7 +72,7 @@ def index_with_ray(
     Raises:
         FindError: as `index` does; or a worker has other weights than this process.
     """
-    settings, cluster = settings or Settings(), cluster or Cluster()
+    settings, cluster = settings or IndexSettings(), cluster or Cluster()
     model = load()
     with writing(album):
         added = _add_new(load, model, photos, album, name, settings, cluster, progress)
@@ -87,7 +87,7 @@ def _add_new(
     photos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     album: str | os.PathLike[str],
     name: str,
-    settings: Settings,
+    settings: IndexSettings,
     cluster: Cluster,
     progress: bool,
 ) -> int:
@@ -138,7 +138,7 @@ class _Work:
     album: str
     stamp: Stamp
     schema: bytes
-    settings: Settings
+    settings: IndexSettings
 
     @property
     def uri(self) -> str:

@@ -27,7 +27,7 @@ from find.retrieval.photos import Skipped
 from find.retrieval.ranking import Ranking, score_parts
 from find.retrieval.table import Embedder, Stamp, open_table, origin, read_root, reading
 from find.retrieval.vectors import QueryVectors, Vectors, take_rows
-from find.retrieval.writing import EXACT_ROWS, Settings, resolve_root
+from find.retrieval.writing import EXACT_ROWS, IndexSettings, resolve_root
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,11 +87,11 @@ class Album:
         path: str | os.PathLike[str],
         *,
         name: str = "",
-        settings: Settings | None = None,
+        settings: IndexSettings | None = None,
         progress: bool = True,
     ) -> Album:
         """Indexes photos (see `find.retrieval.indexing.index`) and opens the album. `report` tells what was done."""
-        settings = settings or Settings()
+        settings = settings or IndexSettings()
         report = index(model, photos, path, name=name, settings=settings, progress=progress)
         album = cls.open(path, model, storage=settings.storage)
         album.report = report

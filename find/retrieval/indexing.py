@@ -25,7 +25,7 @@ from find.retrieval.objects import Selection
 from find.retrieval.photos import PhotoFile, PhotoFolder, Picture, Skipped, find_files, read_ahead
 from find.retrieval.table import Embedder, Stamp, read_root, to_rows, write_root
 from find.retrieval.writing import (
-    Settings,
+    IndexSettings,
     begin,
     compact_and_refresh,
     known_files,
@@ -69,7 +69,7 @@ def index(
     album: str | os.PathLike[str],
     *,
     name: str = "",
-    settings: Settings | None = None,
+    settings: IndexSettings | None = None,
     progress: bool = True,
 ) -> IndexReport:
     """Adds new files, embeds changed ones again and drops deleted ones.
@@ -86,7 +86,7 @@ def index(
         FindError: nothing to index, not one file could be read, an album of other weights or of another folder,
             another run is writing it, it cannot be written, or memory suffices for not even one image.
     """
-    settings = settings or Settings()
+    settings = settings or IndexSettings()
     with writing(album):
         try:
             return _Run(model, photos, album, name, settings, progress).run()
@@ -115,7 +115,7 @@ class _Run:
         photos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         album: str | os.PathLike[str],
         name: str,
-        settings: Settings,
+        settings: IndexSettings,
         progress: bool,
     ) -> None:
         self.model, self.album, self.name, self.settings, self.progress = model, album, name, settings, progress

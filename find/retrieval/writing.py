@@ -31,7 +31,7 @@ MANY_FRAGMENTS = 64
 
 
 @dataclass(frozen=True)
-class Settings:
+class IndexSettings:
     """How an album is made.
 
     Args:
@@ -90,7 +90,7 @@ def writing(album: str | os.PathLike[str]) -> Iterator[None]:
                 folder.rmdir()
 
 
-def open_to_write(model: Embedder, album: str | os.PathLike[str], settings: Settings) -> tuple[Table, Stamp]:
+def open_to_write(model: Embedder, album: str | os.PathLike[str], settings: IndexSettings) -> tuple[Table, Stamp]:
     """An album and its stamp. Raises FindError where other weights made it, or it keeps other vectors than asked."""
     table, stamp = open_table(album, storage=settings.storage)
     stamp.check(model, str(album))
@@ -102,7 +102,7 @@ def open_to_write(model: Embedder, album: str | os.PathLike[str], settings: Sett
 
 
 def begin(
-    model: Embedder, album: str | os.PathLike[str], root: Path, *, name: str, dim: int, settings: Settings
+    model: Embedder, album: str | os.PathLike[str], root: Path, *, name: str, dim: int, settings: IndexSettings
 ) -> tuple[Table, Stamp]:
     """A new album of the photos below `root`, or the one that another writer has begun meanwhile.
 

@@ -14,7 +14,7 @@ from find.query.query import Phrase, Query, Region
 from find.retrieval.album import Album
 from find.retrieval.connection import UnreadableAlbum
 from find.retrieval.exemplars import more_like
-from find.retrieval.indexing import Settings
+from find.retrieval.indexing import IndexSettings
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_photos_may_be_shown_where_they_are_now(album, photos, tmp_path):
 def test_batch_size_changes_nothing(photos, tmp_path):
     tables = []
     for size in (1, 3, 9):
-        settings = Settings(batch_size=size)
+        settings = IndexSettings(batch_size=size)
         built = Album.build(ColorModel(), photos, tmp_path / f"{size}.album", settings=settings, progress=False)
         tables.append(built.to_arrow())
     assert tables[0] == tables[1] == tables[2]
@@ -183,12 +183,12 @@ def test_fewer_values_of_each_vector_rank_by_those(album):
 
 
 def test_an_album_of_fewer_values_takes_queries_of_more(photos, tmp_path):
-    settings = Settings(dim=2, objects=1)
+    settings = IndexSettings(dim=2, objects=1)
     album = Album.build(ColorModel(), photos, tmp_path / "short.album", settings=settings, progress=False)
     assert album.to_arrow()["image"].type.list_size == 2
     assert album.search(Query(Phrase("green")), k=1)[0].name in ("a.png", "b.png")
     with pytest.raises(FindError, match="keeps objects=1, not 2"):
-        Album.build(ColorModel(), photos, tmp_path / "short.album", settings=Settings(objects=2), progress=False)
+        Album.build(ColorModel(), photos, tmp_path / "short.album", settings=IndexSettings(objects=2), progress=False)
 
 
 def test_rows_come_out_as_arrow_and_pandas(album):

@@ -17,13 +17,13 @@ from find.errors import FindError
 from find.query.query import Phrase
 from find.retrieval import photos as indexed_photos
 from find.retrieval.album import Album
-from find.retrieval.indexing import Settings, index
+from find.retrieval.indexing import IndexSettings, index
 from find.retrieval.photos import PhotoFile, find_files, read_ahead, read_photo
 from find.retrieval.video import read_frame, read_video
 from find.retrieval.writing import LOCK
 from find.utils.memory import FittingBatches, SmallerBatches
 
-SOON = Settings(batch_size=2, workers=2, commit_seconds=0)
+SOON = IndexSettings(batch_size=2, workers=2, commit_seconds=0)
 
 
 @pytest.fixture
@@ -113,10 +113,10 @@ def test_few_large_images_are_read_ahead(photos, monkeypatch):
 def test_settings_of_no_use_are_refused_early(photos, tmp_path):
     for name in ("batch_size", "workers", "objects", "dim", "frame_seconds"):
         with pytest.raises(FindError, match=f"{name} is 0"):
-            Settings(**{name: 0})
+            IndexSettings(**{name: 0})
     model = ColorModel()
     with pytest.raises(FindError, match="have 3 values; dim=9"):
-        _index(photos, tmp_path / "my.album", model, Settings(batch_size=2, dim=9))
+        _index(photos, tmp_path / "my.album", model, IndexSettings(batch_size=2, dim=9))
     assert model.embedded == 2 and not (tmp_path / "my.album").exists()
 
 
@@ -233,7 +233,7 @@ def test_a_full_disk_is_told_and_what_was_written_is_kept(photos, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (8000, limits[1]))  # no file may grow beyond that
     try:
         with pytest.raises(FindError, match=r"could not be written .* goes on from there"):
-            _index(photos, album, settings=Settings(commit_seconds=60))
+            _index(photos, album, settings=IndexSettings(commit_seconds=60))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert len(_paths(album)) == 4
@@ -337,7 +337,7 @@ def test_frames_of_a_video_are_images_with_a_time(photos, tmp_path, with_sound_o
     with pytest.raises(FindError, match="no frame 25 any more"):
         read_frame(photos / "film.mp4", 25, 2.5)
     os.utime(photos / "film.mp4")
-    slower = Settings(frame_seconds=2)
+    slower = IndexSettings(frame_seconds=2)
     assert _index(photos, tmp_path / "my.album", model, slower).rows == 6
 
 

@@ -12,10 +12,10 @@ from colors import ColorModel, paint
 
 from find.retrieval.album import Album
 from find.retrieval.connection import has_table
-from find.retrieval.indexing import Settings, index
+from find.retrieval.indexing import IndexSettings, index
 from find.retrieval.photos import EPOCH
 
-SETTINGS = Settings(batch_size=4, workers=1, commit_seconds=0)
+SETTINGS = IndexSettings(batch_size=4, workers=1, commit_seconds=0)
 NAMES = ("red", "green", "blue", "grey")
 
 

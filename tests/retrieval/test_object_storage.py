@@ -9,7 +9,7 @@ from colors import ColorModel, paint
 from find.errors import FindError
 from find.query.query import Phrase, Query
 from find.retrieval.album import Album
-from find.retrieval.indexing import Settings, index
+from find.retrieval.indexing import IndexSettings, index
 
 NAMES = ("red", "green", "blue", "grey")
 QUERY = Query(Phrase("green"), " beside ", Phrase("blue"))
@@ -27,7 +27,7 @@ def _paint(folder, numbers):
 
 
 def _index(photos, album, storage):
-    settings = Settings(batch_size=4, workers=1, commit_seconds=0, storage=storage)
+    settings = IndexSettings(batch_size=4, workers=1, commit_seconds=0, storage=storage)
     return index(ColorModel(), photos, album, settings=settings, progress=False)
 
 
@@ -63,7 +63,7 @@ def test_two_writers_at_once_double_nothing(photos, storage):
 
 
 def test_an_album_that_another_writer_begins_meanwhile_is_gone_on_with(photos, storage):
-    album, settings = "s3://pictures/begun.album", Settings(batch_size=4, workers=1, storage=storage)
+    album, settings = "s3://pictures/begun.album", IndexSettings(batch_size=4, workers=1, storage=storage)
 
     class Slow(ColorModel):
         """Embeds its first pictures while another writer makes the album."""
@@ -89,6 +89,8 @@ def test_what_is_wrong_is_told(photos, storage):
         Album.open("s3://pictures/nothing.album", storage=storage)
     with pytest.raises(FindError, match=r"nowhere\.album: .*bucket does not exist"):
         Album.open("s3://nowhere/nowhere.album", storage=storage)
-    denied = replace(Settings(), storage=storage | {"aws_endpoint": "http://127.0.0.1:9", "client_max_retries": "0"})
+    denied = replace(
+        IndexSettings(), storage=storage | {"aws_endpoint": "http://127.0.0.1:9", "client_max_retries": "0"}
+    )
     with pytest.raises(FindError, match=r"closed\.album: this storage cannot be reached"):
         index(ColorModel(), photos, "s3://pictures/closed.album", settings=denied, progress=False)

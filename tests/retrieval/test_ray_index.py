@@ -12,14 +12,14 @@ from colors import ColorModel, paint
 from find.errors import FindError
 from find.query.query import Phrase, Query
 from find.retrieval.album import Album
-from find.retrieval.indexing import Settings, index
+from find.retrieval.indexing import IndexSettings, index
 
 os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")  # the usual 30 s are too few on a busy machine
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 ray = pytest.importorskip("ray", reason="indexing on many machines needs: pip install 'findvl[ray]'")
 pytest.importorskip("lance", reason="indexing on many machines needs: pip install 'findvl[ray]'")
 
-SETTINGS = Settings(batch_size=4, workers=1)
+SETTINGS = IndexSettings(batch_size=4, workers=1)
 
 
 @pytest.fixture(scope="module", autouse=True)
