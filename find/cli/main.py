@@ -113,6 +113,7 @@ def _short_warnings() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UnknownWordsWarning)  # `unknown_words` tells them beside the answers
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # broken metadata of good pixels
             yield
     finally:
         warnings.formatwarning = usual

@@ -6,29 +6,22 @@ from __future__ import annotations
 import io
 
 import numpy as np
-import torch
 from PIL import Image
 
-from find.errors import DataError
-from find.images.images import read_image
+from find.errors import DataError, FindError
+from find.images.images import read_image, read_orientation
+from find.images.jpeg import JPEG, as_tensor, decode_jpeg
+from find.images.orientation import jpeg_orientation, turn
 
-JPEG = b"\xff\xd8\xff"
 RGB_PNG = b"\x08\x02"
 """Bits and kind of colour in a PNG's header: torchvision reads palettes otherwise than Pillow."""
 ID_BITS = 24
 
 
 def decode_photo(data: bytes, name: str) -> np.ndarray:
-    """uint8 RGB [H, W, 3], upright; FindError where it cannot be decoded."""
-    if data.startswith(JPEG):
-        from torchvision.io import decode_jpeg  # only where something is decoded: it takes long to import
-
-        try:
-            pixels = decode_jpeg(_bytes(data), apply_exif_orientation=True)
-        except RuntimeError:  # Pillow says what is wrong with it
-            pixels = None
-        if pixels is not None and len(pixels) == 3:
-            return np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
+    """uint8 RGB [H, W, 3], the array that `read_image` gives; FindError where it cannot be decoded."""
+    if data.startswith(JPEG) and (pixels := decode_jpeg(data)) is not None:
+        return np.ascontiguousarray(turn(pixels, _orientation(data)))
     return read_image(io.BytesIO(data), name=name)
 
 
@@ -60,7 +53,7 @@ def _decode_rgb(data: bytes) -> np.ndarray | None:
     from torchvision.io import ImageReadMode, decode_png
 
     try:
-        return decode_png(_bytes(data), mode=ImageReadMode.RGB_ALPHA).permute(1, 2, 0).numpy()
+        return decode_png(as_tensor(data), mode=ImageReadMode.RGB_ALPHA).permute(1, 2, 0).numpy()
     except RuntimeError:
         return None
 
@@ -74,5 +67,10 @@ def _decode_any(data: bytes, name: str) -> np.ndarray:
         raise DataError(f"{name}: the PNG is broken or truncated ({reason}). Write or download it again.") from error
 
 
-def _bytes(data: bytes) -> torch.Tensor:
-    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
+def _orientation(data: bytes) -> int:
+    if (told := jpeg_orientation(data)) is not None:
+        return told
+    try:
+        return read_orientation(io.BytesIO(data))
+    except FindError:  # Pillow cannot read what libjpeg can
+        return 1

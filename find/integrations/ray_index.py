@@ -237,6 +237,7 @@ def _file_table(files: Sequence[PhotoFile]) -> pa.Table:
             "path": [file.path for file in files],
             "bytes": [file.bytes for file in files],
             "modified": pa.array([file.modified for file in files], pa.timestamp("us", tz="UTC")),
+            "is_video": [file.is_video for file in files],
         }
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from find.errors import InputError, check_characters
-from find.images.images import LARGEST_IMAGE, ImageLike, image_name, read_image, read_size
+from find.images.images import LARGEST_IMAGE, ImageLike, image_name, read_image, read_mask, read_size
 from find.images.rle import decode
 from find.query.operators import QueryOperators
 from find.query.raster import PointXY, paint_box, paint_line, paint_points, paint_polygon, stroke_radius
@@ -181,7 +181,7 @@ class Region(QueryOperators):
         return bitmap
 
     def _read_mask(self, height: int, width: int) -> np.ndarray:
-        bitmap = _read_mask_file(self.mask) if isinstance(self.mask, str) else self.mask
+        bitmap = read_mask(self.mask, name=f"mask {self.mask}") if isinstance(self.mask, str) else self.mask
         if bitmap.shape != (height, width):
             raise InputError(
                 f"{self}: the mask is {bitmap.shape[1]} wide and {bitmap.shape[0]} high, its image "
@@ -298,30 +298,13 @@ def _keep_mask(mask: MaskLike, who: str) -> str | np.ndarray:
             raise InputError(f"{who}: the path of its mask is empty")
         return os.fspath(mask)
     if isinstance(mask, Image.Image):
-        mask = _mask_of_picture(mask)
+        mask = read_mask(mask, name=f"{who}: mask")
     if not isinstance(mask, np.ndarray) or mask.ndim != 2 or mask.dtype.kind not in "bui":
         kind = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, np.ndarray) else type(mask).__name__
         raise InputError(f"{who}: a mask is a bool array [H, W], a PIL image or a path, not {kind}")
     if not mask.any():
         raise InputError(f"{who}: the mask is empty")
     return mask != 0
-
-
-def _read_mask_file(path: str) -> np.ndarray:
-    read_size(path, name=f"mask {path}")  # tells a missing or broken file from an empty one
-    try:
-        with Image.open(path) as picture:
-            return _mask_of_picture(picture)
-    except Exception as error:  # PIL's decoders raise many types
-        raise InputError(f"mask {path}: the file is broken or truncated ({error})") from error
-
-
-def _mask_of_picture(picture: Image.Image) -> np.ndarray:
-    """bool [H, W]: what is neither black (or index 0 of a palette) nor transparent."""
-    if picture.mode in ("RGB", "RGBA", "LA", "PA", "CMYK", "YCbCr"):
-        *colours, alpha = np.moveaxis(np.asarray(picture.convert("RGBA")), 2, 0)
-        return np.any(colours, axis=0) & (alpha > 0)
-    return np.asarray(picture) != 0
 
 
 def _decode_rle(code: Mapping[str, object]) -> np.ndarray:

@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from find.errors import FindError, InputError
+from find.images.formats import PICTURE_SUFFIXES
 from find.images.images import ImageLike
 from find.model.location import warn_untrained
 from find.model.model import FIND
 from find.query.entity import Phrase, Region
 from find.query.query import Query
-from find.retrieval.photos import IMAGE_SUFFIXES
 from find.retrieval.vectors import cut
 
 Encodable: TypeAlias = Union[str, Phrase, Region, Query, ImageLike, "list[str | Phrase | Region]"]
@@ -140,7 +140,7 @@ def _embed_mixtures(model: FIND, mixtures: list, batch_size: int) -> Float[Tenso
 
 def _read(text: str, number: int) -> str | Query:
     """A text as `Query.parse` reads it; a caption where it has no entities."""
-    if os.path.splitext(text)[1].lower() in IMAGE_SUFFIXES and os.path.isfile(text):
+    if os.path.splitext(text)[1].lower() in PICTURE_SUFFIXES and os.path.isfile(text):
         raise InputError(
             f"input {number}, {text!r}, is text that names a file; for its image give pathlib.Path({text!r})"
         )

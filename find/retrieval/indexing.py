@@ -22,7 +22,7 @@ from find.errors import CheckpointError, FindError, InputError
 from find.retrieval.connection import first_line, has_table, is_of_store, is_remote
 from find.retrieval.filters import quoted
 from find.retrieval.objects import Selection
-from find.retrieval.photos import PhotoFile, PhotoFolder, Picture, Skipped, find_files, read_ahead
+from find.retrieval.photos import PhotoFile, PhotoFolder, Picture, Skipped, counted, find_files, read_ahead
 from find.retrieval.table import Embedder, Stamp, read_root, to_rows, write_root
 from find.retrieval.writing import (
     IndexSettings,
@@ -48,7 +48,11 @@ class _Unfit(InputError):
 
 @dataclass
 class IndexReport:
-    """What a run did, in files; `rows` are the images of the album now, frames of videos among them."""
+    """What a run did, in files; `rows` are the images of the album now, frames of videos among them.
+
+    `skipped` are images and videos that could not be used, and why; `others` and `hidden` count files that are none, or
+    whose names start with a dot.
+    """
 
     added: int = 0
     updated: int = 0
@@ -56,11 +60,14 @@ class IndexReport:
     unchanged: int = 0
     rows: int = 0
     skipped: list[Skipped] = field(default_factory=list)
+    others: int = 0
+    hidden: int = 0
 
     def __str__(self) -> str:
         counts = {name: getattr(self, name) for name in ("added", "updated", "removed", "unchanged")}
         told = [f"{count} {name}" for name, count in counts.items() if count or name == "added"]
-        return f"{self.rows} images ({', '.join(told)}, {len(self.skipped)} skipped)"
+        left_alone = f"; left alone: {counted(self.others, self.hidden)}" if self.others or self.hidden else ""
+        return f"{self.rows} images ({', '.join(told)}, {len(self.skipped)} skipped){left_alone}"
 
 
 def index(
@@ -80,7 +87,7 @@ def index(
         album: the folder to write (a new one, or an album), or a URI of object storage.
         name: what to call the model in messages.
 
-    Files that are no readable image do not stop the work: they are listed in the report.
+    Images and videos that cannot be read do not stop the work: they are listed in the report, other files counted.
 
     Raises:
         FindError: nothing to index, not one file could be read, an album of other weights or of another folder,
@@ -149,7 +156,8 @@ class _Run:
             else:
                 new.append(file)
         self.changed = {file.path for file in new} & known.keys()
-        report.skipped += self.folder.unlisted
+        report.skipped += self.folder.unlisted + self.folder.refused
+        report.others, report.hidden = self.folder.others, self.folder.hidden
         gone = [path for path in known if path not in found and self._was_looked_for(path)]
         with self._bar(len(new)) as advance:
             self._embed([file for file in new if not file.is_video], advance)
@@ -160,7 +168,7 @@ class _Run:
         self._commit()
         if self.table is None:
             first = report.skipped[0]
-            raise InputError(f"{first.path}: {first.reason}; none of {len(new)} images can be used")
+            raise InputError(f"{first.path}: {first.reason}; none of {len(report.skipped)} images can be used")
         # A changed file that cannot be read any more is gone, too.
         skipped = {skipped.path for skipped in report.skipped}
         gone += [file.path for file in new if file.path in self.changed and file.file in skipped]

@@ -16,14 +16,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from find.errors import FindError, InputError
+from find.images.formats import MACOS_NOTE, NONE, PICTURE_SUFFIXES, VIDEO_SUFFIXES, Format, Medium, look_at
 from find.images.images import read_image, read_time
 from find.retrieval.table import Photo
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 BATCH_PIXELS = 100_000_000
 """Pixels that are embedded together at most (300 MB), however many images that is."""
+IN_ICLOUD = Format(Medium.UNREADABLE, "this photo is in iCloud only; download it")
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,18 @@ class PhotoFile:
     path: str
     bytes: int
     modified: datetime
-
-    @property
-    def is_video(self) -> bool:
-        return self.file.suffix.lower() in VIDEO_SUFFIXES
+    is_video: bool = False
 
     @classmethod
     def at(cls, file: Path, root: Path) -> PhotoFile:
+        return cls.of(file, root, is_video=look_at(file).medium is Medium.VIDEO)
+
+    @classmethod
+    def of(cls, file: Path, root: Path, *, is_video: bool) -> PhotoFile:
+        """A file whose content has been looked at."""
         status = file.stat()
         modified = EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)  # whole numbers: a float would round
-        return cls(file, file.relative_to(root).as_posix(), status.st_size, modified)
+        return cls(file, file.relative_to(root).as_posix(), status.st_size, modified, is_video)
 
 
 @dataclass(frozen=True)
@@ -77,18 +79,24 @@ class PhotoFolder:
         scope: the part of the root that `files` is all of, as a prefix of paths ("" for the whole root); None where
             they are some files only.
         unlisted: sub-folders that could not be looked into.
+        refused: media that nothing here reads, and why.
+        others: how many files are no media at all.
+        hidden: how many files and folders were not looked at, since their names start with a dot.
     """
 
     root: Path
     files: tuple[PhotoFile, ...]
     scope: str | None
     unlisted: tuple[Skipped, ...] = ()
+    refused: tuple[Skipped, ...] = ()
+    others: int = 0
+    hidden: int = 0
 
 
 def find_files(
     photos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, root: Path | None = None
 ) -> PhotoFolder:
-    """The images and videos of a folder with its sub-folders, or those files themselves.
+    """The images and videos of a folder with its sub-folders, or those files themselves, by what is in them.
 
     Args:
         root: where paths start; the folder itself, or the files' common folder, if not given. Hidden files and folders
@@ -97,40 +105,99 @@ def find_files(
     Raises:
         FindError: no such folder or file, nothing to index in it, or it lies outside the root.
     """
-    unlisted: list[Skipped] = []
+    walk, scope = _Walk(), None
     if not isinstance(photos, (str, os.PathLike)):
-        files = [Path(photo) for photo in photos]
-        if not files:
+        named = [Path(photo) for photo in photos]
+        if not named:
             raise InputError("an album needs at least one image, the list of files is empty")
-        folder = Path(os.path.commonpath([file.resolve().parent for file in files]))
-        scope = None
+        folder = Path(os.path.commonpath([file.resolve().parent for file in named]))
     elif Path(photos).is_file():
-        files, folder, scope = [Path(photos)], Path(photos).resolve().parent, None
+        named, folder = [Path(photos)], Path(photos).resolve().parent
     else:
-        folder = Path(photos)
+        named, folder, scope = None, Path(photos), ""
         if not folder.exists():
             raise InputError(f"{folder}: no such folder of photos")
-        suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES
-        names = (file for file in _walk(folder, unlisted) if file.suffix.lower() in suffixes)
-        files = sorted(file for file in names if file.is_file())
-        if not files and unlisted:
-            raise InputError(f"{unlisted[0].path}: {unlisted[0].reason}")
-        if not files:
-            raise InputError(f"{folder}: no image in this folder (looked for {', '.join(sorted(suffixes))})")
-        scope = ""
     folder = folder.resolve()
     root = root or folder
     if not folder.is_relative_to(root):
         raise InputError(f"{folder}: this lies outside of {root}, the album's folder of photos; make another album")
     if scope is not None and folder != root:
         scope = folder.relative_to(root).as_posix() + "/"
-    found = {}  # a file that is named twice is one
-    for file in files:
+    if named is None:
+        walk.through(folder)
+        walk.found = dict(sorted(walk.found.items()))
+    for file in named or ():
         if not file.exists():
             raise InputError(f"{file}: no such image file (looked in {file.parent.resolve()})")
-        place = file.parent.resolve() / file.name
-        found[place] = PhotoFile.at(place, root)
-    return PhotoFolder(root, tuple(found.values()), scope, tuple(unlisted))
+        walk.take(file.parent.resolve() / file.name, is_meant=True)
+    problems = walk.unlisted + walk.refused
+    if not walk.found and problems:
+        more = f"; none of {len(problems)} files can be indexed" if len(problems) > 1 else ""
+        raise InputError(f"{problems[0].path}: {problems[0].reason}{more}")
+    if not walk.found:
+        raise InputError(f"{folder}: no image or video in this folder ({counted(walk.others, walk.hidden)})")
+    files = tuple(PhotoFile.of(file, root, is_video=is_video) for file, is_video in walk.found.items())
+    return PhotoFolder(root, files, scope, tuple(walk.unlisted), tuple(walk.refused), walk.others, walk.hidden)
+
+
+def counted(others: int, hidden: int) -> str:
+    """What was left alone, in words."""
+    told = f"{others} other file{'' if others == 1 else 's'}"
+    return f"{told}, {hidden} hidden" if hidden else told
+
+
+class _Walk:
+    """What is found below a folder, by content.
+
+    Attributes:
+        found: the images and videos, and whether they are videos; a file that is named twice is one.
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[Path, bool] = {}
+        self.unlisted: list[Skipped] = []
+        self.refused: list[Skipped] = []
+        self.others = self.hidden = 0
+
+    def through(self, folder: Path) -> None:
+        for place, folders, names in os.walk(folder, onerror=self._cannot_list):
+            visible = [name for name in folders if not name.startswith(".")]
+            self.hidden += len(folders) - len(visible)
+            folders[:] = [name for name in visible if not name.endswith(".lance")]
+            for name in names:
+                self.take(Path(place, name), is_meant=False)
+
+    def take(self, file: Path, *, is_meant: bool) -> None:
+        """A file goes where it belongs; one that the user names is tried whatever it is."""
+        is_hidden = file.name.startswith(".") and not is_meant
+        may_tell = file.name.startswith("._") or file.suffix == ".icloud"
+        kind = NONE if is_hidden and not may_tell else _look_at(file)
+        if is_hidden and kind not in (MACOS_NOTE, IN_ICLOUD):
+            self.hidden += 1
+        elif kind.medium is Medium.UNREADABLE:
+            self.refused.append(Skipped(file, kind.reason))
+        elif kind.medium is Medium.NONE and not is_meant:
+            self.others += 1
+        else:
+            self.found[file] = kind.medium is Medium.VIDEO
+
+    def _cannot_list(self, error: OSError) -> None:
+        place = Path(error.filename).resolve()
+        self.unlisted.append(Skipped(place, f"this folder cannot be listed ({error.strerror})"))
+
+
+def _look_at(file: Path) -> Format:
+    if file.name.startswith(".") and file.suffix == ".icloud":
+        return IN_ICLOUD
+    try:
+        if file.is_file():  # no pipe, which would wait for a writer
+            return look_at(file)
+        reason = "a link to a file that is gone" if file.is_symlink() else "no ordinary file"
+    except OSError as error:
+        reason = f"the file cannot be read ({error.strerror})"
+        return Format(Medium.UNREADABLE, reason)
+    is_named_so = file.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES
+    return Format(Medium.UNREADABLE, reason) if is_named_so else NONE
 
 
 def read_ahead(files: Sequence[PhotoFile], batch_size: int, workers: int) -> Iterator[list[Picture | Skipped]]:
@@ -185,12 +252,3 @@ def read_photo(file: PhotoFile) -> Picture | Skipped:
         return Picture(photo, pixels)
     except (FindError, OSError, MemoryError) as error:
         return Skipped.because(file.file, error)
-
-
-def _walk(folder: Path, unlisted: list[Skipped]) -> Iterator[Path]:
-    def told(error: OSError) -> None:
-        unlisted.append(Skipped(Path(error.filename).resolve(), f"this folder cannot be listed ({error.strerror})"))
-
-    for place, folders, names in os.walk(folder, onerror=told):
-        folders[:] = [name for name in folders if not name.startswith(".") and not name.endswith(".lance")]
-        yield from (Path(place, name) for name in names if not name.startswith("."))

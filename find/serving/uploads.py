@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from find.errors import FindError
-from find.images.images import read_image, read_size
+from find.images.images import read_image, read_mask, read_size
 from find.query.entity import Region
 from find.query.operators import JoinedQuery
 from find.query.query import Query
@@ -43,6 +43,7 @@ class Pictures:
         self.images, self.limits, self._share, self._stored = images, limits, share, stored
         self._count = self._pixels = 0
         self._read: dict[str, Pixels] = {}
+        self._masks: dict[str, Bool[np.ndarray, "h w"]] = {}
 
     def named(self, name: str) -> Pixels:
         """What a query calls `name`: an image of the request, else of the album."""
@@ -50,11 +51,13 @@ class Pictures:
             self._read[name] = self.decode(self.images[name], name) if name in self.images else self._of_album(name)
         return self._read[name]
 
-    def mask(self, name: str) -> Pixels:
+    def mask(self, name: str) -> Bool[np.ndarray, "h w"]:
         """A mask of a region, which the album cannot have. Raises Refusal where the request lacks it."""
         if name not in self.images:
             raise Refusal(422, f"the mask {name!r} is missing; send it with the query's images")
-        return self.named(name)
+        if name not in self._masks:
+            self._masks[name] = self._decode(self.images[name], name, read_mask)
+        return self._masks[name]
 
     def decode(self, text: str, name: str) -> Pixels:
         """A picture file in base64.
@@ -63,6 +66,9 @@ class Pictures:
             Refusal: 413 for more pixels than allowed, before any is decoded; 422 where it is no picture, or one too
                 many.
         """
+        return self._decode(text, name, read_image)
+
+    def _decode(self, text: str, name: str, read: Callable[..., np.ndarray]) -> np.ndarray:
         if text.startswith("data:"):
             text = text.partition(",")[2]
         try:
@@ -71,13 +77,13 @@ class Pictures:
             raise Refusal(422, f"{name}: not base64; send the file's bytes in base64") from None
         try:
             self._take(name, *read_size(io.BytesIO(data), name=name))
-            return read_image(io.BytesIO(data), name=name)
+            return read(io.BytesIO(data), name=name)
         except FindError as error:
             raise Refusal(422, one_line(error)) from error
 
     def check_used(self) -> None:
         """Refuses pictures that no query has named."""
-        unused = sorted(self.images.keys() - self._read.keys())
+        unused = sorted(self.images.keys() - self._read.keys() - self._masks.keys())
         if unused:
             raise Refusal(422, f"the image {unused[0]!r} is not in the query; write [{unused[0]}@x,y] there")
 
@@ -147,5 +153,5 @@ def one_line(error: BaseException) -> str:
 
 
 def _with_pixels(region: Region, pictures: Pictures) -> Region:
-    mask = None if region.mask is None else pictures.mask(region.mask).any(axis=2)
+    mask = None if region.mask is None else pictures.mask(region.mask)
     return Region(pictures.named(region.image), mask=mask, box=region.box, points=region.points, label=region.name)

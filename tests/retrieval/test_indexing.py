@@ -264,7 +264,8 @@ def test_hostile_images_are_named_and_the_others_are_right(photos, tmp_path):
     os.symlink(photos / "nowhere", photos / "dangling.png")
     report = _index(photos, tmp_path / "my.album")
     reasons = {skipped.path.name: skipped.reason for skipped in report.skipped}
-    assert reasons.keys() == {"bomb.png", "cut.jpg", "empty.png", "text.png"}
+    assert reasons.keys() == {"bomb.png", "cut.jpg", "dangling.png", "empty.png", "text.png"}
+    assert reasons["dangling.png"] == "a link to a file that is gone"
     assert "more than 179 million pixels" in reasons["bomb.png"]
     assert "truncated" in reasons["cut.jpg"].lower()
     album = Album.open(tmp_path / "my.album", ColorModel())
