@@ -72,10 +72,10 @@ def segment(arguments: argparse.Namespace) -> int:
     is_folder = Path(arguments.image).is_dir()
     if is_folder:
         check_folder_outputs(arguments)
-        files = images_of(Path(arguments.image))
+        files, skipped = images_of(Path(arguments.image))
     else:
         check_outputs(arguments)
-        files = [arguments.image]
+        files, skipped = [arguments.image], 0
     check_model(arguments)
     from find.images.images import read_image
 
@@ -83,7 +83,7 @@ def segment(arguments: argparse.Namespace) -> int:
     query.check()
     model = load_model(arguments)
     unknown = unknown_words(model, query)
-    records, skipped = [], 0
+    records = []
     for start in range(0, len(files), BATCH):
         pictures = {}
         for file in files[start : start + BATCH]:
@@ -108,17 +108,25 @@ def segment(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def images_of(folder: Path) -> list[str]:
-    """The image files of a folder with its sub-folders, in order. Raises InputError where there is none."""
-    from find.retrieval.photos import IMAGE_SUFFIXES, find_files
+def images_of(folder: Path) -> tuple[list[str], int]:
+    """The image files of a folder with its sub-folders, in order, and how many media were skipped, which are told.
+
+    Raises InputError where there is no image.
+    """
+    from find.retrieval.photos import counted, find_files
 
     found = find_files(folder)
-    for unlisted in found.unlisted:
-        print(f"skipped {unlisted.path}: {unlisted.reason}", file=sys.stderr)
+    told = (*found.unlisted, *found.refused)
+    for skipped in told:
+        print(f"skipped {skipped.path}: {skipped.reason}", file=sys.stderr)
     files = [str(photo.file) for photo in found.files if not photo.is_video]
+    videos = len(found.files) - len(files)
     if not files:
-        raise InputError(f"{folder}: no image in this folder (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
-    return files
+        raise InputError(f"{folder}: no image in this folder, only {videos} video{'' if videos == 1 else 's'}")
+    left_alone = found.others + videos
+    if left_alone or found.hidden:
+        print(f"left alone: {counted(left_alone, found.hidden)}", file=sys.stderr)
+    return files, len(told)
 
 
 def check_folder_outputs(arguments: argparse.Namespace) -> None:

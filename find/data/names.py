@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from urllib.parse import urlsplit
 
+from find.images.formats import PICTURE_SUFFIXES
+
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 DRIVE = re.compile(r"[A-Za-z]:")
 
@@ -41,12 +43,9 @@ def map_path(name: str) -> str:
     if not file or file.lower().endswith(".png"):
         return path
     stem, dot, suffix = file.rpartition(".")
-    if dot and stem and suffix.lower() in PHOTOGRAPHS:
+    if dot and stem and f".{suffix.lower()}" in PICTURE_SUFFIXES:
         file = stem
     return f"{folder}{slash}{file}.png"
-
-
-PHOTOGRAPHS = {"jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff", "avif", "heic", "heif", "jp2"}
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.names import plain_path
 from find.errors import DataError
+from find.images.formats import PICTURE_SUFFIXES
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test",)}
 """Splits, and what data.yaml and folders call them."""
 BEYOND = 0.05
@@ -199,4 +199,4 @@ def _pictures(place: Path, root: Path) -> Iterator[Path]:
 
 
 def _is_picture(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES

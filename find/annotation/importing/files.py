@@ -11,11 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from find.data.names import PHOTOGRAPHS, meant_in_archive, plain_path
+from find.data.names import meant_in_archive, plain_path
 from find.data.source import ZIP_ERRORS
 from find.errors import DataError, FindError, InputError
+from find.images.formats import PICTURE_SUFFIXES
 
-PICTURES = PHOTOGRAPHS | {"png", "ppm", "pgm", "pnm"}
+PICTURES = frozenset(suffix[1:] for suffix in PICTURE_SUFFIXES)
 SPARE = 64 * 2**20
 """Bytes of the disk that unpacking leaves free."""
 
