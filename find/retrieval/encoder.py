@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, Union
+from typing import Literal, TypeAlias, Union, overload
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from find.model.model import FIND
 from find.query.entity import Phrase, Region
 from find.query.query import Query
 from find.retrieval.vectors import cut
+from find.utils.progress import track
 
 Encodable: TypeAlias = Union[str, Phrase, Region, Query, ImageLike, "list[str | Phrase | Region]"]
 """A text (str, in which {braces} mark a phrase and [photo.jpg@x,y] a region, as `Query.parse` reads it), an image
@@ -39,41 +40,113 @@ class Encoder:
         self.model = model
         self.truncate_dim = self._checked(truncate_dim)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.device
+
     def get_embedding_dimension(self) -> int:
         """How many values a vector has."""
         return self.truncate_dim or self.model.config.interface.semantic_width
+
+    def get_sentence_embedding_dimension(self) -> int:
+        """The same by the name that sentence-transformers had for it before."""
+        return self.get_embedding_dimension()
+
+    @overload
+    def encode(
+        self,
+        inputs: Encodable | Sequence[Encodable],
+        *,
+        convert_to_tensor: Literal[False] = ...,
+        batch_size: int = ...,
+        show_progress_bar: bool | None = ...,
+        convert_to_numpy: bool = ...,
+        device: str | torch.device | None = ...,
+        normalize_embeddings: bool = ...,
+        truncate_dim: int | None = ...,
+    ) -> Float[np.ndarray, "*n d"]: ...
+    @overload
+    def encode(
+        self,
+        inputs: Encodable | Sequence[Encodable],
+        *,
+        convert_to_tensor: Literal[True],
+        batch_size: int = ...,
+        show_progress_bar: bool | None = ...,
+        convert_to_numpy: bool = ...,
+        device: str | torch.device | None = ...,
+        normalize_embeddings: bool = ...,
+        truncate_dim: int | None = ...,
+    ) -> Float[Tensor, "*n d"]: ...
+    def encode(
+        self,
+        inputs: Encodable | Sequence[Encodable],
+        *,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: str | torch.device | None = None,
+        normalize_embeddings: bool = True,
+        truncate_dim: int | None = None,
+    ) -> Float[np.ndarray, "*n d"] | Float[Tensor, "*n d"]:
+        """Vectors of texts, images and mixtures: a row for each input, or one vector for one input.
+
+        A text without braces and brackets is a caption, and stands in the place of a sentence without entities; with
+        them it is a mixture: an interleaved query, of whose vectors this is the sentence's. (`Album.search` compares
+        the entities, too.) The file of an image is a pathlib.Path: a str is always text. Arguments are those of
+        sentence-transformers.
+
+        Args:
+            show_progress_bar: count batches on stderr.
+            convert_to_numpy: a float32 array; without it, as with `convert_to_tensor`, a tensor.
+            convert_to_tensor: a tensor on the model's device.
+            device: where the model is moved before.
+            normalize_embeddings: the vectors are unit vectors either way.
+            truncate_dim: how many values are kept of each vector.
+
+        Raises:
+            InputError: an input of another type, a str that names a file of an image, wrong syntax of a query,
+                unreadable images, a `truncate_dim` that the vectors do not have, a device that is not here.
+        """
+        if device is not None:
+            self.model.to(device)
+        is_one = not isinstance(inputs, (list, tuple))
+        items = [inputs] if is_one else list(inputs)
+        items = [_read(item, number) if isinstance(item, str) else item for number, item in enumerate(items)]
+        dim = self._checked(truncate_dim) or self.get_embedding_dimension()
+        kinds = [_embedder_of(item, number) for number, item in enumerate(items)]
+        vectors = torch.zeros(len(items), dim)
+        parts: list[tuple[_Embed, list[int]]] = []
+        for embed in dict.fromkeys(kinds):
+            mine = [number for number, kind in enumerate(kinds) if kind is embed]
+            parts += [(embed, mine[start : start + batch_size]) for start in range(0, len(mine), batch_size)]
+        for embed, numbers in track(parts, "encoding", shown=bool(show_progress_bar)):
+            found = embed(self.model, [items[number] for number in numbers], batch_size)
+            vectors[numbers] = cut(found.float().cpu(), dim)
+        rows = vectors[0] if is_one else vectors
+        return rows.to(self.device) if convert_to_tensor or not convert_to_numpy else rows.numpy()
 
     def encode_query(
         self,
         inputs: Encodable | Sequence[Encodable],
         *,
         batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        convert_to_tensor: bool = False,
         truncate_dim: int | None = None,
-    ) -> Float[np.ndarray, "n d"] | Float[np.ndarray, " d"]:
-        """Vectors of what is sought: a row for each input, or one vector for one input.
+    ) -> Float[np.ndarray, "*n d"] | Float[Tensor, "*n d"]:
+        """Vectors of what is sought, as `encode` gives them: this model has one space, and no prompts."""
+        return self.encode(
+            inputs,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            convert_to_tensor=convert_to_tensor,
+            truncate_dim=truncate_dim,
+        )
 
-        A text without braces and brackets is a caption of what is sought, and stands in the place of a sentence without
-        entities; with them it is a mixture: an interleaved query, of whose vectors this is the sentence's.
-        (`Album.search` compares the entities, too.) The file of an image is a pathlib.Path: a str is always text.
-
-        Raises:
-            FindError: an input of another type, a str that names a file of an image, wrong syntax of a query,
-                unreadable images, a `truncate_dim` that the vectors do not have.
-        """
-        return self._encode(inputs, batch_size, truncate_dim)
-
-    def encode_document(
-        self,
-        inputs: Encodable | Sequence[Encodable],
-        *,
-        batch_size: int = 32,
-        truncate_dim: int | None = None,
-    ) -> Float[np.ndarray, "n d"] | Float[np.ndarray, " d"]:
-        """Vectors of what is searched: images as pathlib.Path, PIL images or arrays; a str is text.
-
-        Equal to `encode_query`: this model has one space, and no prompts.
-        """
-        return self._encode(inputs, batch_size, truncate_dim)
+    encode_document = encode_query
 
     @staticmethod
     def similarity(
@@ -102,19 +175,6 @@ class Encoder:
             raise InputError(f"truncate_dim is the number of values that are kept, not {truncate_dim}")
         warn_untrained(truncate_dim, self.model.nested_widths, self.model.config.interface.semantic_width)
         return truncate_dim
-
-    def _encode(self, inputs: Encodable | Sequence[Encodable], batch_size: int, truncate_dim: int | None) -> np.ndarray:
-        is_one = not isinstance(inputs, (list, tuple))
-        items = [inputs] if is_one else list(inputs)
-        items = [_read(item, number) if isinstance(item, str) else item for number, item in enumerate(items)]
-        dim = self._checked(truncate_dim) or self.get_embedding_dimension()
-        kinds = [_embedder_of(item, number) for number, item in enumerate(items)]
-        vectors = np.zeros((len(items), dim), np.float32)
-        for embed in dict.fromkeys(kinds):
-            mine = [number for number, kind in enumerate(kinds) if kind is embed]
-            found = embed(self.model, [items[number] for number in mine], batch_size)
-            vectors[mine] = cut(found.float().cpu(), dim).numpy()
-        return vectors[0] if is_one else vectors
 
 
 _Embed: TypeAlias = Callable[[FIND, list, int], Tensor]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from find.errors import FindError
+from find.errors import FindError, InputError
 from find.model.model import FIND
 from find.query.entity import Phrase, Region
 from find.query.query import Query
@@ -92,3 +92,27 @@ def test_a_str_that_names_a_file_of_an_image_is_no_image(encoder, images, tmp_pa
         encoder.encode_document(["a dog", str(tmp_path / "a.PNG")])
     assert encoder.encode_document(["a dog", tmp_path / "a.PNG"]).shape[0] == 2
     assert encoder.encode_document("none.png").any()  # no such file: words
+
+
+def test_arguments_of_sentence_transformers_give_the_same_vectors(encoder, images, capsys):
+    inputs = ["a red dog", images[0], "a {cat} on {grass}", images[1], "the sea"]
+    rows = encoder.encode(inputs)
+    assert isinstance(rows, np.ndarray) and rows.dtype == np.float32
+    for options in ({"batch_size": 1}, {"show_progress_bar": True}, {"device": "cpu"}, {"normalize_embeddings": False}):
+        np.testing.assert_allclose(encoder.encode(inputs, **options), rows, atol=1e-5)
+    for options in ({"convert_to_tensor": True}, {"convert_to_numpy": False}):
+        tensor = encoder.encode(inputs, **options)
+        assert isinstance(tensor, torch.Tensor) and tensor.device == encoder.device == encoder.model.device
+        np.testing.assert_allclose(tensor.numpy(), rows, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode(inputs[0]), rows[0], atol=1e-5)
+    assert encoder.encode([]).shape == (0, encoder.get_sentence_embedding_dimension())
+    assert capsys.readouterr().out == ""
+    with pytest.raises(InputError):
+        encoder.encode(inputs, device="abacus")
+    with pytest.raises(TypeError, match="prompt_nam"):
+        encoder.encode(inputs, prompt_nam="query")
+
+
+def test_widths_that_the_model_was_not_trained_for_are_warned_of(encoder):
+    with pytest.warns(UserWarning, match="cut to 40 values, but were trained for 32, 64, 128"):
+        encoder.encode("a dog", truncate_dim=40)
