@@ -30,6 +30,7 @@ from find.data.coco import CocoFolder
 from find.data.collate import Collate
 from find.data.sampler import Draw
 from find.data.transforms import HorizontalFlip, LargeScaleJitter
+from find.tasks.core import load_tasks
 from find.training.datamodule import BatchDataset
 from find.world import generate_world
 
@@ -67,7 +68,9 @@ class Case:
 def measure(case: Case, *, images: int, batch_size: int, rounds: int) -> Stages:
     folder = case.folder
     places = range(min(images, len(folder)))
-    dataset = BatchDataset(folder, Collate(folder.categories), (LargeScaleJitter(case.size), HorizontalFlip()))
+    dataset = BatchDataset(
+        folder, Collate(folder.categories, load_tasks()), (LargeScaleJitter(case.size), HorizontalFlip())
+    )
     samples = [folder[place] for place in places]
     changed = [dataset.augment(sample, np.random.default_rng(place)) for place, sample in enumerate(samples)]
     batches = [places[start : start + batch_size] for start in range(0, len(places), batch_size)]

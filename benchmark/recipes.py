@@ -147,13 +147,14 @@ def _square(batch: Any, side: int) -> Any:
         height, width = tensor.shape[-2:]
         return torch.nn.functional.pad(tensor, (0, side - width, 0, side - height), value=value)
 
+    strokes, regions = batch.drawn["interactive"].strokes, batch.drawn["interleaved_segmentation"].regions
+    batch = batch.redrawn("interactive", strokes=widen(strokes, False))
+    batch = batch.redrawn("interleaved_segmentation", regions=widen(regions, False))
     return dataclasses.replace(
         batch,
         canvases=[(side, side)] * len(batch),
         images=widen(batch.images, 0),
         segments=widen(batch.segments, -1),
-        strokes=widen(batch.strokes, False),
-        regions=widen(batch.regions, False),
     )
 
 

@@ -45,8 +45,8 @@ def milliseconds_a_step(language: LanguageEncoder, batches: list[Batch]) -> floa
     begin = time.perf_counter()
     with torch.no_grad():
         for batch in batches:
-            Phrases.read(language, batch.phrases, device)
-            Sentences.read(language, batch.queries, device)
+            Phrases.read(language, batch.drawn["grounding"].texts, device)
+            Sentences.read(language, batch.drawn["interleaved_segmentation"].queries, device)
             read_texts(language, batch.captions, device)
     return 1000 * (time.perf_counter() - begin) / len(batches)
 

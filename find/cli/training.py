@@ -32,6 +32,7 @@ from find.evaluation.results import comparison_table
 from find.images.canvas import Resizing
 from find.model.location import DEFAULT
 from find.model.model import FIND
+from find.tasks.task import Task
 from find.training.configs import find_config, in_root
 from find.training.datamodule import FindDataModule
 from find.training.log_filters import only_useful_notices
@@ -233,7 +234,7 @@ class FINDCLI(LightningCLI):
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        for name, compute in zip(OF_MODEL, (_placeholder, _divisor, _resizing, _proposals), strict=True):
+        for name, compute in zip(OF_MODEL, (_placeholder, _divisor, _resizing, _proposals, _tasks), strict=True):
             parser.link_arguments("model", f"data.init_args.{name}", compute_fn=compute, apply_on="instantiate")
 
     @staticmethod
@@ -304,6 +305,10 @@ def _divisor(model: FINDModule) -> int:
 
 def _resizing(model: FINDModule) -> Resizing:
     return model.find.resizing
+
+
+def _tasks(model: FINDModule) -> list[Task]:
+    return list(model.find.tasks.values())
 
 
 def _proposals(model: FINDModule) -> int:

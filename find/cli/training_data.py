@@ -9,7 +9,7 @@ from jsonargparse import SUPPRESS, ArgumentParser, Namespace
 from find.data.data_split import DataSplit, check_options, load_reader, reader_names
 from find.training.datamodule import FindDataModule
 
-OF_MODEL = ("placeholder", "divisor", "resizing", "max_segments")
+OF_MODEL = ("placeholder", "divisor", "resizing", "max_segments", "tasks")
 """Options of our data module that the model decides."""
 
 

@@ -1,23 +1,53 @@
-"""What a training step gets: images, their segments, and one prompt of every kind, as tensors with explicit padding."""
+"""What a training step gets: images, their segments, and what each task drew, as tensors with explicit padding."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Int16, Int64, UInt8
+from jaxtyping import Int16, Int64, UInt8
 from torch import Tensor
-
-from find.query.query import RenderedQuery
+from typing_extensions import Self
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Images and prompts, batch first.
+class Drawn:
+    """What a task draws of a batch's samples: a frozen dataclass of tensors, batch first, and of what stays on the
+    host, such as texts."""
 
-    Shapes: b images, h x w canvas, s segments, t texts, r strokes, e entities of one sentence. s, t, r and e are the
-    largest count in the batch and at least 1, so that padding never has to be told from an empty dimension.
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
+        """A copy with its tensors on `device`."""
+        return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Self:
+        """A copy with its tensors in page-locked memory (what a `DataLoader(pin_memory=True)` calls)."""
+        return self.map(Tensor.pin_memory)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """A copy with each tensor changed."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: _changed(value, change) for name, value in values.items()})
+
+
+def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Drawn):
+        return value.map(change)
+    if isinstance(value, Mapping):
+        return {name: _changed(part, change) for name, part in value.items()}
+    return value
+
+
+@dataclass(frozen=True)
+class Batch(Drawn):
+    """Images, batch first, and what tasks drew of them.
+
+    Shapes: b images, h x w canvas, s segments; in what tasks draw also t texts, r strokes, e entities of one sentence.
+    s, t, r and e are the largest count in the batch and at least 1, so that padding never has to be told from an empty
+    dimension.
     """
 
     image_ids: list[int]
@@ -35,43 +65,12 @@ class Batch:
     """Category index of each segment; -1 = padding."""
     captions: list[str]
     """One an image, never empty."""
-    phrases: list[list[str]]
-    """Texts to ground in each image: phrases of sentences, referring expressions, class names."""
-    phrase_targets: Bool[Tensor, "b t s"]
-    """The segments that a text means, together."""
-    strokes: Bool[Tensor, "b r h w"]
-    """What a user may draw to mean one segment."""
-    stroke_targets: Int64[Tensor, "b r"]
-    """Segment that the stroke means; -1 = padding."""
-    queries: list[RenderedQuery]
-    """One sentence an image; visual entities stand as the placeholder already, their words are gone."""
-    entity_targets: Bool[Tensor, "b e s"]
-    """The segments of this image that an entity of the sentence means."""
-    entity_padding: Bool[Tensor, "b e"]
-    """True where there is no entity."""
-    regions: Bool[Tensor, "b e h w"]
-    """A visual entity's stroke, on the canvas of batch row `region_rows`; empty for a phrase."""
-    region_rows: Int64[Tensor, "b e"]
-    """Batch row of the image that the region lies in; -1 = phrase or padding."""
-
-    false_queries: list[RenderedQuery]
-    """A false relative of each sentence, about the same image; the sentence itself where there is none."""
-    false_origin: Int64[Tensor, "b e"]
-    """Whose region each entity of the false sentence has: that of this entity of the true one."""
-    has_false: Bool[Tensor, " b"]
+    drawn: Mapping[str, Drawn]
+    """By the names of the tasks that draw something."""
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
-        """The batch with its tensors on `device`."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self) -> Batch:
-        """The batch with its tensors in page-locked memory (what a `DataLoader(pin_memory=True)` calls)."""
-        return self._map(Tensor.pin_memory)
-
-    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved = {name: change(value) for name, value in tensors.items() if isinstance(value, Tensor)}
-        return replace(self, **moved)
+    def redrawn(self, task: str, **changes: Any) -> Batch:
+        """A copy in which some of what a task drew is replaced."""
+        return replace(self, drawn={**self.drawn, task: replace(self.drawn[task], **changes)})

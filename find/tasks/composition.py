@@ -13,6 +13,7 @@ from find.data.batch import Batch
 from find.interface import Embeddings, Group, ImageMemory
 from find.tasks import interleaved
 from find.tasks.connections import Connections
+from find.tasks.interleaved_segmentation import DrawnSentences
 from find.tasks.losses import contrastive
 from find.tasks.mask_boxes import boxes_of_logits
 from find.tasks.structured_interaction import Asked, terms
@@ -33,18 +34,19 @@ class ReadRelatives:
     """What is read for a comparison with false sentences: these, embedded, and the true ones' connections."""
 
     false: Asked
+    has_false: Bool[Tensor, " b"]
     connections: Connections
 
     @classmethod
-    def of(cls, model: TaskModel, batch: Batch, memory: ImageMemory, sentences: Sentences) -> ReadRelatives:
+    def of(cls, model: TaskModel, drawn: DrawnSentences, memory: ImageMemory, sentences: Sentences) -> ReadRelatives:
         """False sentences have a forward of their own; their regions are those of the true ones."""
         interface, device = model.interface, model.device
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            false = Sentences.read(model.language, batch.false_queries, device)
+            false = Sentences.read(model.language, drawn.false_queries, device)
         width = false.padding.shape[1]
-        origin = batch.false_origin[:, :width]
-        rows = torch.arange(len(batch), device=device)[:, None]
-        regions, region_rows = batch.regions[rows, origin], batch.region_rows[rows, origin]
+        origin = drawn.false_origin[:, :width]
+        rows = torch.arange(len(origin), device=device)[:, None]
+        regions, region_rows = drawn.regions[rows, origin], drawn.region_rows[rows, origin]
         region_rows = region_rows.masked_fill(~false.is_region, -1)
         tokens = interface.sampler(memory, regions, region_rows)
         aligned = interface.aligned_regions(memory, regions, region_rows)
@@ -52,10 +54,12 @@ class ReadRelatives:
         found = interface(None, [prompt]).final.float().semantic
         true, lie = (
             Connections.read(model.language, interface.pair_term, queries, padding.shape[1], device)
-            for queries, padding in ((batch.queries, sentences.padding), (batch.false_queries, false.padding))
+            for queries, padding in ((drawn.queries, sentences.padding), (drawn.false_queries, false.padding))
         )
         entities = found[Group.INTERLEAVED_ENTITY]
-        return cls(Asked(found[Group.INTERLEAVED][:, 0], entities, false.padding, lie.said.float()), true)
+        return cls(
+            Asked(found[Group.INTERLEAVED][:, 0], entities, false.padding, lie.said.float()), drawn.has_false, true
+        )
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class Composed:
         sentence, entities = words[Group.INTERLEAVED][:, 0], words[Group.INTERLEAVED_ENTITY]
         true = Asked(sentence, entities, sentences.padding, said.said.float())
         image, objects = words[Group.IMAGE][:, 0], words[Group.OBJECT]
-        return cls(image, objects, boxes, true, relatives.false, batch.has_false, said)
+        return cls(image, objects, boxes, true, relatives.false, relatives.has_false, said)
 
     def loss(self, width: int, scale: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """With the first `width` numbers of all embeddings: InfoNCE of true sentences over the batch's images, and

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from find.data.batch import Drawn
+from find.data.collate import Scenes, longest
+from find.data.indexed_sample import IndexedSample
 from find.foundations import LanguageEncoder
 from find.interface import Group, Interface, Member, Prompt, Prototype, Slots, Start
 from find.tasks.losses import SegmentationWeights
@@ -96,6 +100,15 @@ class Phrases:
         return prompt(interface, self.tokens, self.token_padding, self.padding, self.pooled)
 
 
+@dataclass(frozen=True)
+class DrawnTexts(Drawn):
+    """Texts to ground in each image: phrases of sentences, referring expressions, class names."""
+
+    texts: list[list[str]]
+    targets: Bool[Tensor, "b t s"]
+    """The segments that a text means, together."""
+
+
 class Grounding(PromptedSegmentation):
     """A mask for each text."""
 
@@ -104,8 +117,16 @@ class Grounding(PromptedSegmentation):
     weights: ClassVar = {"grounding": SegmentationWeights(2, 3, 3)}
     proposals = Group.GROUNDING
 
+    def collate(self, scenes: Scenes) -> DrawnTexts:
+        texts = [_draw_texts(scenes, row, rng) for row, rng in zip(scenes.rows, scenes.rngs, strict=True)]
+        targets = torch.zeros(len(texts), longest(texts), scenes.segments, dtype=torch.bool)
+        for number, found in enumerate(texts):
+            for slot, columns in enumerate(found.values()):
+                targets[number, slot, list(columns)] = True
+        return DrawnTexts([list(found) for found in texts], targets)
+
     def read(self, step: Step) -> Phrases:
-        return Phrases.read(step.model.language, step.batch.phrases, step.model.device)
+        return Phrases.read(step.model.language, step.batch.drawn[self.name].texts, step.model.device)
 
     def prompt(self, step: Step) -> Prompt:
         return step.read[self.name].prompt(step.model.interface)
@@ -114,4 +135,31 @@ class Grounding(PromptedSegmentation):
         return TASK
 
     def meant(self, step: Step) -> Bool[Tensor, "b t s"]:
-        return step.batch.phrase_targets
+        return step.batch.drawn[self.name].targets
+
+
+def _draw_texts(scenes: Scenes, row: IndexedSample, rng: np.random.Generator) -> dict[str, set[int]]:
+    """Text -> columns. Texts that read alike are one text that means all of their segments.
+
+    Referring expressions, which are the hard ones, get up to half of the places.
+    """
+    most = scenes.limits.phrases
+    meant: dict[str, tuple[str, set[int]]] = {}
+
+    def add(text: str, columns: Sequence[int]) -> None:
+        if columns:
+            meant.setdefault(text.casefold(), (text, set()))[1].update(columns)
+
+    for expression in row.sample.expressions:
+        if expression.segment_id in row.columns:
+            add(expression.text, [row.columns[expression.segment_id]])
+    expressions = len(meant)
+    for sentence in row.sample.sentences:
+        for phrase in sentence.phrases:
+            add(phrase.text, row.columns_of(phrase))
+    for column, segment in enumerate(row.segments):
+        add(scenes.categories[segment.category_id].words, [column])
+    candidates = list(meant.values())
+    first = rng.permutation(expressions)[: most // 2]
+    rest = np.setdiff1d(rng.permutation(len(candidates)), first, assume_unique=True)
+    return dict(candidates[i] for i in np.concatenate([first, rest])[:most])

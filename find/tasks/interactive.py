@@ -1,14 +1,17 @@
 """Interactive segmentation: segment proposals matched with spatial queries, which read the strokes of a user."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from find.data.batch import Batch
+from find.data.batch import Drawn
+from find.data.collate import Scenes, longest
+from find.data.strokes import StrokeKind
 from find.interface import Group, ImageMemory, Interface, Member, Prompt, Prototype, Slots, Start
 from find.tasks.counter_rng import NEGATIVE_STROKES, uniform
 from find.tasks.losses import SegmentationWeights
@@ -92,6 +95,19 @@ def prompt(
     )
 
 
+STROKE_KINDS = tuple(StrokeKind)
+POINT_SHARE = 0.4  # a click is what users (and the benchmark) begin with; the other kinds share the rest
+
+
+@dataclass(frozen=True)
+class DrawnStrokes(Drawn):
+    """What users may draw to mean one segment each."""
+
+    strokes: Bool[Tensor, "b r h w"]
+    targets: Int64[Tensor, "b r"]
+    """Segment that the stroke means; -1 = padding."""
+
+
 class Interactive(PromptedSegmentation):
     """A mask for each stroke.
 
@@ -108,29 +124,43 @@ class Interactive(PromptedSegmentation):
         super().__init__()
         self.compared = compared
 
+    def collate(self, scenes: Scenes) -> DrawnStrokes:
+        most = scenes.limits.strokes
+        count = max(1, min(most, longest(row.segments for row in scenes.rows)))
+        strokes = np.zeros((len(scenes), count, *scenes.canvas), bool)
+        targets = np.full((len(scenes), count), -1, np.int64)
+        for number, (row, rng) in enumerate(zip(scenes.rows, scenes.rngs, strict=True)):
+            for slot, column in enumerate(rng.permutation(len(row.segments))[:most].tolist()):
+                kind = StrokeKind.POINT
+                if rng.random() >= POINT_SHARE:
+                    kind = STROKE_KINDS[rng.integers(len(STROKE_KINDS))]
+                row.draw(column, kind, rng).paint(strokes[number, slot])
+                targets[number, slot] = column
+        return DrawnStrokes(torch.from_numpy(strokes), torch.from_numpy(targets))
+
     def prompt(self, step: Step) -> Prompt:
-        batch = step.batch
-        padding = batch.stroke_targets < 0
-        return prompt(step.model.interface, step.memory, batch.strokes, padding, negatives=_negatives(batch))
+        drawn: DrawnStrokes = step.batch.drawn[self.name]
+        negatives = _negatives(drawn, step.batch.seeds)
+        return prompt(step.model.interface, step.memory, drawn.strokes, drawn.targets < 0, negatives=negatives)
 
     def comparison(self, step: Step) -> PromptedTask:
         return self.compared
 
     def meant(self, step: Step) -> Bool[Tensor, "b r s"]:
-        targets = step.batch.stroke_targets
+        targets = step.batch.drawn[self.name].targets
         return F.one_hot(targets.clamp(min=0), step.batch.labels.shape[1]).bool() & (targets >= 0)[..., None]
 
 
-def _negatives(batch: Batch) -> Bool[Tensor, "b r h w"]:
+def _negatives(drawn: DrawnStrokes, seeds: Int64[Tensor, " b"]) -> Bool[Tensor, "b r h w"]:
     """For some strokes, the one before, of another segment of the image, as a mark of what does not belong.
 
     The first one's is the image's last; how much padding follows depends on the other images.
     """
-    there = batch.stroke_targets >= 0
+    there = drawn.targets >= 0
     count = there.sum(dim=1, keepdim=True)
     place = (torch.arange(there.shape[1], device=there.device) - 1) % count.clamp(min=1)
-    neighbour = batch.stroke_targets.gather(1, place)
-    usable = there & (neighbour != batch.stroke_targets)
-    usable &= uniform(batch.seeds, NEGATIVE_STROKES, there.shape[1]) < NEGATIVE_SHARE
-    rows = torch.arange(len(batch), device=there.device)[:, None]
-    return batch.strokes[rows, place] & usable[..., None, None]
+    neighbour = drawn.targets.gather(1, place)
+    usable = there & (neighbour != drawn.targets)
+    usable &= uniform(seeds, NEGATIVE_STROKES, there.shape[1]) < NEGATIVE_SHARE
+    rows = torch.arange(len(there), device=there.device)[:, None]
+    return drawn.strokes[rows, place] & usable[..., None, None]

@@ -81,8 +81,8 @@ class InterleavedRetrieval(Task):
     def read(self, step: Step) -> ReadRelatives | None:
         if step.model.interface.pair_term is None:
             return None
-        sentences = step.read["interleaved_segmentation"].sentences
-        return ReadRelatives.of(step.model, step.batch, step.memory, sentences)
+        drawn, read = (found["interleaved_segmentation"] for found in (step.batch.drawn, step.read))
+        return ReadRelatives.of(step.model, drawn, step.memory, read.sentences)
 
     def prompt(self, step: Step) -> Prompt:
         shared = step.prompts["interleaved_segmentation"].prototype.members

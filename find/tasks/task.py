@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from find.data.batch import Batch
+from find.data.batch import Batch, Drawn
+from find.data.collate import Scenes
 from find.foundations import LanguageEncoder
 from find.interface import Embeddings, Group, ImageMemory, Interface, Prompt, Prototype
 from find.tasks.losses import SegmentationLosses, SegmentationWeights
@@ -158,6 +159,9 @@ class Task(nn.Module, ABC):
 
     def build(self, interface: Interface) -> None:
         """Makes its own parameters, for an interface of these widths."""
+
+    def collate(self, scenes: Scenes) -> Drawn | None:
+        """What it draws of a batch's samples, in a loader's process; `Step.batch.drawn` has it by the task's name."""
 
     def read(self, step: Step) -> Any:
         """What the frozen encoders make of the batch's prompts, and forwards of its own (in the run's precision)."""

@@ -14,13 +14,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from find.data.batch import Batch
 from find.data.cache import CachedFolder
-from find.data.collate import Collate
+from find.data.collate import Collate, PromptLimits
 from find.data.data_split import DataSplit, check_options, load_reader
 from find.data.sample import Category, Sample
 from find.data.sampler import Draw, ReferenceBatchSampler, reference_links
 from find.data.transforms import Resize, Scaling, Transform
 from find.errors import DataError, FindError
 from find.images.canvas import Resizing
+from find.tasks.core import load_tasks
+from find.tasks.task import Task
 
 
 class BatchDataset(Dataset[Batch]):
@@ -92,7 +94,8 @@ class FindDataModule(L.LightningDataModule):
             (`FIND.resizing`); None leaves them as they are, and so do `transforms` that scale.
         divisor: coarsest stride of the vision encoder; images are padded to a multiple of it.
         placeholder: the word that stands for a visual entity in a sentence (the language encoder's `placeholder`).
-        max_phrases, max_strokes, max_entities: prompts an image, at most (see `Collate`).
+        tasks: that draw of the batches (the model's `tasks`); by default the six of FIND.
+        max_phrases, max_strokes, max_entities: prompts an image, at most (see `PromptLimits`).
         max_segments: segments an image, at most, the largest: a model finds no more than it has proposals. None: all.
         transforms: augmentations of the training images, after resizing.
         cache_in_memory: keep decoded images in memory (see `CachedFolder`; about 0.1 MB for 160 x 160). With worker
@@ -113,6 +116,7 @@ class FindDataModule(L.LightningDataModule):
         resizing: Resizing | None = None,
         divisor: int = 32,
         placeholder: str = "[region]",
+        tasks: Sequence[Task] | None = None,
         max_phrases: int = 8,
         max_strokes: int = 4,
         max_entities: int = 6,
@@ -133,6 +137,7 @@ class FindDataModule(L.LightningDataModule):
         self.resizing = resizing
         self.divisor = divisor
         self.placeholder = placeholder
+        self.tasks = tasks
         self.max_phrases = max_phrases
         self.max_strokes = max_strokes
         self.max_entities = max_entities
@@ -254,11 +259,10 @@ class FindDataModule(L.LightningDataModule):
                 source.fill()
         collate = Collate(
             folder.categories,
+            load_tasks() if self.tasks is None else self.tasks,
             divisor=self.divisor,
             placeholder=self.placeholder,
-            max_phrases=self.max_phrases,
-            max_strokes=self.max_strokes,
-            max_entities=self.max_entities,
+            limits=PromptLimits(self.max_phrases, self.max_strokes, self.max_entities),
             max_segments=self.max_segments,
         )
         sampler = ReferenceBatchSampler(

@@ -11,11 +11,15 @@ from tiny_folder import CROWD, DOG_BOX, SKY, dog
 
 from find.data.batch import Batch
 from find.data.coco import CocoFolder
-from find.data.collate import Collate
+from find.data.collate import Collate, PromptLimits
 from find.data.indexed_sample import IndexedSample
 from find.data.interleave import Interleaver, render
 from find.data.sample import Foil, Sample
 from find.data.transforms import resize
+from find.tasks.core import load_tasks
+from find.tasks.grounding import DrawnTexts
+from find.tasks.interactive import DrawnStrokes
+from find.tasks.interleaved_segmentation import DrawnSentences
 
 MANY_SEEDS = range(30)
 
@@ -26,7 +30,19 @@ def folder(tiny) -> CocoFolder:
 
 
 def make(folder: CocoFolder, samples: list[Sample], seed: int = 0, **options) -> Batch:
-    return Collate(folder.categories, **options)(samples, rngs(seed, len(samples)))
+    return Collate(folder.categories, load_tasks(), **options)(samples, rngs(seed, len(samples)))
+
+
+def grounded(batch: Batch) -> DrawnTexts:
+    return batch.drawn["grounding"]
+
+
+def drawn_strokes(batch: Batch) -> DrawnStrokes:
+    return batch.drawn["interactive"]
+
+
+def asked(batch: Batch) -> DrawnSentences:
+    return batch.drawn["interleaved_segmentation"]
 
 
 def rngs(seed: int, count: int) -> list[np.random.Generator]:
@@ -58,7 +74,7 @@ def test_a_segment_without_pixels_is_not_in_the_batch(folder):
     blank = replace(sample, segment_map=np.where(sample.segment_map == SKY, 0, sample.segment_map))
     batch = make(folder, [blank, folder.sample(2)])
     assert batch.labels.tolist() == [[1, -1], [2, 1]]
-    assert all("sky" not in phrase for phrase in batch.phrases[0])
+    assert all("sky" not in phrase for phrase in grounded(batch).texts[0])
 
 
 def test_of_too_many_segments_the_largest_stay(folder):
@@ -67,28 +83,31 @@ def test_of_too_many_segments_the_largest_stay(folder):
     assert batch.labels.tolist() == [[2], [2], [2]]
     for row, image_id in enumerate((1, 2, 3)):
         assert np.array_equal(batch.segments[row, :48, :64] == 0, folder.segment_map(image_id) == SKY)
-    assert not any("dog" in text for texts in batch.phrases for text in texts)
+    assert not any("dog" in text for texts in grounded(batch).texts for text in texts)
 
 
 def test_texts_that_read_alike_mean_all_their_segments(folder):
     batch = make(folder, samples_of(folder))
     meant = [
-        {text: batch.phrase_targets[row, slot].nonzero().flatten().tolist() for slot, text in enumerate(texts)}
-        for row, texts in enumerate(batch.phrases)
+        {text: grounded(batch).targets[row, slot].nonzero().flatten().tolist() for slot, text in enumerate(texts)}
+        for row, texts in enumerate(grounded(batch).texts)
     ]
     assert meant[0] == {"A dog on the left": [1], "the sky": [0], "the brown dog": [1], "sky": [0], "dog": [1]}
     assert meant[2] == {"sky": [0], "dog": [1]}
-    assert not batch.phrase_targets[2, 2:].any()
-    assert all(len(texts) <= 2 for texts in make(folder, samples_of(folder), max_phrases=2).phrases)
+    assert not grounded(batch).targets[2, 2:].any()
+    few = make(folder, samples_of(folder), limits=PromptLimits(phrases=2))
+    assert all(len(texts) <= 2 for texts in grounded(few).texts)
 
 
 def test_every_stroke_touches_the_segment_it_means(folder):
     for seed in MANY_SEEDS:
         batch = make(folder, samples_of(folder), seed)
-        assert batch.strokes.shape[1] == 2 and (batch.stroke_targets >= 0).all()
+        assert drawn_strokes(batch).strokes.shape[1] == 2 and (drawn_strokes(batch).targets >= 0).all()
         for row in range(3):
-            assert sorted(batch.stroke_targets[row].tolist()) == [0, 1]
-            for stroke, target in zip(batch.strokes[row], batch.stroke_targets[row], strict=True):
+            assert sorted(drawn_strokes(batch).targets[row].tolist()) == [0, 1]
+            for stroke, target in zip(
+                drawn_strokes(batch).strokes[row], drawn_strokes(batch).targets[row], strict=True
+            ):
                 assert (stroke & (batch.segments[row] == target)).any()
 
 
@@ -99,9 +118,9 @@ def test_an_image_without_captions_is_spoken_of_all_the_same(folder):
     assert make(folder, [wordless]).captions == ["The sky is above a brown dog."]
     empty = Sample(9, "9.jpg", np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), np.int32))
     batch = make(folder, [empty])
-    assert batch.captions == ["a photo"] and batch.phrases == [[]]
-    assert batch.labels.tolist() == [[-1]] and batch.stroke_targets.tolist() == [[-1]]
-    assert batch.entity_padding.tolist() == [[True]]
+    assert batch.captions == ["a photo"] and grounded(batch).texts == [[]]
+    assert batch.labels.tolist() == [[-1]] and drawn_strokes(batch).targets.tolist() == [[-1]]
+    assert asked(batch).padding.tolist() == [[True]]
 
 
 def test_visual_entities_lose_their_words_and_show_what_their_reference_names(folder):
@@ -110,19 +129,23 @@ def test_visual_entities_lose_their_words_and_show_what_their_reference_names(fo
     for seed in MANY_SEEDS:
         batch = make(folder, samples_of(folder), seed, placeholder="it")
         for row in range(3):
-            query = batch.queries[row]
+            query = asked(batch).queries[row]
             for slot, (start, end) in enumerate(query.spans):
-                assert (query.text[start:end] == "it") == query.is_region[slot] == (batch.region_rows[row, slot] >= 0)
-                assert batch.regions[row, slot].any() == query.is_region[slot]
-            assert batch.entity_padding[row].tolist() == [slot >= len(query.spans) for slot in range(2)]
-        query = batch.queries[0]
+                assert (
+                    (query.text[start:end] == "it")
+                    == query.is_region[slot]
+                    == (asked(batch).region_rows[row, slot] >= 0)
+                )
+                assert asked(batch).regions[row, slot].any() == query.is_region[slot]
+            assert asked(batch).padding[row].tolist() == [slot >= len(query.spans) for slot in range(2)]
+        query = asked(batch).queries[0]
         if query.is_region[0]:
             seen = True
             assert query.text.startswith("it under") and "dog" not in query.text
-            assert batch.region_rows[0, 0] == 1
+            assert asked(batch).region_rows[0, 0] == 1
             x, y, width, height = DOG_BOX
-            assert batch.regions[0, 0, y - 2 : y + height + 2, x - 2 : x + width + 2].any()
-        assert batch.entity_targets[0].tolist() == [[False, True], [True, False]]
+            assert asked(batch).regions[0, 0, y - 2 : y + height + 2, x - 2 : x + width + 2].any()
+        assert asked(batch).targets[0].tolist() == [[False, True], [True, False]]
     assert seen
 
 
@@ -153,16 +176,20 @@ def test_false_relatives_are_false_and_keep_the_regions_of_the_true_sentence(fol
     seen = set()
     for seed in MANY_SEEDS:
         batch = make(folder, samples_of(folder), seed, placeholder="it")
-        for row in batch.has_false.nonzero()[:, 0].tolist():
-            true, false, origin = batch.queries[row], batch.false_queries[row], batch.false_origin[row].tolist()
+        for row in asked(batch).has_false.nonzero()[:, 0].tolist():
+            true, false, origin = (
+                asked(batch).queries[row],
+                asked(batch).false_queries[row],
+                asked(batch).false_origin[row].tolist(),
+            )
             assert false.text.lower() != true.text.lower() or (false.is_region == (True, True) and origin == [1, 0])
             for slot, (start, end) in enumerate(false.spans):
                 assert false.is_region[slot] == true.is_region[origin[slot]]
                 assert (false.text[start:end] == "it") == false.is_region[slot]
             if row == 0:
                 seen.add(false.text)
-        for row in (~batch.has_false).nonzero()[:, 0].tolist():
-            assert batch.false_queries[row] == batch.queries[row]
+        for row in (~asked(batch).has_false).nonzero()[:, 0].tolist():
+            assert asked(batch).false_queries[row] == asked(batch).queries[row]
     assert len(seen) > 2
 
 
@@ -178,40 +205,49 @@ def test_labelled_false_relatives_are_taken_where_there_are_some(folder):
     kept = set()
     for seed in MANY_SEEDS:
         batch = make(folder, [sample, folder.sample(2)], seed, placeholder="it")
-        shown = batch.queries[0].is_region
-        assert batch.has_false[0] == (not shown[0])  # a region shows the dog, so "cat" cannot be asked by it
-        if batch.has_false[0]:
-            assert "cat" in batch.false_queries[0].text
+        shown = asked(batch).queries[0].is_region
+        assert asked(batch).has_false[0] == (not shown[0])  # a region shows the dog, so "cat" cannot be asked by it
+        if asked(batch).has_false[0]:
+            assert "cat" in asked(batch).false_queries[0].text
         kept.add(shown[0])
     assert kept == {True, False}
 
 
 def test_long_sentences_keep_the_words_of_surplus_phrases(folder):
     for seed in MANY_SEEDS:
-        batch = make(folder, samples_of(folder), seed, max_entities=1)
-        assert batch.entity_targets.shape[1] == 1
-        assert all(len(query.spans) <= 1 for query in batch.queries)
+        batch = make(folder, samples_of(folder), seed, limits=PromptLimits(entities=1))
+        assert asked(batch).targets.shape[1] == 1
+        assert all(len(query.spans) <= 1 for query in asked(batch).queries)
 
 
 def test_an_image_without_sentence_asks_with_its_caption(folder):
     batch = make(folder, [folder.sample(3)])
-    assert batch.queries[0].text == batch.captions[0] and batch.queries[0].spans == ()
+    assert asked(batch).queries[0].text == batch.captions[0] and asked(batch).queries[0].spans == ()
 
 
 def test_the_same_seed_gives_the_same_batch(folder):
     one, same, other = (make(folder, samples_of(folder), seed) for seed in (4, 4, 5))
     for field in fields(Batch):
         left, right = getattr(one, field.name), getattr(same, field.name)
-        assert torch.equal(left, right) if isinstance(left, torch.Tensor) else left == right
-    assert not torch.equal(one.strokes, other.strokes)
+        if field.name != "drawn":
+            assert torch.equal(left, right) if isinstance(left, torch.Tensor) else left == right
+    for name, left in one.drawn.items():
+        for field in fields(left):
+            mine, theirs = getattr(left, field.name), getattr(same.drawn[name], field.name)
+            assert torch.equal(mine, theirs) if isinstance(mine, torch.Tensor) else mine == theirs
+    assert not torch.equal(drawn_strokes(one).strokes, drawn_strokes(other).strokes)
 
 
 def test_a_batch_moves_as_a_whole(folder):
     batch = make(folder, samples_of(folder))
     moved = batch.to("meta")
-    for field in fields(Batch):
-        value = getattr(moved, field.name)
-        assert value.device.type == "meta" if isinstance(value, torch.Tensor) else value == getattr(batch, field.name)
+    for before, after in ((batch, moved), *((batch.drawn[name], moved.drawn[name]) for name in batch.drawn)):
+        for field in fields(before):
+            value = getattr(after, field.name)
+            if isinstance(value, torch.Tensor):
+                assert value.device.type == "meta"
+            elif field.name != "drawn":
+                assert value == getattr(before, field.name)
 
 
 @given(

@@ -23,7 +23,8 @@ def test_validation_sees_every_image_once_and_always_the_same(tiny):
     data = module(tiny.root, "validate")
     first, second = (list(data.val_dataloader()) for _ in range(2))
     assert sorted(id for batch in first for id in batch.image_ids) == [1, 2, 3]
-    assert all(torch.equal(one.strokes, other.strokes) for one, other in zip(first, second, strict=True))
+    strokes = [[batch.drawn["interactive"].strokes for batch in batches] for batches in (first, second)]
+    assert all(torch.equal(one, other) for one, other in zip(*strokes, strict=True))
     assert data.train_folder is None
 
 
@@ -42,8 +43,10 @@ def test_batches_are_the_same_from_worker_processes(tiny, cache_in_memory):
     alone, helped = batches(0), batches(2)
     assert len(alone) == 3 and alone[0].images.shape[-2:] == (96, 96)
     for one, other in zip(alone, helped, strict=True):
-        assert one.image_ids == other.image_ids and one.queries == other.queries
-        assert torch.equal(one.images, other.images) and torch.equal(one.regions, other.regions)
+        assert one.image_ids == other.image_ids
+        assert torch.equal(one.images, other.images)
+        asked = [batch.drawn["interleaved_segmentation"] for batch in (one, other)]
+        assert asked[0].queries == asked[1].queries and torch.equal(asked[0].regions, asked[1].regions)
 
 
 def test_categories_are_known_before_training(tiny):

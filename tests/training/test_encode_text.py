@@ -27,8 +27,8 @@ def test_all_texts_that_training_reads_are_in_it(shared, tmp_path, data, batch, 
     said = capsys.readouterr().out
     cached = CachedLanguage(load_language("random:tiny"), tmp_path)
     names = [category.words for category in folder.categories]
-    plain = [query.text for query in batch.queries if not any(query.is_region)]
-    texts = [*batch.captions, *(text for row in batch.phrases for text in row), *names, *plain]
+    plain = [query.text for query in batch.drawn["interleaved_segmentation"].queries if not any(query.is_region)]
+    texts = [*batch.captions, *(text for row in batch.drawn["grounding"].texts for text in row), *names, *plain]
     cached(cached.tokenize(texts))
     assert cached.report().found == len(texts)
     again = cached.fill(texts_of(folder), progress=False)
@@ -71,7 +71,7 @@ def test_a_cache_changes_no_loss_and_class_names_are_read_once(batch, data, tmp_
 
 
 def _distinct(batch) -> set[str]:
-    return {text for row in batch.phrases for text in row}
+    return {text for row in batch.drawn["grounding"].texts for text in row}
 
 
 def test_an_entity_beyond_what_the_encoder_reads_is_told_and_left_out(tmp_path):

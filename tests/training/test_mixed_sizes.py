@@ -8,10 +8,11 @@ import torch
 from small_run import CONFIG
 from torch import Tensor
 
-from find.data.batch import Batch
+from find.data.batch import Batch, Drawn
 from find.data.collate import Collate
 from find.data.transforms import crop
 from find.model.model import FIND
+from find.tasks.core import load_tasks
 from find.tasks.points import EveryPlace, MaskSampling, RandomPoints
 from find.training.criterion import Criterion
 from find.training.datamodule import FindDataModule
@@ -33,11 +34,12 @@ def mixed(world: FindDataModule) -> Batch:
     """Three shapes, of which none holds the others; regions lie in their own images."""
     sizes = [(128, 60), (50, 128), (96, 96)]
     samples = [crop(world.train_folder[k], 0, 0, *size) for k, size in enumerate(sizes)]
-    batch = Collate(world.categories)(samples, [np.random.default_rng(k) for k in range(3)])
+    batch = Collate(world.categories, load_tasks())(samples, [np.random.default_rng(k) for k in range(3)])
     assert batch.canvases == [(128, 64), (64, 128), (96, 96)] and batch.images.shape[-2:] == (128, 128)
-    regions, rows = torch.zeros_like(batch.regions), torch.full_like(batch.region_rows, -1)
-    regions[:, 0], rows[:, 0] = batch.strokes[:, 0], torch.arange(3)
-    return replace(batch, regions=regions, region_rows=rows)
+    strokes, regions = batch.drawn["interactive"].strokes, batch.drawn["interleaved_segmentation"].regions
+    regions, rows = torch.zeros_like(regions), torch.full(regions.shape[:2], -1)
+    regions[:, 0], rows[:, 0] = strokes[:, 0], torch.arange(3)
+    return batch.redrawn("interleaved_segmentation", regions=regions, region_rows=rows)
 
 
 def alone(batch: Batch, row: int) -> Batch:
@@ -45,13 +47,18 @@ def alone(batch: Batch, row: int) -> Batch:
     height, width = batch.canvases[row]
 
     def cut(value: object) -> object:
-        if not isinstance(value, Tensor):
-            return value[row : row + 1]
+        if isinstance(value, Drawn):
+            return replace(value, **{field.name: cut(getattr(value, field.name)) for field in fields(value)})
+        if isinstance(value, dict):
+            return {name: cut(part) for name, part in value.items()}
         value = value[row : row + 1]
-        return value[..., :height, :width] if value.shape[-2:] == batch.images.shape[-2:] else value
+        if isinstance(value, Tensor) and value.shape[-2:] == batch.images.shape[-2:]:
+            return value[..., :height, :width]
+        return value
 
-    found = Batch(**{field.name: cut(getattr(batch, field.name)) for field in fields(Batch)})
-    return replace(found, region_rows=found.region_rows.clamp(max=0))
+    found = cut(batch)
+    rows = found.drawn["interleaved_segmentation"].region_rows
+    return found.redrawn("interleaved_segmentation", region_rows=rows.clamp(max=0))
 
 
 @pytest.mark.parametrize("deep", [False, True])

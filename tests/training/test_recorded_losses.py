@@ -14,6 +14,7 @@ from small_run import CONFIG
 from find.data.batch import Batch
 from find.data.collate import Collate
 from find.model.model import FIND
+from find.tasks.core import load_tasks
 from find.tasks.points import RandomPoints
 from find.training.criterion import Criterion
 
@@ -78,7 +79,7 @@ PAIR_TERM = {"last layer": 0, "deep supervision": 0, "nested widths": 8, "everyt
 @pytest.fixture(scope="module")
 def samples_batch() -> Batch:
     rngs = [np.random.default_rng(number) for number in range(4)]
-    return Collate(CATEGORIES)(make_samples(), rngs)
+    return Collate(CATEGORIES, load_tasks())(make_samples(), rngs)
 
 
 def losses(batch: Batch, options: dict[str, Any], pair_width: int) -> dict[str, torch.Tensor]:

@@ -35,7 +35,13 @@ class Watch(L.Callback):
             raise Killed
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs, batch, number: int) -> None:
-        drawn = [batch.image_ids, batch.captions, batch.phrases, batch.queries, batch.images.double().mean().item()]
+        drawn = [
+            batch.image_ids,
+            batch.captions,
+            batch.drawn["grounding"].texts,
+            batch.drawn["interleaved_segmentation"].queries,
+            batch.images.double().mean().item(),
+        ]
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.seen[trainer.global_step] = (drawn, rate, torch.rand(()).item(), outputs["loss"].item())
 

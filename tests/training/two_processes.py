@@ -11,7 +11,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from processes import start_method
 from small_run import CONFIG
 
-from find.data.batch import Batch
+from find.data.batch import Batch, Drawn
 from find.images.canvas import Resizing
 from find.query.query import RenderedQuery
 from find.tasks.points import RandomPoints
@@ -49,29 +49,30 @@ def module() -> FINDModule:
 
 def without_segments(batch: Batch) -> Batch:
     empty = torch.full_like(batch.labels[:, :1], -1)
-    none = {name: torch.zeros_like(getattr(batch, name)[..., :1]) for name in ("phrase_targets", "entity_targets")}
-    no_strokes = {
-        "strokes": torch.zeros_like(batch.strokes),
-        "stroke_targets": torch.full_like(batch.stroke_targets, -1),
-    }
-    return replace(batch, labels=empty, segments=torch.full_like(batch.segments, -1), **none, **no_strokes)
+    for name in ("grounding", "interleaved_segmentation"):
+        batch = batch.redrawn(name, targets=torch.zeros_like(batch.drawn[name].targets[..., :1]))
+    strokes = batch.drawn["interactive"]
+    nothing = {"strokes": torch.zeros_like(strokes.strokes), "targets": torch.full_like(strokes.targets, -1)}
+    batch = batch.redrawn("interactive", **nothing)
+    return replace(batch, labels=empty, segments=torch.full_like(batch.segments, -1))
 
 
 def without_texts(batch: Batch) -> Batch:
-    size, _, segments = batch.phrase_targets.shape
-    phrases = {"phrases": [[]] * size, "phrase_targets": torch.zeros(size, 1, segments, dtype=torch.bool)}
-    return replace(without_entities(batch), captions=[""] * size, **phrases)
+    size, _, segments = batch.drawn["grounding"].targets.shape
+    batch = batch.redrawn("grounding", texts=[[]] * size, targets=torch.zeros(size, 1, segments, dtype=torch.bool))
+    return replace(without_entities(batch), captions=[""] * size)
 
 
 def without_entities(batch: Batch) -> Batch:
     """And so without regions."""
-    size, _, segments = batch.entity_targets.shape
-    return replace(
-        batch,
+    drawn = batch.drawn["interleaved_segmentation"]
+    size, _, segments = drawn.targets.shape
+    return batch.redrawn(
+        "interleaved_segmentation",
         queries=[RenderedQuery("", (), ())] * size,
-        entity_targets=torch.zeros(size, 1, segments, dtype=torch.bool),
-        entity_padding=torch.ones(size, 1, dtype=torch.bool),
-        regions=torch.zeros_like(batch.regions[:, :1]),
+        targets=torch.zeros(size, 1, segments, dtype=torch.bool),
+        padding=torch.ones(size, 1, dtype=torch.bool),
+        regions=torch.zeros_like(drawn.regions[:, :1]),
         region_rows=torch.full((size, 1), -1),
     )
 
@@ -174,23 +175,33 @@ def run_in_two_processes(root: Path, out: Path, port: int) -> tuple[Seen, Seen]:
 
 def joined(first: Batch, second: Batch) -> Batch:
     """Both batches as one."""
+    rows = second.drawn["interleaved_segmentation"].region_rows
+    shifted = torch.where(rows >= 0, rows + len(first), -1)
+    return _over(first, second.redrawn("interleaved_segmentation", region_rows=shifted))
 
-    def pair(name: str, fill: int) -> torch.Tensor:
-        """One over another, padded to the same sizes."""
-        tensors = [getattr(batch, name) for batch in (first, second)]
-        shape = [max(sizes) for sizes in zip(*(tensor.shape[1:] for tensor in tensors), strict=True)]
-        wide = [tensor.new_full((len(tensor), *shape), fill) for tensor in tensors]
-        for target, tensor in zip(wide, tensors, strict=True):
-            target[tuple(slice(size) for size in tensor.shape)] = tensor
-        return torch.cat(wide)
 
-    fills = {"labels": -1, "stroke_targets": -1, "entity_padding": 1, "region_rows": -1}
-    shifted = torch.where(second.region_rows >= 0, second.region_rows + len(first), -1)
-    second = replace(second, region_rows=shifted)
-    values = {
-        field.name: pair(field.name, fills.get(field.name, 0))
-        if isinstance(getattr(first, field.name), torch.Tensor)
-        else [*getattr(first, field.name), *getattr(second, field.name)]
-        for field in fields(Batch)
-    }
-    return Batch(**values)
+PADDING = {"labels": -1, "region_rows": -1, "padding": 1}
+"""Of fields that are not padded with zeros."""
+
+
+def _over(first: Drawn, second: Drawn) -> Drawn:
+    """One over another; tensors are padded to the same sizes."""
+    values = {}
+    for field in fields(first):
+        one, other = (getattr(drawn, field.name) for drawn in (first, second))
+        if isinstance(one, torch.Tensor):
+            strokes = field.name == "targets" and one.dtype == torch.int64
+            values[field.name] = _padded(one, other, -1 if strokes else PADDING.get(field.name, 0))
+        elif isinstance(one, dict):
+            values[field.name] = {name: _over(part, other[name]) for name, part in one.items()}
+        else:
+            values[field.name] = [*one, *other]
+    return type(first)(**values)
+
+
+def _padded(first: torch.Tensor, second: torch.Tensor, fill: int) -> torch.Tensor:
+    shape = [max(sizes) for sizes in zip(first.shape[1:], second.shape[1:], strict=True)]
+    wide = [tensor.new_full((len(tensor), *shape), fill) for tensor in (first, second)]
+    for target, tensor in zip(wide, (first, second), strict=True):
+        target[tuple(slice(size) for size in tensor.shape)] = tensor
+    return torch.cat(wide)
