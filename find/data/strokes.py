@@ -6,7 +6,6 @@ from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from find.errors import InputError
 from find.query.raster import (
@@ -149,6 +148,8 @@ def next_click(prediction: np.ndarray, target: np.ndarray, clicked: np.ndarray) 
 
 def _depth(mask: np.ndarray) -> np.ndarray:
     """Distance of each pixel of the mask to the nearest pixel outside; what lies beyond the border is outside."""
+    from scipy import ndimage  # takes long, and models are loaded without it
+
     return ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor
 
 from find.data.batch import Drawn
 from find.data.collate import Scenes, longest
-from find.data.interleave import InterleavedQuery, Interleaver
 from find.interface import Group, Prompt
 from find.query.query import RenderedQuery
 from find.tasks import interleaved
@@ -23,6 +22,9 @@ from find.tasks.prompted import PromptedTask, SplitTask
 from find.tasks.segmentation import PromptedSegmentation
 from find.tasks.task import Step
 from find.tasks.text_inputs import Sentences
+
+if TYPE_CHECKING:
+    from find.data.interleave import InterleavedQuery
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class InterleavedSegmentation(PromptedSegmentation):
         return SplitTask(self.words, self.regions, is_region)
 
     def collate(self, scenes: Scenes) -> DrawnSentences:
+        from find.data.interleave import Interleaver  # readers of data, which a model does without
+
         interleave = Interleaver(placeholder=scenes.placeholder, max_entities=scenes.limits.entities)
         queries = interleave(scenes.rows, scenes.captions, scenes.rngs, scenes.seeds)
         targets, padding, regions, region_rows = _place_entities(queries, scenes.segments, scenes.canvas)
