@@ -9,8 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from find.data.check_instances import check_instances, check_masks
 from find.data.check_report import CheckReport
 from find.data.coco import CocoFolder, annotations_folder, open_images, open_maps, read_captions
@@ -22,6 +20,7 @@ from find.data.instances import Instances, read_instances
 from find.data.panoptic import PanopticTable
 from find.data.sample import Segment
 from find.data.segment_map import locate, unlisted_ids
+from find.data.sizes import wrong_size
 from find.data.source import FileSource
 from find.errors import DataError, FindError, printable
 from find.images.images import read_image
@@ -187,11 +186,12 @@ class _SplitCheck:
                         f"{SMALLEST_SIDE} of a vision encoder", "Let the data module resize it")
             )  # fmt: skip
         try:
-            pixels = read_image(io.BytesIO(images.read(table.file_names[row])), name=name)
+            data = images.read(table.file_names[row])
+            pixels = read_image(io.BytesIO(data), name=name)
         except FindError as problem:
             self._cannot_read(name, problem, item)
             return
-        self._same_size(pixels, table, row, name)
+        self._same_size(pixels.shape[:2], table, row, name, data)
 
     def _map(self, table: PanopticTable, row: int, maps: FileSource) -> None:
         name, item = f"{maps.path.name}/{table.map_names[row]}", f"image {table.image_ids[row]}"
@@ -201,7 +201,7 @@ class _SplitCheck:
         except FindError as problem:
             self._cannot_read(name, problem, item)
             return
-        self._same_size(segment_map, table, row, name)
+        self._same_size(segment_map.shape, table, row, name)
         span = table.span(row)
         unlisted = [
             id
@@ -238,14 +238,11 @@ class _SplitCheck:
                         "Correct the bbox (x, y, width, height)")
             )  # fmt: skip
 
-    def _same_size(self, pixels: np.ndarray, table: PanopticTable, row: int, name: str) -> None:
-        height, width = table.sizes[row].tolist()
-        if pixels.shape[:2] != (height, width):
-            self.report(
-                error("wrong size", name, f"image {table.image_ids[row]}",
-                      f"the file is {pixels.shape[1]} x {pixels.shape[0]} but {table.source} says {width} x {height}",
-                      "Put the original file back, or correct the JSON", stops=True)
-            )  # fmt: skip
+    def _same_size(self, own: tuple[int, int], table: PanopticTable, row: int, name: str, photo: bytes = b"") -> None:
+        listed = tuple(table.sizes[row].tolist())
+        if own != listed:
+            what, fix = wrong_size(own, listed, table.source, photo)
+            self.report(error("wrong size", name, f"image {table.image_ids[row]}", what, fix, stops=True))
 
     def _captions(self, table: PanopticTable) -> None:
         path = self.annotations / f"captions_{self.split}.json"

@@ -22,6 +22,7 @@ from find.data.records import read_document
 from find.data.sample import Foil, Sample, Segment, Sentence
 from find.data.schema import CaptionDocument
 from find.data.segment_map import unlisted_ids
+from find.data.sizes import wrong_size
 from find.data.source import FileSource, open_source
 from find.errors import DataError, FindError
 
@@ -173,7 +174,7 @@ class CocoFolder(DataSplit):
         except FindError as error:
             fix = "Put the original file back, or take the image out of the annotations."
             raise DataError(f"{error}. {fix}") from error
-        return self._of_listed_size(pixels, position, name)
+        return self._of_listed_size(pixels, position, name, data)
 
     def segment_map_at(self, position: int) -> np.ndarray:
         """int32 [H, W]; FindError where the PNG is missing, broken, or holds ids that segments_info does not list."""
@@ -190,13 +191,11 @@ class CocoFolder(DataSplit):
             )
         return self._of_listed_size(segment_map, position, name)
 
-    def _of_listed_size(self, pixels: np.ndarray, position: int, name: str) -> np.ndarray:
-        height, width = self.table.sizes[position].tolist()
-        if pixels.shape[:2] != (height, width):
-            raise DataError(
-                f"{name}: the file is {size_text(pixels)} but {self.table.source} says {width} x {height} for image "
-                f"{self.table.image_ids[position]}. Put the original file back, or correct the JSON."
-            )
+    def _of_listed_size(self, pixels: np.ndarray, position: int, name: str, photo: bytes = b"") -> np.ndarray:
+        own, listed = pixels.shape[:2], tuple(self.table.sizes[position].tolist())
+        if own != listed:
+            what, fix = wrong_size(own, listed, self.table.source, photo)
+            raise DataError(f"{name}: {what} for image {self.table.image_ids[position]}. {fix}.")
         return pixels
 
     def _read_sentences(self, split: str, entities: str | None) -> tuple[Sentence, ...]:

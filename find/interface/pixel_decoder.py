@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -21,9 +22,17 @@ class DecodedPixels:
     encoded: Float[Tensor, "b c h w"]
 
 
+class GroupNorm(nn.GroupNorm):
+    """torch's own, also where a group is one value, which `nn.GroupNorm` takes for a mistake in training: a picture
+    whose coarsest map is one position, by a model with a group for each channel. Together with others it passes."""
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
 def _normed_conv(inputs: int, outputs: int, kernel: int, groups: int) -> nn.Sequential:
     conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-    return nn.Sequential(conv, nn.GroupNorm(groups, outputs))
+    return nn.Sequential(conv, GroupNorm(groups, outputs))
 
 
 class EncoderLayer(nn.Module):

@@ -4,13 +4,16 @@ import io
 import json
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
 from tiny_folder import CROWD, dog, paint_ids, segment_ids
 
 from find.data.check import check_folder
+from find.data.coco import CocoFolder
 from find.errors import FindError
+from find.images.images import read_image
 
 
 def found(tiny) -> dict[str, str]:
@@ -125,3 +128,17 @@ def test_json_and_text_say_the_same(tiny):
     console.print(report.render())
     for text in (report.to_text(), console.export_text()):
         assert "4242 is not a segment" in text and "1 errors, 1 warnings" in text
+
+
+@pytest.mark.parametrize(("told", "words"), [(6, "before its EXIF orientation turns it"), (1, "Put the original file")])
+def test_a_size_of_the_photo_as_it_is_stored_is_told(told, words, tiny):
+    path = tiny.root / "val2017" / "000000000002.jpg"
+    pixels, exif = read_image(path), Image.Exif()
+    exif[0x0112] = told
+    # Read, it lies on its side: turned by its EXIF, or stored so.
+    sideways = pixels if told == 6 else np.ascontiguousarray(pixels.swapaxes(0, 1))
+    Image.fromarray(sideways).save(path, exif=exif)
+    (problem,) = [str(one) for one in check_folder(tiny.root).anomalies if one.kind == "wrong size"]
+    assert words in problem
+    with pytest.raises(FindError, match=words):
+        CocoFolder(tiny.root, "val2017").image(2)
