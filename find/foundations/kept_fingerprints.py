@@ -17,6 +17,7 @@ from torch import nn
 from find.foundations.base import fingerprint
 from find.foundations.loading import EncoderSpec
 from find.foundations.source import COMMIT
+from find.utils.folders import existing_folder
 
 JUST_WRITTEN = 2.0
 """Seconds: a file may be written once more within one tick of a coarse clock, and look the same."""
@@ -61,8 +62,9 @@ def weight_files(spec: str) -> list[tuple[str, os.stat_result]] | None:
 
         return list(_below(FOLDER))
     name = parsed.name.removeprefix("local-dir:")
-    if name and Path(name).expanduser().is_dir():
-        return list(_below(Path(name).expanduser()))
+    folder = existing_folder(name) if name else None
+    if folder is not None:
+        return list(_below(folder))
     _, _, revision = name.rpartition("@")
     return [] if COMMIT.fullmatch(revision) else None
 

@@ -17,7 +17,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from find.errors import CheckpointError, FindError
+from find.errors import CheckpointError, FindError, shown
+from find.utils.folders import existing_folder
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 DEFAULT_REVISION = "main"
@@ -44,12 +45,13 @@ class Source:
     @classmethod
     def parse(cls, text: str, *, spec: str) -> Source:
         """Raises `FindError` for what looks like a path but is no folder, and for what no repository is called."""
-        if Path(text).expanduser().is_dir():
-            return cls(str(Path(text).expanduser()), None, spec)
+        folder = existing_folder(text)
+        if folder is not None:
+            return cls(str(folder), None, spec)
         name, at, revision = text.partition("@")
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith(".") or (at and not revision):
             raise CheckpointError(
-                f"{spec}: there is no folder {text!r}, and that is no name on the Hugging Face hub either; give a "
+                f"{spec}: there is no folder {shown(text)}, and that is no name on the Hugging Face hub either; give a "
                 "folder with config.json and weights, or owner/name, or owner/name@revision"
             )
         return cls(name, revision or None, spec)

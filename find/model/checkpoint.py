@@ -17,6 +17,8 @@ from find.model.location import CLASSES, CONFIG, NESTED_WIDTHS, WEIGHTS, check_f
 from find.utils.files import write_tensors
 
 FORMAT = 1
+ALLOWANCE = 100_000_000
+"""Numbers that an interface may lack before it is told by its size alone; its tensors' shapes tell all."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Checkpoint:
         for file in (config_file, weights_file):
             check_file(file)
         try:
-            about = json.loads(config_file.read_text())
-        except ValueError as error:  # of the decoding or of the JSON
+            about = json.loads(config_file.read_text(encoding="utf-8-sig"))
+        except (ValueError, RecursionError) as error:  # of the decoding or of the JSON
             raise CheckpointError(f"{config_file} is not JSON ({error}); fetch the model again") from None
         if not isinstance(about, dict):
             raise CheckpointError(f"{config_file} is not a JSON object of settings; fetch the model again")
@@ -58,12 +60,39 @@ class Checkpoint:
                 f"{config_file} is not of this version's format {FORMAT}; update the package or the model"
             )
         foundations = about.pop("foundations", {})
+        if not isinstance(foundations, dict):
+            raise CheckpointError(f"{config_file}: foundations is no table of fingerprints; fetch the model again")
         nested_widths = read_nested_widths(about, str(config_file))
         about.pop(NESTED_WIDTHS, None)
         config = FINDConfig.from_dict(about, source=str(config_file))
         classes_file = config_file.parent / CLASSES
         classes = _read(classes_file) if classes_file.is_file() else {}
-        return cls(config, foundations, _read(weights_file), str(weights_file), classes, nested_widths)
+        found = cls(config, foundations, _read(weights_file), str(weights_file), classes, nested_widths)
+        found.check_numbers()
+        return found
+
+    def check_numbers(self) -> None:
+        """Refuses what could be no interface of the config, whatever the foundations are, before it takes memory."""
+        sizes, held = self.config.interface, sum(tensor.numel() for tensor in self.interface.values())
+        stack = sizes.layers * sizes.width * (4 * sizes.width + 2 * sizes.feedforward)
+        decoder = sizes.decoder_layers * sizes.decoder_width * (4 * sizes.decoder_width + 2 * sizes.feedforward)
+        rest = sizes.width * (
+            sizes.queries + sizes.semantic_width + sizes.mask_width + self.config.conventions.memories
+        )
+        if stack + decoder + rest > 2 * held + ALLOWANCE:
+            raise CheckpointError(
+                f"{self.source} does not fit its config.json: it holds {held} numbers, and an interface of those sizes "
+                f"has more than {stack + decoder + rest}"
+            )
+        for name, tensor in self.interface.items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise CheckpointError(f"{self.source}: {name} holds NaN or infinity; fetch or train the model again")
+        for name, row in self.classes.items():
+            if row.shape != (sizes.semantic_width,) or not row.is_floating_point() or not row.isfinite().all():
+                raise CheckpointError(
+                    f"{CLASSES} beside {self.source}: the embedding of {name!r:.40} is {row.dtype} {list(row.shape)}, "
+                    f"or not finite; it must be {sizes.semantic_width} numbers. Take the file out, or save it again"
+                )
 
     def check_foundations(self, **present: str) -> None:
         """Refuses foundations other than those that the interface was trained on."""
@@ -81,9 +110,12 @@ class Checkpoint:
         own = interface.state_dict()
         missing, unused = sorted(own.keys() - self.interface.keys()), sorted(self.interface.keys() - own.keys())
         wrong = [
-            f"{name} is {tuple(self.interface[name].shape)}, must be {tuple(tensor.shape)}"
+            f"{name} is {tuple(given.shape)}, must be {tuple(tensor.shape)}"
+            if given.shape != tensor.shape
+            else f"{name} is of {given.dtype}, must be of {tensor.dtype}"
             for name, tensor in own.items()
-            if name in self.interface and self.interface[name].shape != tensor.shape
+            if (given := self.interface.get(name)) is not None
+            and (given.shape != tensor.shape or given.is_floating_point() != tensor.is_floating_point())
         ]
         problems = [f"missing {name}" for name in missing] + [f"unused {name}" for name in unused] + wrong
         if problems:

@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from find.errors import CheckpointError
+import msgspec
+
+from find.errors import CheckpointError, FindError
 
 FOLDER = "{folder}"
 DTYPES = ("float32", "float16", "bfloat16")
+LARGEST_SIZE, LARGEST_SIDE, MOST_LAYERS = 1 << 16, 1 << 14, 1000
+"""Far above any model's; what is more would fill the memory before it is told not to fit the weights."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,25 @@ class InterfaceConfig:
     region_points: int = 128
     residual: bool = True
     pair_width: int = 0
+
+    def __post_init__(self) -> None:
+        for name in (
+            "width",
+            "feedforward",
+            "queries",
+            "semantic_width",
+            "mask_width",
+            "decoder_width",
+            "region_points",
+        ):
+            _check_number(name, getattr(self, name), 1, LARGEST_SIZE)
+        for name, least in (("heads", 1), ("layers", 1), ("decoder_layers", 0)):
+            _check_number(name, getattr(self, name), least, MOST_LAYERS)
+        _check_number("pair_width", self.pair_width, 0, LARGEST_SIZE)
+        for name in ("width", "decoder_width"):
+            size = getattr(self, name)
+            if size % self.heads or size % 4:
+                raise CheckpointError(f"{name} is {size}; it must be a multiple of 4 and of the {self.heads} heads")
 
 
 @dataclass(frozen=True)
@@ -76,6 +99,9 @@ class Conventions:
     pairs_before_things: bool = False
 
     def __post_init__(self) -> None:
+        _check_number("memories", self.memories, 0, LARGEST_SIZE)
+        if self.class_scale_limit is not None:
+            _check_number("class_scale_limit", self.class_scale_limit, 0, 1e6)
         if self.canvas_colour is not None:  # JSON has no tuples
             object.__setattr__(self, "canvas_colour", tuple(self.canvas_colour))
 
@@ -112,6 +138,10 @@ class FINDConfig:
     long_texts: str = "refuse"
 
     def __post_init__(self) -> None:
+        _check_number("shortest_side", self.shortest_side, 1, LARGEST_SIDE)
+        _check_number("longest_side", self.longest_side, self.shortest_side, LARGEST_SIDE)
+        for name in ("panoptic_score", "panoptic_overlap"):
+            _check_number(name, getattr(self, name), 0, 1)
         for name in ("vision_dtype", "language_dtype"):
             if getattr(self, name) not in DTYPES:
                 raise CheckpointError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(DTYPES)}")
@@ -125,10 +155,21 @@ class FINDConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, source: str) -> "FINDConfig":
-        """Raises FindError for a key that is not there, naming the nearest one; `source` names the file."""
-        interface = _checked(InterfaceConfig, values.get("interface", {}), source)
-        conventions = _checked(Conventions, values.get("conventions", {}), source)
-        return _checked(cls, {**values, "interface": interface, "conventions": conventions}, source)
+        """Raises FindError for a key that is not there, naming the nearest one, and for a value that cannot be.
+
+        `source` names the file.
+        """
+        _check_keys(cls, values, source)
+        for name, kind in (("interface", InterfaceConfig), ("conventions", Conventions)):
+            _check_keys(kind, values.get(name, {}), source)
+        try:
+            return msgspec.convert(dict(values), cls)
+        except FindError as error:
+            raise CheckpointError(f"{source}: {error}") from None
+        except (ValueError, TypeError) as error:  # msgspec's errors are ValueErrors
+            told, _, place = str(error).partition(" - at `$.")
+            where = f"{place.rstrip('`')}: " if place else ""
+            raise CheckpointError(f"{source}: {where}{told}; write it again, or fetch the model again") from None
 
     def in_folder(self, folder: str | os.PathLike[str]) -> "FINDConfig":
         """The config with its folder filled in.
@@ -157,13 +198,17 @@ class FINDConfig:
         return sorted(set(re.findall(re.escape(FOLDER) + r"/([\w.-]+)", specs)))
 
 
-def _checked(kind: type, values: Mapping[str, Any], source: str) -> Any:
+def _check_number(name: str, value: float, least: float, most: float) -> None:
+    if isinstance(value, bool) or not least <= value <= most:  # false for NaN, too
+        raise CheckpointError(f"{name} is {value!r:.40}; it must be a number from {least:g} to {most:g}")
+
+
+def _check_keys(kind: type, values: Mapping[str, Any], source: str) -> None:
     if not isinstance(values, Mapping):
-        raise CheckpointError(f"{source}: {values!r} is no table of settings, which {kind.__name__} needs")
+        raise CheckpointError(f"{source}: {values!r:.80} is no table of settings, which {kind.__name__} needs")
     names = [f.name for f in dataclasses.fields(kind)]
     for key in values:
         if key not in names:
             near = difflib.get_close_matches(key, names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it may have: {', '.join(names)}"
             raise CheckpointError(f"{source}: unknown key {key!r}; {hint}")
-    return kind(**values)

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from find.errors import CheckpointError, InputError, warn_caller
+from find.errors import CheckpointError, InputError, shown, warn_caller
+from find.utils.folders import existing_folder
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 """Models that come with the package, by name."""
@@ -22,15 +23,15 @@ def model_folder(name: str) -> Path | None:
     Raises:
         FindError: neither is there, and the hub has no such names; or the folder lacks a model's files.
     """
-    folder = SHIPPED / name if (SHIPPED / name).is_dir() else Path(name)
-    if folder.is_dir():
+    shipped = sorted(path.name for path in SHIPPED.glob("*") if path.is_dir())
+    folder = SHIPPED / name if name in shipped else existing_folder(name) if name else None
+    if folder is not None:
         for file in (folder / CONFIG, folder / WEIGHTS):
             check_file(file)
         return folder
     if name.count("/") != 1:
-        names = sorted(path.name for path in SHIPPED.glob("*") if path.is_dir())
         raise CheckpointError(
-            f"no model {name!r}: it is neither shipped ({', '.join(names)}) nor a folder here; a model of the hub "
+            f"no model {shown(name)}: it is neither shipped ({', '.join(shipped)}) nor a folder here; a model of the hub "
             "has a name with one slash, user/model"
         )
     return None
