@@ -31,8 +31,8 @@ def model_folder(name: str) -> Path | None:
         return folder
     if name.count("/") != 1:
         raise CheckpointError(
-            f"no model {shown(name)}: it is neither shipped ({', '.join(shipped)}) nor a folder here; a model of the hub "
-            "has a name with one slash, user/model"
+            f"no model {shown(name)}: it is neither shipped ({', '.join(shipped)}) nor a folder here; a model of "
+            "the hub has a name with one slash, user/model"
         )
     return None
 

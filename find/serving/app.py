@@ -93,7 +93,7 @@ def create_app(
         (OutOfMemory, _no_memory),
         (FindError, lambda error: (422, one_line(error))),
         (RequestValidationError, lambda error: (422, _invalid(error))),
-        (HTTPException, lambda error: (error.status_code, str(error.detail))),
+        (HTTPException, _of_http),
     ):
         app.add_exception_handler(kind, _handler(answer))
     app.add_middleware(
@@ -174,6 +174,12 @@ def _handler(answer):
 
 def _error(status: int, message: str) -> JSONResponse:
     return JSONResponse({"error": message}, status, {"Retry-After": "2"} if status in (429, 503) else None)
+
+
+def _of_http(error: HTTPException) -> tuple[int, str]:
+    if error.status_code == 400:  # of the framework's reading of a body, which tells no more
+        return 422, "the body is no JSON that can be read: it is nested too deeply, or holds a number without end"
+    return error.status_code, str(error.detail)
 
 
 def _unreadable(error: UnreadableAlbum) -> tuple[int, str]:
