@@ -17,13 +17,14 @@ from typing import Any
 
 import yaml
 
-from find.evaluation.results import METRICS
+from find.evaluation.protocol import PUBLISHED as TASKS
+from find.evaluation.results import described
 
 HOME = Path(__file__).resolve().parents[1]
 PUBLISHED = HOME / "benchmark" / "published.yaml"
 MEASURED = HOME / "benchmark" / "results" / "find-bench.json"
 TABLES = HOME / "benchmark" / "results" / "find-bench.md"
-KEPT = ("system", "data", "settings", "intervals", *METRICS)
+KEPT = ("system", "data", "settings", "intervals", "metrics", *TASKS)
 PATHS = ("root", "unknown_words")
 """What a data set is called and how it was asked says enough; where it lay on somebody's disk does not."""
 
@@ -45,7 +46,7 @@ def main() -> None:
 
 def kept(run: Mapping[str, Any]) -> dict[str, Any]:
     """What of a run's results goes into tables."""
-    some = {name: run[name] for name in KEPT if name in run}
+    some = {name: run[name] for name in dict.fromkeys((*KEPT, *run.get("metrics", {}))) if name in run}
     return {**some, "data": {name: value for name, value in run["data"].items() if name not in PATHS}}
 
 
@@ -69,7 +70,8 @@ def measured_tables(runs: Sequence[Mapping[str, Any]]) -> str:
     for data in dict.fromkeys(place(run)[:3] for run in runs):
         own = [run for run in runs if place(run)[:3] == data]
         text += f"## Measured here: {data[0]}, {data[1]}, {data[2]} images\n\n"
-        for task, metrics in METRICS.items():
+        for task, about in described(own).items():
+            metrics = [metric.name for metric in about.metrics]
             rows = [run for run in own if run.get(task)]
             if not rows:
                 continue

@@ -27,6 +27,7 @@ from find.errors import CheckpointError, FindError, InputError
 from find.evaluation.distributed import is_first
 from find.evaluation.evaluate import evaluate
 from find.evaluation.panoptic_files import write_panoptic
+from find.evaluation.protocol import EvaluationProtocol
 from find.evaluation.queries import EntityMode, Interleaving, RegionSource
 from find.evaluation.results import comparison_table
 from find.images.canvas import Resizing
@@ -82,6 +83,7 @@ class FINDTrainer(L.Trainer):
         out: Path | None = None,
         split: str | None = None,
         tasks: str | None = None,
+        protocols: list[EvaluationProtocol | str] | None = None,
         studies: str | None = None,
         limit: int | None = None,
         entities: str = AUTO,
@@ -98,7 +100,9 @@ class FINDTrainer(L.Trainer):
             out: JSON file for the figures; a Markdown table of the same name is written beside it.
             split: another split than the validation split.
             tasks: some of them, with commas between: panoptic, grounding, interactive, retrieval,
-                interleaved_segmentation, interleaved_retrieval; all by default.
+                interleaved_segmentation, interleaved_retrieval (all of these by default), or what installed packages
+                declare.
+            protocols: the same as a list of names, or of class_path and init_args, for YAML.
             studies: what goes beyond the published tables, with commas between: variants (both interleaved tasks asked
                 and counted in every way), probes (does the true sentence win over one made of the same units).
             limit: evaluate the first so many images only.
@@ -113,6 +117,7 @@ class FINDTrainer(L.Trainer):
             self._instead(model, weights),
             datamodule.open(split or datamodule.val_split, **({} if entities == AUTO else {"entities": entities})),
             tasks=tasks.split(",") if tasks else None,
+            protocols=protocols,
             studies=studies.split(",") if studies else (),
             limit=limit,
             interleaving=Interleaving(EntityMode(mode), RegionSource(regions)),

@@ -40,7 +40,7 @@ OWN = {
     | {
         "--out FILE": "JSON for the figures; a Markdown table is written beside it",
         "--tasks NAMES": "some of panoptic, grounding, interactive, retrieval, interleaved_segmentation, "
-        "interleaved_retrieval; commas between",
+        "interleaved_retrieval, or of what installed packages declare; commas between",
         "--studies NAMES": "variants, probes: what goes beyond the published tables",
         "--limit N": "evaluate the first so many images only",
         "--mode NAME": "which entities of a sentence are shown as regions: text, visual or mixed (default)",

@@ -1,26 +1,24 @@
-"""One call that runs every protocol that a data folder allows, and shares what they have in common."""
+"""One call that runs protocols on a data set, and shares what they have in common."""
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from find.data.coco import AUTO, CocoFolder
 from find.data.data_split import DataSplit
-from find.errors import InputError, UnknownWordsWarning
+from find.errors import DataError, InputError, UnknownWordsWarning
 from find.evaluation.distributed import processes
 from find.evaluation.gallery import embed_gallery
-from find.evaluation.protocols.grounding import TextSource, grounding, questions_of
-from find.evaluation.protocols.interactive import CLICKED_IMAGES, interactive
-from find.evaluation.protocols.interleaved_retrieval import GALLERY, LARGE_GALLERY, interleaved_retrieval
-from find.evaluation.protocols.interleaved_segmentation import interleaved_segmentation
-from find.evaluation.protocols.panoptic import panoptic
+from find.evaluation.protocol import PUBLISHED, EvaluationProtocol, ProtocolLike, Result, Run, as_protocol
+from find.evaluation.protocols.interactive import CLICKED_IMAGES
+from find.evaluation.protocols.interleaved_retrieval import GALLERY, LARGE_GALLERY
 from find.evaluation.protocols.probes import probes
-from find.evaluation.protocols.retrieval import retrieval
 from find.evaluation.protocols.variants import retrieval_variants, segmentation_variants
 from find.evaluation.queries import Interleaving
 from find.evaluation.results import Evaluation
@@ -30,7 +28,7 @@ from find.evaluation.vocabulary import unknown_words
 
 
 class Task(str, Enum):
-    """The tasks, by their names in results."""
+    """The published tasks, by their names in results."""
 
     PANOPTIC = "panoptic"
     GROUNDING = "grounding"
@@ -47,9 +45,6 @@ class Study(str, Enum):
     PROBES = "probes"  # does the true sentence win over one made of the same units?
 
 
-EMBEDDING_TASKS = (Task.RETRIEVAL, Task.INTERLEAVED_RETRIEVAL)
-
-
 @processes()
 def evaluate(
     model: FindSystem,
@@ -57,6 +52,7 @@ def evaluate(
     *,
     split: str = "val2017",
     tasks: Sequence[Task | str] | None = None,
+    protocols: Sequence[ProtocolLike] | None = None,
     studies: Sequence[Study | str] = (),
     skip_missing: bool | None = None,
     limit: int | None = None,
@@ -68,16 +64,19 @@ def evaluate(
     batch_size: int = 32,
     progress: bool = True,
 ) -> Evaluation:
-    """Evaluate a model on one split of a COCO + FIND-Bench folder.
+    """Evaluate a model on one split of a data set.
 
     Args:
         model: `find.FIND`, or whatever can do the tasks asked for (`find.evaluation.system`).
         data: a COCO folder, the one that holds annotations/; or a split already read, by whatever reader
             (`find.data.data_split`).
-        tasks: which ones; by default all that the folder has annotations for (`Evaluation.skipped` tells the rest).
+        tasks: protocols by their names; by default the published six, as far as the data have annotations for them
+            (`Evaluation.skipped` tells the rest).
+        protocols: protocols as objects, functions of (system, data, run), names or class paths, instead of `tasks`
+            (`find.evaluation.protocol`).
         studies: what else to do: "variants" of the interleaved tasks, compositional "probes".
-        skip_missing: leave out (and tell) tasks and studies without annotations; by default only where `tasks` is not
-            given.
+        skip_missing: leave out (and tell) tasks and studies without annotations; by default only where neither `tasks`
+            nor `protocols` is given.
         limit: use only the first so many images, in every task (then there is no large gallery).
         split, entities: of a COCO folder that is given by its path (see `CocoFolder`).
         interleaving: which entities are shown instead of named, and by whose pixels.
@@ -90,95 +89,87 @@ def evaluate(
         FindError: unknown task, unusable folder, an empty selection, or answers of the wrong size.
         MissingAnnotations: the folder has nothing for a task, and `skip_missing` does not leave it out.
     """
-    chosen = [_named(Task, task) for task in tasks] if tasks is not None else list(Task)
-    asked = [_named(Study, study) for study in studies]
     for name, number in (("limit", limit), ("gallery", gallery), ("clicked_images", clicked_images)):
         if number is not None and number < 1:
             raise InputError(f"{name} is a number of images, at least 1, not {number}")
+    if tasks is not None and protocols is not None:
+        raise InputError("give tasks (names) or protocols, not both; protocols may be names, too")
+    settings = {
+        "interleaving": interleaving, "gallery": gallery, "large_gallery": large_gallery,
+        "clicked_images": clicked_images,
+    }  # fmt: skip
+    asked_for = tasks if protocols is None else protocols
+    chosen = _by_name([as_protocol(_plain(one), settings) for one in (PUBLISHED if asked_for is None else asked_for)])
+    asked = [_study(study) for study in studies]
     folder = data if isinstance(data, DataSplit) else CocoFolder(data, split, entities=entities)
-    skips = tasks is None if skip_missing is None else skip_missing
+    skips = asked_for is None if skip_missing is None else skip_missing
     image_ids = folder.image_ids[:limit]
     if not image_ids:
-        raise InputError(f"{folder.root}: split {folder.split} has no images")
-    common = {"batch_size": batch_size, "progress": progress}
+        raise DataError(f"{folder.root}: split {folder.split} has no images")
+    run = Run(image_ids, limit=limit, batch_size=batch_size, progress=progress)
     seconds: dict[str, float] = {}
-    skipped: dict[str, str] = {}
-    results: dict[str, Any] = {}
-    searched: dict[str, Any] = {"gallery": min(gallery, len(image_ids)), **common}
-
-    if set(chosen) & set(EMBEDDING_TASKS):
-        size = searched["gallery"]
-        if limit is None and large_gallery is not None and Task.INTERLEAVED_RETRIEVAL in chosen:
-            size = max(size, large_gallery) if large_gallery <= len(image_ids) else size
+    embedded = max((protocol.embeds(run) for protocol in chosen.values()), default=0)
+    if embedded:
         begin = time.perf_counter()
-        searched["embeddings"] = embed_gallery(model, folder, image_ids[:size], **common)
+        run = replace(run, embeddings=embed_gallery(model, folder, image_ids[:embedded], **run.options))
         seconds["embedding"] = time.perf_counter() - begin
-    looked_at = {"image_ids": image_ids, **common}
-    protocols: dict[Task, Callable[[], Any]] = {
-        Task.PANOPTIC: lambda: panoptic(model, folder, **looked_at),
-        Task.GROUNDING: lambda: grounding(model, folder, **looked_at),
-        Task.INTERACTIVE: lambda: interactive(model, folder, clicked_images=clicked_images, **looked_at),
-        Task.RETRIEVAL: lambda: retrieval(model, folder, **searched),
-        Task.INTERLEAVED_SEGMENTATION: lambda: interleaved_segmentation(
-            model, folder, interleaving=interleaving, **looked_at
-        ),
-        Task.INTERLEAVED_RETRIEVAL: lambda: interleaved_retrieval(
-            model, folder, interleaving=interleaving, large_gallery=large_gallery, **searched
-        ),
-    }
-    for task in chosen:
+
+    skipped: dict[str, str] = {}
+
+    def done(name: str, work: Callable[[], Any]) -> Any:
+        """What the work gives; None where the data have nothing for it and that is passed over."""
         begin = time.perf_counter()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UnknownWordsWarning)  # `Evaluation.notes` counts them
-                results[task.value] = protocols[task]()
+                return work()
         except MissingAnnotations as missing:
             if not skips:
                 raise
-            skipped[task.value] = str(missing)
-        seconds[task.value] = time.perf_counter() - begin
+            skipped[name] = str(missing)  # told, so that the others' figures are not lost
+        finally:
+            seconds[name] = time.perf_counter() - begin
+
+    found = {name: done(name, lambda one=one: one.run(model, folder, run)) for name, one in chosen.items()}
+    results: dict[str, Result] = {name: result for name, result in found.items() if result is not None}
+    searched = {"gallery": min(gallery, len(image_ids)), "embeddings": run.embeddings, **run.options}
+    looked_at = {"image_ids": image_ids, **run.options}
+    of_study: dict[Study, Callable[[], dict[str, Any]]] = {
+        Study.VARIANTS: lambda: {
+            "segmentation_variants": segmentation_variants(model, folder, **looked_at),
+            "retrieval_variants": retrieval_variants(model, folder, **searched),
+        },
+        Study.PROBES: lambda: {"probes": probes(model, folder, **looked_at)},
+    }
+    studied: dict[str, Any] = {}
     for study in asked:
-        begin = time.perf_counter()
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UnknownWordsWarning)
-                if study is Study.PROBES:
-                    results["probes"] = probes(model, folder, **looked_at)
-                else:
-                    results["segmentation_variants"] = segmentation_variants(model, folder, **looked_at)
-                    results["retrieval_variants"] = retrieval_variants(model, folder, **searched)
-        except MissingAnnotations as missing:  # told, so that the tasks' figures are not lost
-            if not skips:
-                raise
-            skipped[study.value] = str(missing)
-        seconds[study.value] = time.perf_counter() - begin
+        studied |= done(study.value, of_study[study]) or {}
     return Evaluation(
         split=folder.split,
         images=len(image_ids),
-        unknown_words=unknown_words(model, list(_texts(folder, chosen, image_ids, gallery))),
+        results=results,
+        unknown_words=unknown_words(model, [text for one in chosen.values() for text in one.texts(folder, run)]),
         skipped=skipped,
         seconds=seconds,
-        **results,
+        **studied,
     )
 
 
-def _texts(folder: DataSplit, chosen: Sequence[Task], image_ids: Sequence[int], gallery: int) -> Iterator[str]:
-    """What the tasks give to read; whole sentences, whether words of them are shown instead or not."""
-    if Task.PANOPTIC in chosen:
-        yield from (category.words for category in folder.categories)
-    for number, image_id in enumerate(image_ids):
-        if Task.GROUNDING in chosen:
-            yield from (question.text for question in questions_of(folder, image_id, TextSource.AUTO))
-        if Task.RETRIEVAL in chosen and number < gallery:
-            yield from folder.captions_of(image_id)
-        if Task.INTERLEAVED_SEGMENTATION in chosen or (Task.INTERLEAVED_RETRIEVAL in chosen and number < gallery):
-            yield from (sentence.text for sentence in folder.sentences_of(image_id))
+def _plain(given: Any) -> Any:
+    return given.value if isinstance(given, Task) else given
 
 
-def _named(kind: type[Task] | type[Study], name: Task | Study | str) -> Any:
+def _by_name(protocols: Sequence[EvaluationProtocol]) -> dict[str, EvaluationProtocol]:
+    found: dict[str, EvaluationProtocol] = {}
+    for protocol in protocols:
+        if found.setdefault(protocol.name, protocol) is not protocol:
+            raise InputError(f"two protocols are called {protocol.name!r}; give one of them another name")
+    return found
+
+
+def _study(name: Study | str) -> Study:
     try:
-        return kind(name)
+        return Study(name)
     except ValueError:
-        what = "task" if kind is Task else "study"
-        others = ", ".join(one.value for one in kind)
-        raise InputError(f"there is no {what} {name!r}; there are {others}") from None
+        others = ", ".join(one.value for one in Study)
+        raise InputError(f"there is no study {name!r}; there are {others}") from None

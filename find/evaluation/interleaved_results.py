@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 from find.evaluation.confidence import Intervals
 from find.evaluation.metrics import MaskScores, Overlaps
+from find.evaluation.protocol import Figures, Metric, Result
 from find.evaluation.queries import EntityMode, Interleaving, RegionSource
 from find.evaluation.ranking import Ranks, RecallScores
 from find.evaluation.task_results import (
+    IMAGE_METRICS,
+    MASK_METRICS,
     Divided,
-    Figures,
     counted_masks,
     divide_masks,
     divide_ranks,
     held_out_masks,
     percent,
 )
+
+FEW_SHOWN = 0.05
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,11 @@ def variants_table(variants: Sequence[Variant]) -> str:
 
 
 @dataclass(frozen=True)
-class InterleavedSegmentationResult:
+class InterleavedSegmentationResult(Result):
     """Interleaved segmentation: one mask an entity; `phrases` and `regions` are the two kinds of entity apart."""
+
+    title: ClassVar[str] = "Interleaved segmentation"
+    metrics: ClassVar[tuple[Metric, ...]] = MASK_METRICS
 
     overlaps: Overlaps = field(repr=False)
     interleaving: Interleaving
@@ -104,6 +112,9 @@ class InterleavedSegmentationResult:
 
     def held_out(self) -> Figures | None:
         return held_out_masks(self.masks)
+
+    def notes(self) -> list[str]:
+        return few_shown(self.title, self.interleaving, self.shown)
 
     def variant(self) -> Variant:
         """The row of this result; published is the coin with the sought segment's own mask as prompt."""
@@ -201,8 +212,11 @@ class HardNegativeResult:
 
 
 @dataclass(frozen=True)
-class InterleavedRetrievalResult:
+class InterleavedRetrievalResult(Result):
     """Interleaved retrieval: in the main gallery, in a large one where there are images enough, and hard negatives."""
+
+    title: ClassVar[str] = "Interleaved retrieval"
+    metrics: ClassVar[tuple[Metric, ...]] = IMAGE_METRICS
 
     gallery: GalleryResult
     large: GalleryResult | None
@@ -233,9 +247,23 @@ class InterleavedRetrievalResult:
             return None
         return {"seen": parts.seen and parts.seen.to_json("IR"), "held_out": parts.held_out.to_json("IR")}
 
+    def notes(self) -> list[str]:
+        return few_shown(self.title, self.interleaving, self.shown)
+
     def variants(self) -> list[Variant]:
         """The rows of the main gallery."""
         return self.gallery.variants(self.interleaving)
+
+
+def few_shown(title: str, interleaving: Interleaving, shown: float | None) -> list[str]:
+    """A note where hardly any entity was shown as a region, though some should have been."""
+    if interleaving.mode is EntityMode.TEXT or shown is None or shown >= FEW_SHOWN:
+        return []
+    return [
+        f"{title.lower()}: only {100 * shown:.1f} % of the entities were shown as regions, for the others' phrases "
+        "have no reference. Give an entity file with references (entities), or show the sought segments themselves "
+        "(regions: same)."
+    ]
 
 
 def interleaving_figures(interleaving: Interleaving) -> Figures:

@@ -8,9 +8,9 @@ import numpy as np
 
 from find.data.false_sentences import ProbeChange
 from find.evaluation.confidence import Intervals, bootstrap, named_intervals, shares, sums_of_images
+from find.evaluation.protocol import Figures
 from find.evaluation.queries import EntityMode
 from find.evaluation.ranking import TIE
-from find.evaluation.task_results import Figures
 
 MODES = (EntityMode.TEXT, EntityMode.VISUAL, EntityMode.MIXED)
 ALL = "all"

@@ -1,9 +1,10 @@
-"""The whole evaluation: figures of every task by their published names, as JSON and as Markdown."""
+"""The whole evaluation: what every protocol found, as JSON and as Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from find.evaluation.interleaved_results import (
     InterleavedRetrievalResult,
@@ -12,25 +13,50 @@ from find.evaluation.interleaved_results import (
     variants_table,
 )
 from find.evaluation.probe_results import ProbeResult
-from find.evaluation.queries import EntityMode
-from find.evaluation.task_results import Figures, GroundingResult, InteractiveResult, PanopticResult, RetrievalResult
+from find.evaluation.protocol import PUBLISHED, Figures, Metric, Result
+from find.evaluation.task_results import GroundingResult, InteractiveResult, PanopticResult, RetrievalResult
 from find.evaluation.vocabulary import UnknownWords
 
-FEW_SHOWN = 0.05
+
+@dataclass(frozen=True)
+class Described:
+    """A protocol's row or rows in a table: its title, and the metrics it gives."""
+
+    title: str
+    metrics: tuple[Metric, ...]
+
+
+PUBLISHED_TASKS: Mapping[str, Described] = {
+    name: Described(result.title, tuple(result.metrics))
+    for name, result in zip(
+        PUBLISHED,
+        (
+            PanopticResult,
+            GroundingResult,
+            InteractiveResult,
+            RetrievalResult,
+            InterleavedSegmentationResult,
+            InterleavedRetrievalResult,
+        ),
+        strict=True,
+    )
+}
+"""The tasks of FIND-Bench's tables."""
+
+METRICS: Mapping[str, tuple[str, ...]] = {
+    name: tuple(metric.name for metric in task.metrics) for name, task in PUBLISHED_TASKS.items()
+}
+"""The names of their figures."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that one evaluation found. A task that was not run is None; `skipped` tells which ones for lack of data."""
+    """All that one evaluation found. `results` holds the protocols that were run by their names; `skipped` tells which
+    ones were not for lack of data."""
 
     split: str
     images: int
-    panoptic: PanopticResult | None = None
-    grounding: GroundingResult | None = None
-    interactive: InteractiveResult | None = None
-    retrieval: RetrievalResult | None = None
-    interleaved_segmentation: InterleavedSegmentationResult | None = None
-    interleaved_retrieval: InterleavedRetrievalResult | None = None
+    results: Mapping[str, Result] = field(default_factory=dict)
     segmentation_variants: Sequence[Variant] = ()
     retrieval_variants: Sequence[Variant] = ()
     probes: ProbeResult | None = None
@@ -39,15 +65,15 @@ class Evaluation:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> Figures:
-        """The six tasks' figures by their published names (percentages, clicks; null: not run), then the rest."""
-        results = {task: getattr(self, task) for task in METRICS}
-        done = {task: result for task, result in results.items() if result is not None}
-        held_out = {task: result.held_out() for task, result in done.items()}
+        """Each protocol's figures by its name (null: a published task that was not run), then the rest."""
+        held_out = {name: result.held_out() for name, result in self.results.items()}
         return {
-            **{task: result and result.to_json() for task, result in results.items()},
-            "intervals": {task: result.intervals() for task, result in done.items()},
-            "held_out": {task: figures for task, figures in held_out.items() if figures is not None},
-            "details": {task: result.details() for task, result in done.items()},
+            **dict.fromkeys(PUBLISHED),
+            **{name: result.to_json() for name, result in self.results.items()},
+            "metrics": {name: result.described() for name, result in self.results.items()},
+            "intervals": {name: result.intervals() for name, result in self.results.items()},
+            "held_out": {name: figures for name, figures in held_out.items() if figures is not None},
+            "details": {name: result.details() for name, result in self.results.items()},
             **self._studies(),
             "data": {
                 "split": self.split,
@@ -74,17 +100,7 @@ class Evaluation:
 
     def notes(self) -> list[str]:
         """What a reader of the figures has to know, one sentence each."""
-        notes = []
-        for task in ("interleaved_segmentation", "interleaved_retrieval"):
-            result = getattr(self, task)
-            if result is None or result.interleaving.mode is EntityMode.TEXT or result.shown is None:
-                continue
-            if result.shown < FEW_SHOWN:
-                notes.append(
-                    f"{_title(task)}: only {100 * result.shown:.1f} % of the entities were shown as regions, for the "
-                    "others' phrases have no reference. Give an entity file with references (entities), or show the "
-                    "sought segments themselves (regions: same)."
-                )
+        notes = [note for result in self.results.values() for note in result.notes()]
         if self.unknown_words is not None and self.unknown_words.affected:
             notes.append(self.unknown_words.note())
         return notes + [f"{_title(task)} was not evaluated: {reason}" for task, reason in self.skipped.items()]
@@ -92,21 +108,20 @@ class Evaluation:
     def to_markdown(self) -> str:
         """One row a metric with its interval; what was held out beside what was seen, where the data set tells them
         apart; the studies."""
-        figures = self.to_json()
         text = f"| task | metric | {self.split} | 95 % interval |\n| --- | --- | ---: | ---: |\n"
-        for task, intervals in figures["intervals"].items():
-            for metric in METRICS[task]:
-                ends = " to ".join(map(_cell, intervals[metric])) if metric in intervals else ""
-                text += f"| {_title(task)} | {metric} | {_cell(figures[task][metric])} | {ends} |\n"
-        rows = [
-            (task, metric, parts["seen"], parts["held_out"][metric])
-            for task, parts in figures["held_out"].items()
-            for metric in parts["held_out"]
-        ]
-        if rows:
-            text += "\n| task | metric | seen in training | held out |\n| --- | --- | ---: | ---: |\n"
-            for task, metric, seen, held_out in rows:
-                text += f"| {_title(task)} | {metric} | {_cell((seen or {}).get(metric))} | {_cell(held_out)} |\n"
+        held_out = ""
+        for name, result in self.results.items():
+            figures, intervals, parts = result.to_json(), result.intervals(), result.held_out()
+            for metric in result.metrics:
+                ends = " to ".join(map(metric.written, intervals[metric.name])) if metric.name in intervals else ""
+                text += f"| {_title(name)} | {metric.label} | {metric.written(figures.get(metric.name))} | {ends} |\n"
+            known = {metric.name: metric for metric in result.metrics}
+            for figure, value in (parts or {}).get("held_out", {}).items():
+                metric, seen = known.get(figure, Metric(figure)), (parts["seen"] or {}).get(figure)
+                cells = f"{metric.written(seen)} | {metric.written(value)}"
+                held_out += f"| {_title(name)} | {metric.label} | {cells} |\n"
+        if held_out:
+            text += f"\n| task | metric | seen in training | held out |\n| --- | --- | ---: | ---: |\n{held_out}"
         return text + self.studies_to_markdown() + "".join(f"\n{note}\n" for note in self.notes())
 
     def studies_to_markdown(self) -> str:
@@ -123,32 +138,30 @@ class Evaluation:
         return text
 
 
-METRICS: Mapping[str, tuple[str, ...]] = {
-    "panoptic": ("PQ", "mIoU", "AP"),
-    "grounding": ("cIoU", "mIoU", "P@0.5"),
-    "interactive": ("mIoU@1", "NoC@85", "NoC@90"),
-    "retrieval": ("IR@1", "IR@5", "IR@10", "TR@1", "TR@5", "TR@10"),
-    "interleaved_segmentation": ("cIoU", "mIoU", "P@0.5"),
-    "interleaved_retrieval": ("IR@1", "IR@5", "IR@10"),
-}
-"""The tasks, and the names of each one's figures. Clicks (NoC) are better when lower, percentages when higher."""
+def described(columns: Iterable[Mapping[str, Any]]) -> dict[str, Described]:
+    """The protocols that any of some evaluations has figures of (as `Evaluation.to_json` gives them): the published
+    ones in their order, then others as they come."""
+    columns = list(columns)
+    told: dict[str, Any] = {}
+    for column in columns:
+        told = (column.get("metrics") or {}) | told
+    known = {
+        name: Described(found["title"], tuple(Metric(**metric) for metric in found["metrics"]))
+        for name, found in told.items()
+    }
+    known = {**PUBLISHED_TASKS, **known}
+    return {name: task for name, task in known.items() if any(column.get(name) is not None for column in columns)}
 
 
 def comparison_table(columns: Mapping[str, Figures]) -> str:
     """Markdown table of several evaluations (as `Evaluation.to_json` gives them), one column each."""
     text = f"| task | metric | {' | '.join(columns)} |\n| --- | --- |{' ---: |' * len(columns)}\n"
-    for task, metrics in METRICS.items():
-        if all(column.get(task) is None for column in columns.values()):
-            continue
-        for metric in metrics:
-            cells = [_cell((column.get(task) or {}).get(metric)) for column in columns.values()]
-            text += f"| {_title(task)} | {metric} | {' | '.join(cells)} |\n"
+    for name, task in described(columns.values()).items():
+        for metric in task.metrics:
+            cells = [metric.written((column.get(name) or {}).get(metric.name)) for column in columns.values()]
+            text += f"| {_title(name)} | {metric.label} | {' | '.join(cells)} |\n"
     return text
 
 
 def _title(task: str) -> str:
     return task.replace("_", " ")
-
-
-def _cell(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"

@@ -1,7 +1,6 @@
 """What each protocol gives: every answer's record, the figures made of them, and the figures' names in JSON.
 
-All results have `to_json` (the published figures, in percent or clicks), `intervals` (95 % of the same figures, by
-bootstrap over images), `details` and `held_out` (the same apart for what was kept out of training, if the data tells).
+Figures in JSON are in percent or clicks (`find.evaluation.protocol.Result`).
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from find.data.strokes import StrokeKind
 from find.errors import DataError
@@ -18,11 +17,13 @@ from find.evaluation.confidence import Intervals
 from find.evaluation.mask_ap import InstanceScores
 from find.evaluation.metrics import MaskScores, Overlaps
 from find.evaluation.panoptic_quality import PanopticScores, Quality, SegmentMatches, quality_intervals
+from find.evaluation.protocol import Figures, Metric, Result
 from find.evaluation.ranking import Ranks, RecallScores
 from find.evaluation.semantic import SemanticCounts, miou_interval
 
 T = TypeVar("T")
-Figures = dict[str, Any]
+MASK_METRICS = (Metric("cIoU"), Metric("mIoU"), Metric("P@0.5"))
+IMAGE_METRICS = (Metric("IR@1"), Metric("IR@5"), Metric("IR@10"))
 
 
 class MissingAnnotations(DataError):
@@ -64,9 +65,12 @@ class GenericImage:
 
 
 @dataclass(frozen=True)
-class PanopticResult:
+class PanopticResult(Result):
     """Generic segmentation. `segment_quality` is the mean over true segments of the IoU with the matched prediction
     (0 if missed), which unlike PQ can be told for a part of the segments. Fractions (0 to 1); None: not answered."""
+
+    title: ClassVar[str] = "Panoptic segmentation"
+    metrics: ClassVar[tuple[Metric, ...]] = (Metric("PQ"), Metric("mIoU"), Metric("AP"))
 
     quality: PanopticScores | None
     miou: float | None
@@ -121,8 +125,11 @@ class PanopticResult:
 
 
 @dataclass(frozen=True)
-class GroundingResult:
+class GroundingResult(Result):
     """Grounded segmentation of `source`: "expressions" (referring expressions) or "phrases" (of sentences)."""
+
+    title: ClassVar[str] = "Grounding of phrases"
+    metrics: ClassVar[tuple[Metric, ...]] = MASK_METRICS
 
     overlaps: Overlaps = field(repr=False)
     source: str
@@ -155,11 +162,18 @@ class ClickTrack:
 
 
 @dataclass(frozen=True)
-class InteractiveResult:
+class InteractiveResult(Result):
     """Interactive segmentation: masks after one click, after one stroke of each kind, and after more and more clicks.
 
     `tracks` (behind NoC and the IoU after k clicks) and `strokes` are of the first images only.
     """
+
+    title: ClassVar[str] = "Interactive segmentation"
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("mIoU@1"),
+        Metric("NoC@85", unit="clicks", higher_is_better=False, digits=2),
+        Metric("NoC@90", unit="clicks", higher_is_better=False, digits=2),
+    )
 
     first_click: Overlaps = field(repr=False)
     strokes: Mapping[StrokeKind, Overlaps] = field(repr=False)
@@ -212,8 +226,11 @@ class InteractiveResult:
 
 
 @dataclass(frozen=True)
-class RetrievalResult:
+class RetrievalResult(Result):
     """Image-text retrieval: images found by a text, texts found by an image. `texts` tells which texts."""
+
+    title: ClassVar[str] = "Image-text retrieval"
+    metrics: ClassVar[tuple[Metric, ...]] = (*IMAGE_METRICS, Metric("TR@1"), Metric("TR@5"), Metric("TR@10"))
 
     image_ranks: Ranks = field(repr=False)  # a query is a text
     text_ranks: Ranks = field(repr=False)  # a query is an image
@@ -236,9 +253,6 @@ class RetrievalResult:
 
     def details(self) -> Figures:
         return {"gallery": self.gallery, "texts": self.texts, "captions": self.image.count, "images": self.text.count}
-
-    def held_out(self) -> Figures | None:
-        return None
 
 
 def percent(fraction: float | None) -> float | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from find.evaluation.table import COLUMNS, TITLES, Metrics
+from find.evaluation.results import PUBLISHED_TASKS
+from find.evaluation.table import COLUMNS, Metrics
 from find.quickstart.training import TrainingRecord
 
 COMPARED: Mapping[str, str] = {
@@ -54,6 +55,6 @@ def _below(columns: Mapping[str, Metrics]) -> list[str]:
             continue
         best = max(others, key=others.__getitem__)
         if trained < others[best] - TOLERATED:
-            title = TITLES[task].lower()
+            title = PUBLISHED_TASKS[task].title.lower()
             found.append(f"{title} ({metric} {trained:.1f}, {COLUMNS[best]} {others[best]:.1f})")
     return found

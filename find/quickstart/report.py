@@ -11,8 +11,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, select_autoescape
 from PIL import Image
 
-from find.evaluation.results import METRICS
-from find.evaluation.table import COLUMNS, TITLES, Metrics, best_value, is_percentage, written
+from find.evaluation.protocol import Metric
+from find.evaluation.results import PUBLISHED_TASKS
+from find.evaluation.table import COLUMNS, Metrics
 from find.query.query import Phrase, Query, Region
 from find.visualization.drawing import crop_region, entity_color, hex_color
 
@@ -90,8 +91,8 @@ def write_report(report: Report, path: Path) -> Path:
         report=report,
         columns=[COLUMNS.get(name, name) for name in report.columns],
         tasks=[
-            (TITLES[task], [(metric, _cells(task, metric, report.columns)) for metric in metrics])
-            for task, metrics in METRICS.items()
+            (task.title, [(metric.label, _cells(name, metric, report.columns)) for metric in task.metrics])
+            for name, task in PUBLISHED_TASKS.items()
         ],
         examples=[(example, query_parts(example.query)) for example in report.examples],
     )
@@ -129,13 +130,13 @@ def data_uri(image: Image.Image, *, lossless: bool = False) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _cells(task: str, metric: str, columns: Mapping[str, Metrics]) -> list[_Cell]:
-    values = [metrics[task][metric] for metrics in columns.values()]
-    best = best_value(metric, values)
+def _cells(task: str, metric: Metric, columns: Mapping[str, Metrics]) -> list[_Cell]:
+    values = [metrics[task][metric.name] for metrics in columns.values()]
+    best = metric.best(values)
     return [
         _Cell(
-            text=written(value),
-            share=max(0.0, min(100.0, value)) if value is not None and is_percentage(metric) else None,
+            text=metric.written(value),
+            share=max(0.0, min(100.0, value)) if value is not None and metric.unit == "%" else None,
             is_best=best is not None and value == best,
         )
         for value in values

@@ -77,7 +77,7 @@ def test_cocos_own_example_scores_as_cocos_own_evaluation(shared: Path, tmp_path
     wanted = {record["image_id"] for record in content["annotations"]}
     root = subset(shared / "coco-sample" / "coco", tmp_path / "coco", wanted)
     found = score({FileTask.PANOPTIC: predictions}, root, Settings(split="val2017", entities=None), progress=False)
-    assert found.panoptic.quality.all.pq == pytest.approx(expected["expected"]["All"]["pq"], abs=1e-9)
+    assert found.results["panoptic"].quality.all.pq == pytest.approx(expected["expected"]["All"]["pq"], abs=1e-9)
 
 
 def subset(source: Path, root: Path, wanted: set[int]) -> Path:

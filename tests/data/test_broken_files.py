@@ -146,7 +146,7 @@ def test_the_sound_folder_is_read_scored_and_built(bench: Bench):
         files = find_files(bench.predicted, task)
         assert not validate(files, bench.root, SETTINGS).has_errors, task
     found = score(find_files(bench.predicted, FileTask.INSTANCES), bench.root, SETTINGS, progress=False)
-    assert found.panoptic.instances.ap == pytest.approx(1)
+    assert found.results["panoptic"].instances.ap == pytest.approx(1)
     assert build(bench.bare, out=bench.built, progress=False).phrases == 4
     shutil.rmtree(bench.built)
 

@@ -10,7 +10,7 @@ from oracle import Oracle
 
 from find.data.coco import CocoFolder
 from find.errors import FindError
-from find.evaluation.evaluate import EMBEDDING_TASKS, Task, evaluate
+from find.evaluation.evaluate import Task, evaluate
 from find.evaluation.queries import EntityMode, Interleaving, RegionSource
 from find.evaluation.results import METRICS, comparison_table
 from find.evaluation.systems.frozen_foundations import FrozenPair, PooledQueries, evaluate_pair, words_of
@@ -67,7 +67,7 @@ def test_missing_annotations_skip_a_task_unless_it_was_asked_for(root: Path, fol
     oracle = Oracle(folder)
     (root / "annotations" / "captions_val2017.json").unlink()
     evaluation = evaluate(oracle, root, progress=False)
-    assert evaluation.retrieval is None
+    assert "retrieval" not in evaluation.results
     assert "no captions" in evaluation.skipped["retrieval"]
     assert "retrieval was not evaluated" in evaluation.to_markdown()
     with pytest.raises(MissingAnnotations, match="no captions"):
@@ -120,9 +120,11 @@ def test_studies_are_done_only_when_asked_for(root: Path, folder: CocoFolder):
 
 
 def test_a_large_gallery_smaller_than_the_main_one_takes_nothing_from_it(root: Path, folder: CocoFolder):
-    found = evaluate(Oracle(folder), root, tasks=EMBEDDING_TASKS, gallery=6, large_gallery=3, progress=False)
-    assert (found.retrieval.gallery, found.interleaved_retrieval.gallery.size) == (6, 6)
-    assert found.interleaved_retrieval.large is None
+    tasks = (Task.RETRIEVAL, Task.INTERLEAVED_RETRIEVAL)
+    found = evaluate(Oracle(folder), root, tasks=tasks, gallery=6, large_gallery=3, progress=False)
+    plain, interleaved = (found.results[task.value] for task in tasks)
+    assert (plain.gallery, interleaved.gallery.size) == (6, 6)
+    assert interleaved.large is None
 
 
 def test_images_are_embedded_once_for_tasks_and_variants(root: Path, folder: CocoFolder):
@@ -142,7 +144,7 @@ def test_a_study_without_annotations_does_not_lose_the_tasks_figures(root: Path,
     (root / "annotations" / "entity_val2017.json").unlink()
     options = {"studies": ["probes"], "progress": False}
     found = evaluate(Oracle(folder), root, tasks=["panoptic"], skip_missing=True, **options)
-    assert found.panoptic is not None and "no probe" in found.skipped["probes"]
+    assert "panoptic" in found.results and "no probe" in found.skipped["probes"]
     assert "probes was not evaluated" in found.to_markdown()
     with pytest.raises(MissingAnnotations, match="no probe"):
         evaluate(Oracle(folder), root, tasks=["panoptic"], **options)

@@ -148,7 +148,8 @@ def score(files: dict[FileTask, Path], root: Path, settings: Settings, *, progre
     generic = _GenericFiles(*(read.get(task) for task in (FileTask.PANOPTIC, FileTask.SEMANTIC, FileTask.INSTANCES)))
     tasks = list(dict.fromkeys(task.task for task in files))
     if Task.PANOPTIC in tasks:
-        found = replace(found, panoptic=score_panoptic(generic.answers, folder, image_ids=image_ids, progress=progress))
+        panoptic = score_panoptic(generic.answers, folder, image_ids=image_ids, progress=progress)
+        found = replace(found, results={"panoptic": panoptic})
         tasks.remove(Task.PANOPTIC)
     if not tasks:
         return found
@@ -159,7 +160,7 @@ def score(files: dict[FileTask, Path], root: Path, settings: Settings, *, progre
         vectors=read.get(FileTask.RETRIEVAL) or read.get(FileTask.INTERLEAVED_RETRIEVAL),
     )
     others = evaluate(system, folder, tasks=tasks, progress=progress, **settings.options())
-    return replace(others, panoptic=found.panoptic)
+    return replace(others, results={**found.results, **others.results})
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -14,6 +14,7 @@ from find.errors import InputError
 from find.evaluation.distributed import in_order
 from find.evaluation.held_out import HeldOut
 from find.evaluation.metrics import Overlap, Overlaps, compare
+from find.evaluation.protocol import EvaluationProtocol, Run
 from find.evaluation.system import Grounder
 from find.evaluation.task_results import GroundingResult, MissingAnnotations
 
@@ -142,3 +143,16 @@ def _compare(question: Question, mask: np.ndarray, segment_map: np.ndarray, held
         entity=question.entity,
         held_out=question.is_marked or held_out.holds(question.image_id, question.segment_ids),
     )
+
+
+class Grounding(EvaluationProtocol):
+    """Grounded segmentation (`grounding`)."""
+
+    name = "grounding"
+
+    def run(self, system: Grounder, data: DataSplit, run: Run) -> GroundingResult:
+        return grounding(system, data, image_ids=run.image_ids, **run.options)
+
+    def texts(self, data: DataSplit, run: Run) -> Iterator[str]:
+        for image_id in run.image_ids:
+            yield from (question.text for question in questions_of(data, image_id, TextSource.AUTO))

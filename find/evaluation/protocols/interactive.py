@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool
@@ -16,6 +16,7 @@ from find.evaluation.distributed import in_order
 from find.evaluation.encoding import encode_once, some_of
 from find.evaluation.held_out import HeldOut
 from find.evaluation.metrics import Overlap, Overlaps, compare, overlap
+from find.evaluation.protocol import EvaluationProtocol, Run
 from find.evaluation.system import InteractiveSegmenter
 from find.evaluation.task_results import ClickTrack, InteractiveResult, MissingAnnotations
 
@@ -233,3 +234,14 @@ def _answer(model: InteractiveSegmenter, given: Any, sessions: Sequence[_Session
     )
     for session, masks in zip(sessions, answers, strict=True):
         session.see([answer.mask for answer in masks])
+
+
+@dataclass(frozen=True)
+class Interactive(EvaluationProtocol):
+    """Interactive segmentation (`interactive`)."""
+
+    clicked_images: int = CLICKED_IMAGES
+    name: ClassVar[str] = "interactive"
+
+    def run(self, system: InteractiveSegmenter, data: DataSplit, run: Run) -> InteractiveResult:
+        return interactive(system, data, image_ids=run.image_ids, clicked_images=self.clicked_images, **run.options)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Int
@@ -13,6 +15,7 @@ from find.evaluation.distributed import in_order
 from find.evaluation.gallery import EmbeddedQueries, ImageGallery, embed_gallery, embed_queries
 from find.evaluation.held_out import HeldOut
 from find.evaluation.interleaved_results import GalleryResult, InterleavedRetrievalResult, TermRanks
+from find.evaluation.protocol import EvaluationProtocol, Run
 from find.evaluation.protocols.hard_negatives import hard_negatives
 from find.evaluation.queries import Interleaving
 from find.evaluation.ranking import TIE, Ranks, pessimistic_ranks
@@ -150,3 +153,35 @@ def search_gallery(
         strict=TermRanks(combined=strict, sentence_term=strict_term),
         kept=TermRanks(combined=kept, sentence_term=kept_term),
     )
+
+
+@dataclass(frozen=True)
+class InterleavedRetrieval(EvaluationProtocol):
+    """Interleaved retrieval (`interleaved_retrieval`)."""
+
+    interleaving: Interleaving | None = None
+    gallery: int = GALLERY
+    large_gallery: int | None = LARGE_GALLERY
+    name: ClassVar[str] = "interleaved_retrieval"
+
+    def embeds(self, run: Run) -> int:
+        """As many as the larger gallery has; with a limit there is only one."""
+        size, there = min(self.gallery, len(run.image_ids)), len(run.image_ids)
+        has_large = run.limit is None and self.large_gallery is not None and self.large_gallery <= there
+        return max(size, self.large_gallery) if has_large else size
+
+    def run(self, system: QueryEmbedder, data: DataSplit, run: Run) -> InterleavedRetrievalResult:
+        return interleaved_retrieval(
+            system,
+            data,
+            interleaving=self.interleaving,
+            gallery=min(self.gallery, len(run.image_ids)),
+            large_gallery=self.large_gallery,
+            embeddings=run.embeddings and run.embeddings.first(self.embeds(run)),
+            **run.options,
+        )
+
+    def texts(self, data: DataSplit, run: Run) -> Iterator[str]:
+        """Whole sentences, whether words of them are shown instead or not."""
+        for image_id in run.image_ids[: self.gallery]:
+            yield from (sentence.text for sentence in data.sentences_of(image_id))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool
@@ -14,6 +16,7 @@ from find.evaluation.distributed import in_order
 from find.evaluation.held_out import HeldOut
 from find.evaluation.interleaved_results import InterleavedSegmentationResult
 from find.evaluation.metrics import Overlap, Overlaps, compare
+from find.evaluation.protocol import EvaluationProtocol, Run
 from find.evaluation.queries import Interleaving
 from find.evaluation.system import QuerySegmenter
 from find.evaluation.task_results import MissingAnnotations
@@ -100,3 +103,21 @@ def score_interleaved_segmentation(
         interleaving=interleaving,
         sentences=len(sentences),
     )
+
+
+@dataclass(frozen=True)
+class InterleavedSegmentation(EvaluationProtocol):
+    """Interleaved segmentation (`interleaved_segmentation`)."""
+
+    interleaving: Interleaving | None = None
+    name: ClassVar[str] = "interleaved_segmentation"
+
+    def run(self, system: QuerySegmenter, data: DataSplit, run: Run) -> InterleavedSegmentationResult:
+        return interleaved_segmentation(
+            system, data, interleaving=self.interleaving, image_ids=run.image_ids, **run.options
+        )
+
+    def texts(self, data: DataSplit, run: Run) -> Iterator[str]:
+        """Whole sentences, whether words of them are shown instead or not."""
+        for image_id in run.image_ids:
+            yield from (sentence.text for sentence in data.sentences_of(image_id))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from find.evaluation.encoding import encode_once
 from find.evaluation.held_out import HeldOut
 from find.evaluation.mask_ap import instance_results, instances_from_maps, mask_ap, true_instances
 from find.evaluation.panoptic_quality import SegmentMatches, match_segments, panoptic_quality
+from find.evaluation.protocol import EvaluationProtocol, Run
 from find.evaluation.semantic import SemanticCounts, count_pixels, semantic_miou
 from find.evaluation.system import GenericSegmenter
 from find.evaluation.task_results import Divided, GenericImage, PanopticResult
@@ -246,3 +247,15 @@ def _segment_quality(images: Sequence[GenericImage], held_out: HeldOut) -> Divid
 
 def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if values.size else None
+
+
+class Panoptic(EvaluationProtocol):
+    """Generic segmentation (`panoptic`)."""
+
+    name = "panoptic"
+
+    def run(self, system: GenericSegmenter, data: DataSplit, run: Run) -> PanopticResult:
+        return panoptic(system, data, image_ids=run.image_ids, **run.options)
+
+    def texts(self, data: DataSplit, run: Run) -> Iterator[str]:
+        yield from (category.words for category in data.categories)

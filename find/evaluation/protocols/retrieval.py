@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,6 +19,7 @@ from find.data.schema import ImageIds, KarpathyDocument
 from find.errors import DataError
 from find.evaluation.distributed import in_order
 from find.evaluation.gallery import ImageGallery, embed_gallery, embed_texts
+from find.evaluation.protocol import EvaluationProtocol, Run
 from find.evaluation.ranking import TIE, Ranks, pessimistic_ranks
 from find.evaluation.system import TextEmbedder
 from find.evaluation.task_results import MissingAnnotations, RetrievalResult
@@ -169,3 +171,21 @@ def _ranks(
 
     blocks = in_order(range(0, len(queries), QUERIES_AT_ONCE), ranked, batch_size=1, title="ranking")
     return Ranks(np.concatenate(blocks), of_query, numbers, np.zeros(len(of_query), bool))
+
+
+@dataclass(frozen=True)
+class Retrieval(EvaluationProtocol):
+    """Image-text retrieval (`retrieval`)."""
+
+    gallery: int = GALLERY
+    name: ClassVar[str] = "retrieval"
+
+    def embeds(self, run: Run) -> int:
+        return min(self.gallery, len(run.image_ids))
+
+    def run(self, system: TextEmbedder, data: DataSplit, run: Run) -> RetrievalResult:
+        return retrieval(system, data, gallery=self.embeds(run), embeddings=run.embeddings, **run.options)
+
+    def texts(self, data: DataSplit, run: Run) -> Iterator[str]:
+        for image_id in run.image_ids[: self.gallery]:
+            yield from data.captions_of(image_id)

@@ -17,28 +17,28 @@ Curve = dict[str, list[float]]
 def curves(found: Evaluation) -> dict[str, dict[str, Curve]]:
     """By task and name: x and y (percent) of each curve."""
     drawn: dict[str, dict[str, Curve]] = {}
-    if found.retrieval is not None:
+    if "retrieval" in found.results:
         drawn["retrieval"] = {
-            "images by a text": _recall(found.retrieval.image_ranks, found.retrieval.gallery),
-            "texts by an image": _recall(found.retrieval.text_ranks, found.retrieval.image.count),
+            "images by a text": _recall(found.results["retrieval"].image_ranks, found.results["retrieval"].gallery),
+            "texts by an image": _recall(found.results["retrieval"].text_ranks, found.results["retrieval"].image.count),
         }
-    if found.interleaved_retrieval is not None:
-        gallery = found.interleaved_retrieval.gallery
+    if "interleaved_retrieval" in found.results:
+        gallery = found.results["interleaved_retrieval"].gallery
         drawn["interleaved_retrieval"] = {
             "with entity term": _recall(gallery.strict.combined, gallery.size),
             "sentence term alone": _recall(gallery.strict.sentence_term, gallery.size),
         }
-    if found.grounding is not None:
-        drawn["grounding"] = {"all": _shares(found.grounding.overlaps)}
-    if found.interleaved_segmentation is not None:
-        overlaps = found.interleaved_segmentation.overlaps
+    if "grounding" in found.results:
+        drawn["grounding"] = {"all": _shares(found.results["grounding"].overlaps)}
+    if "interleaved_segmentation" in found.results:
+        overlaps = found.results["interleaved_segmentation"].overlaps
         parts = {
             "phrases": overlaps.where(lambda record: not record.is_region),
             "regions": overlaps.where(lambda record: record.is_region),
         }
         drawn["interleaved_segmentation"] = {name: _shares(part) for name, part in parts.items() if len(part)}
-    if found.interactive is not None:
-        drawn["interactive"] = {"one click": _shares(found.interactive.first_click)}
+    if "interactive" in found.results:
+        drawn["interactive"] = {"one click": _shares(found.results["interactive"].first_click)}
     return drawn
 
 

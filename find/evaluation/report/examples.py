@@ -72,12 +72,12 @@ def read_examples(run: Path) -> list[tuple[Example, bytes]]:
 
 
 def _all(found: Evaluation, system: Any, folder: DataSplit) -> Iterator[tuple[Example, Image.Image]]:
-    if found.panoptic is not None:
-        yield from _panoptic(found.panoptic, system, folder)
-    if found.grounding is not None:
-        yield from _grounding(found.grounding, system, folder)
-    if found.interleaved_segmentation is not None:
-        yield from _interleaved(found.interleaved_segmentation, system, folder)
+    if "panoptic" in found.results:
+        yield from _panoptic(found.results["panoptic"], system, folder)
+    if "grounding" in found.results:
+        yield from _grounding(found.results["grounding"], system, folder)
+    if "interleaved_segmentation" in found.results:
+        yield from _interleaved(found.results["interleaved_segmentation"], system, folder)
 
 
 def _panoptic(

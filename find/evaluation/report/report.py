@@ -13,11 +13,11 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from find.data.sample import plain_name
 from find.errors import DataError
+from find.evaluation.protocol import Metric
 from find.evaluation.report.charts import Line, line_chart
 from find.evaluation.report.examples import Example, read_examples
-from find.evaluation.results import METRICS
+from find.evaluation.results import PUBLISHED_TASKS, described
 from find.evaluation.systems.run import RESULTS
-from find.evaluation.table import TITLES, best_value
 
 COLORS = ("#2563eb", "#e0592a", "#16a34a", "#9333ea", "#0891b2", "#be185d", "#a16207", "#475569")
 CHARTS = {
@@ -63,7 +63,7 @@ def write_report(paths: Sequence[Path], out: Path) -> Path:
     environment = Environment(
         loader=PackageLoader("find.evaluation.report", package_path=""), autoescape=select_autoescape(default=True)
     )
-    done = [task for task in METRICS if any(run.results.get(task) for run in runs)]
+    done = described([run.results for run in runs])
     classes = _classes(runs)
     examples = [
         {
@@ -79,8 +79,8 @@ def write_report(paths: Sequence[Path], out: Path) -> Path:
     shown |= {name for example in examples for name in example["categories"]}
     page = environment.get_template("report.html.j2").render(
         runs=runs,
-        titles={task: TITLES[task] for task in done},
-        tasks=[(task, [(metric, _cells(runs, task, metric)) for metric in METRICS[task]]) for task in done],
+        titles={name: task.title for name, task in done.items()},
+        tasks=[(name, [(one.label, _cells(runs, name, one)) for one in task.metrics]) for name, task in done.items()],
         charts=_charts(runs),
         studies=_studies(runs),
         classes=classes,
@@ -113,15 +113,14 @@ def _notes(runs: Sequence[Run]) -> list[str]:
     return notes
 
 
-def _cells(runs: Sequence[Run], task: str, metric: str) -> list[Cell]:
-    values = [(run.results.get(task) or {}).get(metric) for run in runs]
+def _cells(runs: Sequence[Run], task: str, metric: Metric) -> list[Cell]:
+    values = [(run.results.get(task) or {}).get(metric.name) for run in runs]
     asked_alike = len({run.data for run, value in zip(runs, values, strict=True) if value is not None}) == 1
-    best = best_value(metric, values) if asked_alike else None  # figures on other data are not to be compared
+    best = metric.best(values) if asked_alike else None  # figures on other data are not to be compared
     cells = []
     for run, value in zip(runs, values, strict=True):
-        interval = run.results.get("intervals", {}).get(task, {}).get(metric)
-        digits = 2 if metric.startswith("NoC") else 1
-        cells.append(_cell(value, interval, digits, best is not None and value == best))
+        interval = run.results.get("intervals", {}).get(task, {}).get(metric.name)
+        cells.append(_cell(value, interval, metric.digits, best is not None and value == best))
     return cells
 
 
@@ -144,7 +143,7 @@ def _studies(runs: Sequence[Run]) -> list[dict[str, Any]]:
     for run in runs:
         for task, rows in (run.results.get("variants") or {}).items():
             if rows:
-                title = f"{TITLES[task]} asked in every way: {run.name}"
+                title = f"{PUBLISHED_TASKS[task].title} asked in every way: {run.name}"
                 body = [
                     (f"{r['name']}{' (as published)' if r['published'] else ''}", r["figures"], r["intervals"])
                     for r in rows

@@ -1,0 +1,220 @@
+"""What an evaluation protocol is: a question put to a system about data, with figures that know how to be shown.
+
+A package adds one by declaring it in its own pyproject.toml; ours are declared the same way:
+
+    [project.entry-points."find.protocols"]
+    counting = "mypackage.protocol:Counting"
+
+`evaluate(model, data, protocols=["counting"])` and `findvl test --tasks panoptic,counting` then run it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from find.data.data_split import DataSplit
+from find.errors import InputError
+from find.evaluation.confidence import Intervals
+from find.evaluation.distributed import in_order
+from find.evaluation.gallery import ImageGallery
+from find.utils.entry_points import declared, load_named
+
+GROUP = "find.protocols"
+"""The group of entry points."""
+
+PUBLISHED = (
+    "panoptic", "grounding", "interactive", "retrieval", "interleaved_segmentation", "interleaved_retrieval",
+)  # fmt: skip
+"""The protocols of FIND-Bench's tables, in their order; what an evaluation does unless told otherwise."""
+
+Figures = dict[str, Any]
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure's name, what it is counted in, which way is better, and how many digits tables show behind the point."""
+
+    name: str
+    unit: str = "%"
+    higher_is_better: bool = True
+    digits: int = 1
+
+    @property
+    def label(self) -> str:
+        """The name, with what a reader would not expect: another unit than percent, and less being better."""
+        told = [] if self.unit == "%" else [self.unit]
+        told += [] if self.higher_is_better else ["lower is better"]
+        return f"{self.name} ({', '.join(told)})" if told else self.name
+
+    def written(self, value: float | None) -> str:
+        """A figure as tables show it."""
+        return "–" if value is None else f"{value:.{self.digits}f}"
+
+    def best(self, values: Sequence[float | None]) -> float | None:
+        """The best of some figures; None where there is nothing to choose."""
+        known = [value for value in values if value is not None]
+        if len(set(known)) < 2:
+            return None
+        return max(known) if self.higher_is_better else min(known)
+
+
+class Result(ABC):
+    """What a protocol has found: figures by the names of `metrics`, in their units, and what is known besides."""
+
+    title: str
+    """For tables, such as "Panoptic segmentation"."""
+    metrics: Sequence[Metric]
+    """What tables show, in their order."""
+
+    @abstractmethod
+    def to_json(self) -> Figures:
+        """The figures by their names; None for one that could not be measured."""
+
+    def intervals(self) -> Intervals:
+        """95 % of the same figures, by bootstrap over images, as far as there are such."""
+        return {}
+
+    def details(self) -> Figures:
+        """What else JSON holds: counts, settings, further figures."""
+        return {}
+
+    def held_out(self) -> Figures | None:
+        """The figures apart for what was `seen` in training and what was `held_out`, where the data tell."""
+        return None
+
+    def notes(self) -> list[str]:
+        """What a reader of the figures has to know, one sentence each."""
+        return []
+
+    def described(self) -> Figures:
+        """Title and metrics, as JSON holds them so that tables can be made of it."""
+        return {"title": self.title, "metrics": [dataclasses.asdict(metric) for metric in self.metrics]}
+
+
+@dataclass(frozen=True)
+class Measured(Result):
+    """A result of figures that are there already; for protocols that need no class of their own for it.
+
+    `records` are the answers that the figures were made of, for whoever wants to look at them; JSON leaves them out.
+    """
+
+    title: str
+    metrics: Sequence[Metric]
+    figures: Mapping[str, float | None]
+    found_intervals: Intervals = field(default_factory=dict)
+    found_details: Mapping[str, Any] = field(default_factory=dict)
+    records: Sequence[Any] = field(default=(), repr=False)
+
+    def to_json(self) -> Figures:
+        return dict(self.figures)
+
+    def intervals(self) -> Intervals:
+        return dict(self.found_intervals)
+
+    def details(self) -> Figures:
+        return dict(self.found_details)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One evaluation, as a protocol sees it.
+
+    Attributes:
+        image_ids: the images to ask about, in the order of the data.
+        limit: how many images the user wants at most, if so.
+        embeddings: vectors of the first images, as many as a protocol has asked for (`EvaluationProtocol.embeds`).
+    """
+
+    image_ids: Sequence[int]
+    limit: int | None = None
+    embeddings: ImageGallery | None = None
+    batch_size: int = 32
+    progress: bool = True
+
+    def in_order(self, items: Sequence[T], work: Callable[[Sequence[T]], Sequence[R]], *, title: str) -> list[R]:
+        """`work` on batches of the items, shared by all processes of `torchrun`; one result an item, in their order.
+
+        Figures made of the whole do not depend on the number of processes. Chunks that memory does not suffice for are
+        halved.
+        """
+        return in_order(items, work, batch_size=self.batch_size, title=title, progress=self.progress)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Batch size and progress, as functions take them."""
+        return {"batch_size": self.batch_size, "progress": self.progress}
+
+
+class EvaluationProtocol(ABC):
+    """A protocol: what it asks of a system about the images of a run, and what it makes of the answers.
+
+    Where it is a dataclass, fields named as settings of `evaluate` (`gallery`, `interleaving` ...) are given these when
+    the protocol is chosen by its name.
+    """
+
+    name: str
+    """In results: a word, such as "panoptic"."""
+
+    @abstractmethod
+    def run(self, system: Any, data: DataSplit, run: Run) -> Result:
+        """Ask and compare.
+
+        Raises:
+            MissingAnnotations: the data have nothing for it (`find.evaluation.task_results`).
+            FindError: an answer cannot be used.
+        """
+
+    def embeds(self, run: Run) -> int:
+        """Of how many of the run's images, counted from the first, it wants the vectors in `run.embeddings`."""
+        return 0
+
+    def texts(self, data: DataSplit, run: Run) -> Iterable[str]:
+        """What it gives the system to read, whose unknown words are counted."""
+        return ()
+
+
+ProtocolLike = EvaluationProtocol | Callable[[Any, DataSplit, Run], Result] | str
+"""A protocol, a function that does the same, or a name: of an installed package's protocol, or a class path."""
+
+
+@dataclass(frozen=True)
+class FunctionProtocol(EvaluationProtocol):
+    """A protocol that is a function of (system, data, run)."""
+
+    name: str
+    function: Callable[[Any, DataSplit, Run], Result]
+
+    def run(self, system: Any, data: DataSplit, run: Run) -> Result:
+        return self.function(system, data, run)
+
+
+def as_protocol(given: ProtocolLike, settings: Mapping[str, Any]) -> EvaluationProtocol:
+    """The protocol that is meant; one that is named is made with those of the settings that it has.
+
+    Raises:
+        InputError: there is no such protocol, or it is none.
+    """
+    made = given
+    if isinstance(given, str):
+        if "." not in given and given not in declared(GROUP):
+            raise InputError(f"there is no task {given!r}; there are {', '.join(protocol_names())}")
+        made = load_named(given, GROUP, "protocol")
+    if isinstance(made, type) and issubclass(made, EvaluationProtocol):
+        known = {field.name for field in dataclasses.fields(made)} if dataclasses.is_dataclass(made) else set()
+        return made(**{name: value for name, value in settings.items() if name in known})
+    if isinstance(made, EvaluationProtocol):
+        return made
+    if callable(made) and not isinstance(made, type):
+        return FunctionProtocol(getattr(made, "__name__", type(made).__name__), made)
+    raise InputError(f"{given!r} is no protocol: give a find.evaluation.protocol.EvaluationProtocol, or a function")
+
+
+def protocol_names() -> list[str]:
+    """Of all installed packages: the published tasks in the order of their tables, then others."""
+    return [*PUBLISHED, *sorted(declared(GROUP).keys() - set(PUBLISHED))]
