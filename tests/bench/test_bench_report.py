@@ -98,7 +98,9 @@ def test_of_several_processes_the_first_writes(world: Path, tmp_path: Path, monk
     for rank in ("1", "0"):
         assert not (tmp_path / "results.json").exists()
         monkeypatch.setenv("RANK", rank)
-        assert run(entrant, world, settings=SETTINGS, tasks=["retrieval"], out=tmp_path, progress=False).retrieval
+        assert run(entrant, world, settings=SETTINGS, tasks=["retrieval"], out=tmp_path, progress=False).results[
+            "retrieval"
+        ]
     assert (tmp_path / "results.json").exists()
 
 
