@@ -121,7 +121,8 @@ def attend_folded(
         mask = (visible | ~some)[:, None].expand(-1, heads, -1, -1).flatten(1, 2)[:, None]
     found = _dot_product_attention(asked, placed[:, None], values[:, None], mask, scale=width**-0.5)
     out = found[:, 0].unflatten(1, (heads, rows)) @ value.by_head().mT.to(found.dtype)
-    out = out + value.bias.unflatten(0, (heads, 1, width))
+    if value.bias is not None:
+        out = out + value.bias.unflatten(0, (heads, 1, width))
     return out if some is None else out.masked_fill(~some[:, None], 0.0)
 
 
@@ -190,7 +191,7 @@ class InterfaceLayer(nn.Module):
         self, states: dict[Group, GroupState], members: Sequence[Member], pixels: Pixels | None, content: Projections
     ) -> dict[Group, GroupState]:
         readers = [member.group for member in members if member.content is Group.PIXELS]
-        if not readers:
+        if not readers or pixels is None:
             return {}
         query, key, value = content
         values, placed = _concatenate(states, readers)
@@ -250,6 +251,7 @@ def _read(
 ) -> Float[Tensor, "b heads n k"]:
     """Content attention of one group to the tokens of another, the cheaper way."""
     _, key, value = content
+    assert member.content is not None
     source, visible = states[member.content], _visible(states, member)
     placed = source.values + source.positions
     _, tokens, width = source.values.shape
@@ -275,8 +277,10 @@ def _replaced(states: dict[Group, GroupState], groups: Sequence[Group], values: 
 
 def _visible(states: dict[Group, GroupState], member: Member) -> Bool[Tensor, "b n l"] | None:
     """Which tokens of its content each row of a group may see: not padding and, by index, its own."""
+    assert member.content is not None
     reader, source = states[member.group], states[member.content]
     if member.by_index:
+        assert reader.index is not None and source.index is not None
         same = reader.index[:, :, None] == source.index[:, None]
         return same if source.padding is None else same & ~source.padding[:, None]
     return _unpadded([source], reader.values.shape[1])

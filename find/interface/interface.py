@@ -117,7 +117,7 @@ class Interface(nn.Module):
         memory = self.remember_levels(pixels.levels[:LEVELS], pixels.mask_features, pooled)
         if aligned is None or self.residual is None:
             return memory
-        shape = tuple(aligned.shape[-2:])
+        shape = (aligned.shape[-2], aligned.shape[-1])
         mask_features = _resized(pixels.mask_features, shape)
         return replace(memory, aligned=AlignedMap(aligned.flatten(2).transpose(1, 2), shape, mask_features))
 
@@ -128,7 +128,7 @@ class Interface(nn.Module):
         pooled: Float[Tensor, "b v"] | None = None,
     ) -> ImageMemory:
         """The image memory of the pixel decoder's levels (coarse to fine) and mask features."""
-        shapes = tuple(tuple(level.shape[-2:]) for level in maps)
+        shapes = tuple((level.shape[-2], level.shape[-1]) for level in maps)
         levels = tuple(
             projection(level.flatten(2).transpose(1, 2).contiguous())
             for level, projection in zip(maps, self.level_projections, strict=True)
@@ -148,6 +148,7 @@ class Interface(nn.Module):
         projected = []
         for number, layer in enumerate(self.layers):
             level = number % LEVELS
+            assert isinstance(layer, InterfaceLayer)
             projected.append(layer.project(placed[level], seen[level]))
         return replace(memory, projected=tuple(projected))
 
@@ -186,14 +187,14 @@ class Interface(nn.Module):
         states = {m.group: self._start(m, prompt, memory) for m in members if m.start is not Start.SAMPLES}
         predicting = [m.group for m in members if m.predicts]
         updated = frozenset(states)
-        placed = memory.placed() if readers else ()
+        placed = memory.placed() if memory is not None and readers else ()
         predictions: list[Embeddings] = []
         for number, layer in enumerate(self.layers):
             level = number % LEVELS
             if deep:
                 predictions.append(self._predict(states, predicting, prompt, memory))
             pixels = None
-            if readers:
+            if memory is not None and readers:
                 visible = self._visible(
                     states,
                     readers,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -45,20 +46,20 @@ def concat_memories(
         shape_of = dict(zip(map(id, parts), shapes, strict=True))
         return lambda part: _widened(of(part).unflatten(-1, shape_of[id(part)]), common).flatten(-2)
 
-    largest, features = _largest(canvases), [tuple(part.mask_features.shape[-2:]) for part in parts]
+    largest, features = _largest(canvases), [_map_size(part.mask_features) for part in parts]
     levels, positions, attention, shapes = [], [], [], []
     for k in range(len(parts[0].levels)):
         own = [part.shapes[k] for part in parts]
         shapes.append(own)
-        levels.append(stacked(flat(own, lambda part, k=k: part.levels[k].mT)).mT)
-        batch = flat(own, lambda part, k=k: part.positions[k].mT.expand(part.batch, -1, -1))
-        positions.append(stacked(batch).mT)
-        attention.append(stacked(flat(own, lambda part, k=k: part.attention_features[k])))
+        level, place, feature = (partial(of, k=k) for of in (_level, _positions, _attention_features))
+        levels.append(stacked(flat(own, level)).mT)
+        positions.append(stacked(flat(own, place)).mT)
+        attention.append(stacked(flat(own, feature)))
     aligned, aligned_sizes = None, None
     if parts[0].aligned is not None:
-        own = [part.aligned.shape for part in parts]
-        values = stacked(flat(own, lambda part: part.aligned.values.mT)).mT
-        drawn = stacked(flat(own, lambda part: part.aligned.mask_features))
+        own = [_aligned(part).shape for part in parts]
+        values = stacked(flat(own, lambda part: _aligned(part).values.mT)).mT
+        drawn = stacked(flat(own, lambda part: _aligned(part).mask_features))
         aligned_sizes = each(own)
         aligned = AlignedMap(values, _largest(own), drawn, is_inside(aligned_sizes, _largest(own)))
     return replace(
@@ -68,7 +69,7 @@ def concat_memories(
         shapes=tuple(_largest(own) for own in shapes),
         mask_features=stacked(lambda part: _widened(part.mask_features, _largest(features))),
         attention_features=tuple(attention),
-        pooled=None if parts[0].pooled is None else stacked(lambda part: part.pooled),
+        pooled=None if parts[0].pooled is None else stacked(_pooled),
         aligned=aligned,
         projected=(),
         extents=Extents(
@@ -78,6 +79,32 @@ def concat_memories(
             aligned=aligned_sizes,
         ),
     )
+
+
+def _level(part: ImageMemory, k: int) -> Float[Tensor, "b c p"]:
+    return part.levels[k].mT
+
+
+def _positions(part: ImageMemory, k: int) -> Float[Tensor, "b c p"]:
+    return part.positions[k].mT.expand(part.batch, -1, -1)
+
+
+def _attention_features(part: ImageMemory, k: int) -> Float[Tensor, "b m p"]:
+    return part.attention_features[k]
+
+
+def _pooled(part: ImageMemory) -> Float[Tensor, "b v"]:
+    assert part.pooled is not None  # all parts are of one model
+    return part.pooled
+
+
+def _aligned(part: ImageMemory) -> AlignedMap:
+    assert part.aligned is not None  # likewise
+    return part.aligned
+
+
+def _map_size(x: Float[Tensor, "... h w"]) -> Size:
+    return x.shape[-2], x.shape[-1]
 
 
 def is_inside(sizes: Int[Tensor, "b 2"], shape: Size) -> Bool[Tensor, "b p"]:

@@ -1,6 +1,6 @@
 """The visual sampler: a region becomes a few feature vectors read from the image memory (paper, 3.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -92,7 +92,7 @@ def mean_under(
     """The mean of the aligned features at `points` places of each region; zeros where there is no region."""
     places, padding = spread_points(masks, points)
     seen = ~(padding | (rows < 0)[..., None])
-    own = None if extents is None else (extents.canvas, extents.aligned)
+    own = None if extents is None or extents.aligned is None else (extents.canvas, extents.aligned)
     row = rows.clamp(min=0).flatten()
     sampled = sample_bilinear(aligned.values, aligned.shape, row, places.flatten(0, 1), own)
     weights = seen.to(sampled.dtype) / seen.sum(dim=-1, keepdim=True).clamp(min=1)
@@ -154,7 +154,7 @@ class VisualSampler(nn.Module):
             tokens.append(Tokens(sampled.reshape(q, r * self.points, -1), padding, index))
         return tuple(tokens)
 
-    def _projections(self, memory: ImageMemory) -> Sequence[nn.Module]:
+    def _projections(self, memory: ImageMemory) -> Iterable[nn.Module]:
         if len(memory.levels) != len(self.projections):
             raise ValueError(f"the memory has {len(memory.levels)} levels, the sampler {len(self.projections)}")
         return self.projections

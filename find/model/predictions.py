@@ -30,7 +30,7 @@ class ImageEmbeddings:
     @cached_property
     def boxes(self) -> Float[Tensor, "b n 4"]:
         """Of the objects: x0, y0, x1, y1 in 0..1 of their image; zeros of an empty mask."""
-        shown = zip(self._kept_masks(), self.frames, strict=True)
+        shown = zip(self.kept_masks(), self.frames, strict=True)
         rows = [boxes_of_logits(masks, torch.tensor(frame.extent, device=masks.device)) for masks, frame in shown]
         return torch.stack(rows)
 
@@ -39,9 +39,10 @@ class ImageEmbeddings:
 
     def object_masks(self, number: int) -> Bool[Tensor, "n H W"]:
         """The masks of an image's object proposals at the image's own size."""
-        return self.frames[number].inside(self._kept_masks()[number])
+        return self.frames[number].inside(self.kept_masks()[number])
 
-    def _kept_masks(self) -> tuple[Float[Tensor, "n h w"], ...]:
+    def kept_masks(self) -> tuple[Float[Tensor, "n h w"], ...]:
+        """`masks`; raises InputError where they were not asked for."""
         if self.masks is None:
             raise InputError(
                 "these images were embedded without their masks; embed_images(images, masks=True) keeps them"

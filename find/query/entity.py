@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import NoneType
-from typing import TypeAlias, Union
+from typing import Any, TypeAlias, Union
 
 import numpy as np
 from PIL import Image
@@ -97,7 +97,7 @@ class Region(QueryOperators):
             raise InputError(f"{who}: its label is text, not {type(label).__name__}")
         is_path = isinstance(image, (str, os.PathLike))
         values = {
-            "image": os.fspath(image) if is_path else read_image(image, name=who),
+            "image": os.fspath(image) if isinstance(image, (str, os.PathLike)) else read_image(image, name=who),
             "mask": None if mask is None else _keep_mask(mask, who),
             "box": None if box is None else _keep_box(box, who),
             "points": None if points is None else _keep_points(points, f"{who}: points", at_least=1),
@@ -149,10 +149,11 @@ class Region(QueryOperators):
         if self.points is not None:
             return f"@{format_points(self.points)}"
         if self.mask is not None:
-            y, x = np.unravel_index(self.mask.argmax(), self.mask.shape)  # its first pixel
+            row, column = np.unravel_index(self.mask.argmax(), self.mask.shape)  # its first pixel
+            place: PointXY = (float(column), float(row))
         else:
-            x, y = (self.scribble or self.polygon)[0]
-        return f", a {self.shape} at {format_numbers((x, y))}"
+            place = (*(self.scribble or ()), *(self.polygon or ()))[0]
+        return f", a {self.shape} at {format_numbers(place)}"
 
     def pixels(self) -> np.ndarray:
         """The whole image: uint8 RGB [H, W, 3], upright. Raises FindError if it cannot be read."""
@@ -166,22 +167,23 @@ class Region(QueryOperators):
         """
         height, width = read_size(self.image)
         if self.mask is not None:
-            bitmap = self._read_mask(height, width)
+            bitmap = self._read_mask(self.mask, height, width)
         elif self.box is not None:
             bitmap = paint_box(height, width, self.box)
         elif self.polygon is not None:
             bitmap = paint_polygon(height, width, self.polygon)
         elif self.points is not None:
-            bitmap = paint_points(height, width, self._inside(height, width), stroke_radius(height, width))
+            bitmap = paint_points(height, width, self._inside(self.points, height, width), stroke_radius(height, width))
         else:
-            bitmap = paint_line(height, width, self._inside(height, width), stroke_radius(height, width))
+            scribble = self._inside(self.scribble or (), height, width)
+            bitmap = paint_line(height, width, scribble, stroke_radius(height, width))
         if not bitmap.any():
             why = "the mask is empty" if self.mask is not None else f"the {self.shape} lies outside the image"
             raise InputError(f"{self}: {why} (the image is {width} wide and {height} high)")
         return bitmap
 
-    def _read_mask(self, height: int, width: int) -> np.ndarray:
-        bitmap = read_mask(self.mask, name=f"mask {self.mask}") if isinstance(self.mask, str) else self.mask
+    def _read_mask(self, mask: str | np.ndarray, height: int, width: int) -> np.ndarray:
+        bitmap = read_mask(mask, name=f"mask {mask}") if isinstance(mask, str) else mask
         if bitmap.shape != (height, width):
             raise InputError(
                 f"{self}: the mask is {bitmap.shape[1]} wide and {bitmap.shape[0]} high, its image "
@@ -189,9 +191,8 @@ class Region(QueryOperators):
             )
         return bitmap.copy()
 
-    def _inside(self, height: int, width: int) -> list[PointXY]:
-        """The points or scribble as pixel centres, once all are known to lie in the image."""
-        points = self.points if self.points is not None else self.scribble
+    def _inside(self, points: Sequence[PointXY], height: int, width: int) -> list[PointXY]:
+        """The points as pixel centres, once all are known to lie in the image."""
         for x, y in points:
             if not (0 <= x < width and 0 <= y < height):
                 raise InputError(
@@ -224,7 +225,7 @@ class Region(QueryOperators):
         if unknown or "image" not in data:
             wrong = f"unknown key {sorted(unknown)[0]!r}" if unknown else "no 'image'"
             raise InputError(f"a region has an image, one of {', '.join(SHAPES)} and perhaps a label: {wrong}")
-        values = dict(data)
+        values: dict[str, Any] = dict(data)
         image = values.pop("image")
         if isinstance(image, Mapping):
             try:
@@ -288,7 +289,7 @@ def _keep_box(box: object, who: str) -> tuple[float, float, float, float]:
     x0, x1 = sorted((float(array[0]), float(array[2])))
     y0, y1 = sorted((float(array[1]), float(array[3])))
     if x0 == x1 or y0 == y1:
-        raise InputError(f"{who}: the box {format_numbers(array)} has no area")
+        raise InputError(f"{who}: the box {format_numbers(array.tolist())} has no area")
     return x0, y0, x1, y1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from find.errors import InputError
 
@@ -21,22 +21,26 @@ class QueryOperators:
     def __and__(self, other: Askable) -> JoinedQuery:
         if not isinstance(other, (str, QueryOperators)):
             return NotImplemented
-        mine, others = JoinedQuery.of(self), JoinedQuery.of(other)
+        mine, others = JoinedQuery.of(self._asked()), JoinedQuery.of(other)
         return JoinedQuery(mine.include + others.include, mine.exclude + others.exclude)
 
     def __rand__(self, other: str) -> JoinedQuery:
-        return JoinedQuery.of(other) & self if isinstance(other, str) else NotImplemented
+        return JoinedQuery.of(other) & self._asked() if isinstance(other, str) else NotImplemented
 
     def __sub__(self, other: Askable) -> JoinedQuery:
         if not isinstance(other, (str, QueryOperators)):
             return NotImplemented
-        mine, others = JoinedQuery.of(self), JoinedQuery.of(other)
+        mine, others = JoinedQuery.of(self._asked()), JoinedQuery.of(other)
         if len(others.include) > 1 or others.exclude:
             raise InputError("what is subtracted is one query: write A - B - C for what fits neither B nor C")
         return JoinedQuery(mine.include, mine.exclude + others.include)
 
     def __rsub__(self, other: str) -> JoinedQuery:
-        return JoinedQuery.of(other) - self if isinstance(other, str) else NotImplemented
+        return JoinedQuery.of(other) - self._asked() if isinstance(other, str) else NotImplemented
+
+    def _asked(self) -> Askable:
+        """Itself; the classes that have these operators are those that can be asked."""
+        return cast("Askable", self)
 
 
 @dataclass(frozen=True)

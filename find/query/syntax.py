@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import NoneType
 
 from find.errors import FindError, InputError, shown
 from find.query.entity import Entity, Phrase, Region, format_numbers, format_points
@@ -61,14 +62,15 @@ def format_part(part: str | Entity, number: int) -> str:
         return _escape(part, BRACKETS)
     if isinstance(part, Phrase):
         return f"{{{_escape(part.text, BRACKETS)}}}"
-    in_memory = not isinstance(part.image, str) or not isinstance(part.mask, (str, type(None)))
-    if in_memory or part.label is not None or part.shape in ("scribble", "polygon"):
-        why = "an image or mask in memory" if in_memory else "a label" if part.label is not None else f"a {part.shape}"
-        raise InputError(f"part {number} of the query, {part}: {why} cannot be written as text; use to_json")
-    path = _escape(part.image, ESCAPABLE)
-    if part.mask is not None:
-        return f"[{path}#{_escape(part.mask, ESCAPABLE)}]"
-    return f"[{path}@{format_points(part.points) if part.points is not None else format_numbers(part.box)}]"
+    image, mask = part.image, part.mask
+    if not isinstance(image, str) or not isinstance(mask, (str, NoneType)):
+        raise _unwritable(part, number, "an image or mask in memory")
+    if part.label is not None or part.shape in ("scribble", "polygon"):
+        raise _unwritable(part, number, f"a {part.shape}" if part.label is None else "a label")
+    path = _escape(image, ESCAPABLE)
+    if mask is not None:
+        return f"[{path}#{_escape(mask, ESCAPABLE)}]"
+    return f"[{path}@{format_points(part.points) if part.points is not None else format_numbers(part.box or ())}]"
 
 
 def _resolve_escapes(text: str) -> list[_Character]:
@@ -130,7 +132,7 @@ def _parse_region(inside: Sequence[_Character], folder: str | os.PathLike[str] |
         return Region(image, box=points[0])
     if any(len(point) != 2 for point in points):
         raise InputError(f"'@{place}' is neither a point x,y, nor points x,y;x,y, nor a box x0,y0,x1,y1")
-    return Region(image, points=points)
+    return Region(image, points=[(x, y) for x, y in points])
 
 
 def _parse_numbers(text: str) -> list[float]:
@@ -154,6 +156,10 @@ def _plain(characters: Sequence[_Character]) -> str:
 
 def _escape(text: str, special: str) -> str:
     return "".join(f"\\{character}" if character in special else character for character in text)
+
+
+def _unwritable(part: Region, number: int, why: str) -> InputError:
+    return InputError(f"part {number} of the query, {part}: {why} cannot be written as text; use to_json")
 
 
 def _error(number: int, source: str, position: int, why: str) -> FindError:

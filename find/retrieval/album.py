@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ from find.retrieval.indexing import IndexReport, index
 from find.retrieval.objects import ObjectMasks
 from find.retrieval.photos import Skipped
 from find.retrieval.ranking import Ranking, score_parts
-from find.retrieval.table import Embedder, Stamp, open_table, origin, read_root, reading
+from find.retrieval.table import Embedder, Segmenter, Stamp, open_table, origin, read_root, reading
 from find.retrieval.vectors import QueryVectors, Vectors, take_rows
 from find.retrieval.writing import EXACT_ROWS, IndexSettings, resolve_root
 
@@ -257,7 +257,7 @@ class Album:
     def image(self, name: str, frame: int = 0) -> Hit:
         """One image by its path below the folder of photos: a hit of no query. Raises FindError if it is not there."""
         rows = self._ranking.allowed("path = :name AND frame = :frame", {"name": name, "frame": frame})
-        if not len(rows):
+        if rows is None or not len(rows):
             raise InputError(f"{self.name}: there is no image {name!r}" + (f" with a frame {frame}" if frame else ""))
         with reading(self.name):
             return self._hit(take_rows(self.table, rows, _HIT_COLUMNS).to_pylist()[0], 0.0, ())
@@ -282,7 +282,11 @@ class Album:
         if others:
             raise InputError("ground draws the entities of one query at a time, not of several joined by & or -")
         pictures = [hit.pixels() for hit in hits]
-        return self.model.segment(pictures, [query] * len(pictures)) if pictures else []
+        if not pictures:
+            return []
+        if not isinstance(self.model, Segmenter):
+            raise InputError(f"{self.name}: this album was opened without a model that segments; give it to Album.open")
+        return self.model.segment(pictures, [query] * len(pictures))
 
     # --- reading --------------------------------------------------------------------------------------------------
 
@@ -323,7 +327,7 @@ class Album:
             for record, score, part in zip(table.drop(["image"]).to_pylist(), scores, parts, strict=True)
         ]
 
-    def _hit(self, record: dict, score: float, parts: tuple[ScorePart, ...]) -> Hit:
+    def _hit(self, record: dict[str, Any], score: float, parts: tuple[ScorePart, ...]) -> Hit:
         boxes = np.array(record["boxes"], dtype=np.int32).reshape(-1, 4)
         counts = {len(boxes), len(record["objects"]), len(record["scores"])}
         if len(counts) > 1 or min(record["height"], record["width"]) < 1:

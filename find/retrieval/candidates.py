@@ -187,7 +187,7 @@ def update_sketch(album: str, table: Table, objects: int, *, storage: Mapping[st
             yield pa.RecordBatch.from_arrays([pa.array(keys[mine]), fixed_lists(codes)], schema=schema)
 
     rows = pa.RecordBatchReader.from_batches(schema, batches())
-    if len(known):
+    if kept is not None and len(known):
         kept.table.add(rows)  # which fails where another writer has replaced it since it was read
     else:
         _replace(database, SKETCH, rows)
@@ -245,6 +245,7 @@ def _kmeans(
     """Unit centroids; places that have no vector get `fallback`, or one of the vectors."""
     generator = torch.Generator().manual_seed(0)
     if len(vectors) == 0:
+        assert fallback is not None
         return fallback.expand(count, -1)
     start = torch.randperm(len(vectors), generator=generator)[:count]
     centroids = vectors[start.repeat(-(-count // len(start)))[:count]]

@@ -43,6 +43,7 @@ class ChainMatches:
 def match_chain(query: QueryVectors, images: Vectors) -> ChainMatches:
     """The best joint choice of objects in each image. `query`: one row, which `is_chain`."""
     count = int((~query.padding[0]).sum())
+    assert query.connections is not None
     asked = Asked(
         query.query, query.entities[:, :count], query.padding[:, :count], query.connections.said[:, : count + 1]
     )

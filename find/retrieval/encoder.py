@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias, Union, overload
+from typing import Any, Literal, TypeAlias, Union, overload
 
 import numpy as np
 import torch
@@ -71,14 +71,14 @@ class Encoder:
         self,
         inputs: Encodable | Sequence[Encodable],
         *,
-        convert_to_tensor: Literal[True],
+        convert_to_tensor: bool,
         batch_size: int = ...,
         show_progress_bar: bool | None = ...,
         convert_to_numpy: bool = ...,
         device: str | torch.device | None = ...,
         normalize_embeddings: bool = ...,
         truncate_dim: int | None = ...,
-    ) -> Float[Tensor, "*n d"]: ...
+    ) -> Float[Tensor, "*n d"] | Float[np.ndarray, "*n d"]: ...
     def encode(
         self,
         inputs: Encodable | Sequence[Encodable],
@@ -113,7 +113,7 @@ class Encoder:
         if device is not None:
             self.model.to(device)
         is_one = not isinstance(inputs, (list, tuple))
-        items = [inputs] if is_one else list(inputs)
+        items: list[Any] = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         items = [_read(item, number) if isinstance(item, str) else item for number, item in enumerate(items)]
         dim = self._checked(truncate_dim) or self.get_embedding_dimension()
         kinds = [_embedder_of(item, number) for number, item in enumerate(items)]
@@ -138,13 +138,8 @@ class Encoder:
         truncate_dim: int | None = None,
     ) -> Float[np.ndarray, "*n d"] | Float[Tensor, "*n d"]:
         """Vectors of what is sought, as `encode` gives them: this model has one space, and no prompts."""
-        return self.encode(
-            inputs,
-            batch_size=batch_size,
-            show_progress_bar=show_progress_bar,
-            convert_to_tensor=convert_to_tensor,
-            truncate_dim=truncate_dim,
-        )
+        options: dict[str, Any] = {"batch_size": batch_size, "show_progress_bar": show_progress_bar}
+        return self.encode(inputs, convert_to_tensor=convert_to_tensor, truncate_dim=truncate_dim, **options)
 
     encode_document = encode_query
 
@@ -177,7 +172,7 @@ class Encoder:
         return truncate_dim
 
 
-_Embed: TypeAlias = Callable[[FIND, list, int], Tensor]
+_Embed: TypeAlias = Callable[[FIND, list[Any], int], Tensor]
 
 
 def _embed_texts(model: FIND, texts: list[str], batch_size: int) -> Float[Tensor, "n d"]:
@@ -188,7 +183,7 @@ def _embed_images(model: FIND, images: list[ImageLike], batch_size: int) -> Floa
     return model.embed_images(images, masks=False, batch_size=batch_size).image
 
 
-def _embed_mixtures(model: FIND, mixtures: list, batch_size: int) -> Float[Tensor, "n d"]:
+def _embed_mixtures(model: FIND, mixtures: list[Any], batch_size: int) -> Float[Tensor, "n d"]:
     queries = [
         mixture
         if isinstance(mixture, Query)

@@ -19,6 +19,7 @@ from find.retrieval.vectors import QueryVectors, cut
 
 if TYPE_CHECKING:
     from find.retrieval.album import Album
+    from find.retrieval.table import Embedder
 
 Exemplar: TypeAlias = Union[str, "os.PathLike[str]", Region]
 """The file of a photo, compared as a whole, or a region of one, compared with objects."""
@@ -58,8 +59,9 @@ def more_like(
     examples = [*include, *exclude]
     queries = tuple(Query(e if isinstance(e, Region) else f"like {Path(e).name}") for e in examples)
     query = JoinedQuery(queries[: len(include)], queries[len(include) :])
-    pictures = set() if include_query else {_place(e.image if isinstance(e, Region) else e) for e in examples} - {None}
-    vectors = _embed(album, examples, queries)
+    places = [] if include_query else [_place(e.image if isinstance(e, Region) else e) for e in examples]
+    pictures = {place for place in places if place is not None}
+    vectors = _embed(album.model, examples, queries, album.stamp.dim)
     (hits,) = album.search_vectors([query], [vectors], k + len(pictures), where=where, values=values, dim=dim)
     return without_pictures(hits, pictures, k)
 
@@ -87,9 +89,8 @@ def _listed(examples: Exemplar | Sequence[Exemplar]) -> list[Exemplar]:
     return [examples] if isinstance(examples, (str, os.PathLike, Region)) else list(examples)
 
 
-def _embed(album: Album, examples: Sequence[Exemplar], queries: Sequence[Query]) -> QueryVectors:
+def _embed(model: Embedder, examples: Sequence[Exemplar], queries: Sequence[Query], dim: int) -> QueryVectors:
     """A row for each example: a photo's vector as a sentence's, a region's as an entity's."""
-    model, dim = album.model, album.stamp.dim
     sentences = torch.zeros(len(examples), dim)
     entities = torch.zeros(len(examples), 1, dim)
     is_region = torch.tensor([isinstance(example, Region) for example in examples])

@@ -152,7 +152,8 @@ class Hit:
 
     def box(self, entity: int = 0, *, part: int = 0) -> tuple[int, int, int, int]:
         """Its box: x0, y0, x1, y1 in pixels, x1 and y1 just outside."""
-        return tuple(int(side) for side in self.found.masks.boxes[self._object(entity, part)])
+        x0, y0, x1, y1 = (int(side) for side in self.found.masks.boxes[self._object(entity, part)])
+        return x0, y0, x1, y1
 
     def object_mask(self, number: int) -> Bool[np.ndarray, "H W"]:
         """The mask of one of the image's objects."""

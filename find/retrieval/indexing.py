@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -172,6 +172,7 @@ class _Run:
         # A changed file that cannot be read any more is gone, too.
         skipped = {skipped.path for skipped in report.skipped}
         gone += [file.path for file in new if file.path in self.changed and file.file in skipped]
+        assert self.stamp is not None
         self._remove(gone)
         report.removed = len(gone)
         compact_and_refresh(self.album, self.table, self.stamp, storage=self.settings.storage)
@@ -184,7 +185,7 @@ class _Run:
         hidden = any(file.is_relative_to(skipped.path) for skipped in self.folder.unlisted)
         return scope is not None and path.startswith(scope) and not hidden
 
-    def _embed(self, files: Sequence[PhotoFile], advance) -> None:
+    def _embed(self, files: Sequence[PhotoFile], advance: Callable[[int], None]) -> None:
         for batch in read_ahead(files, self.settings.batch_size, self.settings.workers):
             pictures = [picture for picture in batch if isinstance(picture, Picture)]
             self.report.skipped += [skipped for skipped in batch if isinstance(skipped, Skipped)]
@@ -261,12 +262,13 @@ class _Run:
             except FindError as error:
                 raise _Unfit(str(error)) from error
         photos = [picture.photo for picture in pictures]
+        assert self.stamp is not None
         selection = Selection(most=self.stamp.objects)
         return to_rows(photos, embedded, schema=self.table.schema, selection=selection)
 
     def _commit(self) -> None:
         """Everything since the last commit: at most one commit for new files, one for changed ones."""
-        if self.rows:
+        if self.rows and self.table is not None:
             rows = pa.Table.from_batches(self.rows)
             is_changed = np.array([path in self.changed for path in rows["path"].to_pylist()])
             write_rows(self.table, rows.filter(pa.array(~is_changed)), is_new=not is_remote(self.album))
@@ -275,11 +277,12 @@ class _Run:
         self.last_commit = time.monotonic()
 
     def _remove(self, paths: Sequence[str]) -> None:
+        assert self.table is not None
         for start in range(0, len(paths), 1000):
             self.table.delete(f"path IN ({', '.join(map(quoted, paths[start : start + 1000]))})")
 
     @contextmanager
-    def _bar(self, total: int):
+    def _bar(self, total: int) -> Iterator[Callable[[int], None]]:
         columns = (
             TextColumn("Embedding images"),
             BarColumn(),

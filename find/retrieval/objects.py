@@ -43,12 +43,12 @@ class Selection:
         overlap = shared / (area[:, None] + area - shared).clamp(min=1)
         same = (overlap > self.mask_overlap) & (vectors.float() @ vectors.float().T > self.similarity)
         order = scores.float().masked_fill(area == 0, -1).argsort(descending=True, stable=True)
-        same, seen = same.cpu().numpy(), (area > 0).cpu().numpy()
+        alike, seen = same.cpu().numpy(), (area > 0).cpu().numpy()
         kept: list[int] = []
         for number in order.tolist():
             if len(kept) == self.most or (kept and not seen[number]):
                 break
-            if not same[number, kept].any():
+            if not alike[number, kept].any():
                 kept.append(number)
         return torch.tensor(kept, device=vectors.device)
 

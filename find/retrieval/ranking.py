@@ -108,8 +108,8 @@ class Ranking:
             exact = torch.from_numpy(joined_score(query, exact_scores(asked.cut(dim), vectors[order]).numpy()))
             best = exact.sort(descending=True, stable=True).indices[:k]
             return vectors.rows[order[best].numpy()], exact[best].numpy()
-        best = order[:k].numpy()
-        return vectors.rows[best], scores.numpy()[best]
+        first = order[:k].numpy()
+        return vectors.rows[first], scores.numpy()[first]
 
     def _vectors(self, dim: int) -> Vectors:
         read = self._read
@@ -163,6 +163,7 @@ def _published_parts(query: Query, is_excluded: bool, asked: QueryVectors, vecto
 def _chain_parts(query: Query, is_excluded: bool, asked: QueryVectors, vectors: Vectors) -> list[ScorePart]:
     found = match_chain(asked, vectors)
     sentence = vectors.images.float() @ asked.query[0]
+    assert asked.connections is not None
     weights = asked.connections.weights
     link, place = weights.link.item(), weights.place.item()
     texts = query.connections

@@ -6,6 +6,7 @@ of a video. Every change is one commit, so a reader sees all of it or nothing.
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import uuid
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lancedb.table import Table
 
     from find.images.images import ImageLike
+    from find.model.predictions import EntityMask
     from find.query.query import Query
 
 FORMAT = "find-album-2"
@@ -49,6 +51,13 @@ class Embedder(Protocol):
     def embed_images(self, images: Sequence[ImageLike]) -> ImageEmbeddings: ...
 
     def embed_queries(self, queries: Sequence[Query]) -> QueryEmbeddings: ...
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """A model that draws the entities of queries."""
+
+    def segment(self, images: Sequence[ImageLike], queries: Sequence[Query]) -> list[list[EntityMask]]: ...
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,7 @@ class Photo:
     path: str
     bytes: int
     modified: datetime
-    digest: bytes
+    digest: builtins.bytes
     time: datetime | None = None
     frame: int = 0
     seconds: float | None = None
@@ -132,7 +141,7 @@ def to_rows(
     dim = schema.field("image").type.list_size
     vectors, scores, boxes, masks = [], [], [], []
     for objects, confidence, logits, frame in zip(
-        embeddings.objects, embeddings.scores, embeddings.masks, embeddings.frames, strict=True
+        embeddings.objects, embeddings.scores, embeddings.kept_masks(), embeddings.frames, strict=True
     ):
         kept = selection.choose(objects, confidence, logits > 0)
         drawn = ObjectMasks.of(logits[kept], frame)

@@ -98,7 +98,7 @@ def _frame_at(container: InputContainer, seconds: float) -> VideoFrame | None:
     if first is None or first.time is None:
         return None
     wanted = float(first.time) + seconds
-    container.seek(int(wanted / video.time_base), stream=video)
+    container.seek(int(wanted / (video.time_base or 1)), stream=video)
     for frame in container.decode(video):
         if frame.time is not None and frame.time > wanted - SAME_SECONDS:
             return frame if frame.time < wanted + SAME_SECONDS else None

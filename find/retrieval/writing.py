@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from filelock import FileLock, Timeout
@@ -153,7 +153,8 @@ def compact_and_refresh(
     An open album reads its own version's files at every search, so those stay for an hour: the disk holds both until
     the next time that commits are written together.
     """
-    if table.stats()["fragment_stats"]["num_small_fragments"] > MANY_FRAGMENTS:
+    stats: Any = table.stats()  # a dict, whatever its annotation says
+    if stats["fragment_stats"]["num_small_fragments"] > MANY_FRAGMENTS:
         table.optimize(cleanup_older_than=timedelta(hours=1))
     if table.count_rows() > EXACT_ROWS:
         update_sketch(str(album), table, stamp.objects, storage=storage)
