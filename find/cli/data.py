@@ -83,12 +83,13 @@ def data_check(arguments: argparse.Namespace) -> int:
     from find.data.data_split import load_reader, reader_names
 
     reader = load_reader(arguments.data)
-    taken_for = unimported(arguments.root) if reader is CocoFolder else None
-    if taken_for is not None or zipfile.is_zipfile(arguments.root):
-        what = f"this is {taken_for or 'a zip'}, and FIND's layout is made of it first"
+    export = unimported(arguments.root) if reader is CocoFolder else None
+    if export is not None or zipfile.is_zipfile(arguments.root):
+        root, what = shlex.quote(str(arguments.root)), export[1] if export else "a zip"
+        as_it_is = export[0].name if export and export[0].name in reader_names() and export[0].name != "coco" else None
         raise DataError(
-            f"{arguments.root}: {what}: findvl data import {shlex.quote(str(arguments.root))} NEW; or give the reader "
-            f"that reads it as it is, --data with one of {', '.join(reader_names())}"
+            f"{arguments.root}: this is {what}, and FIND's layout is made of it first: findvl data import {root} NEW"
+            + (f"; or read it as it is: findvl data check {root} --data {as_it_is}" if as_it_is else "")
         )
     report = reader.check(arguments.root, arguments.split)
     print(json.dumps(report.to_json(), indent=1) if arguments.json else report.to_text())

@@ -12,9 +12,10 @@ import pytest
 from exports import CLASSES, HEIGHT, OBJECTS, WIDTH
 from PIL import Image
 
-from find.annotation.importing import Imported, import_export
+from find.annotation.importing import Imported, formats, import_export
 from find.annotation.importing.importer import next_commands
 from find.annotation.importing.label_studio import unpacked_alpha
+from find.cli import data_import
 from find.cli.main import main
 from find.data.check import check_folder
 from find.data.coco import CocoFolder
@@ -102,6 +103,26 @@ def test_maps_of_classes_give_one_region_a_class(palette: bool, tmp_path: Path):
         for label, mask in found:
             assert np.array_equal(mask, values == 1 + CLASSES.index(label))
     assert not any(category.is_thing for category in CocoFolder(tmp_path / "out", "train").categories)
+
+
+def test_other_coco_files_keep_splits_crowds_and_stuff(tmp_path: Path):
+    root = tmp_path / "export"
+    (root / "annotations").mkdir(parents=True)
+    for split, names in (("train", ["a.jpg", "b.jpg"]), ("validation", ["c.jpg"])):
+        for name in names:
+            exports.picture(root / split / name)
+        content = exports.coco(names)
+        content["categories"][2]["isthing"] = 0
+        content["annotations"][0]["iscrowd"] = 1
+        (root / "annotations" / f"labels_{split}.json").write_text(json.dumps(content))
+    result = run(root, tmp_path / "out")
+    assert result.taken_for.startswith("COCO instances (train, val) of annotations/labels_train.json")
+    assert dict(result.objects) == {"train": 3, "val": 2, "test": 0}
+    folder = CocoFolder(tmp_path / "out", "train")
+    assert {category.name: category.is_thing for category in folder.categories} == dict(
+        zip(CLASSES, (1, 1, 0), strict=True)
+    )
+    assert [segment.is_crowd for segment in folder[0].segments] == [True, False]
 
 
 def test_pictures_of_one_name_in_two_subsets_keep_their_own_objects(tmp_path: Path):
@@ -421,6 +442,10 @@ def test_check_recommends_to_import_an_export(tmp_path: Path, capsys: pytest.Cap
     archive = shutil.make_archive(str(tmp_path / "a"), "zip", root)
     assert main(["data", "check", archive]) == 2
     assert f"findvl data import {archive} NEW" in capsys.readouterr().err
+
+
+def test_the_command_knows_every_format():
+    assert set(data_import.FORMATS) == {"auto", *(one.name for one in formats.FORMATS)}
 
 
 def test_the_next_commands_hold_quoted_paths(tmp_path: Path):

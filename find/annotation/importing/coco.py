@@ -195,7 +195,8 @@ def _read(files: Files, report: Report) -> Export:
             files, path, document, kept[path], report, split=split, within=_folder_for(files, path, split),
             crowds=lambda one: bool(one.iscrowd),
         )  # fmt: skip
-    return Export(photos, list(dict.fromkeys(one.name for own in kept.values() for one in own)))
+    stuff = frozenset(one.name for own in kept.values() for one in own if not one.isthing)
+    return Export(photos, list(dict.fromkeys(one.name for own in kept.values() for one in own)), stuff=stuff)
 
 
 def _folder_for(files: Files, path: str, split: str | None) -> str:

@@ -1,4 +1,4 @@
-"""CVAT's exports: "COCO 1.0", and "CVAT for images 1.1", whose XML keeps ellipses and whole numbers of pixels.
+"""CVAT's exports: "COCO 1.0", and the XML of "CVAT for images 1.1".
 
 COCO 1.0 holds annotations/instances_SUBSET.json and images/SUBSET/ (older versions: images/). Whatever was drawn as a
 mask, by brush or by a model, comes as a run-length code with iscrowd 1, though it is a single object.

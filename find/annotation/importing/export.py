@@ -66,12 +66,14 @@ class Export:
     Attributes:
         photos: in the order of the export.
         categories: the classes that it lists, objects or not, in its order; others follow as they appear.
-        tells_apart: whether it tells single objects of a class apart; where not, each class is stuff.
+        stuff: classes without single objects, as the export says.
+        tells_apart: whether it tells single objects of a class apart; where not, every class is stuff.
         notes: how it was understood, where it could be understood otherwise.
     """
 
     photos: Sequence[Photo]
     categories: Sequence[str] = ()
+    stuff: frozenset[str] = frozenset()
     tells_apart: bool = True
     notes: tuple[str, ...] = ()
 

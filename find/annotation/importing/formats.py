@@ -40,8 +40,8 @@ def recognised(files: Files, name: str = AUTO) -> tuple[Format, str, Files]:
     )
 
 
-def unimported(root: Path) -> str | None:
-    """What a folder that has to be imported first is taken for; None where it is in FIND's layout, or no export."""
+def unimported(root: Path) -> tuple[Format, str] | None:
+    """The format of a folder that is to be imported first, and what it is taken for; None for any other folder."""
     annotations = root / "annotations"
     if not root.is_dir() or any(annotations.glob("panoptic_*.json")):
         return None
@@ -52,4 +52,4 @@ def unimported(root: Path) -> str | None:
     splits = [path.stem.removeprefix("instances_") for path in annotations.glob("instances_*.json")]
     if form is COCO and any((root / split).is_dir() or (root / f"{split}.zip").exists() for split in splits):
         return None  # `findvl bench build` makes the rest
-    return taken_for
+    return form, taken_for

@@ -89,7 +89,7 @@ class Writer:
         self.scratch = scratch
         self.result = result
         self.report: Report = result.issues.append
-        self.tells_apart = export.tells_apart
+        self.export = export
         self.ids = {name: number for number, name in enumerate(dict.fromkeys(export.categories), start=1)}
         self.names = {split: Names() for split in SPLITS}
         self.images: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
@@ -132,7 +132,8 @@ class Writer:
         if self.filled:
             self.result.lines.append(f"{self.filled} boxes without a mask have become rectangles")
         (self.out / "annotations").mkdir()
-        categories = [{"id": id, "name": name, "isthing": int(self.tells_apart)} for name, id in self.ids.items()]
+        things = self.ids.keys() - self.export.stuff if self.export.tells_apart else set()
+        categories = [{"id": id, "name": name, "isthing": int(name in things)} for name, id in self.ids.items()]
         for split in SPLITS:
             self.result.pictures[split] = len(self.images[split])
             self.result.objects[split] = len(self.objects[split])
