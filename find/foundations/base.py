@@ -162,16 +162,16 @@ def check_divisible(images: Tensor, divisor: int) -> None:
         )
 
 
-def fingerprint(module: nn.Module, *, without: str | None = None) -> str:
+def fingerprint(module: nn.Module, *, without: tuple[str, ...] = ()) -> str:
     """SHA-256 over the names, shapes, types and values of a module's state; the same on every device.
 
-    Tensors whose names begin with `without` are left out.
+    Tensors whose names begin with one of `without` are left out.
 
     By it the checkpoint of an interface can tell which foundations it was made for.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
-        if without is not None and name.startswith(without):
+        if name.startswith(without):
             continue
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

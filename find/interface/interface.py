@@ -103,6 +103,7 @@ class Interface(nn.Module):
         self.background = nn.Parameter(torch.randn(semantic_width))
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.pair_term = pair_term
+        self.tasks = nn.ModuleDict()  # tasks with parameters of their own, which a model adds
 
     # --- from foundations to tokens -------------------------------------------------------------------------------
 

@@ -105,9 +105,10 @@ class Checkpoint:
                     f"{str(wanted)[:12]}, here {fingerprint[:12]}); use the one that it was trained on, or train anew"
                 )
 
-    def load_into(self, interface: nn.Module) -> None:
-        """Strict: every key used, every parameter given, every shape equal."""
-        own = interface.state_dict()
+    def load_into(self, interface: nn.Module, *, untrained: tuple[str, ...] = ()) -> None:
+        """Strict: every key used, every parameter given, every shape equal; what begins with one of `untrained` stays
+        as it is."""
+        own = {name: tensor for name, tensor in interface.state_dict().items() if not name.startswith(untrained)}
         missing, unused = sorted(own.keys() - self.interface.keys()), sorted(self.interface.keys() - own.keys())
         wrong = [
             f"{name} is {tuple(given.shape)}, must be {tuple(tensor.shape)}"
@@ -121,7 +122,7 @@ class Checkpoint:
         if problems:
             shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
             raise CheckpointError(f"{self.source} does not fit its config.json: {shown}")
-        interface.load_state_dict(self.interface)
+        interface.load_state_dict(self.interface, strict=not untrained)
 
 
 def _read(file: Path) -> dict[str, Tensor]:

@@ -122,6 +122,7 @@ class FINDConfig:
         vision_dtype, language_dtype: of the encoders' weights: float32, float16 or bfloat16, whatever the interface is
             trained in.
         long_texts: "refuse" texts that have more tokens than the language encoder takes, or "cut" them, which is told.
+        tasks: further tasks, by the names of their entry points in the group `find.tasks` or by class paths.
     """
 
     vision: str = "tiny"
@@ -136,12 +137,14 @@ class FINDConfig:
     vision_dtype: str = "float32"
     language_dtype: str = "float32"
     long_texts: str = "refuse"
+    tasks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_number("shortest_side", self.shortest_side, 1, LARGEST_SIDE)
         _check_number("longest_side", self.longest_side, self.shortest_side, LARGEST_SIDE)
         for name in ("panoptic_score", "panoptic_overlap"):
             _check_number(name, getattr(self, name), 0, 1)
+        object.__setattr__(self, "tasks", tuple(self.tasks))  # JSON has no tuples
         for name in ("vision_dtype", "language_dtype"):
             if getattr(self, name) not in DTYPES:
                 raise CheckpointError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(DTYPES)}")

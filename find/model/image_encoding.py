@@ -81,10 +81,11 @@ class ImageEncoding(Pretrained):
         frames = self._frames(images)
         return frames, self._encode(images, frames, batch_size)
 
-    def _prompted(
+    def prompted(
         self, images: Sequence[ImageLike] | ImageFeatures, batch_size: int
     ) -> tuple[list[ImageGeometry], Iterator[tuple[list[int], ImageMemory]]]:
-        """The same for prompts; what is asked again is made ready for many."""
+        """The frames of images that are to be asked by prompts, and their memories a batch at a time, with the images'
+        numbers. Images that share a canvas come together; what is asked again is made ready for many prompts."""
         frames, encoded = self._encoded(images, batch_size)
         if isinstance(images, ImageFeatures):
             images.project(self.interface)

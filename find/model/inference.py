@@ -1,6 +1,7 @@
 """What a model answers to lists of images and of prompts; `find.model.model` takes single ones as well."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -42,9 +43,11 @@ from find.query.query import Query
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
 from find.tasks.chained import ChainedTask
 from find.tasks.connections import Connections
+from find.tasks.core import name_of
 from find.tasks.grounding import Phrases
 from find.tasks.prompted import PromptedTask, SplitTask, best_masks
 from find.tasks.region_inputs import ShownRegions
+from find.tasks.task import Task
 from find.tasks.text_inputs import Sentences, read_texts
 from find.utils.memory import halving
 from find.utils.transfer import to_host_together, upload
@@ -59,16 +62,23 @@ class Inference(ImageEncoding):
         config: what the model is made of.
         vision, language: the foundations that `config` names.
         interface: the trainable part.
+        tasks: further tasks, beside those that `config` names. Their parameters become parts of the interface.
     """
 
     def __init__(
-        self, *, config: FINDConfig, vision: VisionEncoder, language: LanguageEncoder, interface: Interface
+        self,
+        *,
+        config: FINDConfig,
+        vision: VisionEncoder,
+        language: LanguageEncoder,
+        interface: Interface,
+        tasks: Sequence[Task] = (),
     ) -> None:
         super().__init__(config=config, vision=vision, language=language, interface=interface)
-        conventions = config.conventions
         self.panoptic_settings = generic.PanopticSettings(config.panoptic_score, config.panoptic_overlap)
         self.told_words: set[str] = set()  # unknown words that the user was warned of
-        self.tasks = tasks_of(conventions)
+        self.tasks = tasks_of(config, interface, tasks)
+        self.config = replace(config, tasks=tuple(map(name_of, interface.tasks.values())))
         self.interactive_task = self.tasks["interactive"].compared
         self.phrase_task = self.tasks["interleaved_segmentation"].words
         self.region_task = self.tasks["interleaved_segmentation"].regions
@@ -167,7 +177,7 @@ class Inference(ImageEncoding):
         check_queries(queries)
         same_length(images, queries, "queries")
         check_entities(queries)
-        frames, memories = self._prompted(images, batch_size)
+        frames, memories = self.prompted(images, batch_size)
         answers = MaskCollector(frames)
         for numbers, memory in memories:
             batch = [queries[number] for number in numbers]
@@ -196,7 +206,7 @@ class Inference(ImageEncoding):
             check_texts(row, f"the list of texts of image {number}")
         if any(texts):
             self._tell_unknown(self.language.tokenize([text for row in texts for text in row]).unknown)
-        frames, memories = self._prompted(images, batch_size)
+        frames, memories = self.prompted(images, batch_size)
         answers = MaskCollector(frames)
         for numbers, memory in memories:
             batch = [texts[number] for number in numbers]
@@ -225,7 +235,7 @@ class Inference(ImageEncoding):
         if negatives is not None:
             same_length(images, negatives, "stacks of negative strokes")
             check_negatives(strokes, negatives)
-        frames, memories = self._prompted(images, batch_size)
+        frames, memories = self.prompted(images, batch_size)
         answers = MaskCollector(frames)
         for numbers, memory in memories:
             own = [frames[number] for number in numbers]

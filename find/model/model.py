@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, TypeAlias, overload
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from find.images.images import ImageLike
 from find.model.class_sets import Classes, ClassSet, Things
 from find.model.features import ImageFeatures
 from find.model.inference import Inference
+from find.model.model_tasks import find_task
 from find.model.one_or_many import (
     ImageList,
     Images,
@@ -48,6 +50,8 @@ from find.model.strokes import (
 )
 from find.model.validation import check_entities
 from find.query.entity import Region
+from find.tasks.task import Task
+from find.utils.memory import halving
 from find.utils.signatures import short_signature
 
 Masks: TypeAlias = EntityMask | list[EntityMask] | list[list[EntityMask]]
@@ -72,6 +76,7 @@ class FIND(Inference):
         config: what the model is made of.
         vision, language: the foundations that `config` names.
         interface: the trainable part.
+        tasks: further tasks, beside those that `config` names (see `find.tasks.Task`); asked by `run`.
     """
 
     # --- embedding ------------------------------------------------------------------------------------------------
@@ -310,3 +315,23 @@ class FIND(Inference):
         """Semantic segmentation: the number of the best class, its place in `classes`, at each pixel."""
         found = super().semantic(as_list(images), ClassSet.of(classes).names, batch_size=batch_size)
         return found[0] if is_one_image(images) else found
+
+    # --- tasks by their names -------------------------------------------------------------------------------------
+
+    @short_signature
+    def run(self, task: str | Task, images: Images, prompts: Any, *, batch_size: int = 16) -> Any:
+        """What a task answers, also one of another package (`tasks`): to one prompt about one image, or to prompt k
+        about image k. Which prompts it takes and what it answers is told by its class (`model.tasks[name]`).
+
+        Raises:
+            InputError: the model has no such task, or there is not one prompt for each image.
+        """
+        found = find_task(self.tasks, task)
+        if is_one_image(images):
+            return self._run([images], found, [prompts], batch_size=batch_size)[0]
+        return self._run(images, found, prompts, batch_size=batch_size)
+
+    @halving
+    @torch.inference_mode()
+    def _run(self, images: ImageList, task: Task, prompts: Sequence[Any], *, batch_size: int) -> Any:
+        return task.predict(self, images, prompts, batch_size=batch_size)

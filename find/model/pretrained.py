@@ -5,7 +5,7 @@ import hashlib
 import inspect
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,9 @@ from find.model.checkpoint import Checkpoint
 from find.model.config import FOLDER, FINDConfig
 from find.model.hub import HubModel
 from find.model.location import CLASSES, CONFIG, DEFAULT, WEIGHTS, model_folder
+from find.model.model_tasks import check_named_tasks
+from find.tasks.core import name_of
+from find.tasks.task import Task
 from find.utils.device import choose_device
 from find.utils.dtypes import FixedDtypes, compute_dtype
 from find.utils.precision import suited_dtype
@@ -57,8 +60,8 @@ class Pretrained(FixedDtypes, HubModel):
         self.folder: Path | None = None  # that it was loaded from
 
     @classmethod
-    def build(cls, config: FINDConfig) -> Self:
-        """A model with an untrained interface."""
+    def build(cls, config: FINDConfig, *, tasks: Sequence[Task] = ()) -> Self:
+        """A model with an untrained interface; `tasks` as in the constructor."""
         vision = load_vision(config.vision, dtype=getattr(torch, config.vision_dtype))
         check_sides(config, vision)
         dtype = getattr(torch, config.language_dtype)
@@ -72,7 +75,7 @@ class Pretrained(FixedDtypes, HubModel):
             text_width=language.width,
             pooled_width=vision.pooled_dim if paired and vision.pooled_dim == language.pooled_dim else None,
         )
-        return cls(config=config, vision=vision, language=language, interface=interface).eval()
+        return cls(config=config, vision=vision, language=language, interface=interface, tasks=tasks).eval()
 
     @classmethod
     @short_signature
@@ -84,6 +87,7 @@ class Pretrained(FixedDtypes, HubModel):
         revision: str | None = None,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
+        tasks: Sequence[Task] = (),
         **hub: Any,
     ) -> Self:
         """A shipped model ("find-tiny"), a folder written by `save_pretrained`, or a model of the hub.
@@ -97,6 +101,8 @@ class Pretrained(FixedDtypes, HubModel):
                 but float32 where this CPU would emulate that (`find.utils.precision`). The interface stays in float32,
                 as positions and coordinates must, and so do all answers. What is saved names the same foundations as
                 before.
+            tasks: further tasks, which are untrained, and those of the model's own that have no entry point; the others
+                that it was saved with are found by the names of theirs.
             hub: options of `huggingface_hub.snapshot_download`.
 
         Raises:
@@ -108,10 +114,14 @@ class Pretrained(FixedDtypes, HubModel):
         computed = None if dtype is None else compute_dtype(dtype)
         folder, checkpoint = _find(str(pretrained_model_name_or_path), revision, **hub)
         own = checkpoint.config.in_folder(folder)
-        model = cls.build(own if config is None else as_wanted(config.in_folder(folder), own, folder))
+        if config is None:
+            check_named_tasks(own, tasks, str(folder / CONFIG))
+        wanted_config = own if config is None else as_wanted(config.in_folder(folder), own, folder)
+        model = cls.build(wanted_config, tasks=tasks)
         model.foundations = model.kept_foundations()
         checkpoint.check_foundations(**model.foundations)
-        checkpoint.load_into(model.interface)
+        added = [name for name, task in model.interface.tasks.items() if name_of(task) not in own.tasks]
+        checkpoint.load_into(model.interface, untrained=tuple(f"tasks.{name}." for name in added))
         model.known_classes = checkpoint.classes
         model.nested_widths = checkpoint.nested_widths
         model.folder = folder
@@ -170,9 +180,9 @@ class Pretrained(FixedDtypes, HubModel):
     def fingerprint(self) -> str:
         """Changes with the interface's or the foundations' weights; an index keeps it to know whose vectors it has.
 
-        The pair term makes none of these vectors: an index made before it was trained stays good.
+        The pair term and added tasks make none of these vectors: an index made before they were trained stays good.
         """
-        vectors = fingerprint(self.interface, without="pair_term.")
+        vectors = fingerprint(self.interface, without=("pair_term.", "tasks."))
         parts = (vectors, self.foundations["vision"], self.foundations["language"])
         return hashlib.sha256("".join(parts).encode()).hexdigest()
 
@@ -209,10 +219,13 @@ def as_wanted(wanted: FINDConfig, own: FINDConfig, folder: Path) -> FINDConfig:
     """What to build where a model is wanted to be of this config: foundations without a revision get the model's own.
 
     Where foundations are from is not compared, since they may have moved: their fingerprints are, once they are built.
+    Tasks may be added.
     """
     specs = {kind: (getattr(wanted, kind), getattr(own, kind)) for kind in ("vision", "language")}
     others = [kind for kind, (one, other) in specs.items() if _reading(one) != _reading(other)]
-    others += [f.name for f in fields(own) if f.name not in specs and getattr(wanted, f.name) != getattr(own, f.name)]
+    compared = [f.name for f in fields(own) if f.name not in specs and f.name != "tasks"]
+    others += [name for name in compared if getattr(wanted, name) != getattr(own, name)]
+    others += [] if set(own.tasks) <= set(wanted.tasks) else ["tasks"]
     if others:
         raise CheckpointError(
             f"weights {str(folder)!r} were made with another config ({', '.join(others)} differ); give that one, or no "

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from find.errors import InputError
 from find.tasks.task import Task
-from find.utils.entry_points import load_named
+from find.utils.entry_points import declared, load_named
 
 TASKS = "find.tasks"
 """The group of entry points."""
@@ -60,3 +60,10 @@ def check_tasks(tasks: Sequence[Task]) -> list[Task]:
                 raise InputError(f"tasks {other!r} and {task.name!r} both have a loss {loss!r}; rename one of them")
         names.append(task.name)
     return list(tasks)
+
+
+def name_of(task: Task) -> str:
+    """The name by which `load_task` finds a task's class: that of its entry point, or its class path."""
+    path = f"{type(task).__module__}:{type(task).__qualname__}"
+    named = [name for name, point in declared(TASKS).items() if point.value == path]
+    return named[0] if named else path.replace(":", ".")

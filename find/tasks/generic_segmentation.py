@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from find.errors import InputError
 from find.interface import Embeddings, Group, Prompt
 from find.tasks import generic
 from find.tasks.losses import SegmentationLosses, SegmentationWeights
@@ -49,3 +50,9 @@ class GenericSegmentation(SegmentationTask):
         return generic.losses(
             scores, pixel, points.features, points.segments, step.batch.labels, assigned, points.blank
         )
+
+    def predict(self, model: Any, images: Any, prompts: Sequence[Any], *, batch_size: int = 16) -> Any:
+        """A prompt is a set of classes, the same for each image; the answer is panoptic (`FIND.panoptic`)."""
+        if any(classes != prompts[0] for classes in prompts):
+            raise InputError("panoptic segmentation is asked for one set of classes in all images of a call")
+        return model.panoptic(images, prompts[0], batch_size=batch_size) if prompts else []

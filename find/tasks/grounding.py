@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -136,6 +136,10 @@ class Grounding(PromptedSegmentation):
 
     def meant(self, step: Step) -> Bool[Tensor, "b t s"]:
         return step.batch.drawn[self.name].targets
+
+    def predict(self, model: Any, images: Any, prompts: Sequence[Sequence[str]], *, batch_size: int = 16) -> Any:
+        """A prompt is a list of texts; the answer a mask for each (`FIND.ground`)."""
+        return model.ground(images, prompts, batch_size=batch_size)
 
 
 def _draw_texts(scenes: Scenes, row: IndexedSample, rng: np.random.Generator) -> dict[str, set[int]]:

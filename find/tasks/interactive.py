@@ -1,7 +1,8 @@
 """Interactive segmentation: segment proposals matched with spatial queries, which read the strokes of a user."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -149,6 +150,10 @@ class Interactive(PromptedSegmentation):
     def meant(self, step: Step) -> Bool[Tensor, "b r s"]:
         targets = step.batch.drawn[self.name].targets
         return F.one_hot(targets.clamp(min=0), step.batch.labels.shape[1]).bool() & (targets >= 0)[..., None]
+
+    def predict(self, model: Any, images: Any, prompts: Sequence[Any], *, batch_size: int = 16) -> Any:
+        """A prompt is a list of strokes; the answer a mask for each (`FIND.interact`)."""
+        return model.interact(images, prompts, batch_size=batch_size)
 
 
 def _negatives(drawn: DrawnStrokes, seeds: Int64[Tensor, " b"]) -> Bool[Tensor, "b r h w"]:

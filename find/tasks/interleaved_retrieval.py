@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from find.errors import InputError
 from find.interface import Embeddings, Group, Prompt, Prototype
 from find.tasks import interleaved
 from find.tasks.composition import Composed, ReadRelatives
 from find.tasks.late_interaction import late_interaction
 from find.tasks.losses import assignment_cross_entropy, contrastive
+from find.tasks.structured_interaction import MOST_OBJECTS, Asked, nearest_objects, terms
 from find.tasks.task import Gathering, Step, Targets, Task
 
 
@@ -128,3 +131,27 @@ class InterleavedRetrieval(Task):
         if targets.composed is not None:
             losses["composition"] = step.mean_over_widths(lambda width: targets.composed.loss(width, scale))
         return losses
+
+    def predict(
+        self, model: Any, images: Any, prompts: Sequence[Sequence[Any]], *, batch_size: int = 16
+    ) -> list[Float[Tensor, " q"]]:
+        """A prompt is a list of queries; the answer the score of each with the image, by which search ranks."""
+        embedded = model.embed_images(images, batch_size=batch_size)
+        if len(prompts) != len(embedded.image):
+            raise InputError(f"got {len(embedded.image)} images but {len(prompts)} lists of queries; give one for each")
+        return [_scores(embedded, row, model.embed_queries(list(queries))) for row, queries in enumerate(prompts)]
+
+
+def _scores(images: Any, row: int, asked: Any) -> Float[Tensor, " q"]:
+    """Of queries with image number `row`."""
+    own = slice(row, row + 1)
+    image, objects = images.image[own], images.objects[own]
+    if asked.connections is None or asked.padding.shape[1] == 0:
+        return late_interaction(image, objects, asked.query, asked.entities, asked.padding)[:, 0]
+    there = torch.ones(objects.shape[:2], dtype=torch.bool, device=objects.device)
+    shown = asked.connections.images(image, objects, images.boxes[own], there).each()
+    queries = Asked(asked.query, asked.entities, asked.padding, asked.connections.said)
+    kept = nearest_objects(objects.expand(len(asked.query), -1, -1), asked.entities, asked.padding, most=MOST_OBJECTS)
+    shown = shown.repeated(len(kept)).of_objects(kept)
+    chained = terms(shown, queries.each(), asked.connections.weights).score()[0][:, 0, 0]
+    return torch.where(asked.padding.all(dim=1), asked.query @ image[0], chained)

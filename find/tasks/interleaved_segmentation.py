@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -122,6 +122,10 @@ class InterleavedSegmentation(PromptedSegmentation):
 
     def meant(self, step: Step) -> Bool[Tensor, "b e s"]:
         return step.read[self.name].meant
+
+    def predict(self, model: Any, images: Any, prompts: Sequence[Any], *, batch_size: int = 16) -> Any:
+        """A prompt is a query; the answer a mask for each of its entities (`FIND.segment`)."""
+        return model.segment(images, prompts, batch_size=batch_size)
 
 
 def _place_entities(

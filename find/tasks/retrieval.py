@@ -1,12 +1,13 @@
 """Image-text retrieval: the image query matched with the caption query. Class names are read the same way."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from find.errors import InputError
 from find.interface import Group, Interface, Member, Prompt, Prototype, Start
 from find.tasks.losses import contrastive
 from find.tasks.task import Step, Task
@@ -56,3 +57,12 @@ class Retrieval(Task):
             return contrastive(step.scale * caption @ image.mT)
 
         return {"caption": step.mean_over_widths(contrast)}
+
+    def predict(
+        self, model: Any, images: Any, prompts: Sequence[Sequence[str]], *, batch_size: int = 16
+    ) -> list[Float[Tensor, " t"]]:
+        """A prompt is a list of texts; the answer the cosine of each with the image."""
+        embedded = model.embed_images(images, masks=False, batch_size=batch_size).image
+        if len(prompts) != len(embedded):
+            raise InputError(f"got {len(embedded)} images but {len(prompts)} lists of texts; give one for each image")
+        return [model.embed_texts(list(texts)) @ image for image, texts in zip(embedded, prompts, strict=True)]

@@ -6,7 +6,7 @@ A task is one file of this or of any other package, declared as an entry point o
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from find.data.batch import Batch, Drawn
 from find.data.collate import Scenes
+from find.errors import InputError
 from find.foundations import LanguageEncoder
+from find.images.canvas import ImageGeometry
 from find.interface import Embeddings, Group, ImageMemory, Interface, Prompt, Prototype
 from find.tasks.losses import SegmentationLosses, SegmentationWeights
 from find.tasks.points import MaskPoints
@@ -30,6 +32,11 @@ class TaskModel(Protocol):
 
     @property
     def device(self) -> torch.device: ...
+
+    def prompted(
+        self, images: Any, batch_size: int
+    ) -> tuple[list[ImageGeometry], Iterator[tuple[list[int], ImageMemory]]]:
+        """The geometry of each image, and the images' memories a batch at a time, with the images' numbers."""
 
 
 class Gathering(Protocol):
@@ -132,6 +139,22 @@ class Step:
         return torch.stack([loss(width) for width in self.widths]).mean()
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Prompts about a batch of images that share a canvas, one an image.
+
+    Attributes:
+        memory: of the images.
+        frames: which place each image has on the canvas.
+        prompts: as they were given to `FIND.run`.
+    """
+
+    model: TaskModel
+    memory: ImageMemory
+    frames: Sequence[ImageGeometry]
+    prompts: Sequence[Any]
+
+
 Loss = Float[Tensor, ""] | SegmentationLosses
 Weight = float | SegmentationWeights
 
@@ -180,3 +203,18 @@ class Task(nn.Module, ABC):
     def losses(self, step: Step) -> Mapping[str, Loss]:
         """Its losses, unweighted, by the names of `weights`."""
         raise NotImplementedError(f"task {self.name!r} has no losses")
+
+    def predict(self, model: Any, images: Any, prompts: Sequence[Any], *, batch_size: int = 16) -> Any:
+        """What `FIND.run` answers: `answer` to prompt k about image k, in the images' order."""
+        frames, memories = model.prompted(images, batch_size)
+        if len(prompts) != len(frames):
+            raise InputError(f"got {len(frames)} images but {len(prompts)} prompts; give one for each image")
+        answers: dict[int, Any] = {}
+        for numbers, memory in memories:
+            asked = Asked(model, memory, [frames[n] for n in numbers], [prompts[n] for n in numbers])
+            answers.update(zip(numbers, self.answer(asked), strict=True))
+        return [answers[number] for number in range(len(frames))]
+
+    def answer(self, asked: Asked) -> Sequence[Any]:
+        """The answers to a batch of prompts, one an image, on the host. Gradients are off."""
+        raise NotImplementedError(f"task {self.name!r} answers nothing")
