@@ -10,6 +10,7 @@ import numpy as np
 from find.world.composition import Segment
 from find.world.kinds import HELD_OUT, Colour, Kind, Pattern, Size, Stuff
 from find.world.relations import Link
+from find.world.spots import Among, Spot
 
 WORDINGS: dict[Link, tuple[str, ...]] = {
     Link.NEXT_TO: ("next to", "beside"),
@@ -19,6 +20,14 @@ WORDINGS: dict[Link, tuple[str, ...]] = {
     Link.BELOW: ("below", "under"),
     Link.IN_FRONT_OF: ("in front of",),
     Link.BEHIND: ("behind",),
+}
+SPOT_WORDINGS: dict[Spot, tuple[str, ...]] = {
+    Spot.LEFT: ("on the left", "on the left of the picture", "to the left", "at the left"),
+    Spot.RIGHT: ("on the right", "on the right of the picture", "to the right", "at the right"),
+    Spot.TOP: ("at the top", "at the top of the picture"),
+    Spot.BOTTOM: ("at the bottom", "at the bottom of the picture"),
+    Spot.FOREGROUND: ("in the foreground", "in front"),
+    Spot.BACKGROUND: ("in the background",),
 }
 
 
@@ -65,11 +74,24 @@ class Description:
 
 @dataclass(frozen=True)
 class Claim:
-    """A link between two entities of a statement, by their numbers."""
+    """A link between two entities of a statement, by their numbers; a place of one (its own object); or, with a third
+    one, of what lies between two others."""
 
-    link: Link
+    link: Link | Spot | Among
     subject: int
     object: int
+    third: int | None = None
+
+    @property
+    def entities(self) -> tuple[int, ...]:
+        """The different ones, as the arrays of truth are indexed."""
+        found = (self.subject,) if self.subject == self.object else (self.subject, self.object)
+        return found if self.third is None else (*found, self.third)
+
+    def renamed(self, to: dict[int, int]) -> Claim:
+        """The same of other entities: number -> new number."""
+        subject, obj, third = (to.get(entity, entity) for entity in (self.subject, self.object, self.third))
+        return Claim(self.link, subject, obj, third)
 
 
 @dataclass(frozen=True)
@@ -123,7 +145,7 @@ def _claim_words(statement: Statement, wording: Wording) -> str:
     if claim.link is Link.ON:
         stuff = statement.entities[claim.object].kind
         return stuff.preposition if isinstance(stuff, Stuff) else "on"
-    choices = WORDINGS[claim.link]
+    choices = SPOT_WORDINGS[claim.link] if isinstance(claim.link, Spot) else WORDINGS[claim.link]
     return choices[wording.choice % len(choices)]
 
 
@@ -165,7 +187,7 @@ def word_like(statement: Statement, model: Text) -> Text:
 
 
 def solutions(
-    statement: Statement, segments: Sequence[Segment], truth: dict[Link, np.ndarray]
+    statement: Statement, segments: Sequence[Segment], truth: dict[Link | Spot | Among, np.ndarray]
 ) -> Iterator[tuple[int, ...]]:
     """All ways to give each entity its own segment (by index) so that the whole statement is true."""
     candidates = [[k for k, s in enumerate(segments) if entity.fits(s)] for entity in statement.entities]
@@ -181,9 +203,9 @@ def solutions(
                 continue
             chosen.append(k)
             if all(
-                truth[c.link][chosen[c.subject], chosen[c.object]]
+                truth[c.link][tuple(chosen[entity] for entity in c.entities)]
                 for c in statement.claims
-                if max(c.subject, c.object) == n
+                if max(c.entities) == n
             ):
                 yield from extend()
             chosen.pop()

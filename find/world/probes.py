@@ -8,17 +8,19 @@ from dataclasses import replace
 from itertools import combinations
 
 from find.world.composition import Segment
-from find.world.grammar import Claim, Description, Mention, Statement, solutions, word_like
+from find.world.grammar import Description, Mention, Statement, Wording, solutions, word_like
 from find.world.kinds import Thing
 from find.world.language import Change, Negative, Sentence
 from find.world.relations import OPPOSITE, Relations
+from find.world.spots import OPPOSITE_SPOT
 
 ATTRIBUTES = ("colour", "size", "pattern")
+OPPOSITES = OPPOSITE | OPPOSITE_SPOT
 
 
 def probes(sentence: Sentence, segments: Sequence[Segment], relations: Relations) -> list[Negative]:
     """All of them that are surely false of the scene."""
-    made = (*_entities(sentence), *_attributes(sentence), *_relations(sentence))
+    made = (*_entities(sentence), *attributes_exchanged(sentence), *relations_turned(sentence))
     return [
         Negative(Sentence(statement, word_like(statement, sentence.text), means), change)
         for change, statement, means in made
@@ -26,34 +28,37 @@ def probes(sentence: Sentence, segments: Sequence[Segment], relations: Relations
     ]
 
 
-Made = Iterator[tuple[Change, Statement, tuple[int, ...]]]
+Made = tuple[Change, Statement, tuple[int, ...]]
 
 
-def _entities(sentence: Sentence) -> Made:
-    """Two things that a claim links change places, each with all that is said of it and by the same words."""
+def _entities(sentence: Sentence) -> Iterator[Made]:
+    """Two things that a claim links change places."""
+    for number, claim in enumerate(sentence.statement.claims):
+        made = exchanged(sentence, claim.subject, claim.object, number)
+        if made is not None:
+            yield made
+
+
+def exchanged(sentence: Sentence, i: int, j: int, number: int = 0) -> Made | None:
+    """Two things change places, each with all that is said of it and by the same words; None for anything else."""
     said = sentence.statement
+    one, other = said.entities[i], said.entities[j]
+    if not _are_things(one, other) or one == other:
+        return None
     nouns = {part.entity: part.noun for part in reversed(said.parts) if isinstance(part, Mention)}
-    for number, claim in enumerate(said.claims):
-        i, j = claim.subject, claim.object
-        one, other = said.entities[i], said.entities[j]
-        if not _are_things(one, other) or one == other:
-            continue
-        to = {i: j, j: i}
-        parts = tuple(
-            Mention(to.get(part.entity, part.entity), part.article, nouns[to.get(part.entity, part.entity)])
-            if isinstance(part, Mention)
-            else part
-            for part in said.parts
-        )
-        claims = tuple(
-            Claim(claim.link, to.get(claim.subject, claim.subject), to.get(claim.object, claim.object))
-            for claim in said.claims
-        )
-        change = Change("entities", number, one.words("a"), other.words("a"))
-        yield change, replace(said, claims=claims, parts=parts), sentence.segments
+    to = {i: j, j: i}
+    parts = tuple(
+        Mention(to.get(part.entity, part.entity), part.article, nouns[to.get(part.entity, part.entity)])
+        if isinstance(part, Mention)
+        else part
+        for part in said.parts
+    )
+    claims = tuple(claim.renamed(to) for claim in said.claims)
+    change = Change("entities", number, one.words("a"), other.words("a"))
+    return change, replace(said, claims=claims, parts=parts), sentence.segments
 
 
-def _attributes(sentence: Sentence) -> Made:
+def attributes_exchanged(sentence: Sentence) -> Iterator[Made]:
     """Two things exchange a colour, a size or a pattern that is said of both."""
     said = sentence.statement
     for i, j in combinations(range(len(said.entities)), 2):
@@ -67,14 +72,18 @@ def _attributes(sentence: Sentence) -> Made:
                 yield change, replace(said, entities=entities), sentence.segments
 
 
-def _relations(sentence: Sentence) -> Made:
-    """A claim says the opposite."""
+def relations_turned(sentence: Sentence) -> Iterator[Made]:
+    """A claim says the opposite, and with it those that have its words."""
     said = sentence.statement
-    for number, claim in enumerate(said.claims):
-        if claim.link in OPPOSITE and isinstance(said.entities[claim.object].kind, Thing):
-            turned = replace(claim, link=OPPOSITE[claim.link])
-            change = Change("relation", number, claim.link.value, turned.link.value)
-            yield change, replace(said, claims=_with(said.claims, {number: turned})), sentence.segments
+    worded = [part.claim for part in said.parts if isinstance(part, Wording)]
+    for number in sorted(worded):
+        claim = said.claims[number]
+        if claim.link in OPPOSITES and isinstance(said.entities[claim.object].kind, Thing):
+            turned = OPPOSITES[claim.link]
+            alike = [k for k, other in enumerate(said.claims) if k not in worded and other.link is claim.link]
+            changed = {k: replace(said.claims[k], link=turned) for k in (number, *alike)}
+            change = Change("relation", number, claim.link.value, turned.value)
+            yield change, replace(said, claims=_with(said.claims, changed)), sentence.segments
 
 
 def _are_things(*said: Description) -> bool:

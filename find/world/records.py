@@ -77,6 +77,7 @@ class SceneRecord:
     expressions: tuple[tuple[str, int, bool], ...]
     negatives: tuple[SentenceRecord, ...]
     probes: tuple[SentenceRecord, ...]
+    forms: tuple[tuple[SentenceRecord, tuple[SentenceRecord, ...]], ...]
     segments: tuple[Segment, ...]
 
 
@@ -110,17 +111,20 @@ def _sentence(
     return SentenceRecord(scene.image_id, said.text.text, tuple(phrases), held_out, changed)
 
 
-def _negatives(scene: Scene, negatives: Sequence[Negative]) -> tuple[SentenceRecord, ...]:
+def _negatives(
+    scene: Scene, true: Sentence, negatives: Sequence[Negative], **about: str
+) -> tuple[SentenceRecord, ...]:
     return tuple(
         _sentence(
             negative.sentence,
             scene,
-            true=scene.sentences[0],
+            true=true,
             changed={
                 "what": negative.change.what,
                 "index": negative.change.index,
                 "from": negative.change.before,
                 "to": negative.change.after,
+                **about,
             },
         )
         for negative in negatives
@@ -174,8 +178,12 @@ def record(scene: Scene) -> SceneRecord:
             )
             for e in scene.expressions
         ),
-        negatives=_negatives(scene, scene.negatives),
-        probes=_negatives(scene, scene.probes),
+        negatives=_negatives(scene, scene.sentences[0], scene.negatives),
+        probes=_negatives(scene, scene.sentences[0], scene.probes),
+        forms=tuple(
+            (_sentence(one.sentence, scene), _negatives(scene, one.sentence, one.false, form=one.form.value))
+            for one in scene.forms
+        ),
         segments=scene.segments,
     )
 

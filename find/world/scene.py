@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from find.errors import InputError
 from find.world.composition import Composition, Segment, compose
+from find.world.forms import FormSentence, FormSpeaker
 from find.world.grammar import Statement, Text, capitalised, stopped
 from find.world.kinds import HELD_OUT
 from find.world.language import Negative, Sentence, Speaker
@@ -22,6 +23,8 @@ MOST_IMAGES = 500_000
 """Images a split can hold at most, so that segment ids fit into 24 bits."""
 SIZES = range(96, 1025)
 """Image sides in pixels that scenes can be drawn at."""
+FORMS = 3
+"""Sentences of other forms that a scene has, if it allows them."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Scene:
         expressions: at most one a thing.
         negatives: false relatives of `sentences[0]`.
         probes: false relatives of `sentences[0]` made of its own units.
+        forms: sentences of other forms (places, "between", ...), each with false relatives.
         clear_alone: of each sentence and then the paragraph, whether each entity's phrase is clear without context.
     """
 
@@ -60,6 +64,7 @@ class Scene:
     expressions: tuple[Expression, ...]
     negatives: tuple[Negative, ...]
     probes: tuple[Negative, ...]
+    forms: tuple[FormSentence, ...]
     clear_alone: tuple[tuple[bool, ...], ...]
 
 
@@ -87,10 +92,10 @@ def scene(seed: int, split: str, index: int, size: int = 160) -> Scene:
     if not 0 <= index < MOST_IMAGES:
         raise InputError(f"scene {index} is not between 0 and {MOST_IMAGES - 1}")
     number = image_id(split, index)
-    # two streams, so that words can be changed without changing a pixel
-    pixels, words = (random.Random(f"{seed}/{split}/{index}/{stream}") for stream in ("pixels", "words"))
+    # streams of their own, so that words can be changed without changing a pixel, and forms without other words
+    pixels, words, forms = (random.Random(f"{seed}/{split}/{index}/{name}") for name in ("pixels", "words", "forms"))
     composed = compose(image_side=size, held_out=split == VAL, image_id=number, rng=pixels)
-    return _spoken(composed, number, f"{number:012d}.jpg", split, words)
+    return _spoken(composed, number, f"{number:012d}.jpg", split, words, forms)
 
 
 def scenes(seed: int, split: str, count: int, size: int = 160) -> Iterator[Scene]:
@@ -98,7 +103,9 @@ def scenes(seed: int, split: str, count: int, size: int = 160) -> Iterator[Scene
     return (scene(seed, split, index, size) for index in range(count))
 
 
-def _spoken(composed: Composition, number: int, file_name: str, split: str, rng: random.Random) -> Scene:
+def _spoken(
+    composed: Composition, number: int, file_name: str, split: str, rng: random.Random, forms: random.Random
+) -> Scene:
     truth = relations(composed)
     speaker = Speaker(composed, truth, rng)
 
@@ -118,7 +125,10 @@ def _spoken(composed: Composition, number: int, file_name: str, split: str, rng:
     made = probes(sentences[0], composed.segments, truth)
     if split == TRAIN:
         negatives = speaker.negatives(sentences[0], rng.randint(2, 4))  # the last draw: it changes no other words
-        made = [probe for probe in made if not _says_held_out(probe.sentence.statement)]
+        made = _without_held_out(made)
+    formed = FormSpeaker(composed, truth, forms).sentences(FORMS)
+    if split == TRAIN:
+        formed = [replace(one, false=tuple(_without_held_out(one.false))) for one in formed]
     return Scene(
         image_id=number,
         file_name=file_name,
@@ -131,11 +141,16 @@ def _spoken(composed: Composition, number: int, file_name: str, split: str, rng:
         expressions=tuple(expressions),
         negatives=tuple(negatives),
         probes=tuple(made),
+        forms=tuple(one for one in formed if one.false),
         clear_alone=tuple(
             tuple(speaker.is_clear_alone(entity) for entity in said.statement.entities)
             for said in (*sentences, paragraph)
         ),
     )
+
+
+def _without_held_out(made: Sequence[Negative]) -> list[Negative]:
+    return [negative for negative in made if not _says_held_out(negative.sentence.statement)]
 
 
 def _says_held_out(statement: Statement) -> bool:

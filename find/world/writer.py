@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -147,7 +147,17 @@ def _write_annotations(root: Path, split: str, scenes: list[SceneRecord]) -> Non
     ]
     _dump(folder / f"referring_{split}.json", {"images": images, "annotations": referring})
     for name, negatives in (("hard_negatives", [s.negatives for s in scenes]), ("probes", [s.probes for s in scenes])):
-        _write_negatives(folder / f"{name}_{split}.json", images, scenes, negatives, references)
+        of_sentences = [
+            own if number == 0 else ()
+            for s, own in zip(scenes, negatives, strict=True)
+            for number in range(len(s.sentences))
+        ]
+        _write_false(folder / f"{name}_{split}.json", images, of_sentences, references)
+    formed = [one for s in scenes for one in s.forms]
+    _write_sentences(
+        folder / f"entity_{split}_forms.json", images, [true for true, _ in formed], references, numbers_as_text=True
+    )
+    _write_false(folder / f"probes_{split}_forms.json", images, [false for _, false in formed], references)
     if split != VAL:
         return
 
@@ -195,19 +205,13 @@ def _write_sentences(
     _dump(path, {"images": images, "annotations": annotations})
 
 
-def _write_negatives(
-    path: Path,
-    images: list[Json],
-    scenes: list[SceneRecord],
-    negatives: list[tuple[SentenceRecord, ...]],
-    references: ReferenceIndex,
+def _write_false(
+    path: Path, images: list[Json], false: Sequence[Sequence[SentenceRecord]], references: ReferenceIndex
 ) -> None:
-    """False sentences; `sentence_id` is the true one in the entity file, whose ids count its sentences from 1."""
+    """False sentences of each true one; `sentence_id` is the true one's, which counts from 1 in its own file."""
     annotations: list[Json] = []
-    sentence_id = 1
-    for s, false in zip(scenes, negatives, strict=True):
-        for said in false:
+    for number, relatives in enumerate(false, start=1):
+        for said in relatives:
             entry = sentence_json(said, len(annotations) + 1, references, numbers_as_text=True)
-            annotations.append({**entry, "sentence_id": sentence_id})
-        sentence_id += len(s.sentences)
+            annotations.append({**entry, "sentence_id": number})
     _dump(path, {"images": images, "annotations": annotations})
