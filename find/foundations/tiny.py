@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from safetensors import safe_open
 from safetensors.torch import load_file
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 
 from find.errors import CheckpointError
@@ -32,6 +32,11 @@ TOKENIZER = "tokenizer.json"
 TINY = EncoderSpec.parse("tiny")
 
 PAD, UNKNOWN, REGION, START, END = "[pad]", "[unk]", "[region]", "[start]", "[end]"
+SYNONYMS = {
+    "foreground": "front", "background": "behind", "top": "above", "bottom": "below", "at": "on",
+    "between": "left right", "beneath": "under", "underneath": "under", "near": "next to",
+}  # fmt: skip
+"""Words about places that the pair was not trained with, and the words that it reads in their stead."""
 
 
 class RegionHead(nn.Module):
@@ -142,7 +147,7 @@ def _shipped(name: str) -> Path:
 
 
 def word_tokenizer(words: Iterable[str]) -> Tokenizer:
-    """A fast tokenizer with one token a word: lower-case, split at spaces and punctuation.
+    """A fast tokenizer with one token a word: lower-case, split at spaces and punctuation, `SYNONYMS` replaced.
 
     The end token has the largest id, because open_clip pools a text where its id is largest. Of the special
     tokens only `[region]` can be written by a user; the others come from the tokenizer alone.
@@ -150,7 +155,12 @@ def word_tokenizer(words: Iterable[str]) -> Tokenizer:
     known = sorted({word.lower() for word in words} - {PAD, UNKNOWN, REGION, START, END})
     ids = {token: i for i, token in enumerate([PAD, UNKNOWN, REGION, START, *known, END])}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizers.Lowercase()
+    synonyms = [
+        normalizers.Replace(Regex(rf"\b{word}\b"), known_words)
+        for word, known_words in SYNONYMS.items()
+        if word not in known and set(known_words.split()) <= set(known)
+    ]
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *synonyms])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation("isolated")]
     )

@@ -81,7 +81,7 @@ class TextTokenizer:
         for row, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
             ids[row, : len(rows[row])] = torch.tensor(rows[row])
             padding[row, : len(rows[row])] = False
-            words = [_without_spaces(text, *offset) for offset in encoding.offsets]
+            words = _whole_words(text, [_without_spaces(text, *offset) for offset in encoding.offsets])
             offsets[row, : len(words)] = torch.tensor(words, dtype=torch.long).view(-1, 2)
             strange = (text[a:b] for i, (a, b) in zip(encoding.ids, words, strict=True) if i == self.unknown_id)
             unknown.append(tuple(dict.fromkeys(word for word in strange if word)))
@@ -100,6 +100,19 @@ class TextTokenizer:
                 f"the text {text[:60]!r}... has {len(encoding.ids)} tokens, more than the {self.context_length} that "
                 f"{self.spec} takes: shorten it, or set long_texts to cut"
             )
+
+
+def _whole_words(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Where a normalizer has replaced a word, its token has the word's last character only: here it has all of it."""
+    whole: list[tuple[int, int]] = []
+    for start, end in offsets:
+        last = whole[-1] if whole else (0, 0)
+        if end == last[1] and end > start:  # of the same replaced word
+            start = last[0]
+        while last[1] < start and text[start - 1].isalnum() and text[start].isalnum():
+            start -= 1
+        whole.append((start, end))
+    return whole
 
 
 def _without_spaces(text: str, start: int, end: int) -> tuple[int, int]:
