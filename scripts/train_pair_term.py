@@ -4,7 +4,8 @@
     python scripts/train_pair_term.py data/world OUT --weights find-tiny
 
 Vectors of images, objects and queries are computed once and kept in memory. The loss is that of `findvl fit`
-(`find.tasks.composition`), on the world's probes and hard negatives: half of the batches by words, half by regions.
+(`find.tasks.composition`), on the probes of the world's sentences and of its further forms, and on its hard
+negatives: half of the batches by words, half by regions.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 
 from find import FIND
 from find.data.coco import CocoFolder
-from find.data.false_sentences import labelled_probes, read_hard_negatives
+from find.data.false_sentences import form_probes, labelled_probes, read_hard_negatives
 from find.evaluation.gallery import EmbeddedQueries, ImageGallery, embed_gallery, embed_queries
 from find.evaluation.protocols.probes import as_asked
 from find.evaluation.queries import EntityMode, Interleaving
@@ -84,19 +85,20 @@ def collect(model: FIND, folder: CocoFolder, image_ids: list[int]) -> Material:
         numbers = torch.zeros(len(sentences), width + 1, dtype=torch.int64)
         for number, sentence in enumerate(sentences):
             spans = tuple((phrase.start, phrase.end) for phrase in sentence.phrases)
-            for k, text in enumerate(connections(sentence.text, spans)):
+            for k, text in enumerate(readings(sentence.text, spans)):
                 numbers[number, k] = known.setdefault(text, len(known))
         return Sentences(queries, torch.tensor([row_of[s.image_id] for s in sentences]), numbers)
 
     words, mixed, shown = (Interleaving(mode) for mode in (EntityMode.TEXT, EntityMode.MIXED, EntityMode.VISUAL))
     probes = [p for p in labelled_probes(folder) if p.truth.image_id in row_of]
     hard = [(h.truth, n) for h in read_hard_negatives(folder) if h.truth.image_id in row_of for n in h.negatives]
-    said = [(p.truth, p.false) for p in probes] + hard
-    some = {probe.truth.image_id: probe for probe in probes}.values()  # a region costs an encoder's run
+    forms = [p for p in form_probes(folder) if p.truth.image_id in row_of]
+    said = [(p.truth, p.false) for p in probes] + hard + [(p.truth, p.false) for p in forms]
+    some = {(p.truth.image_id, bool(p.form)): p for p in [*probes, *forms]}.values()  # a region costs an encoder's run
     asked = [as_asked(probe, mixed) for probe in some]
     pairs = [both.sides() for both in (embed(list(chain(*said)), words), embed(list(chain(*asked)), shown))]
     texts = read_texts(model.language, list(known), model.device)
-    print(f"{len(gallery)} images, {len(said)} false sentences, {len(known)} connections")
+    print(f"{len(gallery)} images, {len(said)} false sentences, {len(known)} connections", flush=True)
     return Material(gallery, texts, pairs)
 
 
@@ -111,8 +113,8 @@ def moved(record: T, device: torch.device) -> T:
     return record
 
 
-def connections(text: str, spans: tuple[tuple[int, int], ...]) -> list[str]:
-    return RenderedQuery(text, spans, (False,) * len(spans)).connections
+def readings(text: str, spans: tuple[tuple[int, int], ...]) -> list[str]:
+    return RenderedQuery(text, spans, (False,) * len(spans)).readings
 
 
 class Trainer:
@@ -186,6 +188,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--steps", type=int, default=800, help="of training, after the vectors are there")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--anew", action="store_true", help="not from the model's own pair term, if it has one")
     parser.add_argument("--pair-width", type=int, default=64)
     parser.add_argument("--nested-widths", type=int, nargs="*", default=[32, 64], help="embeddings may be cut to these")
     parser.add_argument("--device", default="auto", help="cpu, cuda or mps; auto: what is there")
@@ -197,7 +200,10 @@ def main() -> None:
     folder = CocoFolder(Path(args.world), args.split)
     material = moved(collect(model, folder, folder.image_ids[: args.images]), device)
     dim = model.config.interface.semantic_width
-    term = PairTerm(text_width=model.language.width, semantic_width=dim, width=args.pair_width).to(device)
+    term = model.interface.pair_term
+    if term is None or model.config.interface.pair_width != args.pair_width or args.anew:
+        term = PairTerm(text_width=model.language.width, semantic_width=dim, width=args.pair_width)
+    term = term.to(device).train()
     widths = [*args.nested_widths, dim, dim]
     train(material, term, steps=args.steps, rate=args.learning_rate, widths=widths, seed=args.seed)
     model.interface.pair_term = term.eval()

@@ -89,7 +89,7 @@ def test_what_arguments_tell_is_told_before_torch_is_imported(album):
         "config.json is missing": [*search, "a dog", "--weights", album],
         "gone.png: no such image file": [*search, "like [gone.png@1,2]"],
         "no such image": ["segment", album / "gone.png", "--query", "{a dog}"],
-        "no entity to segment": ["segment", photo, "--query", "a dog"],
+        "give one query": ["segment", photo],
         "nothing: no such folder": ["index", album / "nothing", album / "new.album"],
         "there is no device": ["index", album / "photos", album / "new.album", "--device", "mps:x"],
         "those that ship with FIND are": ["fit", "--trainer.max_epochs", "1"],

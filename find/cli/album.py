@@ -20,6 +20,7 @@ from find.cli.arguments import (
     add_query,
     check_model,
     check_outputs,
+    find_entities,
     is_stdout,
     load_model,
     positive,
@@ -101,6 +102,7 @@ def add_search(commands: argparse._SubParsersAction) -> None:
         "search an album with a query",
         QUERY_HELP + "\n" + SCORE_HELP + "\n" + WHERE_HELP + "\n" + DOUBT_HELP + "\nexamples:\n"
         '  findvl search pictures.album "{a blue car} on {the road}" --png hits.png\n'
+        '  findvl search pictures.album "a spotted dog left of the red car"\n'
         '  findvl search pictures.album "{a dog}" --without "{a collar}" --where "path LIKE \'2024/%\'"\n'
         '  findvl search pictures.album "a dog like [rex.jpg@120,80,300,260]" -k 5 --json hits.json\n',
     )
@@ -163,16 +165,18 @@ def _index_with_ray(arguments: argparse.Namespace, settings: IndexSettings) -> I
 
 def search(arguments: argparse.Namespace) -> int:
     """`findvl search`: the images of an album that fit a query, with its entities found in them."""
-    query = read_query(arguments.query)
-    joined = JoinedQuery((query, *map(read_query, arguments.others)), tuple(map(read_query, arguments.without)))
+    asked = [read_query(text) for text in (arguments.query, *arguments.others, *arguments.without)]
     check_outputs(arguments)
-    for one in joined.queries:
+    for one in asked:
         one.check()
     check_search(arguments)
     model = load_model(arguments)
     from find.retrieval.album import Album
 
     album = Album.open(arguments.album, model)
+    found = find_entities(model, asked)
+    included = 1 + len(arguments.others)
+    query, joined = found[0], JoinedQuery(tuple(found[:included]), tuple(found[included:]))
     unknown, *_ = [unknown_words(model, one) for one in joined.queries]  # tells those of all of them
     hits = album.search(
         joined, arguments.k, where=arguments.where, dim=arguments.dim, include_query=arguments.include_query
@@ -189,6 +193,7 @@ def search(arguments: argparse.Namespace) -> int:
         record = {
             "album": arguments.album,
             "query": arguments.query,
+            "read_as": [one.format() for one in joined.queries],
             "and": arguments.others,
             "without": arguments.without,
             "where": arguments.where,

@@ -30,6 +30,8 @@ a query:
   [image@x0,y0,x1,y1] a region by a box
   [image#mask.png]    a region by a mask file
   all other text connects them; a backslash takes the next character literally
+  a query without any is read by the model's tagger, if it has one, which tells what it took for phrases:
+  "a red dog left of the sofa" is read as: {a red dog} left of {the sofa}
 """
 
 DOUBT_HELP = """\
@@ -137,6 +139,17 @@ def read_query(text: str) -> Query:
     from find.query.query import Query
 
     return Query.parse(text)
+
+
+def find_entities(model: FIND, queries: Sequence[Query]) -> list[Query]:
+    """Queries with the entities of those that are plain sentences, which are told on stderr."""
+    from find.model.tagging import tagged_queries
+
+    found = tagged_queries(model, queries)
+    for query, asked in zip(found, queries, strict=True):
+        if query.entities and not asked.entities:
+            print(f"read as: {query.format()}", file=sys.stderr)
+    return found
 
 
 def check_model(arguments: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from find.cli.arguments import (
     add_query,
     check_model,
     check_outputs,
+    find_entities,
     is_stdout,
     load_model,
     read_query,
@@ -52,6 +53,7 @@ def add_segment(commands: argparse._SubParsersAction) -> None:
         "find the entities of a query in an image or in a folder of them",
         QUERY_HELP + "\n" + FOLDER_HELP + SCORE_HELP + DOUBT_HELP + "\nexamples:\n"
         '  findvl segment photo.jpg "{a red dog} next to {a sofa}" --png found.png\n'
+        '  findvl segment photo.jpg "the person left of the red car"\n'
         '  findvl segment photo.jpg "the same as [other.jpg@120,80]" --json -\n'
         '  findvl segment photos/ "{a red dog}" --png found/ --json found.json\n',
     )
@@ -61,14 +63,21 @@ def add_segment(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=segment)
 
 
+def no_entity(text: str) -> InputError:
+    return InputError(
+        f"the query {text!r} has no entity to segment; mark what to find with braces, "
+        "such as {a red dog}, or show it with a region, such as [dog.jpg@120,80]"
+    )
+
+
 def segment(arguments: argparse.Namespace) -> int:
     """`findvl segment`: a mask for each entity of a query in each image."""
     query = read_query(arguments.query)
-    if not query.entities:
-        raise InputError(
-            f"the query {arguments.query!r} has no entity to segment; mark what to find with braces, "
-            "such as {a red dog}, or show it with a region, such as [dog.jpg@120,80]"
-        )
+    check_model(arguments)
+    from find.model.location import may_have_tagger
+
+    if not query.entities and not may_have_tagger(arguments.weights):
+        raise no_entity(arguments.query)
     is_folder = Path(arguments.image).is_dir()
     if is_folder:
         check_folder_outputs(arguments)
@@ -76,12 +85,14 @@ def segment(arguments: argparse.Namespace) -> int:
     else:
         check_outputs(arguments)
         files, skipped = [arguments.image], 0
-    check_model(arguments)
     from find.images.images import read_image
 
     first = None if is_folder else read_image(arguments.image)
     query.check()
     model = load_model(arguments)
+    [query] = find_entities(model, [query])
+    if not query.entities:
+        raise no_entity(arguments.query)
     unknown = unknown_words(model, query)
     records = []
     for start in range(0, len(files), BATCH):
@@ -170,6 +181,7 @@ def _tell(
         "image": file,
         "size": list(picture.shape[:2]),
         "query": arguments.query,
+        "read_as": query.format(),
         "unknown_words": list(unknown.query),
         "entities": entities,
     }

@@ -16,6 +16,7 @@ from find.cli.arguments import (
     QUERY_HELP,
     add_command,
     add_model,
+    find_entities,
     load_model,
     positive,
     read_query,
@@ -122,11 +123,18 @@ class Session:
         query = read_query(text)
         query.check()
         self.album = self.album.latest()
+        [query] = find_entities(self.album.model, [query])
         unknown = unknown_words(self.album.model, query)
         hits = self.album.search(query, self.k, where=self.where, dim=self.dim)
         if self.as_json:
             found = [_record(rank, hit, query, unknown) for rank, hit in enumerate(hits, start=1)]
-            record = {"query": text, "where": self.where, "unknown_words": list(unknown.query), "hits": found}
+            record = {
+                "query": text,
+                "read_as": query.format(),
+                "where": self.where,
+                "unknown_words": list(unknown.query),
+                "hits": found,
+            }
             print(json.dumps(record), flush=True)
             return
         for rank, hit in enumerate(hits, start=1):

@@ -21,11 +21,14 @@ from find.data.dataset_issue import DatasetIssue
 from find.data.find_bench import read_sentences
 from find.data.records import read_document
 from find.data.sample import Foil, PhraseSpan, Sentence
-from find.data.schema import FalseSentenceDocument
+from find.data.schema import ChangeRecord, FalseSentenceDocument
 from find.errors import DataError
 
 if TYPE_CHECKING:
     from find.data.coco import CocoFolder
+
+FORMS = "_forms"
+"""After the split's name, in the names of files of sentences of further forms."""
 
 SYMMETRIC = {"and", "or", "with", "near", "by", "beside", "next", "between", "among", "alongside", "other", "together"}
 """A connection that holds one of these may be as true the other way round."""
@@ -54,12 +57,13 @@ class ProbeChange(str, Enum):
 @dataclass(frozen=True)
 class Probe:
     """A true sentence and a false one; `origin[k]` is the phrase of the true one from which phrase k of the false one
-    comes."""
+    comes; `form` is what the sentences say, where a file tells ("between", "two sentences", ...)."""
 
     truth: Sentence
     false: Sentence
     origin: tuple[int, ...]
     change: ProbeChange
+    form: str = ""
 
 
 def labelled_probes(folder: CocoFolder) -> list[Probe]:
@@ -68,21 +72,30 @@ def labelled_probes(folder: CocoFolder) -> list[Probe]:
     Raises:
         FindError: the file is broken, names another change, or has phrases that the true sentence lacks.
     """
-    path = folder.annotations / f"probes_{folder.split}.json"
+    return _read_probes(folder, "")
+
+
+def form_probes(folder: CocoFolder) -> list[Probe]:
+    """The probes of probes_{split}_forms.json, whose true sentences are in entity_{split}_forms.json; as above."""
+    return _read_probes(folder, FORMS)
+
+
+def _read_probes(folder: CocoFolder, suffix: str) -> list[Probe]:
+    path = folder.annotations / f"probes_{folder.split}{suffix}.json"
     if not path.exists():
         return []
     probes = []
-    for truth, false, what in read_false_sentences(path, folder):
+    for truth, false, changed in read_false_sentences(path, folder, suffix):
         place = {phrase.segment_ids: number for number, phrase in enumerate(truth.phrases)}
         try:
             origin = tuple(place[phrase.segment_ids] for phrase in false.phrases)
-            change = ProbeChange(what)
+            change = ProbeChange(changed.what)
         except (KeyError, ValueError) as error:
             raise DataError(
                 f"{path}: sentence {false.id} must mean the segments of its true sentence and change "
                 f"{', '.join(kind.value for kind in ProbeChange)} ({error!r})"
             ) from error
-        probes.append(Probe(truth, false, origin, change))
+        probes.append(Probe(truth, false, origin, change, changed.form))
     return probes
 
 
@@ -105,22 +118,27 @@ def read_hard_negatives(folder: CocoFolder) -> list[HardNegatives]:
     path = folder.annotations / f"hard_negatives_{folder.split}.json"
     found: dict[int, list[tuple[Sentence, str]]] = defaultdict(list)
     truths = {}
-    for truth, negative, change in read_false_sentences(path, folder):
+    for truth, negative, changed in read_false_sentences(path, folder):
         truths[truth.id] = truth
-        found[truth.id].append((negative, change))
+        found[truth.id].append((negative, changed.what))
     return [
         HardNegatives(truths[number], tuple(s for s, _ in pairs), tuple(change for _, change in pairs))
         for number, pairs in found.items()
     ]
 
 
-def read_false_sentences(path: Path, folder: CocoFolder) -> list[tuple[Sentence, Sentence, str]]:
+def read_false_sentences(
+    path: Path, folder: CocoFolder, suffix: str = ""
+) -> list[tuple[Sentence, Sentence, ChangeRecord]]:
     """The true sentence, the false one, and what was changed, of each record of a file of false sentences.
+
+    Args:
+        suffix: of the entity file that has the true ones, after the split's name.
 
     Raises:
         FindError: a file is missing or broken, a record lacks a field, or there is no such true sentence.
     """
-    truths = {s.id: s for s in _read(folder.annotations / f"entity_{folder.split}.json", folder)}
+    truths = {s.id: s for s in _read(folder.annotations / f"entity_{folder.split}{suffix}.json", folder)}
     records = {record.id: record for record in read_document(path, FalseSentenceDocument, _refuse).annotations}
     found = []
     for negative in _read(path, folder):
@@ -131,13 +149,12 @@ def read_false_sentences(path: Path, folder: CocoFolder) -> list[tuple[Sentence,
                 f"{path}: sentence {negative.id} must name its true sentence and what was changed "
                 '("sentence_id", "changed": {"what"}), and there is no such true sentence'
             )
-        change = record.changed.what
         if truth.image_id != negative.image_id:
             raise DataError(
                 f"{path}: sentence {negative.id} is about image {negative.image_id}, but its true sentence {truth.id} "
                 f"about image {truth.image_id}; take both files from one data set"
             )
-        found.append((truth, negative, change))
+        found.append((truth, negative, record.changed))
     return found
 
 

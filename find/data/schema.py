@@ -176,6 +176,7 @@ class ExpressionDocument(msgspec.Struct):
 
 class ChangeRecord(msgspec.Struct):
     what: str
+    form: str = ""
 
 
 class FalseSentenceRecord(Record):

@@ -7,6 +7,7 @@ from find.interface.pair_term import PairTerm
 from find.interface.pixel_decoder import PixelDecoder
 from find.interface.prototype import Member, Prompt, Prototype, Start
 from find.interface.sampler import VisualSampler
+from find.interface.tagger import EntityTagger
 from find.interface.types import Embeddings, Group, ImageMemory, Outputs, Slots, Tokens
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "STRIDES",
     "CornerAlignedSampler",
     "Embeddings",
+    "EntityTagger",
     "FeaturePyramid",
     "Group",
     "ImageMemory",

@@ -17,6 +17,7 @@ from find.interface.pixel_decoder import PixelDecoder
 from find.interface.positions import sine_positions
 from find.interface.prototype import Member, Prompt, Start
 from find.interface.sampler import VisualSampler, mean_under
+from find.interface.tagger import EntityTagger
 from find.interface.types import AlignedMap, Embeddings, Group, ImageMemory, Outputs, Tokens
 
 LEVELS = 3
@@ -53,6 +54,7 @@ class Interface(nn.Module):
         class_scale_limit: of the temperature of class logits; None: as large as it was learned (the published FIND).
         places_in_values: what is read of a pixel tells also where it lies; in the published FIND only its key does.
         pair_term: compares the words between entities with pairs of objects; no part of the stack.
+        tagger: finds the entities of plain sentences; no part of the stack.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Interface(nn.Module):
         class_scale_limit: float | None = 100.0,
         places_in_values: bool = True,
         pair_term: PairTerm | None = None,
+        tagger: EntityTagger | None = None,
     ) -> None:
         super().__init__()
         self.width = width
@@ -104,6 +107,7 @@ class Interface(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.pair_term = pair_term
         self.tasks = nn.ModuleDict()  # tasks with parameters of their own, which a model adds
+        self.tagger = tagger
 
     # --- from foundations to tokens -------------------------------------------------------------------------------
 

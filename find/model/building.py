@@ -8,6 +8,7 @@ from find.interface import (
     LEVELS,
     STRIDES,
     CornerAlignedSampler,
+    EntityTagger,
     FeaturePyramid,
     Interface,
     PairTerm,
@@ -46,6 +47,7 @@ def build_interface(
     pair_term = None
     if sizes.pair_width:
         pair_term = PairTerm(text_width=text_width, semantic_width=sizes.semantic_width, width=sizes.pair_width)
+    tagger = EntityTagger(text_width=text_width, width=sizes.tagger_width) if sizes.tagger_width else None
     return Interface(
         pixel_decoder=decoder,
         text_width=text_width,
@@ -63,6 +65,7 @@ def build_interface(
         class_scale_limit=conventions.class_scale_limit,
         places_in_values=conventions.places_in_values,
         pair_term=pair_term,
+        tagger=tagger,
     )
 
 

@@ -32,6 +32,7 @@ class InterfaceConfig:
         residual: add the foundations' own embeddings of images, places and texts, where they share a space.
         pair_width: of what the words between entities and pairs of objects are compared in; 0: no such term, so that
             the published score ranks.
+        tagger_width: of the tagger that finds the entities of plain sentences; 0: none, so that braces mark them.
     """
 
     width: int = 512
@@ -46,6 +47,7 @@ class InterfaceConfig:
     region_points: int = 128
     residual: bool = True
     pair_width: int = 0
+    tagger_width: int = 0
 
     def __post_init__(self) -> None:
         for name in (

@@ -65,6 +65,17 @@ def check_dim(name: str, dim: int) -> None:
     warn_untrained(dim, read_nested_widths(about, str(folder / CONFIG)), width)
 
 
+def may_have_tagger(name: str) -> bool:
+    """Whether a model may find entities in plain sentences; False where its config.json tells that it has no tagger."""
+    folder = model_folder(name)
+    if folder is None:
+        return True
+    try:
+        return json.loads((folder / CONFIG).read_text(encoding="utf-8"))["interface"].get("tagger_width", 0) != 0
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return True
+
+
 def read_nested_widths(about: Mapping[str, object], source: str) -> tuple[int, ...] | None:
     """What a config.json says of the widths that vectors may be cut to; None where it says nothing."""
     widths = about.get(NESTED_WIDTHS)

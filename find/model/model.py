@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from find.errors import InputError
 from find.images.images import ImageLike
 from find.model.class_sets import Classes, ClassSet, Things
 from find.model.features import ImageFeatures
@@ -48,8 +49,9 @@ from find.model.strokes import (
     is_one_stroke,
     stroke_rows,
 )
-from find.model.validation import check_entities
+from find.model.validation import check_entities, check_texts
 from find.query.entity import Region
+from find.tasks.tagging import entity_spans
 from find.tasks.task import Task
 from find.utils.memory import halving
 from find.utils.signatures import short_signature
@@ -122,6 +124,19 @@ class FIND(Inference):
     def embed_classes(self, classes: Classes) -> Float[Tensor, "k d"]:
         """Vectors of class names, to compare with object proposals; `classes` as `panoptic` takes them."""
         return super().embed_classes(ClassSet.of(classes).names)
+
+    @torch.inference_mode()
+    def entity_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Characters [start, end) of what each plain sentence names; `Query.from_text` makes a query of them.
+
+        Raises InputError for a model without a tagger.
+        """
+        check_texts(texts, "texts")
+        if self.interface.tagger is None:
+            raise InputError(
+                "this model has no tagger to find entities in plain text; mark them: {a dog} on {the sand}"
+            )
+        return entity_spans(self.language, self.interface.tagger, texts, self.device)
 
     # --- masks of what a user asks for ----------------------------------------------------------------------------
 

@@ -34,6 +34,8 @@ from find.utils.dtypes import FixedDtypes, compute_dtype
 from find.utils.precision import suited_dtype
 from find.utils.signatures import short_signature
 
+BESIDE_VECTORS = ("pair_term.", "tagger.", "tasks.")
+"""Parts of the interface that make no vector of an image, a query or an entity."""
 AT_COMMIT = re.compile(rf"@{COMMIT.pattern}(?=#|$)")
 """The end of a foundation's name, where the hub's commit is noted."""
 
@@ -180,9 +182,9 @@ class Pretrained(FixedDtypes, HubModel):
     def fingerprint(self) -> str:
         """Changes with the interface's or the foundations' weights; an index keeps it to know whose vectors it has.
 
-        The pair term and added tasks make none of these vectors: an index made before they were trained stays good.
+        The pair term, the tagger and added tasks make none of these: an index made before they were trained stays good.
         """
-        vectors = fingerprint(self.interface, without=("pair_term.", "tasks."))
+        vectors = fingerprint(self.interface, without=BESIDE_VECTORS)
         parts = (vectors, self.foundations["vision"], self.foundations["language"])
         return hashlib.sha256("".join(parts).encode()).hexdigest()
 

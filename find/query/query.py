@@ -6,13 +6,22 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from find.errors import FindError, InputError, check_characters
 from find.query.entity import Entity, Phrase, Region
 from find.query.operators import QueryOperators
 from find.query.syntax import format_part, parse_parts
 
-__all__ = ["Entity", "Phrase", "Query", "Region", "RenderedQuery"]
+__all__ = ["Entity", "Phrase", "Query", "Region", "RenderedQuery", "Tagger"]
+
+
+class Tagger(Protocol):
+    """Finds the entities of plain sentences; a `FIND` model that has learned to does."""
+
+    def entity_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Characters [start, end) of each text's entities, in reading order."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,26 @@ class RenderedQuery:
         edges = [0, *(edge for span in self.spans for edge in span), len(self.text)]
         texts = [self.text[start:end].strip() for start, end in zip(edges[::2], edges[1::2], strict=True)]
         return [text if any(letter.isalnum() for letter in text) else "" for text in texts]
+
+    @property
+    def readings(self) -> list[str]:
+        """`connections` as a pair term reads them: "and" goes on with what the connection before it says.
+
+        "{a cup} between {a vase} and {a clock}" has "between" and "between and", so that the second can speak of cup
+        and clock, as it does in "{a cup} left of {a vase} and {a clock}".
+        """
+        texts = self.connections
+        return [
+            f"{texts[k - 1]} {text}"
+            if 2 <= k < len(texts) - 1 and text.strip(", ").lower() == "and" and _is_open(texts[k - 1])
+            else text
+            for k, text in enumerate(texts)
+        ]
+
+
+def _is_open(connection: str) -> bool:
+    """Whether a connection says something that may go on after the next entity."""
+    return connection.strip(", ").lower() not in ("", "and") and not connection.rstrip().endswith(".")
 
 
 class Query(QueryOperators):
@@ -191,6 +220,19 @@ class Query(QueryOperators):
         if not isinstance(parts, Sequence) or isinstance(parts, str):
             raise InputError("a query in JSON is an object with a list 'parts'")
         return cls(*(_part_from_json(part, number) for number, part in enumerate(parts, start=1)))
+
+    @classmethod
+    def from_text(cls, model: Tagger, text: str) -> Query:
+        """A plain sentence, "a spotted dog left of the red car", in which the model finds the entities.
+
+        `format()` shows what was taken for one, in braces. A sentence without any is a query without entities.
+
+        Raises:
+            FindError: the text is empty, or the model has no tagger.
+        """
+        if not isinstance(text, str) or not text.strip():
+            raise InputError("the query is empty: give a sentence")
+        return cls.from_sentence(text, model.entity_spans([text])[0])
 
     @classmethod
     def from_sentence(

@@ -9,7 +9,8 @@ from pydantic_core import PydanticCustomError
 
 QUERY = (
     "Text with entities: {words} is a phrase; [name@x,y], [name@x0,y0,x1,y1] and [name#mask] are regions of a picture, "
-    "pixels, x right, y down. A backslash takes the next character literally."
+    "pixels, x right, y down. A backslash takes the next character literally. "
+    "In a query without entities the model finds them, if it can."
 )
 IMAGES = (
     "Pictures and masks that the query names, as files in base64. A name that is not here is one of the album's images."
@@ -130,7 +131,11 @@ class FoundImage(AlbumImage):
     queries: list[FoundQuery] = Field(description="What `query`, each of `and` and each of `without` gives")
 
 
+READ_AS = "with what was taken for an entity in braces; a query with entities of its own stays as it is"
+
+
 class SearchAnswer(BaseModel):
+    read_as: list[str] = Field(description="`query`, each of `and` and each of `without`, " + READ_AS)
     hits: list[FoundImage]
     unknown_words: list[str] = Field(description="Words that the language model has never seen: they are guessed")
 
@@ -151,6 +156,7 @@ class SegmentedEntity(BaseModel):
 
 
 class SegmentAnswer(BaseModel):
+    read_as: str = Field(description="The query, " + READ_AS)
     width: int
     height: int
     entities: list[SegmentedEntity]

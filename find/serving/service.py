@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from find.errors import FindError
 from find.model.feature_cache import FeatureCache
 from find.model.predictions import EntityMask
+from find.model.tagging import tagged_queries
 from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.retrieval.connection import UnreadableAlbum
@@ -76,6 +77,10 @@ class _Embed:
     pictures: Sequence[Pixels]
 
 
+def _read_as(text: str, asked: Query, read: Query) -> str:
+    return text if asked.entities else read.format()
+
+
 class Service:
     """An album and its model, asked by many at once; the model and the album work in one thread.
 
@@ -127,9 +132,11 @@ class Service:
         if request.dim is not None and request.dim > self.album.stamp.dim:
             raise Refusal(422, f"dim: the album's vectors have {self.album.stamp.dim} values, not {request.dim}")
         with self.budget.share() as share:
-            query = await self._read(lambda: self._asked(request, share))
-            hits = await self._search.submit(_Search(query, request.k, request.where, request.dim))
-            return await self._read(lambda: self._search_answer(query, hits, request.masks))
+            asked = await self._read(lambda: self._asked(request, share))
+            query, hits = await self._search.submit(_Search(asked, request.k, request.where, request.dim))
+            texts = [request.query, *request.others, *request.without]
+            read_as = [*map(_read_as, texts, asked.queries, query.queries)]
+            return await self._read(lambda: self._search_answer(query, read_as, hits, request.masks))
 
     @_in_time
     async def sample(self, count: int) -> messages.SampleAnswer:
@@ -139,8 +146,9 @@ class Service:
     async def segment(self, request: messages.SegmentRequest) -> messages.SegmentAnswer:
         with self.budget.share() as share:
             item = await self._read(lambda: self._to_segment(request, share))
-            masks = await self._segment.submit(item)
-            return await self._read(lambda: self._segment_answer(item.picture, item.query, masks))
+            query, masks = await self._segment.submit(item)
+            read_as = _read_as(request.query, item.query, query)
+            return await self._read(lambda: self._segment_answer(item.picture, query, read_as, masks))
 
     @_in_time
     async def embed(self, request: messages.EmbedRequest) -> messages.EmbedAnswer:
@@ -197,19 +205,23 @@ class Service:
                 log.critical("the device has failed, this process has to be started again", exc_info=True)
         raise Refusal(503, FAULTY)
 
-    def _search_all(self, items: Sequence[_Search]) -> list[list[Hit]]:
+    def _search_all(self, items: Sequence[_Search]) -> list[tuple[JoinedQuery, list[Hit]]]:
         """One call of the model for all that have the same filter and `dim`, mostly none."""
         album = self.album  # which may be followed by another one meanwhile
+        queries = self._with_entities([item.query for item in items])
         answers: dict[int, list[Hit]] = {}
         for where, dim in {(item.where, item.dim) for item in items}:
             numbers = [number for number, item in enumerate(items) if (item.where, item.dim) == (where, dim)]
             most = max(items[number].k for number in numbers)
-            found = album.search_all([items[number].query for number in numbers], most, where=where, dim=dim)
+            found = album.search_all([queries[number] for number in numbers], most, where=where, dim=dim)
             answers |= {number: hits[: items[number].k] for number, hits in zip(numbers, found, strict=True)}
-        return [answers[number] for number in range(len(items))]
+        return [(query, answers[number]) for number, query in enumerate(queries)]
 
-    def _segment_all(self, items: Sequence[_Segment]) -> list[list[EntityMask]]:
-        return self.model.segment([item.picture for item in items], [item.query for item in items])
+    def _segment_all(self, items: Sequence[_Segment]) -> list[tuple[Query, list[EntityMask]]]:
+        queries = [read.include[0] for read in self._with_entities([JoinedQuery((item.query,)) for item in items])]
+        if not all(query.entities for query in queries):
+            raise Refusal(422, "the query has no entity to segment; mark one with braces, such as {a red dog}")
+        return list(zip(queries, self.model.segment([item.picture for item in items], queries), strict=True))
 
     def _embed_all(self, items: Sequence[_Embed]) -> list[messages.EmbedAnswer]:
         queries = [query for item in items for query in item.queries]
@@ -238,6 +250,17 @@ class Service:
         rows = zip(found.image.tolist(), found.objects.tolist(), found.scores.tolist(), strict=True)
         return [messages.EmbeddedPicture(vector=v, objects=objects, scores=scores) for v, objects, scores in rows]
 
+    def _with_entities(self, asked: Sequence[JoinedQuery]) -> list[JoinedQuery]:
+        """Plain sentences with the entities that the model finds, in one call; raises Refusal for too many."""
+        found = iter(tagged_queries(self.model, [query for joined in asked for query in joined.queries]))
+        read = [
+            JoinedQuery(tuple(next(found) for _ in joined.include), tuple(next(found) for _ in joined.exclude))
+            for joined in asked
+        ]
+        for joined in read:
+            check_count("entities", sum(len(query.entities) for query in joined.queries), self.limits.entities)
+        return read
+
     # --- in the readers' threads ------------------------------------------------------------------------------------
 
     def _pictures(self, images: dict[str, str], share: Share) -> Pictures:
@@ -252,8 +275,6 @@ class Service:
     def _to_segment(self, request: messages.SegmentRequest, share: Share) -> _Segment:
         pictures = self._pictures(request.images, share)
         query = read_query(request.query, pictures, self.limits)
-        if not query.entities:
-            raise Refusal(422, "the query has no entity to segment; mark one with braces, such as {a red dog}")
         pictures.check_used()
         return _Segment(pictures.decode(request.image, "image"), query)
 
@@ -264,19 +285,23 @@ class Service:
         shown = [pictures.decode(text, f"pictures[{number}]") for number, text in enumerate(request.pictures)]
         return _Embed(queries, shown)
 
-    def _search_answer(self, query: JoinedQuery, hits: Sequence[Hit], masks: bool) -> messages.SearchAnswer:
+    def _search_answer(
+        self, query: JoinedQuery, read_as: list[str], hits: Sequence[Hit], masks: bool
+    ) -> messages.SearchAnswer:
         unknown = [word for one in query.queries for word in UnknownWords.read(self.model.language, one).query]
         found = [found_image(rank, hit, masks=masks) for rank, hit in enumerate(hits, start=1)]
-        return messages.SearchAnswer(hits=found, unknown_words=list(dict.fromkeys(unknown)))
+        return messages.SearchAnswer(read_as=read_as, hits=found, unknown_words=list(dict.fromkeys(unknown)))
 
     def _sample(self, count: int) -> messages.SampleAnswer:
         album = self.album  # which may be followed by another one meanwhile
         return messages.SampleAnswer(total=len(album), images=[album_image(hit) for hit in album.sample(count)])
 
-    def _segment_answer(self, picture: Pixels, query: Query, masks: Sequence[EntityMask]) -> messages.SegmentAnswer:
+    def _segment_answer(
+        self, picture: Pixels, query: Query, read_as: str, masks: Sequence[EntityMask]
+    ) -> messages.SegmentAnswer:
         entities = entities_json(query, masks, UnknownWords.read(self.model.language, query))
         height, width = picture.shape[:2]
-        return messages.SegmentAnswer(width=width, height=height, entities=entities)
+        return messages.SegmentAnswer(read_as=read_as, width=width, height=height, entities=entities)
 
     def _draw(self, name: str, frame: int, objects: Sequence[tuple[int, str]], side: int) -> bytes:
         from find.visualization.drawing import Overlay, draw_overlays

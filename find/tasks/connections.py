@@ -36,7 +36,7 @@ class Connections:
         device: torch.device,
     ) -> Connections:
         """Each distinct text is encoded once and by itself. `width`: of entities, with padding."""
-        texts = [sentence.connections for sentence in sentences]
+        texts = [sentence.readings for sentence in sentences]
         distinct = list(dict.fromkeys(text for row in texts for text in row if text))
         features = read_texts(language, distinct or [""], device)
         read = pair_term.read(features.tokens, features.padding).float()

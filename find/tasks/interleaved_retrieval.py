@@ -18,6 +18,7 @@ from find.tasks.composition import Composed, ReadRelatives
 from find.tasks.late_interaction import late_interaction
 from find.tasks.losses import assignment_cross_entropy, contrastive
 from find.tasks.structured_interaction import MOST_OBJECTS, Asked, nearest_objects, terms
+from find.tasks.tagging import sentences_tagging_loss
 from find.tasks.task import Gathering, Step, Targets, Task
 
 
@@ -73,12 +74,13 @@ class InterleavedRetrieval(Task):
 
     Its losses: "sentence", contrastive, by the sentence term alone; "retrieval", contrastive, by the score that search
     uses; "entity", each entity chooses its object among the proposals of its own image; "composition", of models with
-    a pair term, contrastive by structured late interaction, and each sentence against a false one about its image.
+    a pair term, contrastive by structured late interaction, and each sentence against a false one about its image;
+    "tagger", of models with one: which words are entities.
     """
 
     name = "interleaved_retrieval"
     prototype = interleaved.RETRIEVAL
-    weights: ClassVar = {"sentence": 2.0, "retrieval": 4.0, "entity": 1.0, "composition": 2.0}
+    weights: ClassVar = {"sentence": 2.0, "retrieval": 4.0, "entity": 1.0, "composition": 2.0, "tagger": 1.0}
     needs = ("panoptic", "interleaved_segmentation")
 
     def read(self, step: Step) -> ReadRelatives | None:
@@ -130,6 +132,9 @@ class InterleavedRetrieval(Task):
         }
         if targets.composed is not None:
             losses["composition"] = step.mean_over_widths(lambda width: targets.composed.loss(width, scale))
+        if step.model.interface.tagger is not None:
+            read, drawn = (found["interleaved_segmentation"] for found in (step.read, step.batch.drawn))
+            losses["tagger"] = sentences_tagging_loss(step.model, drawn.queries, read.sentences)
         return losses
 
     def predict(

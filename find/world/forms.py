@@ -31,6 +31,8 @@ class Form(str, Enum):
     VERB = "verb"  # a relation after a verb that fits how the thing rests
 
 
+MOST_ALIKE = 2
+"""False relatives of a sentence that are made in one way."""
 VERBS = {Place.AIR: "flies", Place.WALL: "hangs", Place.WATER: "floats"}
 Made = tuple[Statement, list[int]]
 
@@ -89,7 +91,8 @@ class FormSpeaker:
         return capitalised(text) if form is Form.TWO_SENTENCES or self.rng.random() < 0.3 else text
 
     def _false(self, sentence: Sentence) -> list[Negative]:
-        """Two entities exchanged, attributes exchanged, a relation or a place turned: all that are surely false."""
+        """Two entities exchanged, attributes exchanged, a relation or a place turned: at most two of each that are
+        surely false."""
         said = sentence.statement
         made = [
             *(exchanged(sentence, i, j) for i, j in combinations(range(len(said.entities)), 2)),
@@ -97,10 +100,13 @@ class FormSpeaker:
             *relations_turned(sentence),
         ]
         segments, possibly = self.scene.segments, self.truth.possibly
+        made = [one for one in made if one and next(solutions(one[1], segments, possibly), None) is None]
+        self.rng.shuffle(made)
+        by_change = [[one for one in made if one[0].what == what] for what in ("entities", "attributes", "relation")]
         return [
             Negative(Sentence(statement, word_like(statement, sentence.text), means), change)
-            for change, statement, means in filter(None, made)
-            if next(solutions(statement, segments, possibly), None) is None
+            for alike in by_change
+            for change, statement, means in alike[:MOST_ALIKE]
         ]
 
     # What is said ---------------------------------------------------------------------------------------------------

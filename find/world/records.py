@@ -111,9 +111,7 @@ def _sentence(
     return SentenceRecord(scene.image_id, said.text.text, tuple(phrases), held_out, changed)
 
 
-def _negatives(
-    scene: Scene, true: Sentence, negatives: Sequence[Negative], **about: str
-) -> tuple[SentenceRecord, ...]:
+def _negatives(scene: Scene, true: Sentence, negatives: Sequence[Negative], **about: str) -> tuple[SentenceRecord, ...]:
     return tuple(
         _sentence(
             negative.sentence,

@@ -273,7 +273,7 @@ def test_half_a_character_is_refused(client, body):
 
 
 def test_segment_needs_an_entity(client, encoded):
-    assert "no entity" in _error(client.post("/segment", json={"image": encoded[0], "query": "a dog"}), 422)
+    assert "no entity" in _error(client.post("/segment", json={"image": encoded[0], "query": "?"}), 422)
 
 
 def test_large_bodies_and_pictures_are_refused_before_they_are_read(album, names):
@@ -407,3 +407,19 @@ def test_the_page_needs_nothing_from_elsewhere(client):
     assert answer.headers["content-type"].startswith("text/html")
     assert "http://" not in answer.text and "https://" not in answer.text
     assert "default-src 'self'" in answer.headers["content-security-policy"]
+
+
+def test_plain_sentences_are_read_and_told_as_queries_with_braces(client, encoded):
+    plain, braces = "a red dog left of a car", "{a red dog} left of {a car}"
+    found, same = (
+        client.post("/search", json={"query": text, "without": ["{a cat} here"]}).json() for text in (plain, braces)
+    )
+    assert found["read_as"] == same["read_as"] == [braces, "{a cat} here"]
+    assert found["hits"] == same["hits"]
+    masks = [client.post("/segment", json={"image": encoded[0], "query": text}).json() for text in (plain, braces)]
+    assert masks[0] == masks[1] and masks[0]["read_as"] == braces
+    shown = f"a dog like [{'mine'}@20,20]"  # a region switches the tagger off
+    body = {"query": shown, "images": {"mine": encoded[0]}}
+    assert client.post("/search", json=body).json()["read_as"] == [shown]
+    many = {"query": "a dog and a cat and " * 9}
+    assert "entities" in _error(client.post("/search", json=many), 422)

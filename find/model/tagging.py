@@ -1,0 +1,15 @@
+"""Plain sentences as queries: a model's tagger finds the entities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from find.model.model import FIND
+from find.query.query import Query
+
+
+def tagged_queries(model: FIND, queries: Sequence[Query]) -> list[Query]:
+    """Queries without entities get those that the model's tagger finds in them; without a tagger they stay."""
+    if model.interface.tagger is None:
+        return list(queries)
+    return [query if query.entities else Query.from_text(model, query.text) for query in queries]
