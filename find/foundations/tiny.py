@@ -34,7 +34,7 @@ TINY = EncoderSpec.parse("tiny")
 PAD, UNKNOWN, REGION, START, END = "[pad]", "[unk]", "[region]", "[start]", "[end]"
 SYNONYMS = {
     "foreground": "front", "background": "behind", "top": "above", "bottom": "below", "at": "on",
-    "between": "left right", "beneath": "under", "underneath": "under", "near": "next to",
+    "between": "left right", "beneath": "under", "underneath": "under",
 }  # fmt: skip
 """Words about places that the pair was not trained with, and the words that it reads in their stead."""
 

@@ -295,3 +295,17 @@ class TestFromSentence:
             assert query.render("[r]").text == record["sentence"]
             assert [e.text for e in query.entities] == [record["sentence"][a:b].strip() for a, b in spans]
             assert Query.parse(query.format()) == query
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("{a cup} between {a vase} and {a clock}", ["", "between", "between and", ""]),
+        ("{a cup} left of {a vase} and {a clock} on {sand}", ["", "left of", "left of and", "on", ""]),
+        ("{a cup} and {a vase} and {a clock}", ["", "and", "and", ""]),
+        ("{a cup} stands. {a vase} and {a clock}", ["", "stands.", "and", ""]),
+        ("and {a cup}", ["and", ""]),
+    ],
+)
+def test_and_goes_on_with_what_the_connection_before_it_says(said, read):
+    assert Query.parse(said).render("it").readings == read

@@ -62,6 +62,19 @@ def test_a_pair_term_learns_from_false_sentences_and_by_itself(batch, class_name
     assert loss < 0.85 * losses["composition"]
 
 
+def test_a_tagger_learns_by_its_own_loss_alone(batch, class_names):
+    torch.manual_seed(0)
+    model = FIND.build(replace(CONFIG, interface=replace(CONFIG.interface, tagger_width=8))).train()
+    losses = Criterion()(model, batch, class_names)
+    assert set(losses) == {*TASKS, "tagger"}
+    total({name: loss for name, loss in losses.items() if name != "tagger"}).backward(retain_graph=True)
+    assert all(parameter.grad is None for parameter in model.interface.tagger.parameters())
+    losses["tagger"].backward()
+    assert all(parameter.grad.any() for parameter in model.interface.tagger.parameters())
+    adamw(model.interface.tagger, learning_rate=1e-3, weight_decay=0.0).step()
+    assert Criterion()(model, batch, class_names)["tagger"] < losses["tagger"]
+
+
 def test_a_step_in_mixed_precision_with_a_pair_term_has_the_losses_of_single_precision(batch, class_names):
     torch.manual_seed(0)
     model = FIND.build(replace(CONFIG, interface=replace(CONFIG.interface, pair_width=8))).train()
