@@ -1,4 +1,4 @@
-"""Sentences of further forms: true of the pixels, of one meaning, with false relatives that fit nothing in the scene."""
+"""Sentences of further forms: true of the pixels, of one meaning, and their false relatives fit nothing in the scene."""
 
 import itertools
 import random
