@@ -78,7 +78,7 @@ def test_search_and_segment_import_only_what_the_tiny_pair_needs(album):
 
 
 def test_what_arguments_tell_is_told_before_torch_is_imported(album):
-    search, photo = ["search", album / "my.album", "--query"], album / "photos" / "a.png"
+    search = ["search", album / "my.album", "--query"]
     cases = {
         "this phrase is never closed": [*search, "{a dog"],
         "no column widht": [*search, "a dog", "--where", "widht > 1"],
@@ -89,7 +89,6 @@ def test_what_arguments_tell_is_told_before_torch_is_imported(album):
         "config.json is missing": [*search, "a dog", "--weights", album],
         "gone.png: no such image file": [*search, "like [gone.png@1,2]"],
         "no such image": ["segment", album / "gone.png", "--query", "{a dog}"],
-        "give one query": ["segment", photo],
         "nothing: no such folder": ["index", album / "nothing", album / "new.album"],
         "there is no device": ["index", album / "photos", album / "new.album", "--device", "mps:x"],
         "those that ship with FIND are": ["fit", "--trainer.max_epochs", "1"],

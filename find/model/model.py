@@ -133,9 +133,7 @@ class FIND(Inference):
         """
         check_texts(texts, "texts")
         if self.interface.tagger is None:
-            raise InputError(
-                "this model has no tagger to find entities in plain text; mark them: {a dog} on {sand}"
-            )
+            raise InputError("this model has no tagger to find entities in plain text; mark them: {a dog} on {sand}")
         return entity_spans(self.language, self.interface.tagger, texts, self.device)
 
     # --- masks of what a user asks for ----------------------------------------------------------------------------

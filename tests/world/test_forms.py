@@ -1,4 +1,4 @@
-"""Sentences of further forms: true of the pixels, of one meaning, and their false relatives fit nothing in the scene."""
+"""Sentences of further forms: true of the pixels, of one meaning, their false relatives false of everything there."""
 
 import itertools
 import random
