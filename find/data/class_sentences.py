@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from find.data.plurals import NUMBERS, article, plural
-from find.data.sample import Category, PhraseSpan, Segment
+from find.data.sample import Category, PhraseSpan, Reference, Segment, Sentence
 
 MOST_THINGS, MOST_STUFF = 4, 2
 CLEARLY_APART = 0.05
@@ -29,6 +29,40 @@ class Group:
     def centre(self) -> tuple[float, float]:
         x, y, width, height = self.segments[0].bbox
         return x + width / 2, y + height / 2
+
+
+def sentences_of_classes(
+    segments: Mapping[int, Sequence[Segment]], categories: Sequence[Category], sizes: Mapping[int, tuple[int, int]]
+) -> list[Sentence]:
+    """A sentence for each image that has something to tell, for data without texts; its id is the image's.
+
+    A phrase refers to the largest segment of its class in the next image that has one, after the last in the first.
+
+    Args:
+        segments: of each image, by its id, in the order of the data.
+        sizes: height and width of each image.
+    """
+    shown: dict[int, list[tuple[int, int]]] = defaultdict(list)  # class -> images that have it, and its largest segment
+    place: dict[tuple[int, int], int] = {}
+    for image_id, own in segments.items():
+        for category in dict.fromkeys(segment.category_id for segment in own):
+            largest = max((one for one in own if one.category_id == category), key=lambda one: one.area)
+            place[category, image_id] = len(shown[category])
+            shown[category].append((image_id, largest.id))
+    found = []
+    for image_id, own in segments.items():
+        told = describe(own, categories, sizes[image_id])
+        if told is None:
+            continue
+        class_of = {segment.id: segment.category_id for segment in own}
+        linked = []
+        for phrase in told[1]:
+            category = class_of[phrase.segment_ids[0]]
+            others = shown[category]
+            following = others[(place[category, image_id] + 1) % len(others)]
+            linked.append(replace(phrase, reference=Reference(*following) if len(others) > 1 else None))
+        found.append(Sentence(image_id, image_id, told[0], tuple(linked)))
+    return found
 
 
 def describe(

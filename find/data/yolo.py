@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import bisect
 import warnings
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
 from find.data.check_report import CheckReport
-from find.data.class_sentences import describe
+from find.data.class_sentences import sentences_of_classes
 from find.data.data_split import DataSplit
 from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.decode import decode_photo
 from find.data.instances import Instance, Instances
 from find.data.panoptic import category_color
-from find.data.sample import Category, Reference, Segment, Sentence
+from find.data.sample import Category, Segment
 from find.data.schema import ImageRecord
 from find.data.yolo_files import YoloConfig, label_file
 from find.data.yolo_pictures import YoloPicture, read_split
@@ -64,7 +62,9 @@ class YoloFolder(DataSplit):
             Category(number, name, True, category_color(None, index), index)
             for index, (number, name) in enumerate(config.names.items())
         ]
-        told_of = self._sentences(categories) if sentences else []
+        segments = {image_id: picture.segments() for image_id, picture in self._pictures.items()}
+        sizes = {image_id: picture.size for image_id, picture in self._pictures.items()}
+        told_of = sentences_of_classes(segments, categories, sizes) if sentences else []
         super().__init__(
             root,
             split,
@@ -143,42 +143,6 @@ class YoloFolder(DataSplit):
             left_out = f"read; left out or doubtful: {len(issues) - before}" if len(issues) > before else "read"
             outcomes.append(f"{name} is {left_out if pictures else 'refused, for no picture can be used'}")
         return CheckReport(str(root), tuple(splits), checked, tuple(issues), tuple(outcomes))
-
-    def _sentences(self, categories: Sequence[Category]) -> list[Sentence]:
-        shown = _largest_of_class(self._pictures)
-        found = []
-        for image_id, picture in self._pictures.items():
-            segments = picture.segments()
-            told = describe(segments, categories, picture.size)
-            if told is None:
-                continue
-            text, phrases = told
-            class_of = {segment.id: segment.category_id for segment in segments}
-            linked = [replace(p, reference=_next(shown[class_of[p.segment_ids[0]]], image_id)) for p in phrases]
-            found.append(Sentence(image_id, image_id, text, tuple(linked)))
-        return found
-
-
-def _largest_of_class(pictures: Mapping[int, YoloPicture]) -> dict[int, list[tuple[int, int]]]:
-    """Class -> the ids of the images that hold it, in order, each with its largest segment of the class."""
-    found: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for image_id, picture in pictures.items():
-        largest: dict[int, Segment] = {}
-        for segment in picture.segments():
-            other = largest.setdefault(segment.category_id, segment)
-            if segment.area > other.area:
-                largest[segment.category_id] = segment
-        for category, segment in largest.items():
-            found[category].append((image_id, segment.id))
-    return found
-
-
-def _next(shown: Sequence[tuple[int, int]], image_id: int) -> Reference | None:
-    """The class's segment in the next image that has one, from the last on to the first; None if no other has."""
-    if len(shown) < 2:
-        return None
-    following = bisect.bisect_right(shown, (image_id, np.inf))
-    return Reference(*shown[following % len(shown)])
 
 
 def _check_labels(root: Path, pictures: Sequence[YoloPicture], report: Report) -> None:
