@@ -93,6 +93,22 @@ def test_a_broken_image_of_a_folder_is_told_and_counted(capsys, tmp_path):
     assert main(["segment", str(tmp_path), "{a dog}", "--png", str(tmp_path / "broken.png")]) == 2
 
 
+def test_of_a_folder_all_that_is_no_picture_for_the_model_is_told(capsys, tmp_path):
+    Image.new("RGB", (64, 48)).save(tmp_path / "good.jfif", "JPEG")
+    Image.new("RGB", (4000, 2)).save(tmp_path / "strip.png")
+    (tmp_path / "IMG.CR2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
+    (tmp_path / "notes.txt").write_text("hello")
+    assert main(["segment", str(tmp_path), "{a dog}"]) == 0
+    told = capsys.readouterr()
+    assert told.out.endswith("1 images, 2 skipped\n")
+    skipped, left_alone, narrow = told.err.splitlines()
+    assert skipped.startswith(f"skipped {tmp_path / 'IMG.CR2'}: a camera's raw file")
+    assert left_alone == "left alone: 1 other file"
+    assert narrow.startswith(f"skipped {tmp_path / 'strip.png'}: a picture of 4000x2 pixels is too narrow")
+    assert main(["segment", str(tmp_path / "strip.png"), "{a dog}"]) == 2
+    assert "strip.png: a picture of 4000x2 pixels is too narrow" in capsys.readouterr().err
+
+
 def test_more_like_photos_and_regions_of_photos(capsys, place, tmp_path):
     album, photo = place / "my.album", place / "photos" / "a.png"
     assert sorted(_hits(capsys, "more-like", album, photo)) == ["b.png", "sub/c.jpg"]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import UInt8
 
+    from find.model.model import FIND
     from find.model.predictions import EntityMask
     from find.query.query import Query
     from find.visualization.uncertainty import UnknownWords
@@ -99,11 +100,13 @@ def segment(arguments: argparse.Namespace) -> int:
         pictures = {}
         for file in files[start : start + BATCH]:
             try:
-                pictures[file] = read_image(file) if first is None else first
-            except InputError as error:  # told above of a single image
+                pictures[file] = checked(model, file, read_image(file) if first is None else first)
+            except InputError as error:
+                if not is_folder:
+                    raise
                 print(f"skipped {error}", file=sys.stderr)
                 skipped += 1
-        answers = model.segment(list(pictures.values()), query)
+        answers = model.segment(list(pictures.values()), query) if pictures else []
         for (file, picture), masks in zip(pictures.items(), answers, strict=True):
             records.append(_tell(arguments, query, unknown, file, picture, masks, is_folder))
     if is_folder and not records:
@@ -138,6 +141,15 @@ def images_of(folder: Path) -> tuple[list[str], int]:
     if left_alone or found.hidden:
         print(f"left alone: {counted(left_alone, found.hidden)}", file=sys.stderr)
     return files, len(told)
+
+
+def checked(model: FIND, file: str, picture: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
+    """A picture that the model takes. Raises InputError for one that is too narrow."""
+    try:
+        model.resizing.fit(*picture.shape[:2])
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+    return picture
 
 
 def check_folder_outputs(arguments: argparse.Namespace) -> None:

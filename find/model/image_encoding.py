@@ -1,11 +1,13 @@
 """From pictures to features: resized, encoded by the frozen vision encoder, remembered by the interface."""
 
+import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from find.errors import InputError
 from find.foundations import LanguageEncoder, VisionEncoder
 from find.images.canvas import ImageGeometry, Resizing, by_canvas
 from find.images.images import ImageLike, read_image, read_size
@@ -50,7 +52,16 @@ class ImageEncoding(Pretrained):
         return ImageFeatures.of(frames, self.config, self._encode(images, frames, batch_size))
 
     def _frames(self, images: Sequence[ImageLike]) -> list[ImageGeometry]:
-        return [self.resizing.fit(*read_size(image)) for image in images]
+        return [self._frame(image) for image in images]
+
+    def _frame(self, image: ImageLike) -> ImageGeometry:
+        height, width = read_size(image)
+        try:
+            return self.resizing.fit(height, width)
+        except InputError as error:
+            if isinstance(image, (str, os.PathLike)):
+                raise InputError(f"{os.fspath(image)}: {error}") from error
+            raise
 
     def _encode(
         self, images: Sequence[ImageLike], frames: Sequence[ImageGeometry], batch_size: int

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_run import CONFIG
 
 from find.errors import FindError
@@ -51,3 +52,9 @@ def test_alone_it_is_what_it_is_among_others(model, height, width):
     alone, together = model.embed_images([image]).image, model.embed_images([image, other]).image
     np.testing.assert_allclose(alone[0], together[0], atol=1e-5)
     assert alone.isfinite().all()
+
+
+def test_a_narrow_file_is_named(model, tmp_path):
+    Image.fromarray(picture(2, 4000)).save(tmp_path / "strip.png")
+    with pytest.raises(FindError, match=r"strip\.png: a picture of 4000x2 pixels is too narrow"):
+        model.embed_images([tmp_path / "strip.png"])
