@@ -15,7 +15,7 @@ def without_metadata(data: bytes) -> bytes | None:
     if data.startswith(PNG):
         return PNG + b"".join(_sound_chunks(data))
     if data[4:8] == b"ftyp":  # AVIF: items of a type that nobody knows are passed over
-        return data.replace(b"Exif\0", b"none\0").replace(b"application/rdf+xml", b"application/unknown")
+        return data.replace(b"Exif", b"none").replace(b"application/rdf+xml", b"application/unknown")
     return None
 
 

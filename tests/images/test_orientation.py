@@ -8,7 +8,7 @@ from base64 import b64encode
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, features
 
@@ -118,6 +118,10 @@ JPEG = JPEG.getvalue()
 PNG = io.BytesIO()
 Image.fromarray(UPRIGHT).save(PNG, "PNG")
 PNG = PNG.getvalue()
+AVIF = io.BytesIO()
+if features.check("avif"):
+    Image.fromarray(UPRIGHT).save(AVIF, "AVIF", exif=exif_of(6).tobytes())
+AVIF = AVIF.getvalue()
 GOOD = b"Exif\0\0" + exif_of(6).tobytes().removeprefix(b"Exif\0\0")
 
 
@@ -198,3 +202,44 @@ def test_the_quick_look_at_a_jpeg_needs_no_pillow(told):
         data = JPEG[:2] + segment(0xE1, b"Exif\0\0" + exif.removeprefix(b"Exif\0\0")) + JPEG[2:]
         assert jpeg_orientation(data) == told == read_orientation(io.BytesIO(data))
     assert jpeg_orientation(JPEG) == 1
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow does not write AVIF")
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), min_size=1, max_size=6))
+@example([(0, 0), (4, 255)])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_metadata_of_an_avif_cost_no_pixels(changes):
+    data = bytearray(AVIF)
+    start = data.index(b"mdat") + 8
+    for place, value in changes:
+        data[start + place] = value
+    read = read_image(io.BytesIO(data))
+    assert read.size == UPRIGHT.size and read_size(io.BytesIO(data)) == read.shape[:2]
+
+
+@pytest.mark.parametrize("told", range(1, 9))
+@pytest.mark.parametrize("told_by", ["xmp", "pages", "compressed", "animation", "grey"])
+def test_other_ways_of_being_turned(told_by, told):
+    """XMP alone, the first of several pages, TIFF that libtiff reads, and modes that torchvision leaves to Pillow."""
+    image, exif = Image.fromarray(np.ascontiguousarray(stored(told))), exif_of(told)
+    other = Image.new("RGB", image.size)
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>' % told
+    written = {
+        "xmp": [("TIFF", {"tiffinfo": {700: xmp}}), ("WEBP", {"xmp": xmp, "lossless": True}), ("JPEG", {"xmp": xmp})],
+        "pages": [("TIFF", {"exif": exif, "save_all": True, "append_images": [other]})],
+        "compressed": [("TIFF", {"exif": exif, "compression": "tiff_lzw"}), ("TIFF", {"exif": exif, "big_tiff": True})],
+        "animation": [
+            (format, {"exif": exif, "save_all": True, "append_images": [other], "lossless": True})
+            for format in ("WEBP", "PNG")
+        ],
+        "grey": [("JPEG", {"exif": exif}), ("PNG", {"exif": exif})],
+    }[told_by]
+    grey = np.asarray(Image.fromarray(UPRIGHT).convert("L"))
+    for format, options in written:
+        file = io.BytesIO()
+        (image.convert("L") if told_by == "grey" else image).save(file, format, **options)
+        read = read_image(io.BytesIO(file.getvalue()))
+        wanted = np.repeat(grey[..., None], 3, axis=2) if told_by == "grey" else UPRIGHT
+        assert read.shape == UPRIGHT.shape and np.abs(read.astype(int) - wanted).mean() < 8
+        assert read_size(io.BytesIO(file.getvalue())) == (32, 48)
+        assert np.array_equal(decode_photo(file.getvalue(), "a"), read)
