@@ -56,8 +56,10 @@ modified, seconds and frame (of videos): "path LIKE 'holiday/%' AND width > 1000
 
 INDEX_HELP = """\
 Run again, it adds new files, embeds changed ones again and drops deleted ones. Interrupted, it goes on from there.
-Files that cannot be read are named and left out; hidden ones are not looked at. Paths are kept relative to the album,
-so photos and album can move together. Frames of videos need: pip install 'findvl[video]'
+A file is what its content says, not its suffix: whatever Pillow opens is an image. Images and videos that cannot be
+read are named and left out, as are raw files and drawings; other files and hidden ones are counted. Paths are kept
+relative to the album, so photos and album can move together. Frames of videos need: pip install 'findvl[video]'; HEIC,
+the format of iPhones: pip install 'findvl[heic]'
 
 example:
   findvl index ~/Pictures pictures.album
