@@ -217,6 +217,10 @@ def _twice(content: dict) -> None:
     content["images"].append({**content["images"][0], "id": 50})
 
 
+def _no_class(content: dict) -> None:
+    content["categories"][0]["name"] = "\u200a"
+
+
 def _unused_class(content: dict) -> None:
     content["categories"].append({"id": 9, "name": "fork", "supercategory": ""})
 
@@ -233,6 +237,7 @@ def _unused_class(content: dict) -> None:
         (_no_picture, "picture is missing", 6),
         (_no_size, "malformed record", 6),
         (_twice, "picture listed twice", 8),
+        (_no_class, "malformed record", 5),
         (_unused_class, "class without objects", 8),
     ],
 )
@@ -308,7 +313,7 @@ def test_cvat_xml_ellipses_groups_and_broken_masks(tmp_path: Path):
         '<ellipse label="cup" cx="30" cy="30" rx="20" ry="10" rotation="90"/>'
         '<polygon label="spoon" group_id="4" points="60,0;70,0;70,10;60,10"/>'
         '<polygon label="spoon" group_id="4" points="80,0;90,0;90,10;80,10"/>'
-        '<polyline label="spoon" points="1,1;5,5"/><tag label="good"/>'
+        '<polyline label="spoon" points="1,1;5,5"/><tag label="good"/><polygon label=" " points="1,1;9,1;9,9"/>'
         '<box label="cup" xtl="1" ytl="1" xbr="9" ybr="9"/><polygon label="cup" points="1,1;x"/>'
         '<mask label="cup" rle="3, 5" left="1" top="1" width="4" height="4"/></image>'
     )
@@ -320,7 +325,7 @@ def test_cvat_xml_ellipses_groups_and_broken_masks(tmp_path: Path):
     rows, columns = np.nonzero(added[0][1])
     assert (np.ptp(columns) + 1, np.ptp(rows) + 1) == (pytest.approx(20, abs=1), pytest.approx(40, abs=1))
     assert added[1][1].sum() == 200
-    counts = {"shape without area": 1, "box without a mask": 1, "broken shape": 2}
+    counts = {"shape without area": 1, "box without a mask": 1, "broken shape": 2, "object without a class": 1}
     assert {kind: result.counts[kind] for kind in counts} == counts
 
 
@@ -335,11 +340,14 @@ def test_label_studios_newest_annotation_counts_and_damaged_brushes_are_told(tmp
         "result": tasks[1]["annotations"][0]["result"],
     }
     tasks[0]["annotations"].append(old)
+    tasks[1]["annotations"][0]["was_cancelled"] = True
+    tasks[3]["annotations"] = []
     brush = tasks[2]["annotations"][0]["result"][0]["value"]
     brush["rle"] = brush["rle"][: len(brush["rle"]) // 2]
     path.write_text(json.dumps(tasks))
     result = run(root, tmp_path / "out")
     assert result.counts["annotated more than once"] == 1 and result.counts["broken shape"] == 1
+    assert result.counts["picture without annotations"] == 2 and sum(result.pictures.values()) == 3
     assert {label for label, _ in masks(tmp_path / "out")["a.jpg"]} == {"cup", "spoon"}
     assert len(masks(tmp_path / "out")["c.jpg"]) == 1
 

@@ -65,7 +65,8 @@ def without_groups(read: Documents, report: Report) -> dict[str, list[ExportedCa
         for category in document.categories
         if category.id in {one.category_id for one in document.annotations}
     }
-    groups = {category.supercategory for document in read.values() for category in document.categories}
+    named = (category.supercategory for document in read.values() for category in document.categories)
+    groups = {name for name in named if isinstance(name, str)}
     kept, told = {}, set()
     for path, document in read.items():
         kept[path] = [one for one in document.categories if one.name in used or one.name not in groups]

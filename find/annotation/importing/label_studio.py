@@ -76,7 +76,8 @@ def _photos(files: Files, path: str, report: Report) -> list[Photo]:
             )  # fmt: skip
             continue
         results = _results(task, path, item, report)
-        photos.append(Photo(files[own], None, _drawn(results, path, item), path))
+        if results is not None:
+            photos.append(Photo(files[own], None, _drawn(results, path, item), path))
     return photos
 
 
@@ -91,19 +92,36 @@ def _names(task: Any) -> list[str]:
     return [*names, *(name[9:] for name in own if len(name) > 9 and name[8] == "-")]
 
 
-def _results(task: Mapping[str, Any], path: str, item: str, report: Report) -> list[dict[str, Any]]:
-    """Those of the newest annotation that was not cancelled; others are counted."""
+def _results(task: Mapping[str, Any], path: str, item: str, report: Report) -> list[dict[str, Any]] | None:
+    """Those of the newest annotation that was not cancelled; None where there is none. What is left out is reported."""
     given = task.get("annotations")
-    annotations = [
-        one
-        for one in (given if isinstance(given, list) else ())
-        if isinstance(one, dict) and isinstance(one.get("result"), list) and not one.get("was_cancelled")
-    ]
+    given = given if _is_list(given) else [given]
+    taken = [one for one in given if not (isinstance(one, dict) and one.get("was_cancelled"))]
+    annotations = [one for one in taken if isinstance(one, dict) and _is_list(one.get("result"))]
+    if len(annotations) < len(taken):
+        told = "an annotation has no list of results, and is left out"
+        report(warning("broken annotation", path, item, told, "Export again"))
+    if not annotations:
+        told = "nobody has annotated it, or whoever did has skipped it, so the picture is left out"
+        report(
+            warning(
+                "picture without annotations", path, item, told, "Annotate it; one without objects is submitted empty"
+            )
+        )
+        return None
     if len(annotations) > 1:
         told = f"of its {len(annotations)} annotations the newest is taken"
         report(warning("annotated more than once", path, item, told, "Keep one in the tool, if another is better"))
-    newest = max(annotations, key=lambda one: str(one.get("created_at") or ""), default={"result": []})
-    return [result for result in newest["result"] if isinstance(result, dict)]
+    newest = max(annotations, key=lambda one: str(one.get("created_at") or ""))
+    results = [result for result in newest["result"] if isinstance(result, dict)]
+    if len(results) < len(newest["result"]):
+        told = "a result is no object, and is left out"
+        report(warning("broken annotation", path, item, told, "Export again"))
+    return results
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
 
 
 def _drawn(results: Sequence[dict[str, Any]], path: str, task: str) -> Draw:
@@ -117,12 +135,15 @@ def _drawn(results: Sequence[dict[str, Any]], path: str, task: str) -> Draw:
         for number, result in enumerate(results):
             value, kind = result.get("value"), str(result.get("type", "")).removesuffix("labels")
             item = f"{task}, result {brief(result.get('id', number + 1))}"
-            if kind == "" or not isinstance(value, dict):  # "labels" name the shape of the same id
+            if kind == "" and isinstance(value, dict) and value.get("labels"):  # they name the shape of the same id
                 continue
             if kind not in KINDS:
-                report(warning("shape without area", path, item, f"{kind} covers nothing", "Draw a polygon or a mask"))
+                told = f"{kind or 'it'} covers nothing"
+                report(warning("shape without area", path, item, told, "Draw a polygon or a mask"))
                 continue
             try:
+                if not isinstance(value, dict):
+                    raise ValueError("it has no value")
                 label = (value.get(f"{kind}labels") or labels[result.get("id")])[0]
                 found.append(_shape(kind, value, result, size, str(label), item))
             except BROKEN as error:

@@ -90,7 +90,8 @@ class Writer:
         self.result = result
         self.report: Report = result.issues.append
         self.export = export
-        self.ids = {name: number for number, name in enumerate(dict.fromkeys(export.categories), start=1)}
+        names = dict.fromkeys(name for one in export.categories if (name := _class_name(one)))
+        self.ids = {name: number for number, name in enumerate(names, start=1)}
         self.names = {split: Names() for split in SPLITS}
         self.images: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
         self.objects: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
@@ -106,7 +107,7 @@ class Writer:
             if record is not None:
                 records.append(record | {"id": 1 + len(records) + sum(map(len, self.objects.values()))})
                 codes.append(record["segmentation"])
-                self.of_class[photo.split][drawn.category] += 1
+                self.of_class[photo.split][_class_name(drawn.category)] += 1
         name, renamed = self.names[photo.split].own(photo.path)
         if renamed:
             self.report(warning("picture renamed", photo.file, photo.path.name, f"it is called {name} now: another one "
@@ -132,7 +133,7 @@ class Writer:
         if self.filled:
             self.result.lines.append(f"{self.filled} boxes without a mask have become rectangles")
         (self.out / "annotations").mkdir()
-        things = self.ids.keys() - self.export.stuff if self.export.tells_apart else set()
+        things = self.ids.keys() - set(map(_class_name, self.export.stuff)) if self.export.tells_apart else set()
         categories = [{"id": id, "name": name, "isthing": int(name in things)} for name, id in self.ids.items()]
         for split in SPLITS:
             self.result.pictures[split] = len(self.images[split])
@@ -144,7 +145,10 @@ class Writer:
         self.result.categories = list(self.ids)
 
     def _object(self, drawn: Drawn, image_id: int, size: tuple[int, int], file: str) -> dict[str, Any] | None:
-        segmentation = drawn.segmentation
+        segmentation, name = drawn.segmentation, _class_name(drawn.category)
+        if not name:
+            self.report(warning("object without a class", file, drawn.item, "its class has no name", "Give it one"))
+            return None
         if not segmentation and drawn.box is not None:
             if self.boxes == "leave-out":
                 self.report(
@@ -164,7 +168,7 @@ class Writer:
                 warning("object without a pixel", file, drawn.item, "it is thinner than any pixel", "Draw it larger")
             )
             return None
-        category = self.ids.setdefault(drawn.category, len(self.ids) + 1)
+        category = self.ids.setdefault(name, len(self.ids) + 1)
         return {
             "image_id": image_id,
             "category_id": category,
@@ -192,6 +196,11 @@ class Writer:
             elif not self.of_class[TRAIN][name]:
                 self.report(tell("class that train lacks", item=f'"{name}"', message="it is in other splits only",
                                  fix="Another --seed, or more pictures of it"))  # fmt: skip
+
+
+def _class_name(name: str) -> str:
+    """A class's name as a file can hold it, on one line; "" where it has none."""
+    return " ".join(name.encode("utf-8", "replace").decode().split())
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
