@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from find.cli.arguments import NamesAction, add_command, is_stdout, positive, write_json
 from find.cli.bench_build import add_build
+from find.cli.bench_captions import add_captions
 
 if TYPE_CHECKING:
     from find.evaluation.systems.run import Settings
@@ -114,6 +115,7 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="PAGE.html", help="the page to write")
     parser.set_defaults(run=report)
     add_build(bench)
+    add_captions(bench)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from find.cli.arguments import add_command
+from find.cli.bench_captions import NAMES as CAPTION_SETS
 
 EXPLANATION = """\
 Nothing is downloaded for you: the table is followed by the commands that fetch what is missing from its publishers,
@@ -28,6 +29,7 @@ Semantic maps need no files: they follow from the panoptic ones.
 examples:
   findvl data prepare coco datasets/coco
   findvl data prepare coco datasets/coco --split val2017     to evaluate only: 1.9 GB instead of 21.3
+  findvl data prepare sugarcrepe datasets/sugarcrepe         captions; likewise sugarcrepe-pp, vsr, whatsup
 """
 
 
@@ -35,7 +37,11 @@ def add_prepare(data: argparse._SubParsersAction) -> None:
     """Adds `prepare` to `findvl data`."""
     text = "tell what of a published data set is there and how to get the rest; status 1 if it is incomplete"
     parser = add_command(data, "prepare", text, EXPLANATION)
-    parser.add_argument("dataset", choices=["coco"], help="coco: COCO 2017 with FIND-Bench")
+    parser.add_argument(
+        "dataset",
+        choices=["coco", *CAPTION_SETS],
+        help="coco: COCO 2017 with FIND-Bench; the others are captions for `findvl bench captions`",
+    )
     parser.add_argument("root", type=Path, help="the folder for it, also for `findvl fit --data.root`")
     parser.add_argument("--split", action="append", help="train2017 or val2017; may be given twice (default: both)")
     parser.add_argument("--checksums", action="store_true", help="read the archives whole and compare their SHA-256")
@@ -44,6 +50,8 @@ def add_prepare(data: argparse._SubParsersAction) -> None:
 
 
 def data_prepare(arguments: argparse.Namespace) -> int:
+    if arguments.dataset != "coco":
+        return _prepare_captions(arguments)
     from find.data.prepare import prepare
     from find.data.prepare_coco import COCO_2017
 
@@ -60,4 +68,20 @@ def data_prepare(arguments: argparse.Namespace) -> int:
     again = f"findvl data prepare {arguments.dataset} {arguments.root}"
     following = f"complete; next: findvl fit -c coco/dinov3l_qwen3 --data.root {arguments.root}"
     print(f"{found.to_text()}\n\n{following if found.is_complete else f'then: {again}'}")
+    return 0 if found.is_complete else 1
+
+
+def _prepare_captions(arguments: argparse.Namespace) -> int:
+    from find.data.caption_sets import CAPTION_SETS as SETS
+    from find.data.caption_sets import prepare_captions
+
+    release = SETS[arguments.dataset]
+    found = prepare_captions(arguments.root, release)
+    if arguments.json:
+        print(json.dumps({**found.to_json(), "pictures": release.pictures, "terms": release.terms}, indent=1))
+        return 0 if found.is_complete else 1
+    root = arguments.root
+    following = f"complete; next: findvl bench captions {release.name} --root {root} --pictures FOLDER --out OUT.json"
+    print(f"{found.to_text()}\n\npictures: {release.pictures}\nterms: {release.terms}\n")
+    print(following if found.is_complete else f"then: findvl data prepare {release.name} {root}")
     return 0 if found.is_complete else 1
