@@ -9,6 +9,8 @@ import os
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
+from importlib.util import find_spec
 
 from find.images import heic
 
@@ -51,6 +53,7 @@ RAW_CONTENT = re.compile(rb"II\*\0.{4}CR|FUJIFILMCCD-RAW|II(RO|RS)|MMOR|IIU\0|FO
 RAW = Format(Medium.UNREADABLE, "a camera's raw file; develop it into a JPEG or TIFF")
 MACOS_NOTE = Format(Medium.UNREADABLE, "no picture but what macOS notes of one (AppleDouble); delete it")
 NO_HEIC = Format(Medium.UNREADABLE, "HEIC needs pillow-heif; install it with: pip install 'findvl[heic]'")
+NO_AVIF = Format(Medium.UNREADABLE, "this Pillow was built without AVIF; install it anew with: pip install -U pillow")
 EMPTY = Format(Medium.UNREADABLE, "the file is empty")
 
 PICTURE_CONTENT = re.compile(
@@ -138,10 +141,15 @@ def _of_brands(head: bytes) -> Format:
     length = int.from_bytes(head[:4], "big")
     brand, others = head[8:12], {head[k : k + 4] for k in range(16, min(length, len(head)), 4)}
     if brand in AVIF_BRANDS or (brand in HEIC_BRANDS and others & AVIF_BRANDS):
-        return PICTURE
+        return PICTURE if _has_avif() else NO_AVIF
     if brand in HEIC_BRANDS or others & (HEIC_BRANDS - {b"mif1", b"msf1"}):
         return PICTURE if heic.is_installed() else NO_HEIC
     return NONE if brand in SOUND_BRANDS else VIDEO
+
+
+@cache
+def _has_avif() -> bool:
+    return find_spec("PIL._avif") is not None
 
 
 def _of_suffix(suffix: str, head: bytes, is_text: bool) -> Format:
