@@ -45,6 +45,10 @@ def write_panoptic(root: Path, split: str, out: Path, report: Report, *, progres
         raise DataError(f"{pictures}: the folder is there, and {target.name} is not. Remove it, or put the JSON there.")
     instances = read_instances(path, report)
     table = PanopticTable.of_images(instances.images.values(), path.name, report)
+    if not table.rows:
+        raise DataError(
+            f'{path}: none of its "images" can be used. List each image with id, file_name, height and width.'
+        )
     by_image: dict[int, list[Instance]] = defaultdict(list)
     for one in instances.objects:
         by_image[one.image_id].append(one)

@@ -92,6 +92,8 @@ def _from_polygons(segmentation: list[Any], size: tuple[int, int]) -> Outline:
         raise NoMask(f"its polygon lies outside the image, which is {width} x {height}")
     if not any(_encloses(polygon) for polygon in polygons):
         raise NoMask("its polygon encloses nothing")
+    if all(0 <= value <= 1 for polygon in polygons for value in polygon):
+        raise NoMask("its coordinates lie between 0 and 1, as shares of the sides do; they must be pixels")
     code = rle.merge(rle.frPyObjects(polygons, height, width))
     x0, y0, x1, y1 = (edge(values) for edge, values in zip((min, min, max, max), zip(*boxes, strict=True), strict=True))
     largest = (min(x1, width) - max(x0, 0) + 1) * (min(y1, height) - max(y0, 0) + 1)

@@ -233,6 +233,9 @@ def _instead(path: Path, error: Exception) -> str:
         return f" ({getattr(error, 'strerror', None) or error}). Give a file that you may read"
     if not path.parent.is_dir():
         return f": there is no folder {path.parent}. Give the folder that holds annotations/"
+    instances = path.name.replace("panoptic_", "instances_", 1)
+    if instances != path.name and (path.parent / instances).is_file():
+        return f": it is not there. `findvl bench build {path.parent.parent}` makes it of {instances}"
     names = sorted(file.name for file in path.parent.glob("*.json"))
     near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
     return f". The folder holds {', '.join(near or names[:8]) or 'no JSON files'}"
@@ -282,8 +285,12 @@ def _explained(problem: str, raw: Mapping[str, Any]) -> str:
         inside = f" of '{field}'" if field else ""
         return f"the field '{missing.group(1)}'{inside} is missing"
     expected = re.fullmatch(r"Expected `([^`]*)`(?: (of length \d+|[<>]=? [-+.e\d]+))?(?:, got .*)?", text)
-    if expected is None or not field:
+    if not field:
         return text
+    if expected is None:
+        value = brief(raw.get(re.split(r"[.[]", field)[0]))
+        why = "which is empty, or of another form" if "matching regex" in text else f"which is no such value ({text})"
+        return f"the field '{field}' holds {value}, {why}"
     names = [name.strip() for name in expected.group(1).split("|")]
     words = " or ".join(dict.fromkeys(WORDS.get(name, name) for name in names))
     limit = f" {expected.group(2)}" if expected.group(2) else ""

@@ -149,7 +149,7 @@ def test_a_mask_that_cannot_be_drawn_is_one_line_everywhere(
 
 WITHOUT_MASK = [
     None, [], {}, [[]], [[X, Y, X + W, Y + H]], [[X, Y]], [[200, 200, 240, 200, 240, 240]], [[5, 5, 9, 9, 7, 7]],
-    {"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]},
+    {"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]}, [[0.1, 0.1, 0.9, 0.1, 0.9, 0.9]],
 ]  # fmt: skip
 
 
@@ -169,6 +169,33 @@ def test_a_missing_mask_counts_like_an_empty_one(data: TinyFolder):
     del objects(data)[2]["segmentation"]
     with pytest.warns(UserWarning, match="object without a mask: 1"):
         assert average_precision(data) == pytest.approx(1)
+
+
+def test_an_object_thinner_than_any_pixel_stays_in_the_truth_as_in_cocos_own_and_is_told_by_a_build(
+    data: TinyFolder, tmp_path: Path
+):
+    objects(data)[2]["segmentation"] = [[5.1, 5.1, 5.2, 5.1, 5.2, 5.2]]
+    assert average_precision(data) < 0.9
+    told = built_of_instances(data, tmp_path / "out").told
+    assert any("object without a pixel, 1 times" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    "images", [[], [{"id": 1}], [{"id": None, "file_name": "a.jpg", "height": 1, "width": 1}]], ids=str
+)
+def test_a_build_of_no_image_is_refused(data: TinyFolder, tmp_path: Path, images: list):
+    data.files[INSTANCES]["images"] = images
+    with pytest.raises(FindError, match=f'{INSTANCES}: none of its "images" can be used'):
+        built_of_instances(data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_instances_alone_is_told_how_to_become_panoptic(data: TinyFolder):
+    (data.root / "annotations/panoptic_val2017.json").unlink()
+    with pytest.raises(
+        FindError, match=r"panoptic_val2017\.json: .*it is not there. `findvl bench build .*` makes it of"
+    ):
+        CocoFolder(data.root, "val2017")
 
 
 # --- what a build makes ----------------------------------------------------------------------------------------------
@@ -278,6 +305,21 @@ def test_what_is_no_name_or_sentence_is_refused(data: TinyFolder, file: str, pla
     read = (lambda: average_precision(data)) if file == INSTANCES else (lambda: CocoFolder(data.root, "val2017"))
     with pytest.raises(FindError, match=rf"{file}, {item}: the field '{place[-1]}'"):
         read()
+
+
+@pytest.mark.parametrize(
+    ("record", "field", "value", "told"),
+    [
+        ("categories", "name", " ", "the field 'name' holds \" \", which is empty"),
+        ("annotations", "segments_info", [{"id": 7, "category_id": 18, "bbox": [0, 0, 1, 1], "area": 10**400}],
+         "the field 'area' holds 1000.*, which is no such value"),
+    ],
+)  # fmt: skip
+def test_every_message_names_its_field(data: TinyFolder, record: str, field: str, value: object, told: str):
+    data.files["panoptic_val2017.json"][record][0][field] = value
+    data.write()
+    with pytest.raises(FindError, match=told):
+        CocoFolder(data.root, "val2017")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])
