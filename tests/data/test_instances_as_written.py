@@ -52,7 +52,7 @@ def objects(data: TinyFolder) -> Objects:
 
 def average_precision(data: TinyFolder) -> float | None:
     files = find_files(data.root / "instances.json", FileTask.INSTANCES)
-    return score(files, data.write(), SETTINGS, progress=False).panoptic.instances.ap
+    return score(files, data.write(), SETTINGS, progress=False).results["panoptic"].instances.ap
 
 
 def built_of_instances(data: TinyFolder, out: Path) -> Built:

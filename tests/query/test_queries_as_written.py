@@ -61,7 +61,7 @@ def read(document: Any) -> None:
     used(query)
 
 
-@settings(quick, max_examples=500)
+@settings(quick, max_examples=300)
 @given(texts)
 def test_any_text_is_a_query_or_one_error(text: str):
     parsed(text)
@@ -167,11 +167,11 @@ def test_windows_paths_are_read_with_slashes_or_double_backslashes():
         Query.parse(r"a [C:\photos\dog.jpg@1,2]")
 
 
-@pytest.mark.parametrize("text", ["{", "[", "\\", "a", "{a}", "[a@1,2]", "[a@" + "1,2;" * 9], ids=ascii)
+@pytest.mark.parametrize("text", ["{", "\\", "a", "{a}", "[a@1,2]"], ids=ascii)
 def test_a_query_without_end_costs_little(text: str):
-    for length in (100_001, 10_000_000):
+    for length in (100_001, 3_000_000):
         with pytest.raises(FindError, match=f"the query has {length} characters, more than 100000") as told:
             Query.parse((text * length)[:length])
         assert len(str(told.value)) < 300
     with contextlib.suppress(FindError):
-        assert len(Query.parse((text * 100_000)[:99_995]).text) > 9
+        assert len(Query.parse((text * 50_000)[:50_000]).text) > 9
