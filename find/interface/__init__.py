@@ -8,7 +8,7 @@ from find.interface.pixel_decoder import PixelDecoder
 from find.interface.prototype import Member, Prompt, Prototype, Start
 from find.interface.sampler import VisualSampler
 from find.interface.tagger import EntityTagger
-from find.interface.types import Embeddings, Group, ImageMemory, Outputs, Slots, Tokens
+from find.interface.types import Embeddings, Group, GroupName, ImageMemory, Outputs, Slots, Tokens
 
 __all__ = [
     "LEVELS",
@@ -18,6 +18,7 @@ __all__ = [
     "EntityTagger",
     "FeaturePyramid",
     "Group",
+    "GroupName",
     "ImageMemory",
     "Interface",
     "Member",

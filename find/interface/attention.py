@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from find.interface.prototype import Member
-from find.interface.types import Group
+from find.interface.types import Group, GroupName
 
 
 @dataclass(frozen=True)
@@ -160,11 +160,11 @@ class InterfaceLayer(nn.Module):
 
     def forward(
         self,
-        states: dict[Group, GroupState],
+        states: dict[GroupName, GroupState],
         members: Sequence[Member],
         pixels: Pixels | None,
-        updated: frozenset[Group],
-    ) -> dict[Group, GroupState]:
+        updated: frozenset[GroupName],
+    ) -> dict[GroupName, GroupState]:
         """One layer.
 
         Args:
@@ -188,8 +188,12 @@ class InterfaceLayer(nn.Module):
         return key(keys), value.unbiased()(values)
 
     def _read_pixels(
-        self, states: dict[Group, GroupState], members: Sequence[Member], pixels: Pixels | None, content: Projections
-    ) -> dict[Group, GroupState]:
+        self,
+        states: dict[GroupName, GroupState],
+        members: Sequence[Member],
+        pixels: Pixels | None,
+        content: Projections,
+    ) -> dict[GroupName, GroupState]:
         readers = [member.group for member in members if member.content is Group.PIXELS]
         if not readers or pixels is None:
             return {}
@@ -202,8 +206,8 @@ class InterfaceLayer(nn.Module):
         return _replaced(states, readers, self.content_norm(values + self.content_attention.merge(out)))
 
     def _read_tokens(
-        self, states: dict[Group, GroupState], members: Sequence[Member], content: Projections
-    ) -> dict[Group, GroupState]:
+        self, states: dict[GroupName, GroupState], members: Sequence[Member], content: Projections
+    ) -> dict[GroupName, GroupState]:
         """Readers of a group that this forward does not have see no key, like rows with nothing to see."""
         readers = [member for member in members if member.content not in (None, Group.PIXELS)]
         if not readers:
@@ -217,7 +221,7 @@ class InterfaceLayer(nn.Module):
         ]
         return _replaced(states, groups, self.content_norm(values + attention.merge(torch.cat(out, dim=2))))
 
-    def _talk(self, states: dict[Group, GroupState], rows: Sequence[Member]) -> dict[Group, GroupState]:
+    def _talk(self, states: dict[GroupName, GroupState], rows: Sequence[Member]) -> dict[GroupName, GroupState]:
         attention = self.condition_attention
         query, key, value = attention.projections()
         groups = [member.group for member in rows]
@@ -247,7 +251,7 @@ class InterfaceLayer(nn.Module):
 
 
 def _read(
-    queries: Float[Tensor, "b heads n k"], states: dict[Group, GroupState], member: Member, content: Projections
+    queries: Float[Tensor, "b heads n k"], states: dict[GroupName, GroupState], member: Member, content: Projections
 ) -> Float[Tensor, "b heads n k"]:
     """Content attention of one group to the tokens of another, the cheaper way."""
     _, key, value = content
@@ -260,22 +264,24 @@ def _read(
     return attend(queries, key(placed), value(source.values), visible)
 
 
-def _concatenate(states: dict[Group, GroupState], groups: Iterable[Group]) -> tuple[Tensor, Tensor]:
+def _concatenate(states: dict[GroupName, GroupState], groups: Iterable[GroupName]) -> tuple[Tensor, Tensor]:
     """The groups' values side by side, bare and with positions added: each (b, sum of n, c)."""
     values = torch.cat([states[group].values for group in groups], dim=1)
     return values, values + torch.cat([states[group].positions for group in groups], dim=1)
 
 
-def _pieces(x: Tensor, states: dict[Group, GroupState], groups: Sequence[Group]) -> tuple[Tensor, ...]:
+def _pieces(x: Tensor, states: dict[GroupName, GroupState], groups: Sequence[GroupName]) -> tuple[Tensor, ...]:
     return x.split([states[group].values.shape[1] for group in groups], dim=-2)
 
 
-def _replaced(states: dict[Group, GroupState], groups: Sequence[Group], values: Tensor) -> dict[Group, GroupState]:
+def _replaced(
+    states: dict[GroupName, GroupState], groups: Sequence[GroupName], values: Tensor
+) -> dict[GroupName, GroupState]:
     pieces = _pieces(values, states, groups)
     return {group: replace(states[group], values=piece) for group, piece in zip(groups, pieces, strict=True)}
 
 
-def _visible(states: dict[Group, GroupState], member: Member) -> Bool[Tensor, "b n l"] | None:
+def _visible(states: dict[GroupName, GroupState], member: Member) -> Bool[Tensor, "b n l"] | None:
     """Which tokens of its content each row of a group may see: not padding and, by index, its own."""
     assert member.content is not None
     reader, source = states[member.group], states[member.content]

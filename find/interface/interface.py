@@ -18,7 +18,7 @@ from find.interface.positions import sine_positions
 from find.interface.prototype import Member, Prompt, Start
 from find.interface.sampler import VisualSampler, mean_under
 from find.interface.tagger import EntityTagger
-from find.interface.types import AlignedMap, Embeddings, Group, ImageMemory, Outputs, Tokens
+from find.interface.types import AlignedMap, Embeddings, Group, GroupName, ImageMemory, Outputs, Tokens
 
 LEVELS = 3
 """How many of the pixel decoder's maps the layers attend to in turn, coarse to fine."""
@@ -266,7 +266,11 @@ class Interface(nn.Module):
         )
 
     def _predict(
-        self, states: dict[Group, GroupState], groups: Sequence[Group], prompt: Prompt, memory: ImageMemory | None
+        self,
+        states: dict[GroupName, GroupState],
+        groups: Sequence[GroupName],
+        prompt: Prompt,
+        memory: ImageMemory | None,
     ) -> Embeddings:
         sizes = [states[group].values.shape[1] for group in groups]
         x = self.heads.norm(torch.cat([states[group].values for group in groups], dim=1))
@@ -284,7 +288,7 @@ class Interface(nn.Module):
 
     def _foundation(
         self, embeddings: Embeddings, prompt: Prompt, memory: ImageMemory | None
-    ) -> dict[Group, Float[Tensor, "b n v"]]:
+    ) -> dict[GroupName, Float[Tensor, "b n v"]]:
         """The foundations' own embeddings of each group's members, where they have them."""
         own = {group: given for group, given in prompt.foundation.items() if group in embeddings.semantic}
         if memory is not None and memory.pooled is not None and Group.IMAGE in embeddings.semantic:
@@ -297,12 +301,12 @@ class Interface(nn.Module):
 
     def _visible(
         self,
-        states: dict[Group, GroupState],
+        states: dict[GroupName, GroupState],
         readers: Sequence[Member],
         features: Float[Tensor, "b m p"],
         shape: tuple[int, int],
         prediction: Embeddings | None,
-        given: Mapping[Group, Float[Tensor, "b _ h w"]],
+        given: Mapping[GroupName, Float[Tensor, "b _ h w"]],
     ) -> Bool[Tensor, "b n p"]:
         """A masked row sees the pixels inside its own predicted mask, all of them if it has none.
 

@@ -7,7 +7,7 @@ from enum import Enum
 from jaxtyping import Float
 from torch import Tensor
 
-from find.interface.types import Group, Slots, Tokens
+from find.interface.types import GroupName, Slots, Tokens
 
 
 class Start(Enum):
@@ -33,12 +33,12 @@ class Member:
         predicts: its embeddings are an output.
     """
 
-    group: Group
+    group: GroupName
     start: Start
-    content: Group | None = None
+    content: GroupName | None = None
     by_index: bool = False
     masked: bool = False
-    condition: tuple[Group, ...] = ()
+    condition: tuple[GroupName, ...] = ()
     predicts: bool = True
 
 
@@ -58,22 +58,23 @@ class Prompt:
     """A prototype with the tensors that one forward needs for it."""
 
     prototype: Prototype
-    tokens: Mapping[Group, Tokens] = field(default_factory=dict)  # of groups that start as TOKENS
-    samples: Mapping[Group, tuple[Tokens, ...]] = field(default_factory=dict)  # of SAMPLES, one entry a level
-    slots: Mapping[Group, Slots] = field(default_factory=dict)  # of IMAGE_QUERY groups with more than one member
-    masks: Mapping[Group, Float[Tensor, "b _ h w"]] = field(default_factory=dict)  # logits, for all or each
-    foundation: Mapping[Group, Float[Tensor, "b n v"]] = field(default_factory=dict)  # the members' own embeddings by
-    # a foundation with a space for texts and images (CLIP); zeros: it has none of that member
+    tokens: Mapping[GroupName, Tokens] = field(default_factory=dict)  # of groups that start as TOKENS
+    samples: Mapping[GroupName, tuple[Tokens, ...]] = field(default_factory=dict)  # of SAMPLES, one entry a level
+    slots: Mapping[GroupName, Slots] = field(default_factory=dict)  # of IMAGE_QUERY groups with more than one member
+    masks: Mapping[GroupName, Float[Tensor, "b _ h w"]] = field(default_factory=dict)  # logits, for all or each
+    foundation: Mapping[GroupName, Float[Tensor, "b n v"]] = field(default_factory=dict)
+    """The members' own embeddings by a foundation with a space for texts and images (CLIP); zeros: it has none of that
+    member."""
 
     @staticmethod
     def join(prompts: "Iterable[Prompt]") -> "Prompt":
         """One prompt of several; raises ValueError where two of them bring the same group."""
         members: list[Member] = []
-        tokens: dict[Group, Tokens] = {}
-        samples: dict[Group, tuple[Tokens, ...]] = {}
-        slots: dict[Group, Slots] = {}
-        masks: dict[Group, Tensor] = {}
-        foundation: dict[Group, Tensor] = {}
+        tokens: dict[GroupName, Tokens] = {}
+        samples: dict[GroupName, tuple[Tokens, ...]] = {}
+        slots: dict[GroupName, Slots] = {}
+        masks: dict[GroupName, Tensor] = {}
+        foundation: dict[GroupName, Tensor] = {}
         for prompt in prompts:
             present = {member.group for member in members}
             for member in prompt.prototype.members:

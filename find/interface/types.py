@@ -15,7 +15,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-class Group(Enum):
+class GroupName(Enum):
+    """Names of groups. A task of another package names groups of its own in an enumeration below this one; their values
+    are what messages call them."""
+
+
+class Group(GroupName):
     """A named set of tokens in the stack (design: proposals, queries, tokens); PIXELS stands for the image memory."""
 
     PIXELS = "pixels"
@@ -175,8 +180,8 @@ class ImageMemory:
 class Embeddings:
     """One prediction: each group's embedding in the semantic space (for matching) and the pixel space (for masks)."""
 
-    semantic: dict[Group, Float[Tensor, "b n d"]]
-    pixel: dict[Group, Float[Tensor, "b n m"]]
+    semantic: dict[GroupName, Float[Tensor, "b n d"]]
+    pixel: dict[GroupName, Float[Tensor, "b n m"]]
 
     def float(self) -> "Embeddings":
         """In float32, as losses and similarities want them."""

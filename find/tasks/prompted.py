@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from find.interface import Embeddings, Group, Interface
+from find.interface import Embeddings, GroupName, Interface
 from find.tasks.losses import SegmentationLosses, assignment_cross_entropy, binary_cross_entropy, dice, masked_mean
 
 
@@ -37,8 +37,8 @@ class PromptedTask:
     """
 
     name: str
-    proposals: Group
-    queries: Group
+    proposals: GroupName
+    queries: GroupName
     space: Space
     metric: Metric = Metric.COSINE
 
@@ -68,7 +68,7 @@ class SplitTask:
         return self.words.name
 
     @property
-    def proposals(self) -> Group:
+    def proposals(self) -> GroupName:
         return self.words.proposals
 
     def scores(self, interface: Interface, embeddings: Embeddings) -> Float[Tensor, "b n t"]:

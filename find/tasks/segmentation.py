@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from find.interface import Embeddings, Group
+from find.interface import Embeddings, GroupName
 from find.tasks.losses import SegmentationLosses
 from find.tasks.prompted import PromptedTask, SplitTask, prompted_losses
 from find.tasks.task import Matching, Step, Targets, Task
@@ -22,7 +22,7 @@ class SegmentationTask(Task):
         proposals: the group that makes masks.
     """
 
-    proposals: Group
+    proposals: GroupName
 
     @abstractmethod
     def scores(self, step: Step, layer: Embeddings) -> Float[Tensor, "b n k"]:

@@ -19,7 +19,7 @@ from find.data.collate import Scenes
 from find.errors import InputError
 from find.foundations import LanguageEncoder
 from find.images.canvas import ImageGeometry
-from find.interface import Embeddings, Group, ImageMemory, Interface, Prompt, Prototype
+from find.interface import Embeddings, GroupName, ImageMemory, Interface, Prompt, Prototype
 from find.tasks.losses import SegmentationLosses, SegmentationWeights
 from find.tasks.points import MaskPoints
 
@@ -45,7 +45,7 @@ class Gathering(Protocol):
     In one process both give what they are given. All processes have to call them, in the same order; gradients flow.
     """
 
-    def group(self, group: Group) -> Float[Tensor, "all_b n d"]:
+    def group(self, group: GroupName) -> Float[Tensor, "all_b n d"]:
         """The semantic embeddings of a group after the last layer."""
 
     def rows(self, x: Float[Tensor, "b ..."]) -> Float[Tensor, "all_b ..."]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from find.data.batch import Batch
 from find.errors import InputError
 from find.foundations import TextFeatures
-from find.interface import Embeddings, Group
+from find.interface import Embeddings, GroupName
 from find.model.model import FIND
 from find.tasks import retrieval
 from find.tasks.losses import SegmentationWeights
@@ -161,9 +161,9 @@ class _Gathering:
 
     def __init__(self, final: Embeddings) -> None:
         self.final = final
-        self.groups: dict[Group, Float[Tensor, "all_b n d"]] = {}
+        self.groups: dict[GroupName, Float[Tensor, "all_b n d"]] = {}
 
-    def group(self, group: Group) -> Float[Tensor, "all_b n d"]:
+    def group(self, group: GroupName) -> Float[Tensor, "all_b n d"]:
         if group not in self.groups:
             self.groups[group] = gather_rows(self.final.semantic[group])
         return self.groups[group]
