@@ -33,6 +33,7 @@ from find.evaluation.results import comparison_table
 from find.images.canvas import Resizing
 from find.model.location import DEFAULT
 from find.model.model import FIND
+from find.tasks.core import load_task
 from find.tasks.task import Task
 from find.training.configs import find_config, in_root
 from find.training.datamodule import FindDataModule
@@ -160,11 +161,12 @@ class FINDTrainer(L.Trainer):
 
     def _instead(self, model: FINDModule, weights: str) -> FIND:
         """The model of these weights; the module's own goes before it comes, for foundations may fill the memory."""
+        tasks = [load_task(name) for name in model.find.config.tasks if "." in name]  # what the config names is trusted
         del model.find
         if self.chosen is None and self.precision != FLOAT32 and is_first():
             line = f"note: test and predict compute in float32; precision {self.precision} is for fit and validate"
             print(line, file=sys.stderr)
-        return FIND.from_pretrained(weights, device=self.strategy.root_device).eval()
+        return FIND.from_pretrained(weights, device=self.strategy.root_device, tasks=tasks).eval()
 
 
 def _suitable(accelerator: str | Accelerator, devices: list[int] | str | int, nodes: int) -> Precision:
