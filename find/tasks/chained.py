@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from find.interface import Embeddings, Group, ImageMemory, Interface
+from find.interface import Embeddings, GroupName, ImageMemory, Interface
 from find.tasks.connections import Connections
 from find.tasks.mask_boxes import boxes_of_logits
 from find.tasks.prompted import PromptedTask
@@ -40,7 +40,7 @@ class ChainedTask:
     extent: Float[Tensor, "b 2"]
 
     @property
-    def proposals(self) -> Group:
+    def proposals(self) -> GroupName:
         return self.task.proposals
 
     def scores(self, interface: Interface, embeddings: Embeddings) -> Float[Tensor, "b n t"]:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from find.interface import Group, Interface, Member, Prompt, Prototype, Slots, Start, Tokens
+from find.interface import Group, GroupName, Interface, Member, Prompt, Prototype, Slots, Start, Tokens
 from find.tasks.prompted import PromptedTask, Space
 
 _TOKENS = Member(
@@ -88,7 +88,7 @@ def prompt(
     """
     words = interface.project_text_tokens(tokens, padding, entities)
     belongs = (entities >= 0) & is_region.gather(1, entities.clamp(min=0))
-    foundation = {} if sentence is None else {Group.INTERLEAVED: sentence[:, None]}
+    foundation: dict[GroupName, Tensor] = {} if sentence is None else {Group.INTERLEAVED: sentence[:, None]}
     if own is not None:
         foundation[Group.INTERLEAVED_ENTITY] = own
     members = prototype.members if regions else tuple(m for m in prototype.members if m is not _REGIONS)

@@ -103,6 +103,9 @@ def sentences_tagging_loss(
     model: TaskModel, queries: Sequence[RenderedQuery], sentences: Sentences
 ) -> Float[Tensor, ""]:
     """Of a training step's interleaved sentences, as they were read; regions are entities by their placeholder."""
+    tagger = model.interface.tagger
+    if tagger is None:
+        raise ValueError("the model has no tagger")
     texts = [query.text for query in queries]
     labels = labels_of(texts, [query.spans for query in queries], model.language.tokenize(texts).offsets)
-    return tagging_loss(model.interface.tagger, sentences.tokens, sentences.token_padding, labels)
+    return tagging_loss(tagger, sentences.tokens, sentences.token_padding, labels)
