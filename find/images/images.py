@@ -121,6 +121,7 @@ def _read(image: str | os.PathLike[str] | Image.Image | BinaryIO, name: str, ask
             with _mended(stream.read(), name) as opened:
                 if opened is None:
                     raise
+                _check_pages(opened, name)
                 return _asked(opened, name, asked)
 
 

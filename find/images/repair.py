@@ -5,9 +5,18 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
+from find.images.orientation import ORIENTATION_TAG
+
 PNG = b"\x89PNG\r\n\x1a\n"
 KEPT = (b"tRNS", b"eXIf")
 """Of a PNG's chunks that are not critical: those that change how it looks."""
+TELLING_NOTHING = frozenset(
+    [269, 270, 271, 272, ORIENTATION_TAG, 282, 283, 285, 296, 305, 306, 315, 316, 700, 33432, 33723, 34377, 34665,
+     34675, 34853]
+)  # fmt: skip
+"""TIFF tags of names, times, resolutions, EXIF, XMP, places and colour profiles."""
+BYTE, SHORT = 1, 3
+"""Types of a TIFF tag."""
 
 
 def without_metadata(data: bytes) -> bytes | None:
@@ -16,7 +25,24 @@ def without_metadata(data: bytes) -> bytes | None:
         return PNG + b"".join(_sound_chunks(data))
     if data[4:8] == b"ftyp":  # AVIF: items of a type that nobody knows are passed over
         return data.replace(b"Exif", b"none").replace(b"application/rdf+xml", b"application/unknown")
+    if data.startswith((b"II*\0", b"MM\0*")):
+        return _plain_tiff(data)
     return None
+
+
+def _plain_tiff(data: bytes) -> bytes:
+    """Tags of the first picture that tell nothing of its pixels become one zero each, unless they are a sound
+    orientation: Pillow reads no tag behind one whose value lies outside the file."""
+    order = "little" if data[:1] == b"I" else "big"
+    start = int.from_bytes(data[4:8], order)
+    plain = bytearray(data)
+    for entry in range(start + 2, start + 2 + 12 * int.from_bytes(data[start : start + 2], order), 12):
+        tag = int.from_bytes(data[entry : entry + 2], order)
+        one_of = {kind: kind.to_bytes(2, order) + (1).to_bytes(4, order) for kind in (BYTE, SHORT)}
+        is_sound = tag == ORIENTATION_TAG and data[entry + 2 : entry + 8] == one_of[SHORT]
+        if tag in TELLING_NOTHING and not is_sound and entry + 12 <= len(data):
+            plain[entry + 2 : entry + 12] = one_of[BYTE] + bytes(4)
+    return bytes(plain)
 
 
 def _sound_chunks(data: bytes) -> Iterator[bytes]:

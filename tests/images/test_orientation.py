@@ -217,6 +217,25 @@ def test_metadata_of_an_avif_cost_no_pixels(changes):
     assert read.size == UPRIGHT.size and read_size(io.BytesIO(data)) == read.shape[:2]
 
 
+TIFF = io.BytesIO()
+Image.fromarray(UPRIGHT).save(TIFF, "TIFF", exif=exif_of(1), software="x" * 9, description="y" * 9)
+TIFF = TIFF.getvalue()
+
+
+@given(st.sampled_from([270, 274, 305]), st.binary(min_size=10, max_size=10))
+@example(274, b"\x02\0\xff\xff\xff\xff\xff\xff\xff\x7f")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_tags_of_a_tiff_that_tell_nothing_of_its_pixels_cost_none(tag, rest):
+    data = bytearray(TIFF)
+    directory = struct.unpack("<I", data[4:8])[0]
+    entries = range(directory + 2, directory + 2 + 12 * struct.unpack("<H", data[directory : directory + 2])[0], 12)
+    (entry,) = [place for place in entries if data[place : place + 2] == struct.pack("<H", tag)]
+    data[entry + 2 : entry + 12] = rest
+    read = read_image(io.BytesIO(data))
+    assert any(np.array_equal(read, turn(UPRIGHT, told)) for told in range(1, 9))
+    assert read_size(io.BytesIO(data)) == read.shape[:2]
+
+
 @pytest.mark.parametrize("told", range(1, 9))
 @pytest.mark.parametrize("told_by", ["xmp", "pages", "compressed", "animation", "grey"])
 def test_other_ways_of_being_turned(told_by, told):
