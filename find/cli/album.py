@@ -15,6 +15,7 @@ from find.cli.arguments import (
     DOUBT_HELP,
     QUERY_HELP,
     add_command,
+    add_engine,
     add_include_query,
     add_model,
     add_query,
@@ -93,6 +94,7 @@ def add_index(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--actors", type=positive, default=1, help="with --ray: models at work (default: %(default)s)")
     parser.add_argument("--gpus", type=float, default=0, help="with --ray: of each of them (default: %(default)g)")
+    add_engine(parser)
     add_model(parser)
     parser.set_defaults(run=index)
 
@@ -117,6 +119,7 @@ def add_search(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--explain", action="store_true", help="tell in words what made each score")
     add_include_query(parser)
     parser.add_argument("-k", type=positive, default=10, help="how many images (default: %(default)s)")
+    add_engine(parser)
     add_model(parser)
     parser.set_defaults(run=search)
 

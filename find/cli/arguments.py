@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from find.errors import InputError
 
 if TYPE_CHECKING:
+    from find.integrations.export.running import OnnxModel
     from PIL.Image import Image
 
     from find.model.model import FIND
@@ -128,6 +129,15 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: %(default)s)")
 
 
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        choices=("torch", "onnx"),
+        default="torch",
+        help="onnx: ONNX Runtime; --weights names a folder that findvl export model has written (default: %(default)s)",
+    )
+
+
 def positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -154,14 +164,28 @@ def find_entities(model: FIND, queries: Sequence[Query]) -> list[Query]:
 
 def check_model(arguments: argparse.Namespace) -> None:
     """Refuses a device or weights that cannot be, before anything heavy is imported."""
-    from find.model.location import model_folder
     from find.utils.device_names import check_device_name
 
     check_device_name(arguments.device)
+    if _is_exported(arguments):
+        from find.integrations.export.manifest import Manifest
+
+        Manifest.read(Path(arguments.weights))
+        return
+    from find.model.location import model_folder
+
     model_folder(arguments.weights)
 
 
-def load_model(arguments: argparse.Namespace) -> FIND:
+def _is_exported(arguments: argparse.Namespace) -> bool:
+    return getattr(arguments, "engine", "torch") == "onnx"
+
+
+def load_model(arguments: argparse.Namespace) -> FIND | OnnxModel:
+    if _is_exported(arguments):
+        from find.integrations.export.running import OnnxModel
+
+        return OnnxModel(arguments.weights)
     from find.model.model import FIND
     from find.utils.device import choose_device
 

@@ -1,4 +1,4 @@
-"""`findvl export`: an album for other search engines."""
+"""`findvl export`: an album for other search engines, a model for other runtimes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import argparse
 import os
 from urllib.parse import urlsplit
 
+from find.cli.export_model import add_model_export
 from find.cli.arguments import add_command
 from find.errors import InputError
 
 
 def add_export(commands: argparse._SubParsersAction) -> None:
-    export = commands.add_parser("export", help="copy an album into another search engine").add_subparsers(
-        title="engines", metavar="ENGINE", required=True
-    )
+    export = commands.add_parser(
+        "export", help="copy an album into another search engine, or a model out of Python"
+    ).add_subparsers(title="what", metavar="WHAT", required=True)
+    add_model_export(export)
     qdrant = add_command(
         export,
         "qdrant",

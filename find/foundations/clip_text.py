@@ -135,4 +135,4 @@ class OpenClipLanguage(Frozen):
         if self.pool_type in ("first", "last"):
             return states[:, 0 if self.pool_type == "first" else -1]
         place = (ids if self.pool_type == "argmax" else (ids == self.eos_id).int()).argmax(dim=-1)
-        return states[torch.arange(len(states), device=states.device), place]
+        return states[torch.arange(states.shape[0], device=states.device), place]

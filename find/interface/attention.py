@@ -259,7 +259,8 @@ def _read(
     source, visible = states[member.content], _visible(states, member)
     placed = source.values + source.positions
     _, tokens, width = source.values.shape
-    if _few_read(queries.shape[2], tokens, heads=key.heads, width=width):
+    # An exported graph takes any size, so it cannot choose by sizes; both ways give the same.
+    if not torch.compiler.is_exporting() and _few_read(queries.shape[2], tokens, heads=key.heads, width=width):
         return attend_folded(queries, key, value, placed, source.values, visible)
     return attend(queries, key(placed), value(source.values), visible)
 

@@ -122,9 +122,7 @@ class Interface(nn.Module):
         memory = self.remember_levels(pixels.levels[:LEVELS], pixels.mask_features, pooled)
         if aligned is None or self.residual is None:
             return memory
-        shape = (aligned.shape[-2], aligned.shape[-1])
-        mask_features = _resized(pixels.mask_features, shape)
-        return replace(memory, aligned=AlignedMap(aligned.flatten(2).transpose(1, 2), shape, mask_features))
+        return replace(memory, aligned=align_map(aligned.permute(0, 2, 3, 1), pixels.mask_features))
 
     def remember_levels(
         self,
@@ -133,17 +131,25 @@ class Interface(nn.Module):
         pooled: Float[Tensor, "b v"] | None = None,
     ) -> ImageMemory:
         """The image memory of the pixel decoder's levels (coarse to fine) and mask features."""
-        shapes = tuple((level.shape[-2], level.shape[-1]) for level in maps)
-        levels = tuple(
-            projection(level.flatten(2).transpose(1, 2).contiguous())
+        levels = [
+            projection(level.flatten(2).transpose(1, 2).contiguous()).unflatten(1, level.shape[-2:])
             for level, projection in zip(maps, self.level_projections, strict=True)
-        )
-        positions = tuple(
-            sine_positions(h, w, self.width, device=levels[0].device).to(levels[0].dtype) for h, w in shapes
-        )
+        ]
+        return self.remember_projected(levels, mask_features, pooled)
+
+    def remember_projected(
+        self,
+        levels: Sequence[Float[Tensor, "b h w c"]],
+        mask_features: Float[Tensor, "b m h w"],
+        pooled: Float[Tensor, "b v"] | None = None,
+    ) -> ImageMemory:
+        """The image memory of levels (coarse to fine) that have the interface's width."""
+        shapes = tuple((level.shape[1], level.shape[2]) for level in levels)
+        flat = tuple(level.flatten(1, 2) for level in levels)
+        positions = tuple(sine_positions(h, w, self.width, device=flat[0].device).to(flat[0].dtype) for h, w in shapes)
         # Masks are linear in the mask features, so resizing these once equals resizing every proposal's mask.
         attention_features = tuple(_resized(mask_features, shape) for shape in shapes)
-        return ImageMemory(levels, self.level_embed, positions, shapes, mask_features, attention_features, pooled)
+        return ImageMemory(flat, self.level_embed, positions, shapes, mask_features, attention_features, pooled)
 
     def project(self, memory: ImageMemory) -> ImageMemory:
         """The memory with what each layer makes of its pixels before any prompt comes: for an image that is asked
@@ -331,11 +337,17 @@ class Interface(nn.Module):
         return torch.cat(rows, dim=1)
 
 
+def align_map(aligned: Float[Tensor, "b h w v"], mask_features: Float[Tensor, "b m h w"]) -> AlignedMap:
+    """The vision encoder's features in the space of its texts, with mask features at their size."""
+    shape = (aligned.shape[1], aligned.shape[2])
+    return AlignedMap(aligned.flatten(1, 2), shape, _resized(mask_features, shape))
+
+
 def _resized(mask_features: Float[Tensor, "b m h w"], shape: tuple[int, int]) -> Float[Tensor, "b m p"]:
     """Bilinear, half a pixel's shift; of an even shrink that is the mean of the four pixels around each centre."""
     x = mask_features.detach()
     step = x.shape[-2] // shape[0]
-    if step % 2 or (step * shape[0], step * shape[1]) != x.shape[-2:]:
+    if torch.compiler.is_exporting() or step % 2 or (step * shape[0], step * shape[1]) != x.shape[-2:]:
         return F.interpolate(x, size=shape, mode="bilinear", align_corners=False).flatten(2)
     near, far = step // 2 - 1, step // 2
     rows = x[..., near::step, :] + x[..., far::step, :]

@@ -73,7 +73,8 @@ def best_assignment(
         best = torch.where(padding[..., k, None, None], best, there)
         choices.append(reached.indices)
     found = best.flatten(-2).max(dim=-1)
-    before, last = found.indices // n, found.indices % n
+    before = found.indices // n
+    last = found.indices - before * n
     path = []
     for k in range(count - 1, 1, -1):
         path.append(torch.where(padding[..., k], before, last))
@@ -139,7 +140,7 @@ def nearest_objects(
 ) -> Int64[Tensor, "g k"]:
     """Numbers of the objects that are nearest to any entity: joint choices of three neighbours grow with n^3."""
     if objects.shape[1] <= most:
-        return torch.arange(objects.shape[1], device=objects.device).expand(len(objects), -1)
+        return torch.arange(objects.shape[1], device=objects.device).expand(objects.shape[0], -1)
     similarity = torch.einsum("gnd,ged->gne", objects, entities).masked_fill(padding[:, None], -1)
     return similarity.amax(dim=-1).topk(most, dim=1).indices
 
@@ -174,10 +175,10 @@ class Images:
 
     def of_objects(self, kept: Int64[Tensor, "g k"]) -> "Images":
         """Groups of one image each, with only these objects."""
-        one, rows = kept[:, None], torch.arange(len(kept), device=kept.device)[:, None]
+        rows = torch.arange(kept.shape[0], device=kept.device)[:, None]
         pairs = self.pairs[rows[:, None], 0, kept[:, :, None], kept[:, None]]
-        objects, places = (x.take_along_dim(one[..., None], dim=2) for x in (self.objects, self.places))
-        return Images(self.image, objects, self.there.take_along_dim(one, dim=2), pairs[:, None], places)
+        objects, there, places = (x[rows, 0, kept] for x in (self.objects, self.there, self.places))
+        return Images(self.image, objects[:, None], there[:, None], pairs[:, None], places[:, None])
 
     def together(self) -> "Images":
         """Rows without a dimension of groups, as one group."""
@@ -268,8 +269,8 @@ def conditional_fits(found: Terms, objects: Int64[Tensor, "g q i e"]) -> Float[T
         for k in range(step, fits.shape[-2]):
             both = pairs[..., k - step, :, :] * ~found.padding[..., k, None, None]
             first, second = objects[..., k - step, None, None], objects[..., k, None, None]
-            fits[..., k, :] += both.take_along_dim(first, dim=-2)[..., 0, :]
-            fits[..., k - step, :] += both.take_along_dim(second, dim=-1)[..., 0]
+            fits[..., k, :] += both.gather(-2, first.expand_as(both[..., :1, :]))[..., 0, :]
+            fits[..., k - step, :] += both.gather(-1, second.expand_as(both[..., :1]))[..., 0]
     return fits
 
 

@@ -1,0 +1,74 @@
+"""`findvl export model`: a model's halves as graphs for ONNX Runtime or torch.export."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from find.cli.arguments import add_command, positive, seconds
+from find.errors import FindError
+
+HELP = """\
+An image is embedded once and a query is embedded once, by graphs of their own: image, regions, query, segment and, for
+models that compare the words between entities, score. The folder's README.md tells what each takes and gives, with
+examples in Python and JavaScript. ONNX needs: pip install 'findvl[onnx]'
+
+--int8 also quantises the image graph: dynamic (weights alone) or static (activations, too, calibrated on --calibration)
+
+examples:
+  findvl export model find-tiny exported
+  findvl export model find-tiny exported-int8 --int8 static --calibration ~/Pictures
+  findvl index ~/Pictures pictures.album --engine onnx --weights exported
+"""
+
+
+def add_model_export(commands: argparse._SubParsersAction) -> None:
+    parser = add_command(commands, "model", "write a model's halves as ONNX or torch.export graphs", HELP)
+    parser.add_argument("model", help="a shipped name or a saved folder")
+    parser.add_argument("out", type=Path, help="the new folder")
+    parser.add_argument("--format", choices=("onnx", "torch"), default="onnx", help="of the graphs (default: %(default)s)")
+    parser.add_argument(
+        "--entities", type=positive, default=6, help="most entities of a query to segment by (default: %(default)s)"
+    )
+    parser.add_argument("--int8", choices=("dynamic", "static"), help="quantise the image graph (ONNX)")
+    parser.add_argument("--calibration", type=Path, metavar="PHOTOS", help="for --int8 static: a folder of some dozens")
+    parser.set_defaults(run=export_model)
+
+
+def export_model(arguments: argparse.Namespace) -> int:
+    """`findvl export model`: writes the graphs, the tokenizer and a README."""
+    from find.model.location import model_folder
+
+    model_folder(arguments.model)
+    if arguments.format == "torch" and arguments.int8:
+        raise FindError("--int8 is for ONNX; leave --format torch or --int8 away")
+    if (arguments.int8 == "static") != (arguments.calibration is not None):
+        raise FindError("--int8 static and --calibration PHOTOS belong together: its pictures set the ranges")
+    if arguments.format == "onnx":
+        check_onnx()
+    from find.integrations.export.quantizing import quantize
+    from find.integrations.export.writing import Format, write_model
+    from find.model.model import FIND
+
+    begin = time.perf_counter()
+    model = FIND.from_pretrained(arguments.model, device="cpu").eval()
+    for file in write_model(
+        model, arguments.out, form=Format(arguments.format), entities=arguments.entities, name=arguments.model
+    ):
+        print(f"{file} ...", flush=True)
+    if arguments.int8:
+        print(f"int8, {arguments.int8} ...", flush=True)
+        quantize(arguments.out, photos=arguments.calibration)
+    size = sum(file.stat().st_size for file in arguments.out.iterdir()) / 1e6
+    print(f"{arguments.out}: {size:.0f} MB in {seconds(begin)}; README.md there says how each graph is used")
+    return 0
+
+
+def check_onnx() -> None:
+    """Raises FindError where the exporter's packages are missing."""
+    import importlib.util
+
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        if importlib.util.find_spec(name) is None:
+            raise FindError(f"findvl export model needs {name}; install it with: pip install 'findvl[onnx]'")

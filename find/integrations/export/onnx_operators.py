@@ -1,0 +1,18 @@
+"""Operators that the ONNX exporter does not translate by itself."""
+
+from collections.abc import Callable
+
+import torch
+from onnxscript import opset20 as op
+
+
+def searchsorted(sorted_sequence, values, *, out_int32=False, right=False, side=None, sorter=None):
+    """How many of each row's numbers are below each value, or not above it if `right`: counted, not sought."""
+    below = op.Unsqueeze(sorted_sequence, op.Constant(value_ints=[-2]))
+    asked = op.Unsqueeze(values, op.Constant(value_ints=[-1]))
+    below, asked = op.Cast(below, to=7), op.Cast(asked, to=7)  # 7: int64
+    counted = op.Cast(op.LessOrEqual(below, asked) if right else op.Less(below, asked), to=7)
+    return op.ReduceSum(counted, op.Constant(value_ints=[-1]), keepdims=0)
+
+
+TRANSLATIONS: dict[Callable, Callable] = {torch.ops.aten.searchsorted.Tensor: searchsorted}
