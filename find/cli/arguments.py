@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NoReturn
 from find.errors import InputError
 
 if TYPE_CHECKING:
-    from find.integrations.export.running import OnnxModel
     from PIL.Image import Image
 
+    from find.integrations.export.running import OnnxModel
     from find.model.model import FIND
     from find.query.query import Query
     from find.visualization.uncertainty import UnknownWords

@@ -6,8 +6,8 @@ import argparse
 import os
 from urllib.parse import urlsplit
 
-from find.cli.export_model import add_model_export
 from find.cli.arguments import add_command
+from find.cli.export_model import add_model_export
 from find.errors import InputError
 
 

@@ -27,7 +27,9 @@ def add_model_export(commands: argparse._SubParsersAction) -> None:
     parser = add_command(commands, "model", "write a model's halves as ONNX or torch.export graphs", HELP)
     parser.add_argument("model", help="a shipped name or a saved folder")
     parser.add_argument("out", type=Path, help="the new folder")
-    parser.add_argument("--format", choices=("onnx", "torch"), default="onnx", help="of the graphs (default: %(default)s)")
+    parser.add_argument(
+        "--format", choices=("onnx", "torch"), default="onnx", help="of the graphs (default: %(default)s)"
+    )
     parser.add_argument(
         "--entities", type=positive, default=6, help="most entities of a query to segment by (default: %(default)s)"
     )

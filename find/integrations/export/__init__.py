@@ -1,1 +1,1 @@
-"""A model out of Python: its halves as graphs for ONNX Runtime or `torch.export`, and a runtime that answers by them."""
+"""A model out of Python: its halves as graphs of ONNX or `torch.export`, and a runtime that answers by them."""

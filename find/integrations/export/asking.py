@@ -58,7 +58,7 @@ class Reading:
         count = entities or max(most, 1)
         if most > count:
             raise InputError(
-                f"a query has {most} entities, but this export takes {count}; export the model anew with --entities {most}"
+                f"a query has {most} entities, but this export takes {count}; export it anew with --entities {most}"
             )
         tokens = self.tokenize([sentence.text for sentence in rendered])
         spans = torch.tensor([list(s.spans) + [(0, 0)] * (count - len(s.spans)) for s in rendered])

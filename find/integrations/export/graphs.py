@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from find.integrations.export.asking import Reading
-from find.integrations.export.manifest import TensorInfo
 from find.integrations.export.halves import ImageHalf, QueryHalf, RegionHalf, ScoreHalf, SegmentHalf
+from find.integrations.export.manifest import TensorInfo
 from find.model.model import FIND
 from find.query.query import Query
 
@@ -61,7 +61,12 @@ def graphs(model: FIND, *, entities: int) -> Iterator[Graph]:
     pictures, extent = _pictures(model)
     canvas = _canvas(model)
     half = ImageHalf(model)
-    yield _graph("image", half, {"pictures": pictures, "extent": extent}, {"pictures": {0: batch, **canvas}, "extent": {0: batch}})
+    yield _graph(
+        "image",
+        half,
+        {"pictures": pictures, "extent": extent},
+        {"pictures": {0: batch, **canvas}, "extent": {0: batch}},
+    )
 
     with torch.no_grad():
         shown = half(pictures, extent)
@@ -77,7 +82,12 @@ def graphs(model: FIND, *, entities: int) -> Iterator[Graph]:
     reading = reading_of(model)
     queries = [Query.parse(text) for text in EXAMPLES]
     words, count = reading.words(queries), Dim("entities", min=1, max=64)
-    yield _graph("query", QueryHalf(model), {"words": words}, {"words": _word_sizes(words, Dim("queries", min=1, max=4096), count)})
+    yield _graph(
+        "query",
+        QueryHalf(model),
+        {"words": words},
+        {"words": _word_sizes(words, Dim("queries", min=1, max=4096), count)},
+    )
 
     words = reading.words(queries, entities=entities)
     segment_sizes = {"features": of_features, "extent": {0: batch}, "words": _word_sizes(words, batch, None)}

@@ -162,8 +162,8 @@ class QueryHalf(_Asking):
 
 
 class SegmentHalf(_Asking):
-    """A mask for each entity of query k in picture k: its logits at the stride of the mask features, and the probability
-    with which its proposal was chosen."""
+    """A mask for each entity of query k in picture k: its logits at the stride of the mask features, and the
+    probability with which its proposal was chosen."""
 
     def __init__(self, model: FIND) -> None:
         super().__init__(model)
@@ -200,7 +200,9 @@ class ScoreHalf(nn.Module):
         """`there`: which objects there are; the others are padding."""
         connections = Connections(query["said"], self.pair_term)
         images = connections.images(image[None], objects[None], boxes[None], there[None])
-        asked = Asked(query["sentence"][None], query["entities"][None], query["entity_padding"][None], query["said"][None])
+        asked = Asked(
+            query["sentence"][None], query["entities"][None], query["entity_padding"][None], query["said"][None]
+        )
         score, chosen = terms(images, asked, connections.weights).score()
         return {"score": score[0, 0], "chosen": chosen[0, 0]}
 

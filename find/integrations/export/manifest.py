@@ -84,7 +84,14 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def of(
-        cls, model: FIND, reading: Reading, form: str, opset: int, entities: int, name: str, graphs: tuple[GraphFile, ...]
+        cls,
+        model: FIND,
+        reading: Reading,
+        form: str,
+        opset: int,
+        entities: int,
+        name: str,
+        graphs: tuple[GraphFile, ...],
     ) -> Manifest:
         tokenize, resizing, interface = reading.tokenize, model.resizing, model.interface
         settings = ReadingSettings(
@@ -116,7 +123,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         file = folder / MANIFEST
         again = "export the model again with: findvl export model"
         if not file.is_file():
-            raise CheckpointError(f"{folder} is no exported model ({MANIFEST} is missing); make one with: findvl export model")
+            raise CheckpointError(
+                f"{folder} is no exported model ({MANIFEST} is missing); make one with: findvl export model"
+            )
         try:
             text = file.read_bytes()
             number = msgspec.json.decode(text, type=_Format).format

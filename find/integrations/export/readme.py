@@ -10,5 +10,9 @@ from find.integrations.export.manifest import Manifest
 def readme(manifest: Manifest) -> str:
     """In Markdown."""
     loader = PackageLoader("find.integrations.export")
-    template = Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
-    return template.get_template("README.md.j2").render(m=manifest, graphs={graph.name: graph for graph in manifest.graphs})
+    template = Environment(
+        loader=loader, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False
+    )
+    return template.get_template("README.md.j2").render(
+        m=manifest, graphs={graph.name: graph for graph in manifest.graphs}
+    )

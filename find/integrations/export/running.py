@@ -43,7 +43,9 @@ class OnnxGraph:
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
-            self.session = onnxruntime.InferenceSession(folder / graph.file, options, providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(
+                folder / graph.file, options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # its exceptions have no common base
             reason = str(error).splitlines()[0]
             raise CheckpointError(f"{folder / graph.file} is damaged ({reason}); export the model again") from error
@@ -103,9 +105,7 @@ class OnnxModel:
         return term.eval()
 
     @torch.inference_mode()
-    def embed_images(
-        self, images: Sequence[ImageLike], *, masks: bool = True, batch_size: int = 32
-    ) -> ImageEmbeddings:
+    def embed_images(self, images: Sequence[ImageLike], *, masks: bool = True, batch_size: int = 32) -> ImageEmbeddings:
         """Every image's vector and its object proposals; see `find.FIND.embed_images`."""
         check_images(images)
         if not images:
@@ -131,7 +131,9 @@ class OnnxModel:
             batch = queries[start : start + batch_size]
             words = self._words(batch, entities=max(width, 1))
             found.append(self._graph("query")(words) | {"padding": words["entity_padding"]})
-        sentence, entities, padding = (torch.cat([x[name] for x in found]) for name in ("sentence", "entities", "padding"))
+        sentence, entities, padding = (
+            torch.cat([x[name] for x in found]) for name in ("sentence", "entities", "padding")
+        )
         connections = None
         if self.pair_term is not None:
             said = torch.cat([x["said"] for x in found])

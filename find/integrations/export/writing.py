@@ -62,7 +62,7 @@ def write_model(
         for graph in graphs(model, entities=entities):
             file = graph.name + form.suffix
             yield file
-            program = _write(graph, folder / file, form)
+            program = write_graph(graph, folder / file, form)
             files.append(GraphFile(graph.name, file, *described(program, graph)))
         model.language.tokenize.backend.save(str(folder / TOKENIZER))
         if model.interface.pair_term is not None:
@@ -84,7 +84,8 @@ def _completed(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(graph: Graph, file: Path, form: Format) -> torch.export.ExportedProgram:
+def write_graph(graph: Graph, file: Path, form: Format) -> torch.export.ExportedProgram:
+    """One part's file. Raises FindError where it cannot be exported, with the operator that is at fault."""
     try:
         with torch.no_grad():
             program = torch.export.export(graph.module, graph.arguments, dynamic_shapes=graph.sizes, strict=False)
@@ -110,6 +111,7 @@ def _write_onnx(program: torch.export.ExportedProgram, graph: Graph, file: Path)
             input_names=graph.inputs,
             output_names=graph.outputs,
             custom_translation_table=TRANSLATIONS,
+            optimize=False,  # it takes minutes for what ONNX Runtime does in a second when it loads the graph
             verbose=False,
         )
         exported.save(file)

@@ -49,7 +49,9 @@ def exported(folder: Path) -> OnnxModel:
 def images() -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     coarse = (rng.integers(0, 256, (5, 6, 3), dtype=np.uint8) for _ in SIZES)
-    pictures = (Image.fromarray(c).resize((w, h), Image.Resampling.BICUBIC) for c, (h, w) in zip(coarse, SIZES))
+    pictures = (
+        Image.fromarray(c).resize((w, h), Image.Resampling.BICUBIC) for c, (h, w) in zip(coarse, SIZES, strict=True)
+    )
     return [np.array(picture) for picture in pictures]
 
 
