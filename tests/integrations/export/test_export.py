@@ -11,17 +11,17 @@ import pytest
 import torch
 from PIL import Image
 
-from find import FIND
 from find.cli.main import main
 from find.errors import CheckpointError, FindError
-from find.integrations.export.graphs import Graph, graphs
+from find.integrations.export.graphs import graphs
 from find.integrations.export.manifest import MANIFEST
 from find.integrations.export.quantizing import quantize
 from find.integrations.export.running import OnnxModel
-from find.integrations.export.writing import Format, write_graph, write_model
+from find.integrations.export.writing import Format, write_model
 from find.query.query import Query
 from find.tasks.structured_interaction import Asked, terms
 
+pytestmark = pytest.mark.slow  # the exporters take about two minutes for the small model
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
@@ -203,19 +203,3 @@ def test_too_many_entities_are_told(exported, images):
 def test_a_folder_is_never_written_over(model, folder):
     with pytest.raises(FindError, match="is there already"):
         list(write_model(model, folder))
-
-
-def test_a_foundation_that_cannot_be_exported_is_refused_with_its_operator(tmp_path):
-    class Odd(torch.nn.Module):
-        def forward(self, x):
-            return (torch.special.i1e(x),)
-
-    graph = Graph("image", Odd(), (torch.eye(3),), ({},), ("x",), ("values",))
-    with pytest.raises(FindError, match=r"the image graph cannot be exported: ONNX has no translation of .*bessel_i1e"):
-        write_graph(graph, tmp_path / "odd.onnx", Format.ONNX)
-
-
-def test_a_model_in_half_precision_is_refused(tmp_path):
-    half = FIND.from_pretrained(dtype=torch.bfloat16)
-    with pytest.raises(FindError, match="export it in float32"):
-        list(write_model(half, tmp_path / "half"))
