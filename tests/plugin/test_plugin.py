@@ -1,4 +1,4 @@
-"""A package of its own adds encoders, data and a protocol: it is installed, trained and evaluated as users do it.
+"""A package adds encoders, a task, data and protocols: it is installed, trained and evaluated as users do it.
 
 About 25 s on one core, of which 50 training steps take 15.
 """
@@ -62,9 +62,11 @@ def test_only_the_package_itself_is_installed(installed: Path):
 
 def test_its_loss_falls(trained: Path):
     with (trained / "metrics.csv").open(newline="") as file:
-        losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+        steps = [row for row in csv.DictReader(file) if row["train/loss"]]
+    losses, counting = ([float(row[f"train/{name}"]) for row in steps] for name in ("loss", "counting"))
     assert len(losses) == 50
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+    assert sum(counting[-10:]) < 0.8 * sum(counting[:10])  # of the package's own task
     model = json.loads((trained / "model" / "config.json").read_text())
     assert "filters:32" in json.dumps(model) and "hashing:64" in json.dumps(model)
 
@@ -76,7 +78,9 @@ def test_its_rows_are_in_the_table_and_its_figures_in_the_json(call, data: Path,
     printed = call("find.cli", "test", *configs, "--data.root", str(data), *weights)
     assert "pointing  hit" in printed and "distance (pixels, lower is better)" in printed
     figures = json.loads(out.read_text())
-    assert set(figures["metrics"]) == {"panoptic", "pointing"}
+    assert set(figures["metrics"]) == {"panoptic", "counting", "pointing"}
+    assert "mae (things, lower is better)" in printed
+    assert figures["counting"]["mae"] < 2  # of one to four beads of a kind
     assert 0 <= figures["pointing"]["hit"] <= 100 and figures["pointing"]["distance"] >= 0
     assert figures["details"]["pointing"]["tolerance"] == 2.0 and figures["details"]["pointing"]["images"] == 8
     low, high = figures["intervals"]["pointing"]["hit"]

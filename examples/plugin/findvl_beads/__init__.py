@@ -1,1 +1,1 @@
-"""FIND extended from outside: encoders, a data reader and a protocol, each found through its entry point."""
+"""FIND extended from outside: encoders, a task, a data reader and protocols, each found through its entry point."""
