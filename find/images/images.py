@@ -153,7 +153,8 @@ def _stream(image: str | os.PathLike[str] | BinaryIO, name: str) -> Iterator[Bin
         if not is_there:
             raise InputError(f"{name}: no such image file (looked in {folder})")
         if not is_file:
-            raise InputError(f"{name}: this is a folder, an image file is needed")
+            kind = "a folder" if path.is_dir() else "no ordinary file"
+            raise InputError(f"{name}: this is {kind}, an image file is needed")
         try:
             stream = path.open("rb")
         except OSError as error:
