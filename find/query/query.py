@@ -50,23 +50,18 @@ class RenderedQuery:
 
     @property
     def readings(self) -> list[str]:
-        """`connections` as a pair term reads them: "and" goes on with what the connection before it says.
-
-        "{a cup} between {a vase} and {a clock}" has "between" and "between and", so that the second can speak of cup
-        and clock, as it does in "{a cup} left of {a vase} and {a clock}".
+        """`connections` as a pair term reads them: in "{a cup} between {a vase} and {a clock}" the second one is
+        "between and", which can speak of cup and clock; by itself an "and" says nothing of them.
         """
         texts = self.connections
         return [
-            f"{texts[k - 1]} {text}"
-            if 2 <= k < len(texts) - 1 and text.strip(", ").lower() == "and" and _is_open(texts[k - 1])
-            else text
+            f"between {text}" if k and text.lower() == "and" and _ends_with_between(texts[k - 1]) else text
             for k, text in enumerate(texts)
         ]
 
 
-def _is_open(connection: str) -> bool:
-    """Whether a connection says something that may go on after the next entity."""
-    return connection.strip(", ").lower() not in ("", "and") and not connection.rstrip().endswith(".")
+def _ends_with_between(connection: str) -> bool:
+    return connection.lower().split()[-1:] == ["between"]
 
 
 class Query(QueryOperators):

@@ -301,11 +301,11 @@ class TestFromSentence:
     ("said", "read"),
     [
         ("{a cup} between {a vase} and {a clock}", ["", "between", "between and", ""]),
-        ("{a cup} left of {a vase} and {a clock} on {sand}", ["", "left of", "left of and", "on", ""]),
-        ("{a cup} and {a vase} and {a clock}", ["", "and", "and", ""]),
-        ("{a cup} stands. {a vase} and {a clock}", ["", "stands.", "and", ""]),
+        ("{a cup} is between {a vase} and {a clock} on {sand}", ["", "is between", "between and", "on", ""]),
+        ("{a cup} left of {a vase} and {a clock} and", ["", "left of", "and", "and"]),
+        ("between {a cup} and {a vase}, {a clock}", ["between", "between and", "", ""]),
         ("and {a cup}", ["and", ""]),
     ],
 )
-def test_and_goes_on_with_what_the_connection_before_it_says(said, read):
+def test_and_after_between_goes_on_with_it(said, read):
     assert Query.parse(said).render("it").readings == read
