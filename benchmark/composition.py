@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from find.data.coco import CocoFolder
-from find.data.false_sentences import labelled_probes, read_hard_negatives
+from find.data.false_sentences import form_probes, labelled_probes, read_hard_negatives
 from find.data.sample import Sentence
 from find.evaluation.gallery import EmbeddedQueries, ImageGallery, embed_gallery, embed_queries
 from find.evaluation.protocols.probes import as_asked
@@ -115,6 +115,9 @@ def main() -> None:
         "regions": pairs(((*as_asked(p, REGIONS), p.change.value) for p in shown), REGIONS),
         "mixed": pairs(((*as_asked(p, MIXED), p.change.value) for p in shown), REGIONS),
     }
+    forms = form_probes(folder)
+    if forms:
+        asked["words, by form"] = pairs(((*as_asked(p, WORDS), p.form) for p in forms), WORDS)
     cases = [(h.truth, n, c) for h in read_hard_negatives(folder) for n, c in zip(h.negatives, h.changes, strict=True)]
     hard = pairs(cases, WORDS)
     first = [folder.sentences_of(image_id)[0] for image_id in gallery.image_ids]

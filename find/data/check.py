@@ -14,7 +14,7 @@ from find.data.check_report import CheckReport
 from find.data.coco import CocoFolder, annotations_folder, open_images, open_maps, read_captions
 from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.decode import colour_hint, decode_segment_map
-from find.data.false_sentences import labelled_probes, read_hard_negatives
+from find.data.false_sentences import FORMS, form_probes, labelled_probes, read_hard_negatives
 from find.data.find_bench import read_expressions, read_sentences
 from find.data.instances import Instances, read_instances
 from find.data.panoptic import PanopticTable
@@ -130,7 +130,8 @@ class _SplitCheck:
                 folder = CocoFolder(self.root, self.split)
         except FindError as problem:
             return problem
-        for file, read in zip(self._files_of_false(), (labelled_probes, read_hard_negatives), strict=True):
+        files = (*self._files_of_false(), f"probes_{self.split}{FORMS}.json")
+        for file, read in zip(files, (labelled_probes, read_hard_negatives, form_probes), strict=True):
             if not (self.annotations / file).exists():
                 continue
             with warnings.catch_warnings(record=True) as told:

@@ -13,7 +13,14 @@ from find.data.check_report import CheckReport
 from find.data.data_split import DataSplit, size_text
 from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.decode import colour_hint, decode_photo, decode_segment_map
-from find.data.false_sentences import HardNegatives, Probe, labelled_probes, read_foils, read_hard_negatives
+from find.data.false_sentences import (
+    HardNegatives,
+    Probe,
+    form_probes,
+    labelled_probes,
+    read_foils,
+    read_hard_negatives,
+)
 from find.data.find_bench import read_expressions, read_sentences
 from find.data.held_out import read_held_out
 from find.data.instances import Instances, read_instances
@@ -149,6 +156,10 @@ class CocoFolder(DataSplit):
     def probes(self) -> list[Probe]:
         """Those of probes_{split}.json."""
         return labelled_probes(self)
+
+    def form_probes(self) -> list[Probe]:
+        """Those of probes_{split}_forms.json."""
+        return form_probes(self)
 
     def hard_negatives(self) -> list[HardNegatives]:
         """Those of hard_negatives_{split}.json, if there is one."""

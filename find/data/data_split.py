@@ -179,6 +179,10 @@ class DataSplit(ABC):
         """Labelled compositional probes."""
         return ()
 
+    def form_probes(self) -> Sequence[Probe]:
+        """Labelled probes of sentences of further forms, which each tells (`Probe.form`)."""
+        return ()
+
     def hard_negatives(self) -> Sequence[HardNegatives]:
         """True sentences, each with false ones about the same image."""
         return ()

@@ -26,13 +26,15 @@ class ProbeAnswer:
     change: ProbeChange
     combined: float
     sentence_term: float
+    form: str = ""
 
 
 @dataclass(frozen=True)
 class ProbeResult:
     """Half-truth scores: shares of the probes in which the true sentence wins; guessing gives 50 %, a tie is a loss.
 
-    `is_exact`: the false sentences are false by labels, and not by words alone.
+    `is_exact`: the false sentences are false by labels, and not by words alone. Sentences of further forms, asked by
+    words, have figures of their own and count in no other.
     """
 
     answers: tuple[ProbeAnswer, ...] = field(repr=False)
@@ -75,16 +77,25 @@ class ProbeResult:
         for name, count in counts.items():
             cells = []
             for mode in MODES:
+                if name not in figures[mode.value]:
+                    cells.append("–")
+                    continue
                 low, high = intervals[mode.value][name]
                 cells.append(f"{figures[mode.value][name]:.1f} [{low:.1f}, {high:.1f}]")
             lines.append(f"| {name} | {' | '.join(cells)} | {count} |")
         return "\n".join(lines) + "\n"
 
     def _chosen(self, mode: EntityMode, name: str) -> list[ProbeAnswer]:
-        return [answer for answer in self.answers if answer.mode is mode and name in (ALL, answer.change.value)]
+        """Of a change or of all, without those of further forms; or of such a form."""
+        return [
+            answer
+            for answer in self.answers
+            if answer.mode is mode and name in ((answer.form,) if answer.form else (ALL, answer.change.value))
+        ]
 
     def _won(self, mode: EntityMode, score: str) -> dict[str, np.ndarray]:
         """What was changed -> whether the truth won, probe by probe; only changes that there are."""
-        names = [*(change.value for change in ProbeChange), ALL]
+        forms = dict.fromkeys(answer.form for answer in self.answers if answer.form)
+        names = [*(change.value for change in ProbeChange), ALL, *forms]
         found = {name: np.array([getattr(a, score) > TIE for a in self._chosen(mode, name)]) for name in names}
         return {name: won for name, won in found.items() if len(won)}

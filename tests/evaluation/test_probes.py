@@ -15,6 +15,8 @@ from find.evaluation.protocols.probes import as_asked, probes
 from find.evaluation.queries import EntityMode, Interleaving
 from find.evaluation.systems.frozen_foundations import PooledQueries, words_of
 from find.evaluation.task_results import MissingAnnotations
+from find.model.model import FIND
+from find.world import generate_world
 
 
 def sentence(text: str, *phrases: str) -> Sentence:
@@ -133,3 +135,21 @@ def test_probes_false_by_labels_are_taken_where_there_are_some(folder: CocoFolde
     path.write_text(json.dumps({"annotations": [{**record, "changed": {"what": "mood"}}]}))
     with pytest.raises(FindError, match="change entities, attributes, relation"):
         labelled_probes(folder)
+
+
+def test_sentences_of_further_forms_are_reported_apart_and_change_no_other_figure(tmp_path):
+    """Asked by words; "all" and the changes are those of the probes without forms."""
+    world = generate_world(tmp_path / "w", images=1, val_images=8, seed=5, workers=1, progress=False)
+    model = FIND.from_pretrained("find-tiny")
+    folder = CocoFolder(world, "val2017")
+    found = probes(model, folder)
+    forms = {probe.form for probe in folder.form_probes()}
+    assert forms and forms < set(found.to_json()["text"])
+    assert set(found.to_json()["visual"]) == set(found.to_json()["text"]) - forms
+    for name in forms:
+        assert f"| {name} |" in found.to_markdown()
+        assert found.details()["pairs"][name] == sum(probe.form == name for probe in folder.form_probes())
+    (folder.annotations / "probes_val2017_forms.json").unlink()
+    plain = probes(model, CocoFolder(world, "val2017"))
+    assert plain.to_json()["mixed"] == found.to_json()["mixed"]
+    assert plain.to_json()["text"] == {name: x for name, x in found.to_json()["text"].items() if name not in forms}

@@ -29,7 +29,8 @@ def probes(
     progress: bool = False,
 ) -> ProbeResult:
     """Score a true and a false sentence with their own image; the false one has two entities exchanged, an attribute
-    exchanged between two, or a relation reversed. Asked by words, by regions, and by a seeded mixture.
+    exchanged between two, or a relation reversed. Asked by words, by regions, and by a seeded mixture; sentences of
+    further forms (places, "between", ...), where the data have them, by words.
 
     Regions come from other images, and an entity is shown in both sentences of a probe or in neither. The score is the
     one that ranks (`find.evaluation.scores`); the published one knows no order, so for exchanged entities its entity
@@ -55,18 +56,20 @@ def probes(
             f"{folder.root}: no probe, for there is no probes_{folder.split}.json and no sentence of these images "
             "has two linked phrases that could be exchanged"
         )
-    asked = list(dict.fromkeys(probe.truth.image_id for probe in made))
+    forms = [probe for probe in folder.form_probes() if probe.truth.image_id in wanted] if is_exact else []
+    asked = list(dict.fromkeys(probe.truth.image_id for probe in [*made, *forms]))
     options = {"batch_size": batch_size, "progress": progress}
     gallery = embed_gallery(model, folder, asked, **options) if embeddings is None else embeddings.of(asked)
     row_of = {image_id: row for row, image_id in enumerate(asked)}
-    rows = [row_of[probe.truth.image_id] for probe in made for _ in range(2)]
     answers: list[ProbeAnswer] = []
     for mode in MODES:
-        sentences = [sentence for probe in made for sentence in as_asked(probe, Interleaving(mode, seed=seed))]
+        these = [*made, *forms] if mode is EntityMode.TEXT else made
+        rows = [row_of[probe.truth.image_id] for probe in these for _ in range(2)]
+        sentences = [sentence for probe in these for sentence in as_asked(probe, Interleaving(mode, seed=seed))]
         queries = embed_queries(model, folder, sentences, Interleaving(EntityMode.VISUAL), **options)
         combined = own_scores(gallery, rows, queries, entity_weight=entity_weight)
         sentence_term = sentence_terms(gallery, rows, queries)
-        for number, probe in enumerate(made):
+        for number, probe in enumerate(these):
             true, false = 2 * number, 2 * number + 1
             answers.append(
                 ProbeAnswer(
@@ -76,9 +79,10 @@ def probes(
                     change=probe.change,
                     combined=float(combined[true]) - float(combined[false]),
                     sentence_term=float(sentence_term[true]) - float(sentence_term[false]),
+                    form=probe.form,
                 )
             )
-    return ProbeResult(answers=tuple(answers), is_exact=is_exact, images=len(asked))
+    return ProbeResult(answers=tuple(answers), is_exact=is_exact, images=len({probe.truth.image_id for probe in made}))
 
 
 def as_asked(probe: Probe, interleaving: Interleaving) -> tuple[Sentence, Sentence]:
