@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def evaluate(
         finally:
             seconds[name] = time.perf_counter() - begin
 
-    found = {name: done(name, lambda one=one: one.run(model, folder, run)) for name, one in chosen.items()}
+    found = {name: done(name, partial(one.run, model, folder, run)) for name, one in chosen.items()}
     results: dict[str, Result] = {name: result for name, result in found.items() if result is not None}
     searched = {"gallery": min(gallery, len(image_ids)), "embeddings": run.embeddings, **run.options}
     looked_at = {"image_ids": image_ids, **run.options}

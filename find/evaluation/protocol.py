@@ -206,7 +206,7 @@ def as_protocol(given: ProtocolLike, settings: Mapping[str, Any]) -> EvaluationP
             raise InputError(f"there is no task {given!r}; there are {', '.join(protocol_names())}")
         made = load_named(given, GROUP, "protocol")
     if isinstance(made, type) and issubclass(made, EvaluationProtocol):
-        known = {field.name for field in dataclasses.fields(made)} if dataclasses.is_dataclass(made) else set()
+        known = [one.name for one in dataclasses.fields(made)] if dataclasses.is_dataclass(made) else []
         return made(**{name: value for name, value in settings.items() if name in known})
     if isinstance(made, EvaluationProtocol):
         return made

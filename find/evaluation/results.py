@@ -26,20 +26,16 @@ class Described:
     metrics: tuple[Metric, ...]
 
 
+_RESULTS: tuple[type[Result], ...] = (
+    PanopticResult,
+    GroundingResult,
+    InteractiveResult,
+    RetrievalResult,
+    InterleavedSegmentationResult,
+    InterleavedRetrievalResult,
+)
 PUBLISHED_TASKS: Mapping[str, Described] = {
-    name: Described(result.title, tuple(result.metrics))
-    for name, result in zip(
-        PUBLISHED,
-        (
-            PanopticResult,
-            GroundingResult,
-            InteractiveResult,
-            RetrievalResult,
-            InterleavedSegmentationResult,
-            InterleavedRetrievalResult,
-        ),
-        strict=True,
-    )
+    name: Described(result.title, tuple(result.metrics)) for name, result in zip(PUBLISHED, _RESULTS, strict=True)
 }
 """The tasks of FIND-Bench's tables."""
 
@@ -111,12 +107,12 @@ class Evaluation:
         text = f"| task | metric | {self.split} | 95 % interval |\n| --- | --- | ---: | ---: |\n"
         held_out = ""
         for name, result in self.results.items():
-            figures, intervals, parts = result.to_json(), result.intervals(), result.held_out()
+            figures, intervals, parts = result.to_json(), result.intervals(), result.held_out() or {}
             for metric in result.metrics:
                 ends = " to ".join(map(metric.written, intervals[metric.name])) if metric.name in intervals else ""
                 text += f"| {_title(name)} | {metric.label} | {metric.written(figures.get(metric.name))} | {ends} |\n"
             known = {metric.name: metric for metric in result.metrics}
-            for figure, value in (parts or {}).get("held_out", {}).items():
+            for figure, value in parts.get("held_out", {}).items():
                 metric, seen = known.get(figure, Metric(figure)), (parts["seen"] or {}).get(figure)
                 cells = f"{metric.written(seen)} | {metric.written(value)}"
                 held_out += f"| {_title(name)} | {metric.label} | {cells} |\n"

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from find.cli.main import main
 from find.cli.training_data import with_reader
 from find.data.cache import CachedFolder
 from find.data.coco import CocoFolder
@@ -139,3 +141,25 @@ def test_a_root_that_is_no_folder_is_told_before_anything_is_read(tmp_path: Path
         Squares.check_root(tmp_path / "nowhere")
     with pytest.raises(DataError, match="no folder annotations/"):
         CocoFolder.check_root(tmp_path)
+
+
+class TwoSquares(FindDataModule):
+    """A data module that opens splits in its own way, with an option more."""
+
+    def __init__(self, root, *, side: int = 8, **kwargs) -> None:
+        super().__init__(root, reader=Squares, reader_options={"side": side}, **kwargs)
+
+
+def test_a_data_module_by_its_class_path_takes_the_others_place(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "test_data_split", sys.modules[__name__])
+    options = ["--data", "test_data_split.TwoSquares", "--data.root", str(tmp_path), "--data.side", "12"]
+    with pytest.raises(SystemExit) as ended:
+        main(["fit", "-c", "tiny", *options, "--data.batch_size", "2", "--print_config"])
+    data = yaml.safe_load(capsys.readouterr().out)["data"]
+    assert ended.value.code == 0 and data["class_path"] == "test_data_split.TwoSquares"
+    assert {"side": 12, "batch_size": 2, "root": str(tmp_path), "cache_in_memory": True}.items() <= data[
+        "init_args"
+    ].items()
+    with pytest.raises(SystemExit):
+        main(["fit", "-c", "tiny", "--data", "find.data.sample.Sample", "--data.root", str(tmp_path)])
+    assert "find.data.sample.Sample" in capsys.readouterr().err
