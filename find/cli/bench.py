@@ -60,7 +60,10 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
         "--tasks grounding --limit 500 --out outputs/bench/clipseg\n",
     )
     parser.add_argument("--model", required=True, help="see below")
-    parser.add_argument("--root", type=Path, required=True, help="a folder in COCO's layout")
+    parser.add_argument(
+        "--root", type=Path, required=True, help="a folder in COCO's layout, or another's that --data names"
+    )
+    parser.add_argument("--data", metavar="READER", default="coco", help="coco, yolo ... (default: %(default)s)")
     parser.add_argument(
         "--tasks", action=NamesAction, known=TASKS, metavar="TASK", help=f"of {', '.join(TASKS)} (default: all it can)"
     )
@@ -131,6 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
         entrant,
         arguments.root,
         settings=_settings(arguments),
+        reader=arguments.data,
         tasks=arguments.tasks,
         out=arguments.out,
         save_predictions=arguments.save_predictions,
@@ -206,7 +210,7 @@ def _add_predictions(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--split", default="val2017", help="(default: %(default)s)")
+    parser.add_argument("--split", help="(default: the one for validation, val2017 of COCO's layout)")
     parser.add_argument("--limit", type=positive, help="the first so many images only")
     parser.add_argument("--entities", default="auto", help="entity file without .json (default: entity_SPLIT)")
     parser.add_argument("--gallery", type=positive, default=500, help="images searched (default: %(default)s)")
@@ -224,10 +228,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
+    from find.data.data_split import load_reader
     from find.evaluation.systems.run import Settings
 
     return Settings(
-        split=arguments.split,
+        split=arguments.split or load_reader(getattr(arguments, "data", "coco")).val_split,
         limit=arguments.limit,
         entities=arguments.entities,
         gallery=arguments.gallery,

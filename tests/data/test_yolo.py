@@ -16,7 +16,11 @@ from find.cli.main import main
 from find.data.data_split import open_split
 from find.data.yolo import YoloFolder
 from find.data.yolo_files import YoloConfig
-from find.errors import DataError
+from find.errors import DataError, InputError
+from find.evaluation.evaluate import Task
+from find.evaluation.systems.benchmark_system import BenchmarkSystem
+from find.evaluation.systems.run import Settings, run
+from find.model.predictions import EntityMask
 from find.training.datamodule import FindDataModule
 
 
@@ -202,6 +206,35 @@ def test_it_trains_and_is_evaluated_from_the_command_line(root, tmp_path, capfd)
     capfd.readouterr()
     assert main(["test", *config, *options, *test, "--entities", "entity_val"]) == 2
     assert "YoloFolder has no option 'entities'" in capfd.readouterr().err
+
+
+class Truth:
+    """Answers a phrase with the segments that it means."""
+
+    def __init__(self, split: YoloFolder) -> None:
+        self.split = split
+        self.id_of = {split.image(image_id).tobytes(): image_id for image_id in split.image_ids}
+
+    def ground(self, images, texts):
+        return [
+            [self._mask(self.id_of[image.tobytes()], text) for text in own]
+            for image, own in zip(images, texts, strict=True)
+        ]
+
+    def _mask(self, image_id: int, text: str) -> EntityMask:
+        phrases = [phrase for sentence in self.split.sentences_of(image_id) for phrase in sentence.phrases]
+        ids = next(phrase.segment_ids for phrase in phrases if phrase.text == text)
+        return EntityMask(np.isin(self.split.segment_map(image_id), ids), 1.0)
+
+
+def test_a_benchmark_is_run_on_it(root, tmp_path):
+    entrant = BenchmarkSystem(Truth(YoloFolder(root, "val")), "truth", "knows all", (Task.GROUNDING,))
+    options = {"settings": Settings("val"), "reader": "yolo", "out": tmp_path / "out", "progress": False}
+    found = run(entrant, root, **options)
+    assert found.results["grounding"].to_json() == {"cIoU": 100, "mIoU": 100, "P@0.5": 100}
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["details"]["grounding"]["texts"] == 7
+    with pytest.raises(InputError, match="saved predictions are for COCO's layout only"):
+        run(entrant, root, save_predictions=True, **options)
 
 
 def test_pictures_of_several_sizes_make_batches(root):

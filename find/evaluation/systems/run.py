@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from find.data.coco import AUTO
-from find.data.data_split import DataSplit
+from find.data.data_split import DataSplit, open_split
 from find.errors import InputError
 from find.evaluation.distributed import is_first
 from find.evaluation.evaluate import evaluate
@@ -49,6 +49,7 @@ def run(
     root: Path,
     *,
     settings: Settings,
+    reader: str = "coco",
     tasks: list[str] | None = None,
     out: Path,
     save_predictions: bool = False,
@@ -57,7 +58,8 @@ def run(
 ) -> Evaluation:
     """Evaluates `entrant`, and writes out/results.json, out/examples/ (and out/predictions/ if asked for).
 
-    Without `tasks` it does all that it can and the folder has annotations for. Of several processes the first writes.
+    `reader` reads the data (see `find.data.data_split`). Without `tasks` it does all that it can and the folder has
+    annotations for. Of several processes the first writes.
 
     Raises:
         FindError: a task or study that it cannot do, predictions to be saved by several processes, or whatever
@@ -67,8 +69,15 @@ def run(
     entrant.check_studies(settings.studies)
     if save_predictions and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("predictions are saved by one process only: run without torchrun, or without saving them")
-    folder = NamedFolder(root, settings.split, entities=settings.entities)
-    recorder = Recorder(entrant.system, folder=folder, out=out / PREDICTIONS) if save_predictions else None
+    folder: DataSplit
+    recorder = None
+    if reader == "coco":
+        folder = named = NamedFolder(root, settings.split, entities=settings.entities)
+        recorder = Recorder(entrant.system, folder=named, out=out / PREDICTIONS) if save_predictions else None
+    elif save_predictions or settings.entities != AUTO:
+        raise InputError(f"entity files and saved predictions are for COCO's layout only, not for data of {reader!r}")
+    else:
+        folder = open_split(root, settings.split, reader=reader)
     found = evaluate(
         recorder or entrant.system,
         folder,
