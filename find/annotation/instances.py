@@ -74,8 +74,11 @@ def write_panoptic(root: Path, split: str, out: Path, report: Report, *, progres
             ]
             segment_map, segments, under = _painted(drawn, (height, width), path.name, report)
             hidden += under
-            (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
-            segment_png(segment_map).save(unfinished / name)
+            try:
+                (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
+                segment_png(segment_map).save(unfinished / name)
+            except OSError as error:  # a name too long, or with what this file system does not take; a full disk
+                raise DataError(f"{path}, image {image_id}: its map cannot be written: {error}") from error
             records.append({"image_id": image_id, "file_name": name, "segments_info": segments})
         if instances.objects and not any(record["segments_info"] for record in records):
             raise DataError(f"{path}: none of its {len(instances.objects)} objects has a mask that can be drawn")

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from find.errors import DataError, FindError
-from find.images.images import read_image, read_orientation
+from find.images.images import read_image, read_orientation, reason_of
 from find.images.jpeg import JPEG, as_tensor, decode_jpeg
 from find.images.orientation import jpeg_orientation, turn
 
@@ -63,8 +63,8 @@ def _decode_any(data: bytes, name: str) -> np.ndarray:
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGBA"))
     except Exception as error:  # PIL's decoders raise many types for broken files
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{name}: the PNG is broken or truncated ({reason}). Write or download it again.") from error
+        told = f"{name}: the PNG is broken or truncated ({reason_of(error)}). Write or download it again."
+        raise DataError(told) from error
 
 
 def _orientation(data: bytes) -> int:

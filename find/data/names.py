@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,3 +106,25 @@ def _shared_ends(listed: Sequence[str]) -> set[str]:
     if not any("/" in name for name in listed):
         return set()
     return {end for end, count in Counter(end for name in set(listed) for end in _ends(name)).items() if count > 1}
+
+
+class AlikeNames:
+    """Which of some names a missing one is but for its case, or for how its accents are written; looked up once."""
+
+    def __init__(self) -> None:
+        self._by_fold: dict[str, str] | None = None
+
+    def hint(self, name: str, names: Callable[[], Iterable[str]]) -> str:
+        """The end of a message, or ""; `names` is asked once for what is there."""
+        if self._by_fold is None:
+            self._by_fold = {_folded(own): own for own in map(_last_part, names())}
+        own = self._by_fold.get(_folded(_last_part(name)))
+        return f"; {own} is there, which differs in its case or in how accents are written" if own else ""
+
+
+def _last_part(name: str) -> str:
+    return plain_path(name).rpartition("/")[2]
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Protocol
 
-from find.data.names import Meant, meant_in_archive, meant_in_folder, plain_path
+from find.data.names import AlikeNames, Meant, meant_in_archive, meant_in_folder, plain_path
 from find.errors import DataError, FindError
 
 LOCAL_HEADER = struct.Struct("<26xHH")
@@ -47,6 +47,7 @@ class FolderSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._meant = Meant({}, {})
+        self._alike = AlikeNames()
 
     def match(self, listed: Sequence[str]) -> None:
         self._meant = meant_in_folder(listed, self._is_there)
@@ -61,8 +62,8 @@ class FolderSource:
             return file.read_bytes()
         except (OSError, ValueError) as error:  # a ValueError: a name with a null byte
             raise DataError(
-                f"{file}: the file cannot be read ({getattr(error, 'strerror', None) or error}). Put it back, or take "
-                "the image out of the annotations."
+                f"{file}: the file cannot be read ({getattr(error, 'strerror', None) or error})"
+                f"{self._alike.hint(name, self.names)}. Put it back, or take the image out of the annotations."
             ) from error
 
     def names(self) -> Iterable[str]:
@@ -121,6 +122,7 @@ class ZipSource:
             if visible_name(member) is not None
         }
         self._meant = Meant({}, {})
+        self._alike = AlikeNames()
 
     def match(self, listed: Sequence[str]) -> None:
         self._meant = meant_in_archive(listed, self._members)
@@ -139,8 +141,8 @@ class ZipSource:
         name = self.own(name)
         if name not in self._members:
             raise DataError(
-                f"{self.path}: the archive holds no file {name}. Download it again, or take the image out of the "
-                "annotations."
+                f"{self.path}: the archive holds no file {name}{self._alike.hint(name, self.names)}. Download it "
+                "again, or take the image out of the annotations."
             )
         offset, size, method, checksum = self._members[name]
         offset += self._begin

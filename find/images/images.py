@@ -197,7 +197,7 @@ def _open(stream: BinaryIO, name: str) -> Image.Image:
             "make it smaller if it is one"
         ) from error
     except Exception as error:  # PIL's decoders raise many types for broken headers
-        raise _Broken(f"{name}: not an image that can be read ({_reason(error)})") from error
+        raise _Broken(f"{name}: not an image that can be read ({reason_of(error)})") from error
 
 
 def _asked(image: Image.Image, name: str, asked: Callable[[Image.Image], T]) -> T:
@@ -206,7 +206,7 @@ def _asked(image: Image.Image, name: str, asked: Callable[[Image.Image], T]) -> 
     except (FindError, MemoryError):
         raise
     except Exception as error:  # see _open
-        raise _Broken(f"{name}: the image is broken or truncated ({_reason(error)})") from error
+        raise _Broken(f"{name}: the image is broken or truncated ({reason_of(error)})") from error
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
@@ -249,6 +249,7 @@ def _not_empty(pixels: np.ndarray, name: str) -> np.ndarray:
     return pixels
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """What a library says of a broken file, on one line."""
     told = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "", str(error))  # an open file, which PIL names by its address
     return " ".join(told.split()) or type(error).__name__

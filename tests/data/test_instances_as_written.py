@@ -190,6 +190,13 @@ def test_a_build_of_no_image_is_refused(data: TinyFolder, tmp_path: Path, images
     assert not (tmp_path / "out").exists()
 
 
+def test_a_build_whose_maps_cannot_be_written_is_refused(data: TinyFolder, tmp_path: Path):
+    data.files[INSTANCES]["images"][1]["file_name"] = "x" * 300 + ".jpg"
+    with pytest.raises(FindError, match=f"{INSTANCES}, image 2: its map cannot be written: .*too long"):
+        built_of_instances(data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_of_instances_alone_is_told_how_to_become_panoptic(data: TinyFolder):
     (data.root / "annotations/panoptic_val2017.json").unlink()
     with pytest.raises(

@@ -1,5 +1,7 @@
 """File names and masks as annotation tools write them mean what their authors meant, or are told."""
 
+import shutil
+import unicodedata
 import zipfile
 
 import numpy as np
@@ -96,3 +98,25 @@ def test_what_cannot_be_drawn_says_why(segmentation: object):
     with pytest.raises(ValueError, match=r"\w") as caught:
         draw(segmentation, (40, 60))
     assert not isinstance(caught.value, NoMask)
+
+
+@pytest.mark.parametrize("there", ["000000000001.JPG", "0000e\u0301.jpg"])
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_a_file_whose_name_differs_in_case_or_composition_is_named(tiny: TinyFolder, there: str, packed: bool):
+    wanted = unicodedata.normalize("NFC", there).replace("JPG", "jpg")
+    tiny.files["panoptic_val2017.json"]["images"][0]["file_name"] = wanted
+    pictures = tiny.write() / "val2017"
+    (pictures / "000000000001.jpg").rename(pictures / there)
+    if packed:
+        shutil.make_archive(str(pictures), "zip", tiny.root, "val2017")
+        shutil.rmtree(pictures)
+    with pytest.raises(FindError, match=f"; {there} is there, which differs in its case or in how accents are written"):
+        CocoFolder(tiny.root, "val2017")[0]
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF", b"\x89PNG\r\n\x1a\n"])
+def test_a_broken_map_is_told_without_addresses_of_memory(tiny: TinyFolder, data: bytes):
+    (tiny.root / "panoptic_val2017/000000000001.png").write_bytes(data)
+    with pytest.raises(FindError, match="the PNG is broken or truncated") as told:
+        CocoFolder(tiny.root, "val2017").segment_map(1)
+    assert "0x" not in str(told.value)
