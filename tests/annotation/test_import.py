@@ -125,6 +125,19 @@ def test_other_coco_files_keep_splits_crowds_and_stuff(tmp_path: Path):
     assert [segment.is_crowd for segment in folder[0].segments] == [True, False]
 
 
+def test_crowds_only_are_single_objects(tmp_path: Path):
+    root = exports.cvat_coco(tmp_path / "export", runs=True)
+    path = root / "annotations" / "instances_default.json"
+    content = json.loads(path.read_text())
+    (root / "labels.json").write_text(
+        json.dumps({key: content[key] for key in ("images", "annotations", "categories")})
+    )
+    shutil.rmtree(root / "annotations")
+    result = run(root, tmp_path / "out")
+    assert "all 8 objects have iscrowd 1, and are taken as single objects" in result.lines
+    assert all(not segment.is_crowd for segment in CocoFolder(tmp_path / "out", "train")[0].segments)
+
+
 def test_pictures_of_one_name_in_two_subsets_keep_their_own_objects(tmp_path: Path):
     result = run(exports.cvat_subsets(tmp_path / "export"), tmp_path / "out")
     assert dict(result.objects) == {"train": 2, "val": 1, "test": 0}

@@ -189,15 +189,19 @@ def _read(files: Files, report: Report) -> Export:
         raise DataError(f"{files.root}: there is no JSON file with images, annotations and categories.")
     read = read_documents(files, paths, report)
     kept = without_groups(read, report)
+    objects = [one for document in read.values() for one in document.annotations]
+    only_crowds = all(one.iscrowd for one in objects)  # tools that write masks so mean single objects
     photos = []
     for path, document in read.items():
         split = _split_of_file(path)
         photos += photos_of(
             files, path, document, kept[path], report, split=split, within=_folder_for(files, path, split),
-            crowds=lambda one: bool(one.iscrowd),
+            crowds=lambda one: bool(one.iscrowd) and not only_crowds,
         )  # fmt: skip
     stuff = frozenset(one.name for own in kept.values() for one in own if not one.isthing)
-    return Export(photos, list(dict.fromkeys(one.name for own in kept.values() for one in own)), stuff=stuff)
+    told = f"all {len(objects)} objects have iscrowd 1, and are taken as single objects"
+    categories = list(dict.fromkeys(one.name for own in kept.values() for one in own))
+    return Export(photos, categories, stuff=stuff, notes=(told,) if objects and only_crowds else ())
 
 
 def _folder_for(files: Files, path: str, split: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -87,7 +88,15 @@ def _add_sentences(part: Path, encoder: VisionEncoder | None, result: Imported, 
     told = []
     for split in SPLITS:
         if result.pictures[split]:
-            built = build(part, split=split, encoder=encoder if result.objects[split] else None, progress=progress)
+            references = encoder if result.objects[split] else None
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("always")
+                built = build(part, split=split, encoder=references, progress=progress)
+            for one in warned:
+                if str(part) in (text := str(one.message)):
+                    result.lines.append(text.replace(str(part), str(result.out)))
+                else:
+                    warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
             phrases, references = counted(built.phrases, "phrase"), counted(built.references, "reference")
             told.append(f"{split} {built.sentences:,} with {phrases} and {references}")
             result.lines += (f"{split}: {line}" for line in built.told)
