@@ -3,6 +3,7 @@
 from find.interface.corner_sampler import CornerAlignedSampler
 from find.interface.feature_pyramid import STRIDES, FeaturePyramid, is_pyramid
 from find.interface.interface import LEVELS, Interface
+from find.interface.match_head import MatchHead, object_numbers
 from find.interface.pair_term import PairTerm
 from find.interface.pixel_decoder import PixelDecoder
 from find.interface.prototype import Member, Prompt, Prototype, Start
@@ -21,6 +22,7 @@ __all__ = [
     "GroupName",
     "ImageMemory",
     "Interface",
+    "MatchHead",
     "Member",
     "Outputs",
     "PairTerm",
@@ -32,4 +34,5 @@ __all__ = [
     "Tokens",
     "VisualSampler",
     "is_pyramid",
+    "object_numbers",
 ]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from find.interface.attention import GroupState, InterfaceLayer, Pixels
 from find.interface.heads import FoundationResidual, Heads, image_from_objects, mean_inside
+from find.interface.match_head import MatchHead
 from find.interface.mixed_sizes import is_inside
 from find.interface.pair_term import PairTerm
 from find.interface.pixel_decoder import PixelDecoder
@@ -55,6 +56,7 @@ class Interface(nn.Module):
         places_in_values: what is read of a pixel tells also where it lies; in the published FIND only its key does.
         pair_term: compares the words between entities with pairs of objects; no part of the stack.
         tagger: finds the entities of plain sentences; no part of the stack.
+        match_head: tells how likely an object is what an entity says; no part of the stack, and not trained with it.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Interface(nn.Module):
         places_in_values: bool = True,
         pair_term: PairTerm | None = None,
         tagger: EntityTagger | None = None,
+        match_head: MatchHead | None = None,
     ) -> None:
         super().__init__()
         self.width = width
@@ -108,6 +111,8 @@ class Interface(nn.Module):
         self.pair_term = pair_term
         self.tasks = nn.ModuleDict()  # tasks with parameters of their own, which a model adds
         self.tagger = tagger
+        # Its own script trains it (scripts/train_match.py); unused parameters would stop distributed training.
+        self.match_head = None if match_head is None else match_head.requires_grad_(False)
 
     # --- from foundations to tokens -------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from find.interface import (
     EntityTagger,
     FeaturePyramid,
     Interface,
+    MatchHead,
     PairTerm,
     PixelDecoder,
     is_pyramid,
@@ -48,6 +49,9 @@ def build_interface(
     if sizes.pair_width:
         pair_term = PairTerm(text_width=text_width, semantic_width=sizes.semantic_width, width=sizes.pair_width)
     tagger = EntityTagger(text_width=text_width, width=sizes.tagger_width) if sizes.tagger_width else None
+    match_head = None
+    if sizes.match_width:
+        match_head = MatchHead(semantic_width=sizes.semantic_width, width=sizes.match_width)
     return Interface(
         pixel_decoder=decoder,
         text_width=text_width,
@@ -66,6 +70,7 @@ def build_interface(
         places_in_values=conventions.places_in_values,
         pair_term=pair_term,
         tagger=tagger,
+        match_head=match_head,
     )
 
 

@@ -33,6 +33,8 @@ class InterfaceConfig:
         pair_width: of what the words between entities and pairs of objects are compared in; 0: no such term, so that
             the published score ranks.
         tagger_width: of the tagger that finds the entities of plain sentences; 0: none, so that braces mark them.
+        match_width: of the hidden layer that tells how likely an object is what an entity says; 0: no such layer, so
+            that answers do not say whether a thing is there at all.
     """
 
     width: int = 512
@@ -48,6 +50,7 @@ class InterfaceConfig:
     residual: bool = True
     pair_width: int = 0
     tagger_width: int = 0
+    match_width: int = 0
 
     def __post_init__(self) -> None:
         for name in (
@@ -63,6 +66,7 @@ class InterfaceConfig:
         for name, least in (("heads", 1), ("layers", 1), ("decoder_layers", 0)):
             _check_number(name, getattr(self, name), least, MOST_LAYERS)
         _check_number("pair_width", self.pair_width, 0, LARGEST_SIZE)
+        _check_number("match_width", self.match_width, 0, LARGEST_SIZE)
         for name in ("width", "decoder_width"):
             size = getattr(self, name)
             if size % self.heads or size % 4:

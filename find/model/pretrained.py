@@ -34,7 +34,7 @@ from find.utils.dtypes import FixedDtypes, compute_dtype
 from find.utils.precision import suited_dtype
 from find.utils.signatures import short_signature
 
-BESIDE_VECTORS = ("pair_term.", "tagger.", "tasks.")
+BESIDE_VECTORS = ("pair_term.", "match_head.", "tagger.", "tasks.")
 """Parts of the interface that make no vector of an image, a query or an entity."""
 AT_COMMIT = re.compile(rf"@{COMMIT.pattern}(?=#|$)")
 """The end of a foundation's name, where the hub's commit is noted."""
@@ -182,7 +182,7 @@ class Pretrained(FixedDtypes, HubModel):
     def fingerprint(self) -> str:
         """Changes with the interface's or the foundations' weights; an index keeps it to know whose vectors it has.
 
-        The pair term, the tagger and added tasks make none of these: an index made before they were trained stays good.
+        Pair term, match head, tagger and added tasks make none of these: an index made before they were trained stays good.
         """
         vectors = fingerprint(self.interface, without=BESIDE_VECTORS)
         parts = (vectors, self.foundations["vision"], self.foundations["language"])

@@ -1,0 +1,215 @@
+"""A synthetic world as vectors and exact attributes: which phrases are true of which of an image's objects.
+
+What a description says and what a segment is are four numbers each (category, colour, size, pattern), so that whether
+they fit is one comparison of tensors.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from find.model.model import FIND
+from find.query.entity import Phrase, Region
+from find.query.query import Query
+from find.utils.files import write_tensors
+from find.utils.progress import progress_bar
+from find.world.composition import Segment
+from find.world.grammar import Description
+from find.world.kinds import COLOURS, HELD_OUT, STUFF, THINGS, Pattern, Size, Thing
+from find.world.scene import Scene, scene
+
+KINDS = (*THINGS, *STUFF)
+ATTRIBUTES = ("category", "colour", "size", "pattern")
+OPTIONS: tuple[tuple[object, ...], ...] = (KINDS, COLOURS, tuple(Size), tuple(Pattern))
+SILENT, MISSING = -1, -2
+"""An attribute that is not said, and one of a segment that has none (stuff) or is not there (padding)."""
+MOST_SEGMENTS = 16
+SAME = 0.5
+"""IoU with a segment from which on an object counts as it."""
+CHUNK = 32
+
+
+def as_numbers(description: Description) -> tuple[int, int, int, int]:
+    """What a description says, as numbers."""
+    values = (description.kind, description.colour, description.size, description.pattern)
+    return tuple(
+        SILENT if value is None else options.index(value) for value, options in zip(values, OPTIONS, strict=True)
+    )
+
+
+def from_numbers(numbers: tuple[int, int, int, int]) -> Description:
+    """Inverse of `as_numbers`."""
+    values = [None if number == SILENT else options[number] for number, options in zip(numbers, OPTIONS, strict=True)]
+    return Description(*values)
+
+
+def attributes(segment: Segment) -> tuple[int, int, int, int]:
+    """What a segment is, as numbers."""
+    look = segment.look
+    if look is None:
+        return KINDS.index(segment.kind), MISSING, MISSING, MISSING
+    return as_numbers(Description(segment.kind, look.colour, look.size, look.pattern))
+
+
+def fits(said: Int64[Tensor, "*q 4"], is_so: Int64[Tensor, "*q 4"]) -> Bool[Tensor, "*q"]:
+    """Whether all that is said is true."""
+    return ((said == SILENT) | (said == is_so)).all(dim=-1)
+
+
+def all_descriptions() -> list[Description]:
+    """All that can be said of one thing or stuff."""
+    found = [Description(kind) for kind in STUFF]
+    for kind in THINGS:
+        for colour in (None, *COLOURS):
+            for size in (None, *Size):
+                for pattern in (None, *Pattern) if kind.patterned else (None,):
+                    found.append(Description(kind, colour, size, pattern))
+    return found
+
+
+def worded(description: Description, chance: random.Random) -> str:
+    """A noun phrase with a random article and noun."""
+    text = description.words("the" if chance.random() < 0.25 else "a", 1 if chance.random() < 0.15 else 0)
+    return text.split(" ", 1)[1] if chance.random() < 0.1 else text
+
+
+def embed_phrases(model: FIND, texts: list[str]) -> Float[Tensor, "t d"]:
+    """Each phrase as a query by itself."""
+    parts = [
+        model.embed_queries([Query(Phrase(text)) for text in texts[start : start + 256]]).entities[:, 0]
+        for start in range(0, len(texts), 256)
+    ]
+    return torch.cat(parts).float().cpu()
+
+
+@dataclass(frozen=True)
+class DescribedWorld:
+    """Embedded scenes of a world, and what is true of them.
+
+    Attributes:
+        objects, boxes, scores: of each image's object proposals.
+        segments: attributes of each image's segments; MISSING beyond their number.
+        best, overlap: the segment that each object overlaps most, and their IoU.
+        spoken, spoken_said, spoken_image: entities of sentences, embedded in them; what they say; whose image they
+            are true of.
+        shown, shown_is, shown_image: one region an image, embedded; its attributes; its image.
+    """
+
+    objects: Float[Tensor, "i n d"]
+    boxes: Float[Tensor, "i n 4"]
+    scores: Float[Tensor, "i n"]
+    segments: Int64[Tensor, "i s 4"]
+    best: Int64[Tensor, "i n"]
+    overlap: Float[Tensor, "i n"]
+    spoken: Float[Tensor, "p d"]
+    spoken_said: Int64[Tensor, "p 4"]
+    spoken_image: Int64[Tensor, " p"]
+    shown: Float[Tensor, "r d"]
+    shown_is: Int64[Tensor, "r 4"]
+    shown_image: Int64[Tensor, " r"]
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def object_is(self, images: Int64[Tensor, " p"]) -> Int64[Tensor, "p n 4"]:
+        """The attributes of the segment that each object overlaps most."""
+        return self.segments[images].gather(1, self.best[images][..., None].expand(-1, -1, 4))
+
+    def is_there(self, said: Int64[Tensor, "p 4"], images: Int64[Tensor, " p"]) -> Bool[Tensor, " p"]:
+        """Whether an image has a segment that fits."""
+        return fits(said[:, None], self.segments[images]).any(dim=-1)
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_tensors(path, {field.name: getattr(self, field.name).contiguous() for field in fields(self)})
+
+    @classmethod
+    def load(cls, path: Path) -> DescribedWorld:
+        from safetensors.torch import load_file
+
+        return cls(**load_file(path))
+
+    @classmethod
+    def embed(cls, model: FIND, *, seed: int, split: str, count: int, sentences: int = 2) -> DescribedWorld:
+        """Draws the first `count` scenes of a world, embeds them, and keeps `sentences` of each at most."""
+        parts: list[list[Tensor]] = []
+        with progress_bar(shown=True, transient=True) as bar:
+            task = bar.add_task(f"embedding world {seed}, {split}", total=count)
+            for start in range(0, count, CHUNK):
+                chunk = [scene(seed, split, index) for index in range(start, min(start + CHUNK, count))]
+                parts.append(_embedded(model, chunk, start, sentences))
+                bar.advance(task, len(chunk))
+        return cls(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _embedded(model: FIND, scenes: list[Scene], start: int, sentences: int) -> list[Tensor]:
+    embedded = model.embed_images([one.image for one in scenes])
+    segments = torch.full((len(scenes), MOST_SEGMENTS, 4), MISSING)
+    best, overlap = [], []
+    for row, one in enumerate(scenes):
+        segments[row, : len(one.segments)] = torch.tensor([attributes(segment) for segment in one.segments])
+        iou = _overlaps(embedded.object_masks(row).cpu(), one)
+        found = iou.max(dim=1)
+        best.append(found.indices)
+        overlap.append(found.values)
+    spoken = [(row, said) for row, one in enumerate(scenes) for said in one.sentences[:sentences]]
+    whole = model.embed_queries([_as_query(said) for _, said in spoken])
+    places = (~whole.padding.cpu()).nonzero()
+    rows, entities = places.unbind(1)
+    chance = random.Random(start)
+    chosen = [chance.randrange(len(one.segments)) for one in scenes]
+    regions = [
+        Region(one.image, mask=one.segment_map == one.segments[k].id) for one, k in zip(scenes, chosen, strict=True)
+    ]
+    shown = model.embed_queries([Query(region) for region in regions]).entities[:, 0]
+    numbers = torch.arange(len(scenes))
+    return [
+        embedded.objects.float().cpu(),
+        embedded.boxes.float().cpu(),
+        embedded.scores.float().cpu(),
+        segments,
+        torch.stack(best),
+        torch.stack(overlap),
+        whole.entities.float().cpu()[rows, entities],
+        torch.tensor([as_numbers(_in_order(spoken[r][1])[e]) for r, e in places.tolist()]),
+        torch.tensor([spoken[r][0] for r in rows.tolist()]) + start,
+        shown.float().cpu(),
+        segments[numbers, torch.tensor(chosen)],
+        numbers + start,
+    ]
+
+
+def _in_order(sentence) -> list[Description]:
+    """What the phrases of a sentence say, in the order of the text."""
+    return [sentence.statement.entities[phrase.entity] for phrase in sentence.text.phrases]
+
+
+def _as_query(sentence) -> Query:
+    text, at, parts = sentence.text.text, 0, []
+    for phrase in sentence.text.phrases:
+        parts += [text[at : phrase.start], Phrase(text[phrase.start : phrase.end])]
+        at = phrase.end
+    return Query(*[part for part in (*parts, text[at:]) if part])
+
+
+def _overlaps(masks: Bool[Tensor, "n H W"], one: Scene) -> Float[Tensor, "n s"]:
+    ids = torch.tensor([segment.id for segment in one.segments])
+    true = (torch.from_numpy(one.segment_map).long() == ids[:, None, None]).flatten(1).float()
+    mine = masks.flatten(1).float()
+    common = mine @ true.T
+    return common / (mine.sum(dim=1)[:, None] + true.sum(dim=1) - common).clamp(min=1)
+
+
+def is_held_out(description: Description) -> bool:
+    """Whether it names a category and colour that train images never show together."""
+    return (
+        isinstance(description.kind, Thing)
+        and description.colour is not None
+        and (description.kind.name, description.colour.name) in HELD_OUT
+    )

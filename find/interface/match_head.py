@@ -1,0 +1,63 @@
+"""The match head: the probability that an object is what an entity says, and that anything in the image is.
+
+A cosine ranks objects; how large it is for "a small striped cat" that is there, and for one that is not, differs from
+phrase to phrase. So a small perceptron reads both vectors, their product, and how large and how sure the object is.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+NUMBERS = 5
+"""What `object_numbers` gives of an object."""
+
+
+class MatchHead(nn.Module):
+    """Logits of matches; `presence` makes of an image's best one the logit that the thing is there at all.
+
+    Args:
+        semantic_width: of the vectors; shorter ones are their first values (Matryoshka).
+        width: of the hidden layer.
+    """
+
+    def __init__(self, *, semantic_width: int, width: int = 64) -> None:
+        super().__init__()
+        self.entity = nn.Linear(semantic_width, width)
+        self.object = nn.Linear(semantic_width, width, bias=False)
+        self.product = nn.Linear(semantic_width, width, bias=False)
+        self.numbers = nn.Linear(NUMBERS, width, bias=False)
+        self.out = nn.Linear(width, 1)
+        self.cosine = nn.Parameter(torch.tensor(10.0))
+        self.presence_gain = nn.Parameter(torch.tensor(1.0))
+        self.presence_bias = nn.Parameter(torch.tensor(0.0))
+
+    def forward(
+        self, entities: Float[Tensor, "*b e d"], objects: Float[Tensor, "*b n d"], numbers: Float[Tensor, "*b n 5"]
+    ) -> Float[Tensor, "*b e n"]:
+        """Of each entity with each object.
+
+        Args:
+            entities, objects: unit vectors; of several examples of one thing, an entity is the mean of theirs.
+            numbers: of the objects, by `object_numbers`.
+        """
+        width = entities.shape[-1]
+        size = width**0.5  # values of unit vectors are small
+        entities, objects = entities * size, objects * size
+        first, second, product = (layer.weight[:, :width] for layer in (self.entity, self.object, self.product))
+        of_object = F.linear(objects, second) + self.numbers(numbers)
+        both = F.linear(entities[..., :, None, :] * objects[..., None, :, :], product)
+        hidden = F.linear(entities, first, self.entity.bias)[..., :, None, :] + of_object[..., None, :, :] + both
+        cosines = torch.einsum("...ed,...nd->...en", entities, objects) / width
+        return self.out(hidden.relu())[..., 0] + self.cosine * cosines
+
+    def presence(self, logits: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+        """Of an image's best object: the largest of many logits is more often large by chance than any one of them."""
+        return self.presence_gain * logits + self.presence_bias
+
+
+def object_numbers(boxes: Float[Tensor, "*b n 4"], scores: Float[Tensor, "*b n"]) -> Float[Tensor, "*b n 5"]:
+    """Sides, area and its root of each box (x0, y0, x1, y1 in 0..1), and how sure the object is of its mask."""
+    sides = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0)
+    area = sides.prod(dim=-1, keepdim=True)
+    return torch.cat([sides, area, area.clamp(min=1e-6).sqrt(), scores[..., None]], dim=-1)
