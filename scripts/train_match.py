@@ -90,7 +90,8 @@ class Asking:
         """Some of a segment's attributes."""
         shares = SAID.values()
         return tuple(
-            v if v != MISSING and self.chance.random() < share else SILENT for v, share in zip(is_so, shares, strict=True)
+            v if v != MISSING and self.chance.random() < share else SILENT
+            for v, share in zip(is_so, shares, strict=True)
         )
 
     def _spoken(self) -> tuple[Tensor, tuple[int, ...], int]:
@@ -106,9 +107,7 @@ class Asking:
         world, shots = self.world, self.chance.choice(SHOTS)
         first = world.shown_is[self.chance.choice(self.shown)].tolist()
         kept = {"category"} | ({"colour"} if shots == 1 else set(self.chance.choice(((), ("colour",), ("pattern",)))))
-        said = tuple(
-            v if name in kept and v != MISSING else SILENT for name, v in zip(ATTRIBUTES, first, strict=True)
-        )
+        said = tuple(v if name in kept and v != MISSING else SILENT for name, v in zip(ATTRIBUTES, first, strict=True))
         alike = self.shown[fits(torch.tensor(said), world.shown_is[self.shown])].tolist()
         examples = self.chance.sample(alike, min(shots, len(alike)))
         if len(examples) < shots:
@@ -178,7 +177,9 @@ def calibrate(world: DescribedWorld, head: MatchHead, asking: Asking, *, count: 
         presence = _fitted(best, is_there)
         head.presence_gain.fill_(presence[0])
         head.presence_bias.fill_(presence[1])
-    print(f"calibrated on {len(asking.images)} images: objects x{gain:.2f} {bias:+.2f}, presence x%.2f %+.2f" % presence)
+    print(
+        f"calibrated on {len(asking.images)} images: objects x{gain:.2f} {bias:+.2f}, presence x%.2f %+.2f" % presence
+    )
 
 
 def _fitted(logits: Float[Tensor, " n"], truth: Bool[Tensor, " n"]) -> tuple[float, float]:

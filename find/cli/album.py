@@ -25,6 +25,7 @@ from find.cli.arguments import (
     is_stdout,
     load_model,
     positive,
+    probability,
     read_query,
     save_picture,
     seconds,
@@ -108,7 +109,8 @@ def add_search(commands: argparse._SubParsersAction) -> None:
         '  findvl search pictures.album "{a blue car} on {the road}" --png hits.png\n'
         '  findvl search pictures.album "a spotted dog left of the red car"\n'
         '  findvl search pictures.album "{a dog}" --without "{a collar}" --where "path LIKE \'2024/%\'"\n'
-        '  findvl search pictures.album "a dog like [rex.jpg@120,80,300,260]" -k 5 --json hits.json\n',
+        '  findvl search pictures.album "a dog like [rex.jpg@120,80,300,260]" -k 5 --json hits.json\n'
+        '  findvl search pictures.album "{an orange sofa}" --min-relevance 0.5\n',
     )
     parser.add_argument("album", help="what findvl index has written")
     add_query(parser)
@@ -118,6 +120,12 @@ def add_search(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--dim", type=positive, help="compare so many values of each vector only (default: all)")
     parser.add_argument("--explain", action="store_true", help="tell in words what made each score")
     add_include_query(parser)
+    parser.add_argument(
+        "--min-relevance",
+        type=probability,
+        metavar="P",
+        help="of the best images only those that are what is sought with this probability, 0 to 1; perhaps none",
+    )
     parser.add_argument("-k", type=positive, default=10, help="how many images (default: %(default)s)")
     add_engine(parser)
     add_model(parser)
@@ -184,7 +192,12 @@ def search(arguments: argparse.Namespace) -> int:
     query, joined = found[0], JoinedQuery(tuple(found[:included]), tuple(found[included:]))
     unknown, *_ = [unknown_words(model, one) for one in joined.queries]  # tells those of all of them
     hits = album.search(
-        joined, arguments.k, where=arguments.where, dim=arguments.dim, include_query=arguments.include_query
+        joined,
+        arguments.k,
+        where=arguments.where,
+        dim=arguments.dim,
+        include_query=arguments.include_query,
+        min_relevance=arguments.min_relevance,
     )
     wants_masks = bool(query.entities) and bool(arguments.png or arguments.json)
     pictures = [_pixels(hit) for hit in hits] if wants_masks or arguments.png else []
@@ -202,6 +215,7 @@ def search(arguments: argparse.Namespace) -> int:
             "and": arguments.others,
             "without": arguments.without,
             "where": arguments.where,
+            "min_relevance": arguments.min_relevance,
             "unknown_words": list(unknown.query),
             "hits": hits_json(query, hits, masks, unknown),
         }
@@ -212,8 +226,18 @@ def search(arguments: argparse.Namespace) -> int:
             if arguments.explain:
                 print(textwrap.indent(hit.explain(), "     "))
         if not hits:
-            print("no image of the album fits the filter" if arguments.where else "the album is empty")
+            print(nothing_found(arguments, len(album)))
     return 0
+
+
+def nothing_found(arguments: argparse.Namespace, images: int) -> str:
+    """Why there is no hit."""
+    if not images:
+        return "the album is empty"
+    if arguments.min_relevance is not None:
+        filtered = " that fits the filter" if arguments.where else ""
+        return f"nothing found: no image{filtered} has a relevance of {arguments.min_relevance:g} or more"
+    return "no image of the album fits the filter"
 
 
 def check_search(arguments: argparse.Namespace) -> None:

@@ -36,8 +36,8 @@ a query:
 """
 
 DOUBT_HELP = """\
-doubtful are entities with words that the language model has never seen, with an empty mask, or with one that was chosen
-with a probability (score, 0 to 1) below 0.4: they are marked in terminal, picture and JSON
+doubtful are entities with words that the language model has never seen, with an empty mask, that are probably not there
+(present below 0.5), or whose mask was chosen with a score below 0.4: they are marked in terminal, picture and JSON
 """
 
 
@@ -142,6 +142,13 @@ def positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not a positive number")
+    return value
+
+
+def probability(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a probability, which lies between 0 and 1")
     return value
 
 

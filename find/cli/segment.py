@@ -24,6 +24,7 @@ from find.cli.arguments import (
     unknown_words,
     write_json,
 )
+from find.cli.segment_all import ALL_HELP, THRESHOLD, add_all, find_things, read_sought, tell_all
 from find.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from find.visualization.uncertainty import UnknownWords
 
 SCORE_HELP = """\
-the score says which mask was chosen, not whether the thing is there at all: one that is absent often gets 0.9
+score: how surely this mask was chosen among all (0 to 1); present: the probability that the thing is in the image at
+all, which only models with a match head tell (find-tiny has one)
 """
 
 
@@ -52,14 +54,17 @@ def add_segment(commands: argparse._SubParsersAction) -> None:
         commands,
         "segment",
         "find the entities of a query in an image or in a folder of them",
-        QUERY_HELP + "\n" + FOLDER_HELP + SCORE_HELP + DOUBT_HELP + "\nexamples:\n"
+        QUERY_HELP + "\n" + FOLDER_HELP + ALL_HELP + SCORE_HELP + DOUBT_HELP + "\nexamples:\n"
         '  findvl segment photo.jpg "{a red dog} next to {a sofa}" --png found.png\n'
         '  findvl segment photo.jpg "the person left of the red car"\n'
         '  findvl segment photo.jpg "the same as [other.jpg@120,80]" --json -\n'
-        '  findvl segment photos/ "{a red dog}" --png found/ --json found.json\n',
+        '  findvl segment photos/ "{a red dog}" --png found/ --json found.json\n'
+        '  findvl segment photo.jpg "{a striped dog}" --all\n'
+        '  findvl segment photos/ "[rex.jpg@120,80]" --and "[rex2.jpg@40,60]" --without "[cat.jpg@9,9]" --all\n',
     )
     parser.add_argument("image", help="the image to look into, or a folder of images")
     add_query(parser)
+    add_all(parser)
     add_model(parser)
     parser.set_defaults(run=segment)
 
@@ -79,6 +84,7 @@ def segment(arguments: argparse.Namespace) -> int:
 
     if not query.entities and not may_have_tagger(arguments.weights):
         raise no_entity(arguments.query)
+    sought = read_sought(arguments, query)
     is_folder = Path(arguments.image).is_dir()
     if is_folder:
         check_folder_outputs(arguments)
@@ -89,9 +95,14 @@ def segment(arguments: argparse.Namespace) -> int:
     from find.images.images import read_image
 
     first = None if is_folder else read_image(arguments.image)
-    query.check()
+    for one in (query,) if sought is None else sought.queries:
+        one.check()
     model = load_model(arguments)
-    [query] = find_entities(model, [query])
+    if sought is None:
+        [query] = find_entities(model, [query])
+    else:
+        sought = find_things(model, sought)
+        query = sought.include[0]
     if not query.entities:
         raise no_entity(arguments.query)
     unknown = unknown_words(model, query)
@@ -106,9 +117,19 @@ def segment(arguments: argparse.Namespace) -> int:
                     raise
                 print(f"skipped {error}", file=sys.stderr)
                 skipped += 1
-        answers = model.segment(list(pictures.values()), query) if pictures else []
+        if not pictures:
+            answers = []
+        elif sought is None:
+            answers = model.segment(list(pictures.values()), query)
+        else:
+            threshold = THRESHOLD if arguments.threshold is None else arguments.threshold
+            answers = model.find_all(list(pictures.values()), sought, threshold=threshold)
         for (file, picture), masks in zip(pictures.items(), answers, strict=True):
-            records.append(_tell(arguments, query, unknown, file, picture, masks, is_folder))
+            target = _target(arguments, file, is_folder)
+            if sought is None:
+                records.append(_tell(arguments, query, unknown, file, picture, masks, target, is_folder))
+            else:
+                records.append(tell_all(arguments, sought, file, picture, masks, target))
     if is_folder and not records:
         raise InputError(f"{arguments.image}: none of its {len(files)} images can be read")
     if arguments.json and is_folder:
@@ -160,6 +181,14 @@ def check_folder_outputs(arguments: argparse.Namespace) -> None:
         raise InputError(f"--json {arguments.json}: this is a folder; give the name of a file to write")
 
 
+def _target(arguments: argparse.Namespace, file: str, is_folder: bool) -> Path | None:
+    """Where the picture of an image is written."""
+    if not arguments.png or not is_folder:
+        return arguments.png
+    inside = Path(file).relative_to(Path(arguments.image).resolve())
+    return arguments.png / inside.with_name(inside.name + ".png")
+
+
 def _tell(
     arguments: argparse.Namespace,
     query: Query,
@@ -167,6 +196,7 @@ def _tell(
     file: str,
     picture: UInt8[np.ndarray, "h w 3"],
     masks: Sequence[EntityMask],
+    target: Path | None,
     is_folder: bool,
 ) -> dict[str, object]:
     """Draws and prints what was found in an image; returns its record."""
@@ -174,19 +204,17 @@ def _tell(
     from find.visualization.uncertainty import doubt
 
     entities = entities_json(query, masks, unknown)
-    if arguments.png:
-        target = arguments.png
-        if is_folder:
-            inside = Path(file).relative_to(Path(arguments.image).resolve())
-            target = target / inside.with_name(inside.name + ".png")
+    if target is not None:
         save_picture(with_doubts(draw_entities(picture, query, masks, unknown), masks, unknown), target)
     if not is_stdout(arguments.json):
         for entity, found, words in zip(entities, masks, unknown.entities, strict=True):
             why = doubt(found, words)
             share = 100 * found.mask.mean()
+            is_there = "" if found.present is None else f", present {found.present:.3f}"
             print(
                 (f"{file}: " if is_folder else "")
-                + f"{entity['text']}: score {entity['score']:.3f}, {share:.1f} % of the image, box {entity['box']}"
+                + f"{entity['text']}: score {entity['score']:.3f}{is_there}, "
+                + f"{share:.1f} % of the image, box {entity['box']}"
                 + (f"  (doubtful: {why})" if why else "")
             )
     return {

@@ -11,7 +11,7 @@ from find.errors import InputError
 from find.foundations import LanguageEncoder, VisionEncoder
 from find.images.canvas import ImageGeometry, Resizing, by_canvas
 from find.images.images import ImageLike, read_image, read_size
-from find.interface import ImageMemory, Interface
+from find.interface import Interface
 from find.model.config import FINDConfig
 from find.model.feature_cache import FeatureCache
 from find.model.features import EncodedBatch, ImageFeatures
@@ -97,10 +97,17 @@ class ImageEncoding(Pretrained):
     ) -> tuple[list[ImageGeometry], Iterator[tuple[list[int], ImageMemory]]]:
         """The frames of images that are to be asked by prompts, and their memories a batch at a time, with the images'
         numbers. Images that share a canvas come together; what is asked again is made ready for many prompts."""
+        frames, encoded = self.ready(images, batch_size)
+        return frames, ((numbers, batch.memory) for numbers, batch in encoded)
+
+    def ready(
+        self, images: Sequence[ImageLike] | ImageFeatures, batch_size: int
+    ) -> tuple[list[ImageGeometry], Iterator[tuple[list[int], EncodedBatch]]]:
+        """As `prompted`, with the whole batches, which also have object proposals."""
         frames, encoded = self._encoded(images, batch_size)
         if isinstance(images, ImageFeatures):
             images.project(self.interface)
-        return frames, ((numbers, self._ready(batch).memory) for numbers, batch in encoded)
+        return frames, ((numbers, self._ready(batch)) for numbers, batch in encoded)
 
     def _ready(self, batch: EncodedBatch) -> EncodedBatch:
         if self.feature_cache is not None:

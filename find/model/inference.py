@@ -14,9 +14,10 @@ from find.errors import InputError, UnknownWordsWarning, printable, warn_caller
 from find.foundations import LanguageEncoder, VisionEncoder
 from find.images.canvas import ImageGeometry
 from find.images.images import ImageLike
-from find.interface import Group, ImageMemory, Interface, Prompt, Tokens
+from find.interface import Embeddings, Group, ImageMemory, Interface, Tokens
 from find.model.config import FINDConfig
 from find.model.features import ImageFeatures
+from find.model.find_all import presence, texts_present
 from find.model.image_encoding import ImageEncoding
 from find.model.mask_collector import MaskCollector, stack_strokes
 from find.model.model_tasks import tasks_of
@@ -177,9 +178,9 @@ class Inference(ImageEncoding):
         check_queries(queries)
         same_length(images, queries, "queries")
         check_entities(queries)
-        frames, memories = self.prompted(images, batch_size)
+        frames, prompted = self.ready(images, batch_size)
         answers = MaskCollector(frames)
-        for numbers, memory in memories:
+        for numbers, encoded in prompted:
             batch = [queries[number] for number in numbers]
             sentences = self._sentences(batch)
             prompt = sentences.prompt(self.interface, interleaved.SEGMENTATION, *self._regions(batch))
@@ -188,8 +189,11 @@ class Inference(ImageEncoding):
             connections = self._connections(batch, max(counts))
             if connections is not None:
                 extent = upload(torch.tensor([frames[number].extent for number in numbers]), self.device)
-                task = ChainedTask(task, connections, sentences.padding, memory, extent)
-            answers.add(numbers, counts, *self._ask(task, memory, prompt))
+                task = ChainedTask(task, connections, sentences.padding, encoded.memory, extent)
+            final = self.interface(encoded.memory, [prompt]).final
+            own = [frames[number] for number in numbers]
+            is_there = presence(self.interface, encoded, final.semantic[Group.INTERLEAVED_ENTITY], own)
+            answers.add(numbers, counts, *self._best(task, encoded.memory, final), is_there)
         return with_entities(answers.masks, [query.entities for query in queries])
 
     @halving
@@ -206,12 +210,16 @@ class Inference(ImageEncoding):
             check_texts(row, f"the list of texts of image {number}")
         if any(texts):
             self._tell_unknown(self.language.tokenize([text for row in texts for text in row]).unknown)
-        frames, memories = self.prompted(images, batch_size)
+        frames, prompted = self.ready(images, batch_size)
         answers = MaskCollector(frames)
-        for numbers, memory in memories:
+        for numbers, encoded in prompted:
             batch = [texts[number] for number in numbers]
             prompt = Phrases.read(self.language, batch, self.device).prompt(self.interface)
-            answers.add(numbers, [len(row) for row in batch], *self._ask(grounding.TASK, memory, prompt))
+            final = self.interface(encoded.memory, [prompt]).final
+            is_there = texts_present(self, encoded, batch, [frames[number] for number in numbers])
+            answers.add(
+                numbers, [len(row) for row in batch], *self._best(grounding.TASK, encoded.memory, final), is_there
+            )
         return with_entities(answers.masks, [[Phrase(text) if text.strip() else None for text in row] for row in texts])
 
     @halving
@@ -235,17 +243,18 @@ class Inference(ImageEncoding):
         if negatives is not None:
             same_length(images, negatives, "stacks of negative strokes")
             check_negatives(strokes, negatives)
-        frames, memories = self.prompted(images, batch_size)
+        frames, prompted = self.ready(images, batch_size)
         answers = MaskCollector(frames)
-        for numbers, memory in memories:
+        for numbers, encoded in prompted:
             own = [frames[number] for number in numbers]
             positive, padding = stack_strokes([strokes[number] for number in numbers], own, self.device)
             negative = None
             if negatives is not None:
                 negative, _ = stack_strokes([negatives[number] for number in numbers], own, self.device)
-            prompt = interactive.prompt(self.interface, memory, positive, padding, negatives=negative)
+            prompt = interactive.prompt(self.interface, encoded.memory, positive, padding, negatives=negative)
             counts = [len(strokes[number]) for number in numbers]
-            answers.add(numbers, counts, *self._ask(self.interactive_task, memory, prompt))
+            final = self.interface(encoded.memory, [prompt]).final
+            answers.add(numbers, counts, *self._best(self.interactive_task, encoded.memory, final))
         return answers.masks
 
     # --- masks of everything --------------------------------------------------------------------------------------
@@ -375,10 +384,9 @@ class Inference(ImageEncoding):
         """How the entities of sentences are compared with entity proposals."""
         return self.tasks["interleaved_segmentation"].entity_comparison(is_region)
 
-    def _ask(
-        self, task: PromptedTask | SplitTask | ChainedTask, memory: ImageMemory, prompt: Prompt
+    def _best(
+        self, task: PromptedTask | SplitTask | ChainedTask, memory: ImageMemory, final: Embeddings
     ) -> tuple[Tensor, Tensor]:
         """Mask logits [b, t, h, w] and scores [b, t] of each prompt's best proposal."""
-        final = self.interface(memory, [prompt]).final
         scores = task.scores(self.interface, final)
         return best_masks(scores, final.pixel[task.proposals], memory.mask_features)

@@ -19,16 +19,25 @@ class MaskCollector:
         self.frames = frames
         self.masks: list[list[EntityMask]] = [[] for _ in frames]
 
-    def add(self, numbers: Sequence[int], counts: Sequence[int], logits: Tensor, scores: Tensor) -> None:
-        """A batch's; a GPU is waited for once (oftener where masks fill gigabytes)."""
+    def add(
+        self,
+        numbers: Sequence[int],
+        counts: Sequence[int],
+        logits: Tensor,
+        scores: Tensor,
+        present: Tensor | None = None,
+    ) -> None:
+        """A batch's; `present` as in `EntityMask`; a GPU is waited for once (oftener where masks fill gigabytes)."""
         frames = [self.frames[number] for number in numbers]
+        there = torch.full_like(scores, torch.nan) if present is None else present
         drawn = (
-            [frame.inside(logits[row, :count]), scores[row, :count]]
+            [frame.inside(logits[row, :count]), scores[row, :count], there[row, :count]]
             for row, (frame, count) in enumerate(zip(frames, counts, strict=True))
         )
-        for number, (masks, chances) in zip(numbers, to_host_together(drawn), strict=True):
-            found = zip(masks.numpy(), chances.tolist(), strict=True)
-            self.masks[number] = [EntityMask(mask, score) for mask, score in found]
+        for number, (masks, chances, sure) in zip(numbers, to_host_together(drawn), strict=True):
+            known = [None] * len(masks) if present is None else sure.tolist()
+            found = zip(masks.numpy(), chances.tolist(), known, strict=True)
+            self.masks[number] = [EntityMask(mask, score, present=is_there) for mask, score, is_there in found]
 
 
 def stack_strokes(

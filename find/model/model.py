@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from find.errors import InputError
 from find.images.images import ImageLike
 from find.model.class_sets import Classes, ClassSet, Things
 from find.model.features import ImageFeatures
+from find.model.find_all import find_all
 from find.model.inference import Inference
 from find.model.model_tasks import find_task
 from find.model.one_or_many import (
@@ -28,6 +29,7 @@ from find.model.one_or_many import (
     ask,
     is_one_image,
     is_one_query,
+    read_joined,
     read_queries,
 )
 from find.model.predictions import (
@@ -55,6 +57,9 @@ from find.tasks.tagging import entity_spans
 from find.tasks.task import Task
 from find.utils.memory import halving
 from find.utils.signatures import short_signature
+
+if TYPE_CHECKING:
+    from find.query.operators import Askable
 
 Masks: TypeAlias = EntityMask | list[EntityMask] | list[list[EntityMask]]
 """Of one stroke or text; of those of an image; of those of each image."""
@@ -156,6 +161,40 @@ class FIND(Inference):
         asked = read_queries(queries)
         check_entities(asked)
         answer = partial(super().segment, batch_size=batch_size)
+        return ask(answer, self.encode_images, images, asked, one_prompt=is_one_query(queries))
+
+    @overload
+    def find_all(
+        self, images: ImageLike, queries: Askable, *, threshold: float = ..., batch_size: int = ...
+    ) -> list[EntityMask]: ...
+    @overload
+    def find_all(
+        self, images: Images, queries: Askable | Sequence[Askable], *, threshold: float = ..., batch_size: int = ...
+    ) -> list[list[EntityMask]]: ...
+    @short_signature
+    def find_all(
+        self,
+        images: Images,
+        queries: Askable | Sequence[Askable],
+        *,
+        threshold: float = 0.5,
+        batch_size: int = 16,
+    ) -> OneOrMany[list[EntityMask]]:
+        """Every instance of what is sought in an image, the likeliest first; none where there is none.
+
+            model.find_all("photo.jpg", "{a striped dog}")
+            model.find_all("photo.jpg", Region("a.jpg", box=b) & Region("c.jpg", box=d) - Region("e.jpg", box=f))
+
+        Args:
+            queries: one or a list, each with one entity: a phrase, or a region of this or another image as an example;
+                `A & B` is like both examples, `A - C` is like A and not like C.
+            threshold: the least match probability (0..1), which is `score` and `present` of what is found.
+
+        Raises:
+            InputError: a query that has not one entity, a model without a match head.
+        """
+        asked = read_joined(queries)
+        answer = partial(find_all, self, threshold=threshold, batch_size=batch_size)
         return ask(answer, self.encode_images, images, asked, one_prompt=is_one_query(queries))
 
     @overload

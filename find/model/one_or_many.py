@@ -18,6 +18,7 @@ from find.query.query import Query
 
 if TYPE_CHECKING:
     from find.model.features import ImageFeatures
+    from find.query.operators import Askable
 
 T = TypeVar("T")
 Prompt = TypeVar("Prompt")
@@ -63,6 +64,18 @@ def read_queries(queries: Queries) -> list[Query]:
     return [_read_query(query, f"query {number}") for number, query in enumerate(queries)]
 
 
+def read_joined(queries: Askable | Sequence[Askable]) -> list[JoinedQuery]:
+    """The queries, which may be joined by & and -, as a list, also of one."""
+    if isinstance(queries, JoinedQuery):
+        return [queries]
+    if is_one_query(queries) or not isinstance(queries, Sequence):
+        return [JoinedQuery.of(query) for query in read_queries(queries)]
+    return [
+        query if isinstance(query, JoinedQuery) else JoinedQuery((_read_query(query, f"query {number}"),))
+        for number, query in enumerate(queries)
+    ]
+
+
 def ask(
     answer: Callable[[ImageList, Sequence[Prompt]], list[T]],
     encode: Callable[[Sequence[ImageLike]], ImageFeatures],
@@ -95,7 +108,7 @@ def _read_query(query: object, name: str) -> Query:
     if isinstance(query, (Phrase, Region)):
         return Query(query)
     if isinstance(query, JoinedQuery):
-        raise InputError(f"{name} is joined of several by & or -, which only an album can search")
+        raise InputError(f"{name} is joined of several by & or -, which only an album can search and find_all can find")
     if not isinstance(query, str):
         raise InputError(
             f"{name} is a {type(query).__name__}; give text such as '{{a dog}}', a phrase, region or Query"

@@ -79,11 +79,14 @@ class EntityMask:
 
     Attributes:
         entity: what was asked for; None for a stroke that is no `Region`.
+        present: the probability that what was asked for is in the image at all (0..1); None of models without a match
+            head, and of strokes.
     """
 
     mask: Bool[np.ndarray, "H W"]
     score: float
     entity: Entity | None = field(default=None, compare=False)
+    present: float | None = None
 
     @cached_property
     def box(self) -> tuple[int, int, int, int] | None:
@@ -96,7 +99,8 @@ class EntityMask:
     def __repr__(self) -> str:
         height, width = self.mask.shape
         name = "" if self.entity is None else f"{self.entity}, "
-        return f"EntityMask({name}{int(self.mask.sum())} of {width}x{height} pixels, score {self.score:.3f})"
+        there = "" if self.present is None else f", present {self.present:.3f}"
+        return f"EntityMask({name}{int(self.mask.sum())} of {width}x{height} pixels, score {self.score:.3f}{there})"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from find.retrieval.indexing import IndexReport, index
 from find.retrieval.objects import ObjectMasks
 from find.retrieval.photos import Skipped
 from find.retrieval.ranking import Ranking, score_parts
+from find.retrieval.relevance import check_relevance, match_head_of, relevances, relevant
 from find.retrieval.table import Embedder, Segmenter, Stamp, open_table, origin, read_root, reading
 from find.retrieval.vectors import QueryVectors, Vectors, take_rows
 from find.retrieval.writing import EXACT_ROWS, IndexSettings, resolve_root
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from lancedb.table import Table
 
+    from find.interface import MatchHead
     from find.model.predictions import EntityMask
     from find.query.operators import Askable
 
@@ -166,6 +169,7 @@ class Album:
         values: Mapping[str, object] | None = None,
         dim: int | None = None,
         include_query: bool = False,
+        min_relevance: float | None = None,
     ) -> list[Hit]:
         """The `k` images (fewer if fewer there are) that fit the query best, best first.
 
@@ -175,10 +179,20 @@ class Album:
             where, values: which images are asked; see `find.retrieval.filters.filter_sql`.
             dim: compare the first values of the vectors only; for models trained for that (Matryoshka).
             include_query: the files that the query's own regions are of may be among the hits.
+            min_relevance: of the `k` best, only those that are what is sought with this probability (0..1), so perhaps
+                none; `Hit.relevance` tells it. Needs a model with a match head, and entities in the query.
 
         Ties keep the album's order. A query without entities is scored by its sentence alone.
         """
-        return self.search_all([query], k, where=where, values=values, dim=dim, include_query=include_query)[0]
+        return self.search_all(
+            [query],
+            k,
+            where=where,
+            values=values,
+            dim=dim,
+            include_query=include_query,
+            min_relevance=min_relevance,
+        )[0]
 
     def search_all(
         self,
@@ -189,6 +203,7 @@ class Album:
         values: Mapping[str, object] | None = None,
         dim: int | None = None,
         include_query: bool = False,
+        min_relevance: float | None = None,
     ) -> list[list[Hit]]:
         """`search` for many queries at once."""
         if isinstance(queries, str):
@@ -198,6 +213,7 @@ class Album:
         joined = [JoinedQuery.of(query) for query in queries]
         if not joined:
             return []
+        check_relevance(min_relevance, self._match_head, joined)
         vectors = QueryVectors.embed(self.model, [query for one in joined for query in one.queries], self.stamp.dim)
         ends = np.cumsum([len(one.queries) for one in joined])
         pieces = [vectors[end - len(one.queries) : end] for one, end in zip(joined, ends, strict=True)]
@@ -205,7 +221,8 @@ class Album:
         own = [set() if include_query else pictures_of(one.queries) for one in joined]
         most = k + max(map(len, own))
         found = self.search_vectors(joined, pieces, most, where=where, values=values, dim=dim)
-        return [without_pictures(hits, pictures, k) for hits, pictures in zip(found, own, strict=True)]
+        kept = [without_pictures(hits, pictures, k) for hits, pictures in zip(found, own, strict=True)]
+        return [relevant(hits, min_relevance) for hits in kept]
 
     def search_vectors(
         self,
@@ -321,11 +338,21 @@ class Album:
         if not len(rows):
             return []
         table = take_rows(self.table, rows, ["image", *_HIT_COLUMNS])
-        parts = score_parts(query, vectors.cut(dim), Vectors.of(table, self.stamp.objects).cut(dim))
+        asked, images = vectors.cut(dim), Vectors.of(table, self.stamp.objects).cut(dim)
+        parts = score_parts(query, asked, images)
+        records = table.drop(["image"]).to_pylist()
+        likely = [None] * len(parts)
+        if self._match_head is not None:
+            sure = torch.nn.utils.rnn.pad_sequence([torch.tensor(r["scores"]) for r in records], batch_first=True)
+            likely = relevances(self._match_head, query, asked, images, sure, parts)
         return [
-            self._hit(record, float(score), part)
-            for record, score, part in zip(table.drop(["image"]).to_pylist(), scores, parts, strict=True)
+            replace(self._hit(record, float(score), part), relevance=one)
+            for record, score, part, one in zip(records, scores, parts, likely, strict=True)
         ]
+
+    @cached_property
+    def _match_head(self) -> MatchHead | None:
+        return match_head_of(self.model)
 
     def _hit(self, record: dict[str, Any], score: float, parts: tuple[ScorePart, ...]) -> Hit:
         boxes = np.array(record["boxes"], dtype=np.int32).reshape(-1, 4)

@@ -102,6 +102,8 @@ class Hit:
         height, width: of the image, in pixels.
         found: the image's objects.
         time: when it was taken, if the file tells.
+        relevance: the probability that the image is what was sought (`find.retrieval.relevance`); None of models
+            without a match head, and of queries without entities.
         frame, seconds: number and time of a video's frame; 0 and None for a photograph.
     """
 
@@ -115,6 +117,7 @@ class Hit:
     time: datetime | None = None
     frame: int = 0
     seconds: float | None = None
+    relevance: float | None = None
 
     def __repr__(self) -> str:
         """Its place, its score, and the first query's entities with their terms."""
@@ -161,8 +164,10 @@ class Hit:
 
     def explain(self) -> str:
         """In words: what made the score, and where each entity was found."""
+        told = "" if self.relevance is None else f", relevance {self.relevance:.2f}"
         lines = [
-            f"{self.place}: score {self.score:.3f}" + (" = " + _formula(self.parts) if len(self.parts) > 1 else "")
+            f"{self.place}: score {self.score:.3f}{told}"
+            + (" = " + _formula(self.parts) if len(self.parts) > 1 else "")
         ]
         for part in self.parts:
             word = "must not be" if part.is_excluded else "query"

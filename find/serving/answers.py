@@ -52,6 +52,7 @@ def found_image(rank: int, hit: Hit, *, masks: bool) -> messages.FoundImage:
         **dict(album_image(hit, _labels(hit))),
         rank=rank,
         score=hit.score,
+        relevance=hit.relevance,
         image_term=hit.image_term,
         entities=entities,
         connections=[

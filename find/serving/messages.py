@@ -67,6 +67,9 @@ class SearchRequest(_Request):
         examples=["width > 640 AND path LIKE 'holiday/%'"],
     )
     dim: int | None = Field(default=None, ge=1, description="Values of each vector to compare; null for all")
+    min_relevance: float | None = Field(
+        default=None, ge=0, le=1, description="Of the k best, only images that are what is sought with this probability"
+    )
     masks: bool = Field(default=False, description="Whether entities come with masks (COCO run-length codes)")
 
 
@@ -123,6 +126,10 @@ class FoundImage(AlbumImage):
         description="Of a single query, its score; else the mean of those of `query` and `and`, less half of the "
         "greatest of those of `without`"
     )
+    relevance: float | None = Field(
+        description="Probability that the image is what is sought; null of weights that cannot tell, and of queries "
+        "without entities"
+    )
     image_term: float | None = Field(
         description="Cosine of the sentence with the image; null where the query is an entity by itself"
     )
@@ -149,7 +156,13 @@ class SegmentRequest(_Request):
 class SegmentedEntity(BaseModel):
     text: str
     score: float = Field(description="Probability with which its mask was chosen, 0..1")
-    doubtful: bool = Field(description="An empty mask, a low score, or words that the language model has never seen")
+    present: float | None = Field(
+        description="Probability that it is in the picture at all, 0..1; null of weights that cannot tell"
+    )
+    doubtful: bool = Field(
+        description="An empty mask, a thing that is probably not there, a low score, or words that the language model "
+        "has never seen"
+    )
     unknown_words: list[str]
     box: list[int] | None = Field(description="x0, y0, x1, y1 in pixels; null for an empty mask")
     segmentation: Mask

@@ -22,6 +22,7 @@ from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.retrieval.connection import UnreadableAlbum
 from find.retrieval.filters import filter_sql
+from find.retrieval.relevance import check_relevance, match_head_of, relevant
 from find.serving import messages
 from find.serving.answers import album_image, found_image
 from find.serving.batching import Batcher
@@ -133,7 +134,9 @@ class Service:
             raise Refusal(422, f"dim: the album's vectors have {self.album.stamp.dim} values, not {request.dim}")
         with self.budget.share() as share:
             asked = await self._read(lambda: self._asked(request, share))
-            query, hits = await self._search.submit(_Search(asked, request.k, request.where, request.dim))
+            query, found = await self._search.submit(_Search(asked, request.k, request.where, request.dim))
+            check_relevance(request.min_relevance, match_head_of(self.model), [query])
+            hits = relevant(found, request.min_relevance)
             texts = [request.query, *request.others, *request.without]
             read_as = [*map(_read_as, texts, asked.queries, query.queries)]
             return await self._read(lambda: self._search_answer(query, read_as, hits, request.masks))

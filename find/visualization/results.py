@@ -10,7 +10,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from find.visualization.drawing import Overlay, add_title, draw_overlays, tile
-from find.visualization.uncertainty import DOUBTFUL, UnknownWords, doubt
+from find.visualization.uncertainty import ABSENT, DOUBTFUL, UnknownWords, doubt
 
 if TYPE_CHECKING:
     from find.model.predictions import EntityMask
@@ -43,15 +43,18 @@ def shown(figure: float) -> float:
 
 
 def entities_json(query: Query, masks: Sequence[EntityMask | None], unknown: UnknownWords) -> list[dict[str, object]]:
-    """One record an entity: text, score 0..1, box (x0, y0, x1, y1 in pixels, or null), COCO run-length code.
+    """One record an entity: text, score 0..1, present (the probability that it is there at all; null where the model
+    cannot tell), box (x0, y0, x1, y1 in pixels, or null), COCO run-length code.
 
-    An entity is doubtful where words of it are unknown, its mask is empty, or its score is below
-    `find.visualization.uncertainty.DOUBTFUL`. Of a picture that is gone (a mask of None), score, box and code are null.
+    An entity is doubtful where words of it are unknown, its mask is empty, it is probably not there, or its score is
+    below `find.visualization.uncertainty.DOUBTFUL`. Of a picture that is gone (a mask of None), score, box and code are
+    null.
     """
     return [
         {
             "text": name,
             "score": found and shown(found.score),
+            "present": None if found is None or found.present is None else shown(found.present),
             "doubtful": bool(words) if found is None else doubt(found, words) is not None,
             "unknown_words": list(words),
             "box": found and mask_box(found.mask),
@@ -80,6 +83,7 @@ def hits_json(
                 "rank": rank,
                 "path": str(hit.path),
                 "score": shown(hit.score),
+                "relevance": None if hit.relevance is None else shown(hit.relevance),
                 "image_term": None if hit.image_term is None else shown(hit.image_term),
                 "entities": entities,
                 "connections": [
@@ -107,7 +111,8 @@ def hit_line(rank: int, hit: Hit, query: Query, unknown: UnknownWords) -> str:
         f"; {'without' if part.is_excluded else 'and'} “{part.query.text}” {part.score:.3f}" for part in hit.parts[1:]
     )
     sentence = "" if hit.image_term is None else f"sentence {hit.image_term:.3f}"
-    told = ", ".join(filter(None, (sentence, terms))) + others
+    relevance = "" if hit.relevance is None else f"relevance {hit.relevance:.2f}"
+    told = ", ".join(filter(None, (relevance, sentence, terms))) + others
     return f"{rank:3d}. {hit.score:.3f}  {hit.path}  ({told})"
 
 
@@ -161,6 +166,8 @@ def draw_hits(
 def with_doubts(picture: Image.Image, masks: Sequence[EntityMask], unknown: UnknownWords) -> Image.Image:
     """The picture under a line for each reason to doubt what it shows; as it is where there is none."""
     lines = [unknown.warning] if unknown.warning else []
+    if any(found.present is not None and found.present < ABSENT for found in masks):
+        lines.append("?: a thing that is probably not there")
     if any(found.score < DOUBTFUL for found in masks):
         lines.append(f"?: a mask chosen with a probability below {DOUBTFUL:g}; most such masks are wrong")
     return add_title(picture, lines) if lines else picture

@@ -39,6 +39,10 @@ class UnknownWords:
         return f"words unknown to the language model: {listed(self.query)}; results for them are a guess"
 
 
+ABSENT = 0.5
+"""Things that are there with a lower probability (`EntityMask.present`) are probably not there."""
+
+
 def listed(words: tuple[str, ...]) -> str:
     """'"blorf", "zeppelin"'."""
     return ", ".join(f'"{printable(word[:40])}"' for word in words)
@@ -50,4 +54,6 @@ def doubt(found: EntityMask, unknown: tuple[str, ...] = ()) -> str | None:
         return f"unknown: {listed(unknown)}"
     if not found.mask.any():
         return "nothing found"
+    if found.present is not None and found.present < ABSENT:
+        return "probably not there"
     return "low score" if found.score < DOUBTFUL else None

@@ -1,0 +1,179 @@
+"""Match probabilities of a model's objects: is a thing there at all, and all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from find.errors import InputError
+from find.images.canvas import ImageGeometry
+from find.images.images import ImageLike
+from find.interface import Group, Interface, object_numbers
+from find.model.features import EncodedBatch, ImageFeatures
+from find.model.predictions import EntityMask
+from find.query.entity import Phrase
+from find.query.operators import JoinedQuery
+from find.query.query import Query
+from find.tasks import generic
+from find.tasks.mask_boxes import boxes_of_logits
+from find.utils.memory import halving
+from find.utils.transfer import to_host_together, upload
+
+if TYPE_CHECKING:
+    from find.model.inference import Inference
+
+SAME = 0.5
+"""IoU of two masks from which on they show one thing, of which the likelier one is kept."""
+
+
+def match_logits(
+    interface: Interface, batch: EncodedBatch, entities: Float[Tensor, "b e d"], frames: Sequence[ImageGeometry]
+) -> Float[Tensor, "b e n"]:
+    """Of each entity with each object proposal of its image. The interface has a match head.
+
+    Args:
+        entities: unit vectors, or means of several.
+        frames: of the batch's images.
+    """
+    objects = F.normalize(batch.proposals(interface).semantic[Group.OBJECT].float(), dim=-1)
+    masks = batch.masks(interface)
+    extent = upload(torch.tensor([frame.extent for frame in frames]), masks.device)
+    numbers = object_numbers(boxes_of_logits(masks, extent).float(), generic.mask_confidence(masks).float())
+    return interface.match_head(entities.float(), objects, numbers)
+
+
+def presence(
+    interface: Interface, batch: EncodedBatch, entities: Float[Tensor, "b e d"], frames: Sequence[ImageGeometry]
+) -> Float[Tensor, "b e"] | None:
+    """The probability that each entity is in its image at all; None of a model without a match head."""
+    if interface.match_head is None:
+        return None
+    logits = match_logits(interface, batch, F.normalize(entities.float(), dim=-1), frames)
+    return interface.match_head.presence(logits.amax(dim=-1)).sigmoid()
+
+
+def texts_present(
+    model: Inference, batch: EncodedBatch, texts: Sequence[Sequence[str]], frames: Sequence[ImageGeometry]
+) -> Float[Tensor, "b t"] | None:
+    """The probability that what each text of an image says is there at all; None without a match head."""
+    distinct = list(dict.fromkeys(text for row in texts for text in row if text.strip()))
+    if model.interface.match_head is None or not distinct:
+        return None
+    entities = model.embed_queries([Query(Phrase(text)) for text in distinct]).entities[:, 0]
+    number = {text: k for k, text in enumerate(distinct)}
+    most = max(map(len, texts))
+    rows = [[number.get(text, 0) for text in row] + [0] * (most - len(row)) for row in texts]
+    return presence(model.interface, batch, entities[upload(torch.tensor(rows), model.device)], frames)
+
+
+@dataclass(frozen=True)
+class Sought:
+    """What is sought in images: means of what things should be like, and what they should not be.
+
+    Args:
+        like: of each query, the mean of its examples' unit vectors.
+        unlike: of each query, a unit vector for each thing that is not meant.
+    """
+
+    like: Float[Tensor, "q d"]
+    unlike: Float[Tensor, "q u d"]
+    padding: Bool[Tensor, "q u"]
+
+    @classmethod
+    def embed(cls, model: Inference, queries: Sequence[JoinedQuery]) -> Sought:
+        for query in queries:
+            _check(query)
+        asked = [one for query in queries for one in query.queries]
+        vectors = model.embed_queries(asked).entities[:, 0].float()
+        like, unlike, start = [], [], 0
+        for query in queries:
+            middle, end = start + len(query.include), start + len(query.queries)
+            like.append(vectors[start:middle].mean(dim=0))
+            unlike.append(vectors[middle:end])
+            start = end
+        most = max(1, max(map(len, unlike)))
+        padding = torch.arange(most) >= torch.tensor([len(row) for row in unlike])[:, None]
+        rows = [F.pad(row, (0, 0, 0, most - len(row))) for row in unlike]
+        return cls(torch.stack(like), torch.stack(rows), upload(padding, vectors.device))
+
+    def rows(self, numbers: Sequence[int]) -> Sought:
+        return Sought(self.like[numbers], self.unlike[numbers], self.padding[numbers])
+
+    def probabilities(
+        self, interface: Interface, batch: EncodedBatch, frames: Sequence[ImageGeometry]
+    ) -> Float[Tensor, "b n"]:
+        """That each object of an image is what is sought there, and none of what is not."""
+        entities = torch.cat([self.like[:, None], self.unlike], dim=1)
+        found = match_logits(interface, batch, entities, frames).sigmoid()
+        unlike = found[:, 1:].masked_fill(self.padding[..., None], 0).amax(dim=1)
+        return found[:, 0] * (1 - unlike)
+
+
+@halving
+@torch.inference_mode()
+def find_all(
+    model: Inference,
+    images: Sequence[ImageLike] | ImageFeatures,
+    queries: Sequence[JoinedQuery],
+    *,
+    threshold: float,
+    batch_size: int,
+) -> list[list[EntityMask]]:
+    """Every instance of query k in image k, the likeliest first; `score` and `present` are its match probability."""
+    if model.interface.match_head is None:
+        raise InputError(
+            "this model has no match head, so it cannot tell whether a thing is there; train one with "
+            "scripts/train_match.py"
+        )
+    if not 0 <= threshold <= 1:
+        raise InputError(f"threshold is {threshold:g}; it is a probability, between 0 and 1")
+    sought = Sought.embed(model, queries) if len(queries) else None
+    frames, encoded = model._encoded(images, batch_size)
+    answers: list[list[EntityMask]] = [[] for _ in frames]
+    for numbers, batch in encoded:
+        own = [frames[number] for number in numbers]
+        found = sought.rows(numbers).probabilities(model.interface, batch, own)
+        drawn = _drawn(batch.masks(model.interface), found, own, threshold)
+        for number, (masks, chances) in zip(numbers, to_host_together(drawn), strict=True):
+            entity = queries[number].include[0].entities[0]
+            kept = _distinct(masks)
+            answers[number] = [EntityMask(masks[k].numpy(), chances[k].item(), entity, chances[k].item()) for k in kept]
+    return answers
+
+
+def _drawn(
+    masks: Float[Tensor, "b n h w"], found: Float[Tensor, "b n"], frames: Sequence[ImageGeometry], threshold: float
+) -> Iterator[list[Tensor]]:
+    """Of each image, the masks at its own size of objects that are likely enough, likeliest first, and how likely."""
+    for logits, chances, frame in zip(masks, found, frames, strict=True):
+        order = chances.sort(descending=True)
+        kept = order.indices[order.values >= threshold]
+        yield [frame.inside(logits[kept]), chances[kept]]
+
+
+def _distinct(masks: Bool[Tensor, "n H W"]) -> list[int]:
+    """Numbers of masks that are not empty and overlap no earlier one by SAME."""
+    flat = masks.flatten(1).float()
+    common = flat @ flat.T
+    areas = flat.sum(dim=1)
+    same = common >= SAME * (areas[:, None] + areas - common)
+    kept: list[int] = []
+    for number in range(len(masks)):
+        if areas[number] > 0 and not same[number, kept].any():
+            kept.append(number)
+    return kept
+
+
+def _check(query: JoinedQuery) -> None:
+    for one in query.queries:
+        if len(one.entities) != 1:
+            raise InputError(
+                f"what is sought is one thing; the query {one.text[:60]!r} has {len(one.entities)} entities: give one "
+                "phrase or region, such as '{a striped dog}', or several joined by & (like these) and - (not like that)"
+            )

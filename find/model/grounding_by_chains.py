@@ -1,0 +1,76 @@
+"""Referring expressions as chains: their entities take objects jointly, and the first one is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from find.images.canvas import ImageGeometry
+from find.interface import Group
+from find.model.features import EncodedBatch
+from find.tasks.mask_boxes import boxes_of_logits
+from find.tasks.structured_interaction import (
+    EXCLUDED,
+    MOST_OBJECTS,
+    Asked,
+    conditional_fits,
+    nearest_objects,
+    terms,
+)
+from find.utils.transfer import upload
+
+if TYPE_CHECKING:
+    from find.model.inference import Inference
+    from find.query.query import Query
+
+AT_ONCE = 64
+"""Expressions whose chains are solved together."""
+
+
+def referred(
+    model: Inference, batch: EncodedBatch, queries: Sequence[Sequence[Query]], frames: Sequence[ImageGeometry]
+) -> tuple[Float[Tensor, "b t h w"], Float[Tensor, "b t"], Float[Tensor, "b t d"]]:
+    """Of each image's expressions: the mask logits of the object that the first entity takes, the probability with
+    which it was chosen among all, and the first entity's vector. The model has a pair term; every query an entity.
+
+    Rows of fewer expressions are filled up with zeros.
+    """
+    interface = model.interface
+    embedded = model.embed_queries([query for row in queries for query in row])
+    places = [(image, number) for image, row in enumerate(queries) for number in range(len(row))]
+    images, numbers = upload(torch.tensor(places), model.device).unbind(1)
+    objects = F.normalize(batch.proposals(interface).semantic[Group.OBJECT].float(), dim=-1)
+    masks = batch.masks(interface)
+    extent = upload(torch.tensor([frame.extent for frame in frames]), model.device)
+    boxes = boxes_of_logits(masks, extent).float()
+    logits = []
+    for rows in torch.arange(len(images), device=model.device).split(AT_ONCE):
+        asked = Asked(
+            torch.zeros_like(embedded.query[rows]),
+            embedded.entities[rows].float(),
+            embedded.padding[rows],
+            embedded.connections.said[rows],
+        )
+        own = images[rows]
+        kept = nearest_objects(objects[own], asked.entities, asked.padding, most=MOST_OBJECTS)
+        there = torch.ones(objects[own].shape[:2], dtype=torch.bool, device=model.device)
+        seen = embedded.connections.images(asked.sentence, objects[own], boxes[own], there).each().of_objects(kept)
+        found = terms(seen, asked.each(), embedded.connections.weights)
+        fits = conditional_fits(found, found.score()[1])[:, 0, 0, 0]
+        every = fits.new_full(objects[own].shape[:2], EXCLUDED)
+        logits.append(every.scatter(1, kept, fits) / embedded.connections.weights.entity)
+    scale = interface.logit_scale.exp().clamp(max=100)
+    chance, chosen = (scale * torch.cat(logits)).softmax(dim=1).max(dim=1)
+    most = max(map(len, queries))
+    drawn = masks.new_zeros(len(queries), most, *masks.shape[-2:])
+    drawn[images, numbers] = masks[images, chosen]
+    scores = chance.new_zeros(len(queries), most)
+    scores[images, numbers] = chance
+    heads = embedded.entities.new_zeros(len(queries), most, embedded.entities.shape[-1])
+    heads[images, numbers] = embedded.entities[:, 0]
+    return drawn, scores, heads
