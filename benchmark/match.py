@@ -23,6 +23,7 @@ from torch import Tensor
 
 from find.evaluation.described_world import (
     ATTRIBUTES,
+    KINDS,
     MISSING,
     OPTIONS,
     SAME,
@@ -36,6 +37,7 @@ from find.evaluation.described_world import (
 )
 from find.interface import object_numbers
 from find.model.model import FIND
+from find.world.kinds import Thing
 
 RESULTS = Path(__file__).resolve().parent / "results" / "match.md"
 SHOTS = (1, 2, 4, 8)
@@ -113,10 +115,12 @@ def main() -> None:
 
 
 def true_of(segment: tuple[int, ...], chance: random.Random) -> tuple[int, ...]:
-    """Some of a segment's attributes, its category among them."""
+    """Some of a segment's attributes, its category among them; nobody says "plain" of what has no patterns."""
     shares = (1.0, 0.7, 0.35, 0.4)
     pairs = zip(segment, shares, strict=True)
-    return tuple(v if v != MISSING and chance.random() < share else SILENT for v, share in pairs)
+    said = tuple(v if v != MISSING and chance.random() < share else SILENT for v, share in pairs)
+    kind = KINDS[segment[0]]
+    return said if isinstance(kind, Thing) and kind.patterned else (*said[:3], SILENT)
 
 
 def changed(said: tuple[int, ...], place: int, bench: Bench, chance: random.Random) -> tuple[int, ...] | None:
@@ -230,7 +234,8 @@ def asked_for(world: DescribedWorld, places: tuple[int, ...], *, least: int) -> 
             if all(segment[place] != MISSING for place in places):
                 said = tuple(v if k in places else SILENT for k, v in enumerate(segment))
                 counts[said] = counts.get(said, 0) + 1
-    return sorted(said for said, count in counts.items() if count >= least)
+    worth_saying = {as_numbers(one) for one in all_descriptions()}
+    return sorted(said for said, count in counts.items() if count >= least and said in worth_saying)
 
 
 def examples(

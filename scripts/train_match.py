@@ -6,7 +6,7 @@ Scenes of a synthetic world are drawn and embedded once (`--vectors FILE` keeps 
 themselves, phrases in their sentences, and means of one to eight regions that have something in common; each is
 compared with all objects of images in which it is there, or in which it is not because a category, a colour, a size or
 a pattern is another one. The last images are left for calibration: of objects, and of "is it there at all".
-Run it again whenever the other weights have changed.
+Run it again whenever the other weights have changed; where only pair term or tagger have, `--head` copies a head.
 """
 
 from __future__ import annotations
@@ -198,23 +198,7 @@ def _fitted(logits: Float[Tensor, " n"], truth: Bool[Tensor, " n"]) -> tuple[flo
     return tuple(numbers.tolist())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", help="folder of the model with its match head")
-    parser.add_argument("--weights", default="find-tiny")
-    parser.add_argument("--vectors", type=Path, help="a file that keeps the embedded scenes; read if it is there")
-    parser.add_argument("--world-seed", type=int, default=31)
-    parser.add_argument("--images", type=int, default=1200)
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--match-width", type=int, default=64)
-    parser.add_argument("--nested-widths", type=int, nargs="*", default=[32, 64], help="embeddings may be cut to these")
-    parser.add_argument("--device", default="auto", help="of the embedding; the head is trained on the CPU")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    torch.manual_seed(args.seed)
-    model = FIND.from_pretrained(args.weights).to(choose_device(args.device))
+def trained(model: FIND, args: argparse.Namespace) -> MatchHead:
     if args.vectors and args.vectors.exists():
         world = DescribedWorld.load(args.vectors)
     else:
@@ -228,8 +212,35 @@ def main() -> None:
     widths = [*args.nested_widths, dim, dim]
     train(world, head, asking, steps=args.steps, rate=args.learning_rate, batch=args.batch, widths=widths)
     calibrate(world, head, Asking(world, model, range(kept, len(world)), args.seed + 1), count=4000, dim=dim)
+    return head
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", help="folder of the model with its match head")
+    parser.add_argument("--weights", default="find-tiny")
+    parser.add_argument("--head", help="a model whose head is taken as it is, where its other vectors are the same")
+    parser.add_argument("--vectors", type=Path, help="a file that keeps the embedded scenes; read if it is there")
+    parser.add_argument("--world-seed", type=int, default=31)
+    parser.add_argument("--images", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--match-width", type=int, default=64)
+    parser.add_argument("--nested-widths", type=int, nargs="*", default=[32, 64], help="embeddings may be cut to these")
+    parser.add_argument("--device", default="auto", help="of the embedding; the head is trained on the CPU")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    torch.manual_seed(args.seed)
+    model = FIND.from_pretrained(args.weights).to(choose_device(args.device))
+    if args.head:
+        head = FIND.from_pretrained(args.head).interface.match_head
+        if head is None:
+            parser.error(f"{args.head} has no match head")
+    else:
+        head = trained(model, args)
     model.interface.match_head = head.eval().requires_grad_(False)
-    model.config = replace(model.config, interface=replace(model.config.interface, match_width=args.match_width))
+    model.config = replace(model.config, interface=replace(model.config.interface, match_width=head.out.in_features))
     model.save_pretrained(args.out)
     print(f"{args.out}: the model with its match head of {sum(p.numel() for p in head.parameters())} parameters")
 

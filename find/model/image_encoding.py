@@ -11,7 +11,7 @@ from find.errors import InputError
 from find.foundations import LanguageEncoder, VisionEncoder
 from find.images.canvas import ImageGeometry, Resizing, by_canvas
 from find.images.images import ImageLike, read_image, read_size
-from find.interface import Interface
+from find.interface import ImageMemory, Interface
 from find.model.config import FINDConfig
 from find.model.feature_cache import FeatureCache
 from find.model.features import EncodedBatch, ImageFeatures

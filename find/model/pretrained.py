@@ -182,7 +182,8 @@ class Pretrained(FixedDtypes, HubModel):
     def fingerprint(self) -> str:
         """Changes with the interface's or the foundations' weights; an index keeps it to know whose vectors it has.
 
-        Pair term, match head, tagger and added tasks make none of these: an index made before they were trained stays good.
+        Pair term, match head, tagger and added tasks make none of these: an index made before they were trained stays
+        good.
         """
         vectors = fingerprint(self.interface, without=BESIDE_VECTORS)
         parts = (vectors, self.foundations["vision"], self.foundations["language"])
