@@ -17,6 +17,7 @@ from find.images.images import ImageLike
 from find.interface import Group, Interface, object_numbers
 from find.model.features import EncodedBatch, ImageFeatures
 from find.model.predictions import EntityMask
+from find.model.validation import same_length
 from find.query.entity import Phrase
 from find.query.operators import JoinedQuery
 from find.query.query import Query
@@ -45,7 +46,9 @@ def match_logits(
     masks = batch.masks(interface)
     extent = upload(torch.tensor([frame.extent for frame in frames]), masks.device)
     numbers = object_numbers(boxes_of_logits(masks, extent).float(), generic.mask_confidence(masks).float())
-    return interface.match_head(entities.float(), objects, numbers)
+    head = interface.match_head
+    assert head is not None
+    return head(entities.float(), objects, numbers)
 
 
 def presence(
@@ -133,8 +136,11 @@ def find_all(
         )
     if not 0 <= threshold <= 1:
         raise InputError(f"threshold is {threshold:g}; it is a probability, between 0 and 1")
-    sought = Sought.embed(model, queries) if len(queries) else None
     frames, encoded = model._encoded(images, batch_size)
+    same_length(frames, queries, "queries")
+    if not queries:
+        return []
+    sought = Sought.embed(model, queries)
     answers: list[list[EntityMask]] = [[] for _ in frames]
     for numbers, batch in encoded:
         own = [frames[number] for number in numbers]

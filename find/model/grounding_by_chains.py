@@ -42,6 +42,8 @@ def referred(
     """
     interface = model.interface
     embedded = model.embed_queries([query for row in queries for query in row])
+    connections = embedded.connections
+    assert connections is not None
     places = [(image, number) for image, row in enumerate(queries) for number in range(len(row))]
     images, numbers = upload(torch.tensor(places), model.device).unbind(1)
     objects = F.normalize(batch.proposals(interface).semantic[Group.OBJECT].float(), dim=-1)
@@ -54,16 +56,16 @@ def referred(
             torch.zeros_like(embedded.query[rows]),
             embedded.entities[rows].float(),
             embedded.padding[rows],
-            embedded.connections.said[rows],
+            connections.said[rows],
         )
         own = images[rows]
         kept = nearest_objects(objects[own], asked.entities, asked.padding, most=MOST_OBJECTS)
         there = torch.ones(objects[own].shape[:2], dtype=torch.bool, device=model.device)
-        seen = embedded.connections.images(asked.sentence, objects[own], boxes[own], there).each().of_objects(kept)
-        found = terms(seen, asked.each(), embedded.connections.weights)
+        seen = connections.images(asked.sentence, objects[own], boxes[own], there).each().of_objects(kept)
+        found = terms(seen, asked.each(), connections.weights)
         fits = conditional_fits(found, found.score()[1])[:, 0, 0, 0]
         every = fits.new_full(objects[own].shape[:2], EXCLUDED)
-        logits.append(every.scatter(1, kept, fits) / embedded.connections.weights.entity)
+        logits.append(every.scatter(1, kept, fits) / connections.weights.entity)
     scale = interface.logit_scale.exp().clamp(max=100)
     chance, chosen = (scale * torch.cat(logits)).softmax(dim=1).max(dim=1)
     most = max(map(len, queries))

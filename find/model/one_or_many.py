@@ -68,8 +68,12 @@ def read_joined(queries: Askable | Sequence[Askable]) -> list[JoinedQuery]:
     """The queries, which may be joined by & and -, as a list, also of one."""
     if isinstance(queries, JoinedQuery):
         return [queries]
-    if is_one_query(queries) or not isinstance(queries, Sequence):
-        return [JoinedQuery.of(query) for query in read_queries(queries)]
+    if isinstance(queries, (str, Phrase, Region, Query)):
+        return [JoinedQuery((_read_query(queries, "the query"),))]
+    if not isinstance(queries, Sequence):
+        raise InputError(
+            f"queries is a {type(queries).__name__}; give a query such as '{{a dog}}', or a list of queries"
+        )
     return [
         query if isinstance(query, JoinedQuery) else JoinedQuery((_read_query(query, f"query {number}"),))
         for number, query in enumerate(queries)

@@ -341,7 +341,7 @@ class Album:
         asked, images = vectors.cut(dim), Vectors.of(table, self.stamp.objects).cut(dim)
         parts = score_parts(query, asked, images)
         records = table.drop(["image"]).to_pylist()
-        likely = [None] * len(parts)
+        likely: list[float | None] = [None] * len(parts)
         if self._match_head is not None:
             sure = torch.nn.utils.rnn.pad_sequence([torch.tensor(r["scores"]) for r in records], batch_first=True)
             likely = relevances(self._match_head, query, asked, images, sure, parts)

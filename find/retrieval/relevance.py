@@ -95,4 +95,4 @@ def check_relevance(least: float | None, head: MatchHead | None, queries: Sequen
 
 def relevant(hits: Sequence[Hit], least: float | None) -> list[Hit]:
     """The hits that are relevant enough."""
-    return [hit for hit in hits if least is None or hit.relevance >= least]
+    return [hit for hit in hits if least is None or (hit.relevance is not None and hit.relevance >= least)]
