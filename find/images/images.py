@@ -76,7 +76,7 @@ def read_mask(
     return _read(image, name, lambda opened: _painted(upright(opened)))
 
 
-def read_orientation(image: ImageLike | BinaryIO, *, name: str | None = None) -> int:
+def read_orientation(image: str | os.PathLike[str] | Image.Image | BinaryIO, *, name: str | None = None) -> int:
     """How a picture is stored, 1 to 8 as EXIF counts: `read_image` turns it so. Raises where it is no picture."""
     return _read(image, name or image_name(image), orientation)
 

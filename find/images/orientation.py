@@ -6,6 +6,8 @@ Metadata that are broken turn nothing.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from jaxtyping import Shaped
 from PIL import ExifTags, Image
@@ -62,10 +64,10 @@ def jpeg_orientation(data: bytes) -> int | None:
         if kind == START_OF_SCAN:
             return None if told == UPRIGHT and may_be_in_xmp else told
         if kind == APP1 and data.startswith(EXIF, start + 4):
-            told = None if has_exif else _exif_orientation(data[start + 4 + len(EXIF) : end])
-            has_exif = True
-            if told is None:
+            found = None if has_exif else _exif_orientation(data[start + 4 + len(EXIF) : end])
+            if found is None:
                 return None
+            told, has_exif = found, True
         elif kind == APP1:
             may_be_in_xmp |= data.find(XMP_ORIENTATION, start, end) >= 0
         start = end
@@ -74,9 +76,9 @@ def jpeg_orientation(data: bytes) -> int | None:
 
 def _exif_orientation(exif: bytes) -> int | None:
     """Of the first directory of a TIFF; None where it is not told in the usual way."""
-    order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
-    if order is None:
+    if exif[:4] not in (b"II*\0", b"MM\0*"):
         return None
+    order: Literal["little", "big"] = "little" if exif.startswith(b"II") else "big"
     start = int.from_bytes(exif[4:8], order)
     size = 12 * int.from_bytes(exif[start : start + 2], order)
     directory = exif[start + 2 : start + 2 + size]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from typing import Literal
 
 from find.images.orientation import ORIENTATION_TAG
 
@@ -33,7 +34,7 @@ def without_metadata(data: bytes) -> bytes | None:
 def _plain_tiff(data: bytes) -> bytes:
     """Tags of the first picture that tell nothing of its pixels become one zero each, unless they are a sound
     orientation: Pillow reads no tag behind one whose value lies outside the file."""
-    order = "little" if data[:1] == b"I" else "big"
+    order: Literal["little", "big"] = "little" if data[:1] == b"I" else "big"
     start = int.from_bytes(data[4:8], order)
     plain = bytearray(data)
     for entry in range(start + 2, start + 2 + 12 * int.from_bytes(data[start : start + 2], order), 12):
