@@ -5,7 +5,6 @@ import json
 import os
 import re
 import sys
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from inspect import signature
@@ -23,7 +22,7 @@ from rich.text import Text
 
 from find.cli.training_data import OF_MODEL, check_data, data_help, with_reader
 from find.data.coco import AUTO
-from find.errors import CheckpointError, FindError, InputError
+from find.errors import FindError, InputError
 from find.evaluation.distributed import is_first
 from find.evaluation.evaluate import evaluate
 from find.evaluation.panoptic_files import write_panoptic
@@ -39,6 +38,7 @@ from find.training.configs import find_config, in_root
 from find.training.datamodule import FindDataModule
 from find.training.log_filters import only_useful_notices
 from find.training.module import FINDModule
+from find.training.run_checkpoint import check_run_checkpoint
 from find.utils.device import choose_device
 from find.utils.precision import FLOAT32, Precision, choose_precision
 
@@ -266,7 +266,8 @@ class FINDCLI(LightningCLI):
         checkpoint = options.get("ckpt_path")
         if self.config.subcommand == "validate" and checkpoint is None and options.model.weights is None:
             raise InputError("untrained weights are not worth validating: give --ckpt_path or --model.weights")
-        _check_checkpoint(checkpoint)
+        if checkpoint is not None and Path(checkpoint).suffix == ".ckpt":
+            check_run_checkpoint(checkpoint)
 
     def before_fit(self) -> None:
         """Says in a few words what Lightning's own summary takes a page for."""
@@ -289,17 +290,6 @@ class FINDCLI(LightningCLI):
     def before_validate(self) -> None:
         if self.trainer.is_global_zero:
             print(f"{self.trainer.strategy.root_device}, {self.trainer.told_precision}")
-
-
-def _check_checkpoint(path: str | Path | None) -> None:
-    """A checkpoint is a zip archive, whose table of contents is at the end: a truncated file has none."""
-    if path is not None and Path(path).suffix == ".ckpt":
-        if not Path(path).is_file():
-            raise CheckpointError(f"{path}: there is no such checkpoint")
-        if not zipfile.is_zipfile(path):
-            raise CheckpointError(
-                f"{path} is truncated or no checkpoint of `findvl fit`; go on from another, or train anew"
-            )
 
 
 def _placeholder(model: FINDModule) -> str:
