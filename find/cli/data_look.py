@@ -15,6 +15,7 @@ Segments that the sentence does not name are grey.
 
 examples:
   findvl data look data/pets --png look.png
+  findvl data look datasets/crack-seg --data yolo --png look.png
   findvl data look data/pets --split train -n 60 --seed 3 --png look.png
 """
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -23,7 +24,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 def add_look(data: argparse._SubParsersAction) -> None:
     """Adds `look` to `findvl data`."""
     parser = add_command(data, "look", "draw pictures with their masks and linked sentences on one sheet", EXPLANATION)
-    parser.add_argument("root", type=Path, help="a folder in COCO's layout with panoptic maps")
+    parser.add_argument("root", type=Path, help="a folder in COCO's layout with panoptic maps, or another's")
+    parser.add_argument("--data", metavar="READER", default="coco", help="coco, yolo ... (default: %(default)s)")
     parser.add_argument("--png", type=Path, required=True, metavar="OUT", help="the picture to write")
     parser.add_argument("--split", help="such as train (default: train, or else the first that is there)")
     parser.add_argument("-n", type=positive, default=24, help="how many pictures (default: %(default)s)")
@@ -33,20 +35,27 @@ def add_look(data: argparse._SubParsersAction) -> None:
 
 
 def data_look(arguments: argparse.Namespace) -> int:
-    from find.data.coco import CocoFolder, annotations_folder
+    from find.data.coco import CocoFolder
+    from find.data.data_split import load_reader
     from find.visualization.contact_sheet import contact_sheet
 
     if arguments.png.suffix.lower() not in SUFFIXES:
         raise InputError(f"--png {arguments.png}: give a file name that ends with one of {', '.join(SUFFIXES)}")
-    found = sorted(annotations_folder(arguments.root).glob("panoptic_*.json"))
-    splits = [path.stem.removeprefix("panoptic_") for path in found]
-    if not splits and arguments.split is None:
-        raise DataError(
-            f"{arguments.root}: it has no panoptic annotations. findvl data check {arguments.root} says more."
-        )
-    split = arguments.split or next((one for one in splits if one.startswith("train")), splits[0])
-    folder = CocoFolder(arguments.root, split)
+    reader = load_reader(arguments.data)
+    split = arguments.split or (_first(arguments.root) if reader is CocoFolder else reader.train_split)
+    folder = reader(arguments.root, split)
     sheet = contact_sheet(folder, n=arguments.n, columns=arguments.columns, seed=arguments.seed)
     save_picture(sheet, arguments.png)
     print(printable(f"{arguments.png}: {min(arguments.n, len(folder))} of {len(folder)} pictures of {split}"))
     return 0
+
+
+def _first(root: Path) -> str:
+    """The split to show of a folder in COCO's layout: that to train on, where there is one."""
+    from find.data.coco import annotations_folder
+
+    found = sorted(annotations_folder(root).glob("panoptic_*.json"))
+    splits = [path.stem.removeprefix("panoptic_") for path in found]
+    if not splits:
+        raise DataError(f"{root}: it has no panoptic annotations; findvl data check {root} says what to do")
+    return next((one for one in splits if one.startswith("train")), splits[0])

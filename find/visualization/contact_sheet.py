@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from find.data.coco import CocoFolder
+from find.data.data_split import DataSplit
 from find.data.sample import Sample, Sentence
 from find.errors import DataError
 from find.visualization.drawing import Color, Overlay, draw_overlays, entity_color
@@ -27,7 +27,7 @@ class _Word:
 
 
 def contact_sheet(
-    folder: CocoFolder, *, n: int = 24, columns: int = 4, side: int = 380, seed: int | None = None
+    folder: DataSplit, *, n: int = 24, columns: int = 4, side: int = 380, seed: int | None = None
 ) -> Image.Image:
     """A sheet of `n` pictures: all segments outlined and called by class, and below the first sentence.
 
@@ -58,7 +58,7 @@ def contact_sheet(
     return sheet
 
 
-def _tile(folder: CocoFolder, sample: Sample, side: int) -> Image.Image:
+def _tile(folder: DataSplit, sample: Sample, side: int) -> Image.Image:
     sentence = sample.sentences[0] if sample.sentences else None
     colors: dict[int, Color] = {}
     for number, phrase in enumerate(sentence.phrases if sentence else ()):

@@ -74,3 +74,14 @@ def test_the_command_writes_the_sheet(root: Path, tmp_path: Path, capsys: pytest
     assert Image.open(tmp_path / "new" / "look.png").width > 700
     assert main(["data", "look", str(root), "--png", str(tmp_path / "look.gif")]) == 2
     assert "--png" in capsys.readouterr().err
+
+
+def test_folders_of_another_reader_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "labels" / "train").mkdir(parents=True)
+    (tmp_path / "images" / "train").mkdir(parents=True)
+    Image.new("RGB", (160, 60)).save(tmp_path / "images" / "train" / "a.png")
+    (tmp_path / "labels" / "train" / "a.txt").write_text("0 0.1 0.1 0.6 0.1 0.6 0.9\n")
+    (tmp_path / "data.yaml").write_text("train: images/train\nnames: [cup]\n")
+    assert main(["data", "look", str(tmp_path), "--data", "yolo", "--png", str(tmp_path / "look.png")]) == 0
+    assert "1 of 1 pictures of train" in capsys.readouterr().out
+    assert has(np.asarray(Image.open(tmp_path / "look.png")), entity_color(0))
