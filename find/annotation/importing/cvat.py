@@ -94,11 +94,18 @@ def _read_xml(files: Files, path: str, report: Report) -> Export:
             "for images 1.1."
         )
     images = root.findall("image")
-    names = [image.get("name", "") for image in images]
+    subsets = {image.get("subset", "") for image in images}
+    place = {
+        subset: files.find(
+            [image.get("name", "") for image in images if image.get("subset", "") == subset],
+            f"images/{subset}/" if subset else "images/",
+        )
+        for subset in sorted(subsets)
+    }
     photos: list[Photo] = []
-    for image, name in zip(images, names, strict=True):
-        subset = image.get("subset", "")
-        own = files.find([name], f"images/{subset}/" if subset else "images/")
+    for image in images:
+        name, subset = image.get("name", ""), image.get("subset", "")
+        own = place[subset]
         if name not in own:
             report(
                 warning("picture is missing", path, f'image "{name}"',

@@ -51,6 +51,15 @@ class Files:
         """Those that are pictures, by their suffix."""
         return [path for path in self.paths if path.rpartition(".")[2].lower() in PICTURES and "." in path]
 
+    @cached_property
+    def known(self) -> frozenset[str]:
+        return frozenset(self.paths)
+
+    @cached_property
+    def pictures_beside(self) -> dict[str, str]:
+        """The first picture of each path without its suffix."""
+        return {path.rpartition(".")[0]: path for path in reversed(self.pictures)}
+
     def find(self, listed: Sequence[str], within: str = "") -> dict[str, str]:
         """The file that each listed name means: names may lack folders, or have some of another machine.
 

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from find.annotation.importing.export import Draw, Drawn, Export, Format, Photo, split_of_path, splits_told, warning
-from find.annotation.importing.files import PICTURES, Files, folder_of, json_fields, stem
+from find.annotation.importing.files import PICTURES, Files, folder_of, json_fields
 from find.annotation.importing.shapes import ellipse, placed, rectangle, union
 from find.data.dataset_issue import Report
 from find.data.names import plain_path
@@ -84,12 +84,11 @@ def _picture(files: Files, path: str, content: Mapping[str, Any]) -> str | None:
     said = content.get("imagePath")
     said = plain_path(said) if isinstance(said, str) else ""
     folder = f"{folder_of(path)}/" if folder_of(path) else ""
-    known = set(files.pictures)
     for name in (folder + said, folder + said.rpartition("/")[2]):
-        if said and name in known:
+        if said and name in files.known:
             return name
-    beside = [name for name in files.pictures if folder_of(name) == folder_of(path) and stem(name) == stem(path)]
-    return beside[0] if beside else files.find([said]).get(said) if said else None
+    beside = files.pictures_beside.get(path.rpartition(".")[0])
+    return beside or (files.find([said]).get(said) if said else None)
 
 
 def _from_json(files: Files, path: str, content: Mapping[str, Any]) -> bool:

@@ -37,7 +37,7 @@ BEYOND = 0.05
 def _recognise(files: Files) -> str | None:
     config = _config(files)
     named = config is not None or any(path.rpartition("/")[2] in NAMES for path in files.paths)
-    labelled = [picture for picture in files.pictures if _label(picture) in set(files.paths)]
+    labelled = [picture for picture in files.pictures if _label(picture) in files.known]
     if not named or not labelled:
         return None
     return f"a YOLO data set{splits_told({path: split_of_path(path) for path in labelled})}"
@@ -48,16 +48,16 @@ def _read(files: Files, report: Report) -> Export:
     names = _names(files, config)
     if not files.pictures:
         raise DataError(f"{files.root}: there are no pictures in it. Export with images, and give the whole folder.")
-    known, listed = set(files.paths), _listed(files, config)
+    listed = _listed(files, config)
     photos, used = [], set()
     for picture in files.pictures:
         label = _label(picture)
         split = listed.get(picture) or split_of_path(picture)
-        if label not in known:
+        if label not in files.known:
             told = "it has no text file, which YOLO takes for a picture without objects, and so do we"
             report(warning("picture without labels", picture, "the picture", told, "Nothing, if that is so"))
         used.add(label)
-        draw = _drawn(files, label if label in known else None, names, has_points="kpt_shape" in config)
+        draw = _drawn(files, label if label in files.known else None, names, has_points="kpt_shape" in config)
         photos.append(Photo(files[picture], split, draw, label))
     for path in files.ending(".txt"):
         name = path.rpartition("/")[2]
