@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from find.evaluation.confidence import Intervals
+from find.evaluation.curves import Chart, Curve, iou_curve, recall_curve
 from find.evaluation.metrics import MaskScores, Overlaps
 from find.evaluation.protocol import Figures, Metric, Result
 from find.evaluation.queries import EntityMode, Interleaving, RegionSource
@@ -72,6 +73,7 @@ class InterleavedSegmentationResult(Result):
 
     title: ClassVar[str] = "Interleaved segmentation"
     metrics: ClassVar[tuple[Metric, ...]] = MASK_METRICS
+    chart: ClassVar[Chart | None] = Chart("Interleaved segmentation: masks of at least this IoU", "IoU")
 
     overlaps: Overlaps = field(repr=False)
     interleaving: Interleaving
@@ -112,6 +114,13 @@ class InterleavedSegmentationResult(Result):
 
     def held_out(self) -> Figures | None:
         return held_out_masks(self.masks)
+
+    def curves(self) -> dict[str, Curve]:
+        parts = {
+            "phrases": self.overlaps.where(lambda record: not record.is_region),
+            "regions": self.overlaps.where(lambda record: record.is_region),
+        }
+        return {name: iou_curve(part) for name, part in parts.items() if len(part)}
 
     def notes(self) -> list[str]:
         return few_shown(self.title, self.interleaving, self.shown)
@@ -217,6 +226,7 @@ class InterleavedRetrievalResult(Result):
 
     title: ClassVar[str] = "Interleaved retrieval"
     metrics: ClassVar[tuple[Metric, ...]] = IMAGE_METRICS
+    chart: ClassVar[Chart | None] = Chart("Interleaved retrieval: recall at k", "k")
 
     gallery: GalleryResult
     large: GalleryResult | None
@@ -246,6 +256,12 @@ class InterleavedRetrievalResult(Result):
         if parts.held_out is None:
             return None
         return {"seen": parts.seen and parts.seen.to_json("IR"), "held_out": parts.held_out.to_json("IR")}
+
+    def curves(self) -> dict[str, Curve]:
+        return {
+            "with entity term": recall_curve(self.gallery.strict.combined, self.gallery.size),
+            "sentence term alone": recall_curve(self.gallery.strict.sentence_term, self.gallery.size),
+        }
 
     def notes(self) -> list[str]:
         return few_shown(self.title, self.interleaving, self.shown)

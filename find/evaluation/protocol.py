@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from find.data.data_split import DataSplit
 from find.errors import InputError
 from find.evaluation.confidence import Intervals
+from find.evaluation.curves import Chart, Curve
 from find.evaluation.distributed import in_order
 from find.evaluation.gallery import ImageGallery
 from find.utils.entry_points import declared, load_named
@@ -71,6 +72,8 @@ class Result(ABC):
     """For tables, such as "Panoptic segmentation"."""
     metrics: Sequence[Metric]
     """What tables show, in their order."""
+    chart: Chart | None = None
+    """What a report draws the curves in, if there are any."""
 
     @abstractmethod
     def to_json(self) -> Figures:
@@ -88,13 +91,21 @@ class Result(ABC):
         """The figures apart for what was `seen` in training and what was `held_out`, where the data tell."""
         return None
 
+    def curves(self) -> dict[str, Curve]:
+        """Curves for the chart by their names."""
+        return {}
+
     def notes(self) -> list[str]:
         """What a reader of the figures has to know, one sentence each."""
         return []
 
     def described(self) -> Figures:
-        """Title and metrics, as JSON holds them so that tables can be made of it."""
-        return {"title": self.title, "metrics": [dataclasses.asdict(metric) for metric in self.metrics]}
+        """Title, metrics and chart, as JSON holds them so that tables and reports can be made of it."""
+        return {
+            "title": self.title,
+            "metrics": [dataclasses.asdict(metric) for metric in self.metrics],
+            "chart": self.chart and dataclasses.asdict(self.chart),
+        }
 
 
 @dataclass(frozen=True)
@@ -110,6 +121,11 @@ class Measured(Result):
     found_intervals: Intervals = field(default_factory=dict)
     found_details: Mapping[str, Any] = field(default_factory=dict)
     records: Sequence[Any] = field(default=(), repr=False)
+    chart: Chart | None = None
+    found_curves: Mapping[str, Curve] = field(default_factory=dict)
+
+    def curves(self) -> dict[str, Curve]:
+        return dict(self.found_curves)
 
     def to_json(self) -> Figures:
         return dict(self.figures)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from find.evaluation.curves import Chart
 from find.evaluation.interleaved_results import (
     InterleavedRetrievalResult,
     InterleavedSegmentationResult,
@@ -20,10 +21,17 @@ from find.evaluation.vocabulary import UnknownWords
 
 @dataclass(frozen=True)
 class Described:
-    """A protocol's row or rows in a table: its title, and the metrics it gives."""
+    """How a protocol is shown: its title, the metrics it gives, and what its curves are drawn in."""
 
     title: str
     metrics: tuple[Metric, ...]
+    chart: Chart | None = None
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Described:
+        """What `Result.described` gave."""
+        chart = told.get("chart")
+        return cls(told["title"], tuple(Metric(**metric) for metric in told["metrics"]), chart and Chart(**chart))
 
 
 _RESULTS: tuple[type[Result], ...] = (
@@ -35,7 +43,8 @@ _RESULTS: tuple[type[Result], ...] = (
     InterleavedRetrievalResult,
 )
 PUBLISHED_TASKS: Mapping[str, Described] = {
-    name: Described(result.title, tuple(result.metrics)) for name, result in zip(PUBLISHED, _RESULTS, strict=True)
+    name: Described(result.title, tuple(result.metrics), result.chart)
+    for name, result in zip(PUBLISHED, _RESULTS, strict=True)
 }
 """The tasks of FIND-Bench's tables."""
 
@@ -141,11 +150,7 @@ def described(columns: Iterable[Mapping[str, Any]]) -> dict[str, Described]:
     told: dict[str, Any] = {}
     for column in columns:
         told = (column.get("metrics") or {}) | told
-    known = {
-        name: Described(found["title"], tuple(Metric(**metric) for metric in found["metrics"]))
-        for name, found in told.items()
-    }
-    known = {**PUBLISHED_TASKS, **known}
+    known = {**PUBLISHED_TASKS, **{name: Described.read(found) for name, found in told.items()}}
     return {name: task for name, task in known.items() if any(column.get(name) is not None for column in columns)}
 
 

@@ -14,6 +14,7 @@ from find.data.strokes import StrokeKind
 from find.errors import DataError
 from find.evaluation.clicks import GOOD, VERY_GOOD, click_intervals, clicks_needed, iou_after
 from find.evaluation.confidence import Intervals
+from find.evaluation.curves import Chart, Curve, iou_curve, recall_curve
 from find.evaluation.mask_ap import InstanceScores
 from find.evaluation.metrics import MaskScores, Overlaps
 from find.evaluation.panoptic_quality import PanopticScores, Quality, SegmentMatches, quality_intervals
@@ -130,10 +131,14 @@ class GroundingResult(Result):
 
     title: ClassVar[str] = "Grounding of phrases"
     metrics: ClassVar[tuple[Metric, ...]] = MASK_METRICS
+    chart: ClassVar[Chart | None] = Chart("Grounding: masks of at least this IoU", "IoU")
 
     overlaps: Overlaps = field(repr=False)
     source: str
     images: int
+
+    def curves(self) -> dict[str, Curve]:
+        return {"all": iou_curve(self.overlaps)}
 
     @cached_property
     def masks(self) -> Divided[MaskScores]:
@@ -174,6 +179,7 @@ class InteractiveResult(Result):
         Metric("NoC@85", unit="clicks", higher_is_better=False, digits=2),
         Metric("NoC@90", unit="clicks", higher_is_better=False, digits=2),
     )
+    chart: ClassVar[Chart | None] = Chart("Interactive, one click: masks of at least this IoU", "IoU")
 
     first_click: Overlaps = field(repr=False)
     strokes: Mapping[StrokeKind, Overlaps] = field(repr=False)
@@ -191,6 +197,9 @@ class InteractiveResult(Result):
             "NoC@85": self.clicks_to(GOOD),
             "NoC@90": self.clicks_to(VERY_GOOD),
         }
+
+    def curves(self) -> dict[str, Curve]:
+        return {"one click": iou_curve(self.first_click)}
 
     def clicks_to(self, iou: float) -> float:
         """NoC: mean number of clicks to an IoU."""
@@ -231,6 +240,7 @@ class RetrievalResult(Result):
 
     title: ClassVar[str] = "Image-text retrieval"
     metrics: ClassVar[tuple[Metric, ...]] = (*IMAGE_METRICS, Metric("TR@1"), Metric("TR@5"), Metric("TR@10"))
+    chart: ClassVar[Chart | None] = Chart("Retrieval: recall at k", "k")
 
     image_ranks: Ranks = field(repr=False)  # a query is a text
     text_ranks: Ranks = field(repr=False)  # a query is an image
@@ -247,6 +257,12 @@ class RetrievalResult(Result):
 
     def to_json(self) -> Figures:
         return {**self.image.to_json("IR"), **self.text.to_json("TR")}
+
+    def curves(self) -> dict[str, Curve]:
+        return {
+            "images by a text": recall_curve(self.image_ranks, self.gallery),
+            "texts by an image": recall_curve(self.text_ranks, self.image.count),
+        }
 
     def intervals(self) -> Intervals:
         return self.image_ranks.intervals("IR") | self.text_ranks.intervals("TR")

@@ -11,6 +11,7 @@ from oracle import HalfMasks, Oracle
 
 from find.data.coco import CocoFolder
 from find.errors import FindError, InputError
+from find.evaluation.curves import Chart
 from find.evaluation.evaluate import evaluate
 from find.evaluation.protocol import PUBLISHED, EvaluationProtocol, Measured, Metric, Run, protocol_names
 from find.evaluation.protocols.panoptic import Panoptic
@@ -49,7 +50,11 @@ class Missed(EvaluationProtocol):
         assert len(run.embeddings) >= min(self.gallery, len(run.image_ids))
         figures = {"missed": self.factor * sum(records) / len(records), "hit": 100 * records.count(0) / len(records)}
         details = {"embedded": len(run.embeddings)}
-        return Measured("Missed pixels", (MISSED, HIT), figures, {"hit": [0.0, 100.0]}, details, records)
+        curve = {"x": [0.0, 1.0], "y": [figures["hit"], 100.0]}
+        return Measured(
+            "Missed pixels", (MISSED, HIT), figures, {"hit": [0.0, 100.0]}, details, records,
+            chart=Chart("Images by missed pixels", "share missed"), found_curves={"all": curve},
+        )  # fmt: skip
 
     def texts(self, data, run: Run):
         return ["a car"]
@@ -114,6 +119,7 @@ def test_tables_and_the_report_show_what_they_were_never_told_of(folder: CocoFol
     assert table.index("| interactive | NoC@85 (clicks, lower is better)") < table.index("| missed pixels | hit |")
     page = write_report([tmp_path / "half", tmp_path / "truth"], tmp_path / "report.html").read_text()
     assert "Missed pixels" in page and "missed (pixels, lower is better)" in page
+    assert "Images by missed pixels" in page and "share missed" in page
     assert '<td>80.00</td><td class="best">0.00</td>' in page  # fewer missed pixels are better
 
 

@@ -20,13 +20,6 @@ from find.evaluation.results import PUBLISHED_TASKS, described
 from find.evaluation.systems.run import RESULTS
 
 COLORS = ("#2563eb", "#e0592a", "#16a34a", "#9333ea", "#0891b2", "#be185d", "#a16207", "#475569")
-CHARTS = {
-    "grounding": ("Grounding: masks of at least this IoU", "IoU"),
-    "interactive": ("Interactive, one click: masks of at least this IoU", "IoU"),
-    "interleaved_segmentation": ("Interleaved segmentation: masks of at least this IoU", "IoU"),
-    "retrieval": ("Retrieval: recall at k", "k"),
-    "interleaved_retrieval": ("Interleaved retrieval: recall at k", "k"),
-}
 CLASS_FIGURES = {"PQ_of_class": "PQ", "AP_of_class": "AP"}
 DASHES = ("", "6 4", "2 3")
 
@@ -126,14 +119,15 @@ def _cells(runs: Sequence[Run], task: str, metric: Metric) -> list[Cell]:
 
 def _charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
     charts = []
-    for task, (title, axis) in CHARTS.items():
+    for task, about in described([run.results for run in runs]).items():
         lines = []
         for run in runs:
             for number, (name, curve) in enumerate(run.results.get("curves", {}).get(task, {}).items()):
                 label = run.name if name in ("all", "one click") else f"{run.name}, {name}"
                 lines.append(Line(label, curve["x"], curve["y"], run.color, DASHES[number % len(DASHES)]))
-        if lines:
-            charts.append({"task": task, "title": title, "svg": line_chart(lines, axis), "lines": lines})
+        if lines and about.chart is not None:
+            svg = line_chart(lines, about.chart.axis)
+            charts.append({"task": task, "title": about.chart.title, "svg": svg, "lines": lines})
     return charts
 
 

@@ -16,7 +16,6 @@ from find.evaluation.distributed import is_first
 from find.evaluation.evaluate import evaluate
 from find.evaluation.prediction_files.folder import NamedFolder
 from find.evaluation.prediction_files.recorder import Recorder
-from find.evaluation.report.curves import curves
 from find.evaluation.report.examples import write_examples
 from find.evaluation.results import Evaluation
 from find.evaluation.systems.benchmark_system import BenchmarkSystem
@@ -109,6 +108,6 @@ def results_json(found: Evaluation, *, name: str, about: str, folder: DataSplit,
         **figures,
         "data": {**figures["data"], "name": folder.root.resolve().name, "root": str(folder.root)},
         "settings": asdict(settings),
-        "curves": curves(found),
+        "curves": {name: drawn for name, result in found.results.items() if (drawn := result.curves())},
         "notes": found.notes(),
     }
