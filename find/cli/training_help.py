@@ -28,6 +28,7 @@ EVALUATED = {
 OWN = {
     "fit": {
         "--model.learning_rate X": "of AdamW",
+        "--model.loss_weights WEIGHTS": "of losses by name, such as '{caption: 3, grounding: {dice: 5}}'",
         "--trainer.max_epochs N": "how often all images are seen",
         "--trainer.max_steps N": "end after so many steps, the learning rate at zero by the last",
         "--model.minutes X": "stop after so many minutes if it is not done, the learning rate at zero by then",

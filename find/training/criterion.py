@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -21,6 +22,9 @@ from find.tasks.text_inputs import concat_text_features, read_texts
 from find.training.canvases import encode_batch
 from find.training.distributed import gather_entities, gather_rows, propagate_errors, shares
 
+Change = float | SegmentationWeights | Mapping[str, float]
+"""Of a weight: another number; of the weights of a segmentation loss: all of them, or some by their names."""
+
 
 class Criterion:
     """Computes every task's loss.
@@ -38,7 +42,7 @@ class Criterion:
     def __init__(
         self,
         *,
-        weights: Mapping[str, Weight] | None = None,
+        weights: Mapping[str, Change] | None = None,
         sampling: MaskSampling | None = None,
         deep_supervision: bool = False,
         nested_widths: Sequence[int] = (),
@@ -110,22 +114,35 @@ class Criterion:
         return kept[1]
 
 
-def merged_weights(tasks: Sequence[Task], changed: Mapping[str, Weight]) -> dict[str, Weight]:
-    """The weight of each loss: the task's own, or what it is changed to.
+def merged_weights(tasks: Sequence[Task], changed: Mapping[str, Change]) -> dict[str, Weight]:
+    """The weight of each loss: the task's own, or what it is changed to. Of the weights of a segmentation loss some may
+    be changed: by a mapping, or each by its name behind the loss's, as "grounding.dice".
 
     Raises:
         InputError: a name that no task's loss has, or a weight of the wrong kind.
     """
     weights = {name: weight for task in tasks for name, weight in task.weights.items()}
-    for name, weight in changed.items():
+    for named, change in changed.items():
+        name, _, part = named.partition(".")
         if name not in weights:
             near = difflib.get_close_matches(name, weights, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(weights)}"
             raise InputError(f"loss_weights: no task has a loss {name!r}; {hint}")
-        if isinstance(weights[name], SegmentationWeights) != isinstance(weight, SegmentationWeights):
-            kind = "ce, bce and dice" if isinstance(weights[name], SegmentationWeights) else "one number"
-            raise InputError(f"loss_weights.{name} is {weight}; this loss needs {kind}")
-    return weights | dict(changed)
+        weights[name] = _changed(name, weights[name], {part: change} if part else change)
+    return weights
+
+
+def _changed(name: str, own: Weight, change: Change) -> Weight:
+    if not isinstance(own, SegmentationWeights):
+        if not isinstance(change, (int, float)):
+            raise InputError(f"loss_weights.{name} is {change}; this loss has one weight, a number")
+        return change
+    if isinstance(change, SegmentationWeights):
+        return change
+    parts = [field.name for field in fields(own)]
+    if not isinstance(change, Mapping) or set(change) - set(parts):
+        raise InputError(f"loss_weights.{name} is {change}; this loss has the weights {', '.join(parts)}")
+    return replace(own, **change)
 
 
 def _weighted(loss: Loss, weight: Weight) -> Float[Tensor, ""]:

@@ -18,7 +18,6 @@ from find.errors import CheckpointError, DivergenceError, InputError
 from find.model.checkpoint import Checkpoint
 from find.model.config import FINDConfig
 from find.model.model import FIND
-from find.tasks.losses import SegmentationWeights
 from find.tasks.points import MaskSampling
 from find.training.criterion import Criterion, merged_weights
 from find.training.distributed import is_distributed, mean_over_processes
@@ -37,7 +36,7 @@ class FINDModule(L.LightningModule):
         minutes: stop after so many minutes of training if the run's steps take longer, and let the learning rate reach
             zero by then.
         loss_weights: of the tasks' losses by name, where they are to be other than the tasks' own, as
-            {caption: 3.0, grounding: {ce: 2, bce: 3, dice: 3}}.
+            {caption: 3.0, grounding: {dice: 5}}.
         mask_sampling: where masks are compared; default: at every place of the mask features.
         deep_supervision: the segmentation losses also before every layer.
         nested_widths: the retrieval losses also with embeddings cut to their first so many numbers, so that searches
@@ -57,7 +56,7 @@ class FINDModule(L.LightningModule):
         weight_decay: float = 0.05,
         warmup: float = 0.02,
         minutes: float | None = None,
-        loss_weights: dict[str, float | SegmentationWeights] | None = None,
+        loss_weights: dict[str, float | dict[str, float]] | None = None,
         mask_sampling: MaskSampling | None = None,
         deep_supervision: bool = False,
         nested_widths: Sequence[int] = (),

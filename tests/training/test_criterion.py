@@ -6,10 +6,11 @@ import pytest
 import torch
 from small_run import CONFIG
 
+from find.errors import InputError
 from find.model.model import FIND
 from find.tasks.losses import SegmentationWeights
 from find.tasks.points import RandomPoints
-from find.training.criterion import Criterion
+from find.training.criterion import Criterion, merged_weights
 from find.training.optimisation import adamw
 
 TASKS = {"panoptic", "grounding", "interactive", "interleaved", "caption", "sentence", "retrieval", "entity"}
@@ -108,6 +109,23 @@ def test_weights_scale_their_own_task_only(model, batch, class_names):
     for name, loss in plain.items():
         factor = 2 if name in ("grounding", "caption") else 1
         torch.testing.assert_close(found[name], factor * loss, rtol=1e-4, atol=1e-5)
+
+
+def test_some_weights_of_a_loss_may_be_changed_and_wrong_names_are_told(model):
+    tasks = list(model.tasks.values())
+    own = merged_weights(tasks, {})
+    assert own["grounding"] == SegmentationWeights(2, 3, 3) and own["retrieval"] == 4
+    for change in ({"grounding": {"dice": 5}}, {"grounding.dice": 5}):
+        assert merged_weights(tasks, change) == own | {"grounding": SegmentationWeights(2, 3, 5)}
+    wrong = {
+        "no task has a loss 'captoin'; did you mean 'caption'": {"captoin": 1.0},
+        "loss_weights.caption is .*; this loss has one weight, a number": {"caption": {"dice": 1.0}},
+        "loss_weights.grounding is .*; this loss has the weights ce, bce, dice": {"grounding.dic": 1.0},
+        "loss_weights.panoptic is 3.0; this loss has the weights ce, bce, dice": {"panoptic": 3.0},
+    }
+    for message, change in wrong.items():
+        with pytest.raises(InputError, match=message):
+            merged_weights(tasks, change)
 
 
 def test_deep_supervision_is_the_mean_over_the_layers(model, batch, class_names):
