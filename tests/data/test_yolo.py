@@ -7,17 +7,21 @@ import warnings
 import numpy as np
 import pytest
 import yaml
+from faster_coco_eval.core import mask as rle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_run import CONFIG
 from yolo_folder import COLORS, HEIGHT, NAMES, PHOTOS, WIDTH, rectangle, row, write_photo, write_split, write_yolo
 
 from find.cli.main import main
+from find.data.coco import CocoFolder
 from find.data.data_split import open_split
+from find.data.outlines import draw
 from find.data.yolo import YoloFolder
 from find.data.yolo_files import YoloConfig
 from find.errors import DataError, InputError
 from find.evaluation.evaluate import Task
+from find.evaluation.mask_ap import true_instances
 from find.evaluation.systems.benchmark_system import BenchmarkSystem
 from find.evaluation.systems.run import Settings, run
 from find.model.predictions import EntityMask
@@ -244,3 +248,42 @@ def test_pictures_of_several_sizes_make_batches(root):
     (batch,) = list(data.train_dataloader())
     assert sorted(batch.image_ids) == [1, 2, 3, 4, 5]
     assert open_split(root, reader="yolo").split == "val"
+
+
+def test_real_photographs_have_the_objects_that_coco_says(shared, tmp_path):
+    """Objects of one outline each, written as YOLO writes them, give COCO's masks; smaller ones lie on larger ones."""
+    coco = CocoFolder(shared / "coco-sample" / "coco", "val2017")
+    listed = coco.instances(lambda issue: None)
+    number_of = {category.id: index for index, category in enumerate(listed.categories)}
+    names = [category.name for category in listed.categories]
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump({"names": names, "val": "images"}))
+    kept: dict[str, list] = {}
+    for one in listed.objects:
+        if not one.is_crowd and isinstance(one.segmentation, list) and len(one.segmentation) == 1:
+            kept.setdefault(coco.file_name(one.image_id), []).append(one)
+    for name, objects in kept.items():
+        image_id = objects[0].image_id
+        photo, label = tmp_path / "images" / name, (tmp_path / "labels" / name).with_suffix(".txt")
+        for file in (photo, label):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        photo.symlink_to(coco.images.path / coco.images.own(name))
+        height, width = coco.image_size(image_id)
+        outlines = [np.array(one.segmentation[0]).reshape(-1, 2) / (width, height) for one in objects]
+        numbered = zip(objects, outlines, strict=True)
+        rows = [" ".join(map(str, [number_of[one.category_id], *outline.ravel()])) for one, outline in numbered]
+        label.write_text("\n".join(rows))
+    split = quietly(tmp_path)
+    assert len(split) == len(kept) > 5 and sum(split.segment_counts()) > 20
+    assert sum(split.segment_counts()) + sum(split.skipped.values()) == sum(map(len, kept.values()))
+    sizes = dict(zip(split.image_ids, split.sizes().tolist(), strict=True))
+    ids = [category.id for category in split.categories]
+    truth = true_instances(split.instances(pytest.fail), sizes, ids, pytest.fail)["annotations"]
+    masks = {(one["image_id"], one["category_id"], tuple(one["bbox"])): one["segmentation"] for one in truth}
+    found = 0
+    for image_id in split.image_ids:
+        (name,) = (name for name in kept if name.startswith(split.file_name(image_id).split("/")[-1].split(".")[0]))
+        for one in kept[name]:
+            outline = draw(one.segmentation, split.image_size(image_id))
+            key = image_id, number_of[one.category_id], tuple(map(float, rle.toBbox(outline.code)))
+            found += key in masks and masks[key]["counts"] == outline.code["counts"]
+    assert found >= 0.95 * sum(split.segment_counts())
