@@ -65,8 +65,10 @@ def test_the_readmes_javascript_embeds_a_photograph(folder, images, ort, chromiu
     assert "error" not in told, told
     own = exported.embed_images([np.array(Image.open(root / "photo.jpg"))])
     assert told["dims"] == [1, 6, 24]
-    torch.testing.assert_close(torch.tensor(told["image"]), own.image[0], rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(torch.tensor(told["boxes"]), own.boxes[0].flatten(), rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(torch.tensor(told["image"], dtype=torch.float32), own.image[0], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        torch.tensor(told["boxes"], dtype=torch.float32), own.boxes[0].flatten(), rtol=1e-2, atol=1e-2
+    )
 
 
 def serve_until_told(root: Path, chromium: str, profile: Path, seconds: float = 120) -> dict:
