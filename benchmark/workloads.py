@@ -121,7 +121,7 @@ class Inputs:
 
     def pixels(self, interface: Interface) -> ImageMemory:
         """The memory of the given levels."""
-        return interface.remember_levels(self.levels, self.mask_features)
+        return interface.memory_of_levels(self.levels, self.mask_features)
 
     def prompts(self, interface: Interface, memory: ImageMemory) -> list[Prompt]:
         """Of all tasks."""

@@ -55,6 +55,15 @@ def check_characters(text: str, what: str) -> None:
         )
 
 
+def check_counts(images: int, others: int, one: str, many: str) -> None:
+    """Raises InputError where there is not one of the others for each image; `one` and `many` are their names."""
+    if images != others:
+        raise InputError(
+            f"got {images} {'image' if images == 1 else 'images'} but {others} {one if others == 1 else many}; "
+            "give one for each image"
+        )
+
+
 class UnknownWordsWarning(UserWarning):
     """A text holds words that the language encoder has never seen, so what is found by it is guessed from the rest."""
 

@@ -173,10 +173,10 @@ def _captions(
 
         return written
 
-    def refuse_or_count(anomaly: DatasetIssue) -> None:
-        if anomaly.stops:
-            raise anomaly.error()
-        counts[anomaly.kind] += 1
+    def refuse_or_count(issue: DatasetIssue) -> None:
+        if issue.stops:
+            raise issue.error()
+        counts[issue.kind] += 1
 
     read = read_captions(Path(captions), folder.table, refuse_or_count)
     return lambda image_id: read.get(image_id, ())
@@ -230,7 +230,7 @@ def _write(path: Path, folder: CocoFolder, sentences: Sequence[tuple[int, str, t
 
 def _check(path: Path, folder: CocoFolder) -> None:
     """Reads the file as everybody will; anything wrong is a fault of this program, and told."""
-    anomalies: list[DatasetIssue] = []
-    read_sentences(path, folder.table, anomalies.append)
-    if anomalies:
-        raise DataError(f"{path} was written, but is not as it should be: {anomalies[0]}")
+    issues: list[DatasetIssue] = []
+    read_sentences(path, folder.table, issues.append)
+    if issues:
+        raise DataError(f"{path} was written, but is not as it should be: {issues[0]}")

@@ -166,7 +166,7 @@ def score(arguments: argparse.Namespace) -> int:
 
 
 def validate(arguments: argparse.Namespace) -> int:
-    """`findvl bench validate`: every anomaly of predictions; status 1 if there are errors."""
+    """`findvl bench validate`: every issue of predictions; status 1 if there are errors."""
     from find.evaluation.prediction_files.score import FileTask, find_files
     from find.evaluation.prediction_files.score import validate as validate_files
 

@@ -77,7 +77,7 @@ def data_world(arguments: argparse.Namespace) -> int:
 
 
 def data_check(arguments: argparse.Namespace) -> int:
-    """`findvl data check`: lists every anomaly of a data folder; status 1 if there are errors."""
+    """`findvl data check`: lists every issue of a data folder; status 1 if there are errors."""
     from find.annotation.importing.formats import unimported
     from find.data.coco import CocoFolder
     from find.data.data_split import load_reader, reader_names

@@ -36,7 +36,7 @@ from find.tasks.core import load_task
 from find.tasks.task import Task
 from find.training.configs import find_config, in_root
 from find.training.datamodule import FindDataModule
-from find.training.log_filters import only_useful_notices
+from find.training.log_filters import filtered_messages
 from find.training.module import FINDModule
 from find.training.run_checkpoint import check_run_checkpoint
 from find.utils.device import choose_device
@@ -313,7 +313,7 @@ def _proposals(model: FINDModule) -> int:
 
 
 @contextmanager
-def _told_as_they_were() -> Iterator[None]:
+def _original_errors() -> Iterator[None]:
     """What a class says of its options reaches the user as it was said, and not as jsonargparse passes it on."""
     try:
         yield
@@ -329,7 +329,7 @@ def _told_as_they_were() -> Iterator[None]:
 
 def main(arguments: Sequence[str]) -> FINDCLI:
     """Runs `findvl fit|validate|test|predict ...` with these arguments (the command first)."""
-    with only_useful_notices(), _told_as_they_were():
+    with filtered_messages(), _original_errors():
         return FINDCLI(
             FINDModule,
             FindDataModule,

@@ -1,4 +1,4 @@
-"""Every anomaly of a data folder with its file, item and fix: what `findvl data check` prints."""
+"""Every issue of a data folder with its file, item and fix: what `findvl data check` prints."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ def check_folder(root: str | Path, split: str | None = None) -> CheckReport:
     splits = sorted(found) if split is None else [split]
     if not splits:
         raise DataError(f"{annotations}: there is no panoptic_SPLIT.json. Give the folder of a COCO panoptic data set.")
-    anomalies: list[DatasetIssue] = []
+    issues: list[DatasetIssue] = []
     checked: Counter[str] = Counter()
     outcomes = []
     for name in splits:
         check = _SplitCheck(root, name, checked)
         check.run()
-        anomalies += check.anomalies
+        issues += check.issues
         outcomes.append(f"{name} is {check.outcome()}")
-    return CheckReport(str(root), tuple(splits), checked, tuple(anomalies), tuple(outcomes))
+    return CheckReport(str(root), tuple(splits), checked, tuple(issues), tuple(outcomes))
 
 
 class _SplitCheck:
@@ -71,8 +71,8 @@ class _SplitCheck:
         self.annotations = root / "annotations"
         self.split = split
         self.checked = checked
-        self.anomalies: list[DatasetIssue] = []
-        self.report: Report = self.anomalies.append
+        self.issues: list[DatasetIssue] = []
+        self.report: Report = self.issues.append
         self.pictures: list[DatasetIssue] = []  # those of the images and the maps themselves
         self.left_out: set[str] = set()  # segments whose entry in the JSON is broken, and told
         self.alone = False
@@ -91,10 +91,10 @@ class _SplitCheck:
             self.folder = problem
             return
         self.checked.update(images=len(table.image_ids), segments=len(table.segment_ids))
-        self.left_out = {one.item for one in self.anomalies if one.file == table.source}
-        before = len(self.anomalies)
+        self.left_out = {one.item for one in self.issues if one.file == table.source}
+        before = len(self.issues)
         self._pixels(table)
-        self.pictures = self.anomalies[before:]
+        self.pictures = self.issues[before:]
         self._captions(table)
         if instances is not None:
             check_instances(instances, table, self.report)
@@ -110,7 +110,7 @@ class _SplitCheck:
             return "refused, until it has panoptic annotations"
         if isinstance(self.folder, FindError):
             return f"refused ({printable(' '.join(str(self.folder).split()))})"
-        broken = next((one for one in self.anomalies if one.stops and one.file in self._files_of_false()), None)
+        broken = next((one for one in self.issues if one.stops and one.file in self._files_of_false()), None)
         if broken is not None:
             return f"refused, as soon as a sample is read ({broken})"
         skipped = self.folder.skipped
@@ -120,7 +120,7 @@ class _SplitCheck:
         told = ", ".join(f"{kind}: {count}" for kind, count in sorted(skipped.items()))
         outcome = f"read; left out or doubtful: {told}" if told else "read"
         file = f"instances_{self.split}.json"
-        broken = next((one for one in self.anomalies if one.stops and one.file == file), None)
+        broken = next((one for one in self.issues if one.stops and one.file == file), None)
         return f"{outcome}; its AP is refused ({broken})" if broken is not None else outcome
 
     def _read_as_training_does(self) -> CocoFolder | FindError:

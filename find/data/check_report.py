@@ -15,7 +15,7 @@ from find.data.dataset_issue import DatasetIssue, Severity
 from find.errors import printable
 
 MANY = 5
-"""Of more anomalies of one kind, the first is shown, with their number."""
+"""Of more issues of one kind, the first is shown, with their number."""
 
 
 @dataclass(frozen=True)
@@ -29,21 +29,21 @@ class CheckReport:
     root: str
     splits: tuple[str, ...]
     checked: Counter[str]
-    anomalies: tuple[DatasetIssue, ...]
+    issues: tuple[DatasetIssue, ...]
     outcomes: tuple[str, ...]
 
     @property
     def counts(self) -> Counter[str]:
-        """Anomalies by kind."""
-        return Counter(anomaly.kind for anomaly in self.anomalies)
+        """Issues by kind."""
+        return Counter(issue.kind for issue in self.issues)
 
     @property
     def errors(self) -> int:
-        return sum(anomaly.severity is Severity.ERROR for anomaly in self.anomalies)
+        return sum(issue.severity is Severity.ERROR for issue in self.issues)
 
     @property
     def warnings(self) -> int:
-        return len(self.anomalies) - self.errors
+        return len(self.issues) - self.errors
 
     @property
     def has_errors(self) -> bool:
@@ -58,22 +58,22 @@ class CheckReport:
             "warnings": self.warnings,
             "counts": dict(self.counts),
             "outcomes": list(self.outcomes),
-            "anomalies": [{**asdict(anomaly), "severity": anomaly.severity.value} for anomaly in self.anomalies],
+            "issues": [{**asdict(issue), "severity": issue.severity.value} for issue in self.issues],
         }
 
     def examples(self) -> list[tuple[DatasetIssue, int]]:
-        """The anomalies to show, with how many they stand for: all of a kind, or the first where there are many."""
+        """The issues to show, with how many they stand for: all of a kind, or the first where there are many."""
         counts, shown, seen = self.counts, [], set()
-        for anomaly in self.anomalies:
-            if counts[anomaly.kind] <= MANY:
-                shown.append((anomaly, 1))
-            elif anomaly.kind not in seen:
-                shown.append((anomaly, counts[anomaly.kind]))
-            seen.add(anomaly.kind)
+        for issue in self.issues:
+            if counts[issue.kind] <= MANY:
+                shown.append((issue, 1))
+            elif issue.kind not in seen:
+                shown.append((issue, counts[issue.kind]))
+            seen.add(issue.kind)
         return shown
 
     def to_text(self) -> str:
-        """One line an anomaly, or a kind of which there are many; then the counts, and what becomes of the data."""
+        """One line an issue, or a kind of which there are many; then the counts, and what becomes of the data."""
         lines = [f"{one.severity.value}: {one.kind}{_times(count)}: {one}" for one, count in self.examples()]
         lines += [f"{count:>7}  {kind}" for kind, count in self.counts.most_common()]
         return "\n".join([*lines, self.summary(), self.outcome()])
@@ -93,11 +93,11 @@ class CheckReport:
         """The same as `to_text` for a rich console."""
         colors = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
         lines: list[Any] = []
-        for anomaly, count in self.examples():
-            mark = f"[{colors[anomaly.severity]}]{anomaly.severity.value}[/]"
-            kind = escape(anomaly.kind + _times(count))
-            lines.append(Text.from_markup(f"{mark} [bold]{kind}[/] {escape(str(anomaly))}"))
-        if self.anomalies:
+        for issue, count in self.examples():
+            mark = f"[{colors[issue.severity]}]{issue.severity.value}[/]"
+            kind = escape(issue.kind + _times(count))
+            lines.append(Text.from_markup(f"{mark} [bold]{kind}[/] {escape(str(issue))}"))
+        if self.issues:
             table = Table("count", "kind")
             for kind, count in self.counts.most_common():
                 table.add_row(str(count), kind)

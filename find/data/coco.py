@@ -223,10 +223,10 @@ class CocoFolder(DataSplit):
         """Labelled false sentences by the id of the true one; they belong to the sentences of entity_{split}.json."""
         return read_foils(self) if self._entities in (AUTO, f"entity_{self.split}", f"entity_{self.split}.json") else {}
 
-    def _refuse_or_skip(self, anomaly: DatasetIssue) -> None:
-        if anomaly.stops:
-            raise DataError(f"{self.annotations / anomaly.file}{str(anomaly).removeprefix(anomaly.file)}")
-        self.skipped[anomaly.kind] += 1
+    def _refuse_or_skip(self, issue: DatasetIssue) -> None:
+        if issue.stops:
+            raise DataError(f"{self.annotations / issue.file}{str(issue).removeprefix(issue.file)}")
+        self.skipped[issue.kind] += 1
 
     def _image_name(self, position: int) -> str:
         return str(self.images.path / self.images.own(self.table.file_names[position]))

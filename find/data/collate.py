@@ -59,8 +59,8 @@ class Scenes:
         return len(self.rows)
 
 
-class Drawing(Protocol):
-    """What draws: a task."""
+class CollatedTask(Protocol):
+    """What `Collate` needs of a task: its name, and what it takes from the samples of a batch."""
 
     name: str
 
@@ -82,7 +82,7 @@ class Collate:
     def __init__(
         self,
         categories: Sequence[Category],
-        tasks: Sequence[Drawing],
+        tasks: Sequence[CollatedTask],
         *,
         divisor: int = 32,
         placeholder: str = "[region]",

@@ -41,10 +41,10 @@ class DatasetIssue:
 
 
 Report: TypeAlias = Callable[[DatasetIssue], None]
-"""Where a parser tells its anomalies; it may raise."""
+"""Where a parser tells its issues; it may raise."""
 
 
-def raise_if_it_stops(anomaly: DatasetIssue) -> None:
+def raise_if_it_stops(issue: DatasetIssue) -> None:
     """A report that refuses what a reader refuses, and lets pass what it leaves out."""
-    if anomaly.stops:
-        raise anomaly.error()
+    if issue.stops:
+        raise issue.error()

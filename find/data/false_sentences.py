@@ -158,19 +158,19 @@ def read_false_sentences(
     return found
 
 
-def _refuse(anomaly: DatasetIssue) -> None:
-    if anomaly.stops:
+def _refuse(issue: DatasetIssue) -> None:
+    if issue.stops:
         raise DataError(
-            f'{anomaly} A false sentence must name its true one and what was changed ("sentence_id", "changed": '
+            f'{issue} A false sentence must name its true one and what was changed ("sentence_id", "changed": '
             '{"what"}).'
         )
 
 
 def _read(path: Path, folder: CocoFolder) -> list[Sentence]:
-    def report(anomaly: DatasetIssue) -> None:
-        if anomaly.stops:
-            raise anomaly.error()
-        warnings.warn(str(anomaly), stacklevel=2)
+    def report(issue: DatasetIssue) -> None:
+        if issue.stops:
+            raise issue.error()
+        warnings.warn(str(issue), stacklevel=2)
 
     return read_sentences(path, folder.table, report)
 

@@ -124,12 +124,12 @@ class Interface(nn.Module):
     ) -> ImageMemory:
         """The image memory of the vision encoder's maps (fine to coarse), and of its features in the text space."""
         pixels = self.pixel_decoder(maps)
-        memory = self.remember_levels(pixels.levels[:LEVELS], pixels.mask_features, pooled)
+        memory = self.memory_of_levels(pixels.levels[:LEVELS], pixels.mask_features, pooled)
         if aligned is None or self.residual is None:
             return memory
         return replace(memory, aligned=align_map(aligned.permute(0, 2, 3, 1), pixels.mask_features))
 
-    def remember_levels(
+    def memory_of_levels(
         self,
         maps: Sequence[Float[Tensor, "b _ h w"]],
         mask_features: Float[Tensor, "b m h w"],
@@ -140,9 +140,9 @@ class Interface(nn.Module):
             projection(level.flatten(2).transpose(1, 2).contiguous()).unflatten(1, level.shape[-2:])
             for level, projection in zip(maps, self.level_projections, strict=True)
         ]
-        return self.remember_projected(levels, mask_features, pooled)
+        return self.memory_of_projected_levels(levels, mask_features, pooled)
 
-    def remember_projected(
+    def memory_of_projected_levels(
         self,
         levels: Sequence[Float[Tensor, "b h w c"]],
         mask_features: Float[Tensor, "b m h w"],

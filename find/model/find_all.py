@@ -11,13 +11,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from find.errors import InputError
+from find.errors import InputError, check_counts
 from find.images.canvas import ImageGeometry
 from find.images.images import ImageLike
 from find.interface import Group, Interface, object_numbers
 from find.model.features import EncodedBatch, ImageFeatures
 from find.model.predictions import EntityMask
-from find.model.validation import same_length
 from find.query.entity import Phrase
 from find.query.operators import JoinedQuery
 from find.query.query import Query
@@ -137,7 +136,7 @@ def find_all(
     if not 0 <= threshold <= 1:
         raise InputError(f"threshold is {threshold:g}; it is a probability, between 0 and 1")
     frames, encoded = model._encoded(images, batch_size)
-    same_length(frames, queries, "queries")
+    check_counts(len(frames), len(queries), "query", "queries")
     if not queries:
         return []
     sought = Sought.embed(model, queries)

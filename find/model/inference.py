@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from find.errors import InputError, UnknownWordsWarning, printable, warn_caller
+from find.errors import InputError, UnknownWordsWarning, check_counts, printable, warn_caller
 from find.foundations import LanguageEncoder, VisionEncoder
 from find.images.canvas import ImageGeometry
 from find.images.images import ImageLike
@@ -37,7 +37,6 @@ from find.model.validation import (
     check_queries,
     check_strokes,
     check_texts,
-    same_length,
 )
 from find.query.entity import Phrase
 from find.query.query import Query
@@ -176,7 +175,7 @@ class Inference(ImageEncoding):
         """Interleaved segmentation: a mask for each entity of query k in image k."""
         check_images(images)
         check_queries(queries)
-        same_length(images, queries, "queries")
+        check_counts(len(images), len(queries), "query", "queries")
         check_entities(queries)
         frames, prompted = self.ready(images, batch_size)
         answers = MaskCollector(frames)
@@ -205,7 +204,7 @@ class Inference(ImageEncoding):
         check_images(images)
         if isinstance(texts, str):
             raise InputError(f"texts is one str; give a list of texts for each image: [[{texts!r}]]")
-        same_length(images, texts, "lists of texts")
+        check_counts(len(images), len(texts), "list of texts", "lists of texts")
         for number, row in enumerate(texts):
             check_texts(row, f"the list of texts of image {number}")
         if any(texts):
@@ -238,10 +237,10 @@ class Inference(ImageEncoding):
             negatives: for each stroke, marks of what does not belong to its thing (all False: none).
         """
         check_images(images)
-        same_length(images, strokes, "stacks of strokes")
+        check_counts(len(images), len(strokes), "stack of strokes", "stacks of strokes")
         check_strokes(strokes)
         if negatives is not None:
-            same_length(images, negatives, "stacks of negative strokes")
+            check_counts(len(images), len(negatives), "stack of negative strokes", "stacks of negative strokes")
             check_negatives(strokes, negatives)
         frames, prompted = self.ready(images, batch_size)
         answers = MaskCollector(frames)

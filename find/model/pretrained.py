@@ -18,7 +18,7 @@ from typing_extensions import Self
 
 from find.errors import CheckpointError, InputError
 from find.foundations import LanguageEncoder, VisionEncoder, fingerprint, load_language, load_vision
-from find.foundations.kept_fingerprints import kept_fingerprint
+from find.foundations.fingerprint_cache import cached_fingerprint
 from find.foundations.source import COMMIT, Source
 from find.interface import Interface
 from find.model.building import build_interface, check_sides
@@ -176,7 +176,7 @@ class Pretrained(FixedDtypes, HubModel):
     def kept_foundations(self) -> dict[str, str]:
         """Their fingerprints as an earlier start has kept them; right as long as nobody has touched the weights."""
         parts = {"vision": self.vision, "language": self.language}
-        return {kind: kept_fingerprint(encoder, encoder.spec) for kind, encoder in parts.items()}
+        return {kind: cached_fingerprint(encoder, encoder.spec) for kind, encoder in parts.items()}
 
     @property
     def fingerprint(self) -> str:

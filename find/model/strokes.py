@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from jaxtyping import Bool
 
-from find.errors import FindError, InputError
+from find.errors import FindError, InputError, check_counts
 from find.images.images import read_size
 from find.model.one_or_many import ImageList
 from find.query.entity import Region
@@ -52,8 +52,7 @@ def stroke_rows(strokes: object, sizes: Sequence[Size], *, one_image: bool, what
         rows = strokes
     else:
         raise InputError(f"{what} of several images are a list with the strokes of each, not {_told(strokes)}")
-    if len(rows) != len(sizes):
-        raise InputError(f"got {len(sizes)} images but {len(rows)} lists of {what}; give one for each image")
+    check_counts(len(sizes), len(rows), f"list of {what}", f"lists of {what}")
     found: list[Sequence[object]] = []
     for number, (row, size) in enumerate(zip(rows, sizes, strict=True)):
         if is_one_stroke(row, size):

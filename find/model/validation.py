@@ -68,9 +68,3 @@ def check_texts(texts: object, name: str) -> None:
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"{name}: number {number} is a {type(text).__name__}, not a str")
-
-
-def same_length(images: Sequence[object], others: Sequence[object], name: str) -> None:
-    """Raises FindError where there is not one of `others` for each image."""
-    if len(images) != len(others):
-        raise InputError(f"got {len(images)} images but {len(others)} {name}; give one for each image")

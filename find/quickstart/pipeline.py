@@ -27,7 +27,7 @@ from find.model.model import FIND
 from find.quickstart.examples import answer_questions, draw_questions
 from find.quickstart.notes import notes
 from find.quickstart.report import Report, write_report
-from find.quickstart.result_cache import KeptRecords, source_key
+from find.quickstart.result_cache import ResultCache, source_key
 from find.quickstart.training import TrainingRecord, train
 from find.retrieval.album import Album
 from find.training.configs import find_config
@@ -87,7 +87,7 @@ class Demo:
         self.console = console or Console()
         self.seconds: dict[str, float] = {}
         self.reused: list[str] = []
-        self.kept = KeptRecords(settings.out / "kept")
+        self.kept = ResultCache(settings.out / "kept")
         self.device = choose_device(settings.device)
 
     def run(self) -> Path:

@@ -26,7 +26,7 @@ def _source(folder: str) -> bytes:
     return digest.digest()
 
 
-class KeptRecords:
+class ResultCache:
     """JSON files in one folder, each with the key of what it was made from.
 
     Args:

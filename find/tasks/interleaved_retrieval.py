@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from find.errors import InputError
+from find.errors import check_counts
 from find.interface import Embeddings, Group, Prompt, Prototype
 from find.tasks import interleaved
 from find.tasks.composition import Composed, ReadRelatives
@@ -142,8 +142,7 @@ class InterleavedRetrieval(Task):
     ) -> list[Float[Tensor, " q"]]:
         """A prompt is a list of queries; the answer the score of each with the image, by which search ranks."""
         embedded = model.embed_images(images, batch_size=batch_size)
-        if len(prompts) != len(embedded.image):
-            raise InputError(f"got {len(embedded.image)} images but {len(prompts)} lists of queries; give one for each")
+        check_counts(len(embedded.image), len(prompts), "list of queries", "lists of queries")
         return [_scores(embedded, row, model.embed_queries(list(queries))) for row, queries in enumerate(prompts)]
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from find.errors import InputError
+from find.errors import check_counts
 from find.interface import Group, Interface, Member, Prompt, Prototype, Start
 from find.tasks.losses import contrastive
 from find.tasks.task import Step, Task
@@ -63,6 +63,5 @@ class Retrieval(Task):
     ) -> list[Float[Tensor, " t"]]:
         """A prompt is a list of texts; the answer the cosine of each with the image."""
         embedded = model.embed_images(images, masks=False, batch_size=batch_size).image
-        if len(prompts) != len(embedded):
-            raise InputError(f"got {len(embedded)} images but {len(prompts)} lists of texts; give one for each image")
+        check_counts(len(embedded), len(prompts), "list of texts", "lists of texts")
         return [model.embed_texts(list(texts)) @ image for image, texts in zip(embedded, prompts, strict=True)]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from find.data.batch import Batch, Drawn
 from find.data.collate import Scenes
-from find.errors import InputError
+from find.errors import check_counts
 from find.foundations import LanguageEncoder
 from find.images.canvas import ImageGeometry
 from find.interface import Embeddings, GroupName, ImageMemory, Interface, Prompt, Prototype
@@ -207,8 +207,7 @@ class Task(nn.Module, ABC):
     def predict(self, model: Any, images: Any, prompts: Sequence[Any], *, batch_size: int = 16) -> Any:
         """What `FIND.run` answers: `answer` to prompt k about image k, in the images' order."""
         frames, memories = model.prompted(images, batch_size)
-        if len(prompts) != len(frames):
-            raise InputError(f"got {len(frames)} images but {len(prompts)} prompts; give one for each image")
+        check_counts(len(frames), len(prompts), "prompt", "prompts")
         answers: dict[int, Any] = {}
         for numbers, memory in memories:
             asked = Asked(model, memory, [frames[n] for n in numbers], [prompts[n] for n in numbers])

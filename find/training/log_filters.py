@@ -27,7 +27,7 @@ LOGGERS = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.
 
 
 @contextmanager
-def only_useful_notices() -> Iterator[None]:
+def filtered_messages() -> Iterator[None]:
     """Within it, Lightning's messages and warnings that `QUIET` names are not shown."""
     quiet = _Quiet()
     loggers = [logging.getLogger(name) for name in LOGGERS]

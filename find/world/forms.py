@@ -16,7 +16,7 @@ from find.world.composition import Composition
 from find.world.grammar import Claim, Mention, Part, Statement, Text, Wording, capitalised, solutions, word, word_like
 from find.world.kinds import Place
 from find.world.language import Negative, Sentence, Speaker
-from find.world.probes import attributes_exchanged, exchanged, relations_turned
+from find.world.probes import attributes_exchanged, exchanged, relations_reversed
 from find.world.relations import OPPOSITE, Link, Relations
 from find.world.spots import Among, Spot, with_spots
 
@@ -97,7 +97,7 @@ class FormSpeaker:
         made = [
             *(exchanged(sentence, i, j) for i, j in combinations(range(len(said.entities)), 2)),
             *attributes_exchanged(sentence),
-            *relations_turned(sentence),
+            *relations_reversed(sentence),
         ]
         segments, possibly = self.scene.segments, self.truth.possibly
         made = [one for one in made if one and next(solutions(one[1], segments, possibly), None) is None]

@@ -20,7 +20,7 @@ OPPOSITES = OPPOSITE | OPPOSITE_SPOT
 
 def probes(sentence: Sentence, segments: Sequence[Segment], relations: Relations) -> list[Negative]:
     """All of them that are surely false of the scene."""
-    made = (*_entities(sentence), *attributes_exchanged(sentence), *relations_turned(sentence))
+    made = (*_entities(sentence), *attributes_exchanged(sentence), *relations_reversed(sentence))
     return [
         Negative(Sentence(statement, word_like(statement, sentence.text), means), change)
         for change, statement, means in made
@@ -72,7 +72,7 @@ def attributes_exchanged(sentence: Sentence) -> Iterator[Made]:
                 yield change, replace(said, entities=entities), sentence.segments
 
 
-def relations_turned(sentence: Sentence) -> Iterator[Made]:
+def relations_reversed(sentence: Sentence) -> Iterator[Made]:
     """A claim says the opposite, and with it those that have its words."""
     said = sentence.statement
     worded = [part.claim for part in said.parts if isinstance(part, Wording)]

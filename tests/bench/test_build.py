@@ -162,7 +162,7 @@ def test_what_is_built_passes_the_check_and_is_the_same_again(bare: Path, tmp_pa
     assert first.path.read_bytes() == again.path.read_bytes()
     assert first.phrases > 8 and first.references > 0
     report = check_folder(tmp_path / "a", "val2017")
-    assert not [anomaly for anomaly in report.anomalies if anomaly.file == first.path.name]
+    assert not [issue for issue in report.issues if issue.file == first.path.name]
     folder = CocoFolder(tmp_path / "a", "val2017")
     assert len(folder.sentences) == first.sentences
     for sentence in folder.sentences:

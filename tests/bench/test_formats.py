@@ -51,7 +51,7 @@ def predictions(finished: Path, tmp_path: Path) -> Path:
 def test_scored_from_files_a_runs_figures_are_the_same_to_the_last_digit(finished: Path, world: Path):
     before = json.loads((finished / "results.json").read_text())
     files = find_files(finished, None)
-    assert not validate(files, world, SETTINGS).anomalies
+    assert not validate(files, world, SETTINGS).issues
     after = json.loads(json.dumps(score(files, world, SETTINGS, progress=False).to_json()))
     for part in (*TASKS, "intervals", "details", "held_out", "variants", "probes"):
         assert after[part] == before[part], part
@@ -103,7 +103,7 @@ def kinds(predictions: Path, world: Path, task: FileTask) -> list[str]:
     for line in found.lines():  # one line each, with file, item and fix
         assert "\n" not in line
         assert line.count(": ") >= 3 and line.endswith(".")
-    return [anomaly.kind for anomaly in found.anomalies]
+    return [issue.kind for issue in found.issues]
 
 
 def test_every_fault_of_panoptic_predictions_is_told(predictions: Path, world: Path):

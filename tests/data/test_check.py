@@ -17,8 +17,8 @@ from find.images.images import read_image
 
 
 def found(tiny) -> dict[str, str]:
-    """Kind -> the last such anomaly as text, after writing the folder."""
-    return {anomaly.kind: str(anomaly) for anomaly in check_folder(tiny.write()).anomalies}
+    """Kind -> the last such issue as text, after writing the folder."""
+    return {issue.kind: str(issue) for issue in check_folder(tiny.write()).issues}
 
 
 def test_sound_data_has_no_errors(tiny):
@@ -30,7 +30,7 @@ def test_sound_data_has_no_errors(tiny):
 
 @pytest.mark.parametrize("folder", ["coco-sample/coco", "camvid-coco"])
 def test_real_data_has_no_anomalies_at_all(shared, folder):
-    assert check_folder(shared / folder, "val2017").anomalies == ()
+    assert check_folder(shared / folder, "val2017").issues == ()
 
 
 def test_all_faults_of_a_folder_are_found_at_once(tiny):
@@ -70,7 +70,7 @@ def test_all_faults_of_a_folder_are_found_at_once(tiny):
     assert report.errors == 9 and report.warnings == 6
 
 
-def test_an_anomaly_names_file_item_and_mend(tiny):
+def test_an_issue_names_file_item_and_fix(tiny):
     tiny.phrase()["annotation_id"] = "4242"
     assert found(tiny)["unknown annotation id"] == (
         "entity_val2017.json, sentence 10 of image 1, phrase 1: 4242 is not a segment of the image. "
@@ -94,9 +94,9 @@ def test_missing_pictures_and_files_are_told(tiny):
     shutil.rmtree(tiny.root / "panoptic_val2017")
     (tiny.root / "annotations" / "captions_val2017.json").unlink()
     del tiny.files["captions_val2017.json"]
-    anomalies = found(tiny)
-    assert "panoptic PNGs of val2017 not found. Put the folder" in anomalies["unreadable file"]
-    assert "no captions" in anomalies
+    issues = found(tiny)
+    assert "panoptic PNGs of val2017 not found. Put the folder" in issues["unreadable file"]
+    assert "no captions" in issues
 
 
 def test_small_images_are_told(tiny):
@@ -106,7 +106,7 @@ def test_small_images_are_told(tiny):
 
 def test_a_split_that_is_not_there_is_an_error(tiny):
     report = check_folder(tiny.root, "val2018")
-    assert report.counts == {"unreadable file": 1} and "panoptic_val2018.json" in str(report.anomalies[0])
+    assert report.counts == {"unreadable file": 1} and "panoptic_val2018.json" in str(report.issues[0])
 
 
 def test_a_folder_without_any_split_is_refused(tmp_path):
@@ -123,7 +123,7 @@ def test_json_and_text_say_the_same(tiny):
     data = json.loads(json.dumps(report.to_json()))
     assert data["errors"] == 1 and data["warnings"] == 1
     assert data["counts"] == {"unknown annotation id": 1, "image without caption": 1}
-    assert data["anomalies"][1]["file"] == "entity_val2017.json" and data["anomalies"][1]["severity"] == "error"
+    assert data["issues"][1]["file"] == "entity_val2017.json" and data["issues"][1]["severity"] == "error"
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(report.render())
     for text in (report.to_text(), console.export_text()):
@@ -138,7 +138,7 @@ def test_a_size_of_the_photo_as_it_is_stored_is_told(told, words, tiny):
     # Read, it lies on its side: turned by its EXIF, or stored so.
     sideways = pixels if told == 6 else np.ascontiguousarray(pixels.swapaxes(0, 1))
     Image.fromarray(sideways).save(path, exif=exif)
-    (problem,) = [str(one) for one in check_folder(tiny.root).anomalies if one.kind == "wrong size"]
+    (problem,) = [str(one) for one in check_folder(tiny.root).issues if one.kind == "wrong size"]
     assert words in problem
     with pytest.raises(FindError, match=words):
         CocoFolder(tiny.root, "val2017").image(2)

@@ -133,8 +133,8 @@ def test_a_span_is_found_again_whatever_the_text(before, words, after, data):
     wider_start, wider_end = start - data.draw(st.integers(0, 1)), end + data.draw(st.integers(0, 1))
     entry = PhraseRecord(phrase=words, annotation_id=1, start_idx=wider_start, end_idx=wider_end)
 
-    def refuse(anomaly: DatasetIssue) -> None:
-        raise AssertionError(anomaly)
+    def refuse(issue: DatasetIssue) -> None:
+        raise AssertionError(issue)
 
     assert _span(entry, text, "file", "item", refuse) == (start, end)
 

@@ -141,7 +141,7 @@ def test_a_mask_that_cannot_be_drawn_is_one_line_everywhere(
     objects(data)[0]["segmentation"] = segmentation
     with pytest.raises(FindError, match=f"{INSTANCES}, instance 1 of image 1.*({message})"):
         average_precision(data)
-    found = [one for one in check_folder(data.root).anomalies if one.file == INSTANCES]
+    found = [one for one in check_folder(data.root).issues if one.file == INSTANCES]
     assert [(one.kind, one.item) for one in found] == [("broken mask", "instance 1 of image 1")]
     told = built_of_instances(data, tmp_path / "out").told
     assert any("broken mask, 1 times" in line and "instance 1 of image 1" in line for line in told)
@@ -158,7 +158,7 @@ def test_an_object_without_mask_is_left_out_counted_and_told(data: TinyFolder, t
     objects(data)[2]["segmentation"] = segmentation  # that of the image whose prediction scores least
     with pytest.warns(UserWarning, match="object without a mask: 1 .first: instance 3 of image 3"):
         assert average_precision(data) == pytest.approx(1)
-    found = [one for one in check_folder(data.root).anomalies if one.file == INSTANCES]
+    found = [one for one in check_folder(data.root).issues if one.file == INSTANCES]
     assert [(one.kind, one.item) for one in found] == [("object without a mask", "instance 3 of image 3")]
     built = built_of_instances(data, tmp_path / "out")
     assert any("object without a mask, 1 times" in line and "instance 3 of image 3" in line for line in built.told)
@@ -279,7 +279,7 @@ NO_TEXT = [None, 17, 1.5, True, ["A dog."], {"text": "A dog."}]
 )  # fmt: skip
 def test_what_is_no_text_is_left_out_and_told(data: TinyFolder, file: str, field: str, item: str, text: object):
     data.files[file]["annotations"][0][field] = text
-    told = [one for one in check_folder(data.write()).anomalies if one.file == file]
+    told = [one for one in check_folder(data.write()).issues if one.file == file]
     assert [(one.item, field in one.message) for one in told if one.kind == "malformed record"] == [(item, True)]
     folder = CocoFolder(data.root, "val2017")
     assert folder.skipped["malformed record"] == 1
@@ -307,7 +307,7 @@ def test_what_is_no_name_or_sentence_is_refused(data: TinyFolder, file: str, pla
         parent = parent[key]
     parent[place[-1]] = text
     report = check_folder(data.write())
-    told = [one for one in report.anomalies if one.file == file and one.kind == "malformed record"]
+    told = [one for one in report.issues if one.file == file and one.kind == "malformed record"]
     assert [one.item for one in told] == [item] and f"'{place[-1]}'" in told[0].message
     read = (lambda: average_precision(data)) if file == INSTANCES else (lambda: CocoFolder(data.root, "val2017"))
     with pytest.raises(FindError, match=rf"{file}, {item}: the field '{place[-1]}'"):

@@ -82,7 +82,7 @@ class TestWholeSample:
     def test_the_check_finds_the_same_in_zips(self, prepared, sample):
         zipped, folder = check_folder(prepared[0], "val2017"), check_folder(sample, "val2017")
         assert zipped.checked == folder.checked and not zipped.has_errors
-        assert sorted(map(str, zipped.anomalies)) == sorted(map(str, folder.anomalies))
+        assert sorted(map(str, zipped.issues)) == sorted(map(str, folder.issues))
 
     def test_a_compressed_zip_inside_a_zip_is_unpacked_once(self, sample, tmp_path):
         root = zip_sample(sample, tmp_path / "coco", inner=zipfile.ZIP_DEFLATED)

@@ -139,7 +139,7 @@ def test_what_cannot_be_used_is_counted_and_told_with_its_place(root, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["counts"] == {**split.skipped, "labels without picture": 2, "picture without objects": 1}
     assert told["checked"] == {"images": 3, "objects": 4} and told["errors"] == 1
-    at_row = {one["item"] for one in told["anomalies"] if one["kind"] == "broken row"}
+    at_row = {one["item"] for one in told["issues"] if one["kind"] == "broken row"}
     assert at_row == {f"row {k}" for k in (5, 6, 7, 8)} and "9 is not among" in json.dumps(told)
     assert main(["data", "check", str(root), "--data", "yolo", "--split", "train"]) == 0
     assert "train (4 images" not in capsys.readouterr().out

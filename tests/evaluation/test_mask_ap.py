@@ -17,8 +17,8 @@ from find.errors import FindError
 from find.evaluation.mask_ap import instance_results, instances_from_maps, mask_ap, true_instances
 
 
-def refuse(anomaly: DatasetIssue) -> None:
-    raise anomaly.error()
+def refuse(issue: DatasetIssue) -> None:
+    raise issue.error()
 
 
 def perturbed(truth: dict, rng: np.random.Generator) -> list[dict]:

@@ -132,7 +132,7 @@ def test_negative_points_are_what_negative_bitmaps_are(model, image):
         ([np.zeros((HEIGHT, WIDTH), bool)], "stroke 0 of image 0 is empty"),
         ([[(1, 2, 3)]], r"stroke 0 of image 0 is \(1, 2, 3\); give a point \(x, y\), a box"),
         ([[None, "x"]], "stroke 1 of image 0 is 'x'; give a point"),
-        ([[(1, 2)], [(1, 2)]], "got 1 images but 2 lists of strokes"),
+        ([[(1, 2)], [(1, 2)]], "got 1 image but 2 lists of strokes"),
         (7, "strokes of several images are a list with the strokes of each, not 7"),
         (["dog"], r"strokes of image 0 are a point \(x, y\).*not 'dog'"),
         ([[(9, 9, 9, 20)]], "stroke 0 of image 0: the box 9,9,9,20 has no area"),

@@ -202,7 +202,7 @@ def test_features_of_another_model_are_refused(features):
 
 
 def test_numbers_must_agree_for_features_too(model, features):
-    with pytest.raises(FindError, match="6 images but 1 queries"):
+    with pytest.raises(FindError, match="6 images but 1 query"):
         model.segment(features, [Query(Phrase("dog"))])
 
 

@@ -318,11 +318,11 @@ def test_query_without_an_entity_cannot_segment(model, images):
 
 
 def test_numbers_of_images_and_prompts_must_agree(model, images):
-    with pytest.raises(FindError, match="2 images but 1 queries"):
+    with pytest.raises(FindError, match="2 images but 1 query"):
         model.segment(images[:2], [Query(Phrase("dog"))])
-    with pytest.raises(FindError, match="1 images but 2 lists of texts"):
+    with pytest.raises(FindError, match="1 image but 2 lists of texts"):
         model.ground(images[:1], [["dog"], ["red"]])
-    with pytest.raises(FindError, match="1 images but 2 lists of negative strokes"):
+    with pytest.raises(FindError, match="1 image but 2 lists of negative strokes"):
         stroke = box(images[0], 0, 0, 1, 1)[None]
         model.interact(images[:1], [stroke], [stroke, stroke])
 

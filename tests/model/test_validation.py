@@ -34,7 +34,7 @@ def test_what_is_no_query_is_told_with_what_to_write(model, queries, told):
 
 
 def test_lists_of_queries_and_images_are_of_equal_length(model):
-    with pytest.raises(FindError, match="2 images but 1 queries; give one for each image"):
+    with pytest.raises(FindError, match="2 images but 1 query; give one for each image"):
         model.segment([IMAGE, IMAGE], [QUERY])
 
 

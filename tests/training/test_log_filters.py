@@ -3,7 +3,7 @@
 import logging
 import warnings
 
-from find.training.log_filters import LOGGERS, only_useful_notices
+from find.training.log_filters import LOGGERS, filtered_messages
 
 
 class Heard(logging.Handler):
@@ -25,7 +25,7 @@ def test_what_nobody_can_act_on_is_quiet_and_the_rest_is_not(monkeypatch):
     logger.setLevel(logging.INFO)  # which forgets what the logger has noted of levels
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("always")
-        with only_useful_notices():
+        with filtered_messages():
             for message in ("TPU available: False, using: 0 TPU cores", "`Trainer.fit` stopped", "Tip: try litlogger"):
                 logger.info(message)
             warnings.warn("Found 228 module(s) in eval mode at the start of training.", stacklevel=1)

@@ -61,21 +61,21 @@ class FileTask(str, Enum):
 
 @dataclass(frozen=True)
 class Validation:
-    """Every anomaly of some predictions."""
+    """Every issue of some predictions."""
 
-    anomalies: tuple[DatasetIssue, ...]
+    issues: tuple[DatasetIssue, ...]
 
     @property
     def has_errors(self) -> bool:
-        return any(anomaly.severity is Severity.ERROR for anomaly in self.anomalies)
+        return any(issue.severity is Severity.ERROR for issue in self.issues)
 
     def summary(self) -> str:
-        errors = sum(anomaly.severity is Severity.ERROR for anomaly in self.anomalies)
-        return f"{errors} errors, {len(self.anomalies) - errors} warnings"
+        errors = sum(issue.severity is Severity.ERROR for issue in self.issues)
+        return f"{errors} errors, {len(self.issues) - errors} warnings"
 
     def lines(self) -> list[str]:
-        """One line an anomaly: severity, kind, file, item, what is wrong, and how to fix it."""
-        return [f"{anomaly.severity.value}: {anomaly.kind}: {anomaly}" for anomaly in self.anomalies]
+        """One line an issue: severity, kind, file, item, what is wrong, and how to fix it."""
+        return [f"{issue.severity.value}: {issue.kind}: {issue}" for issue in self.issues]
 
 
 def find_files(predictions: Path, task: FileTask | None) -> dict[FileTask, Path]:
@@ -118,16 +118,16 @@ def validate(files: dict[FileTask, Path], root: Path, settings: Settings) -> Val
         FindError: the data folder cannot be used.
     """
     folder = BlankFolder(root, settings.split, entities=settings.entities)
-    anomalies: list[DatasetIssue] = []
+    issues: list[DatasetIssue] = []
     for task, path in files.items():
         try:
-            _read(task, path, folder, settings, anomalies.append)
+            _read(task, path, folder, settings, issues.append)
         except FindError as problem:
             message, _, fix = str(problem).removeprefix(f"{path}: ").rstrip(".").partition(". ")
-            anomalies.append(
+            issues.append(
                 DatasetIssue(Severity.ERROR, "unreadable file", str(path), task.value, message, fix or "Write it again")
             )
-    return Validation(tuple(anomalies))
+    return Validation(tuple(issues))
 
 
 def score(files: dict[FileTask, Path], root: Path, settings: Settings, *, progress: bool = True) -> Evaluation:
@@ -138,9 +138,9 @@ def score(files: dict[FileTask, Path], root: Path, settings: Settings, *, progre
     """
     folder = BlankFolder(root, settings.split, entities=settings.entities)
 
-    def refuse(anomaly: DatasetIssue) -> None:
-        if anomaly.severity is Severity.ERROR:
-            raise DataError(f"{anomaly} `findvl bench validate` lists all that is wrong.")
+    def refuse(issue: DatasetIssue) -> None:
+        if issue.severity is Severity.ERROR:
+            raise DataError(f"{issue} `findvl bench validate` lists all that is wrong.")
 
     read = {task: _read(task, path, folder, settings, refuse) for task, path in files.items()}
     image_ids = folder.image_ids[: settings.limit]

@@ -208,11 +208,11 @@ def _listed_instances(folder: DataSplit, image_ids: Sequence[int], thing_ids: Se
     left_out: Counter[str] = Counter()
     first: dict[str, str] = {}
 
-    def refuse_or_skip(anomaly: DatasetIssue) -> None:
-        if anomaly.stops:
-            raise DataError(f"{folder.root}: {anomaly}")
-        left_out[anomaly.kind] += 1
-        first.setdefault(anomaly.kind, printable(f"{anomaly.item}: {anomaly.message}"))
+    def refuse_or_skip(issue: DatasetIssue) -> None:
+        if issue.stops:
+            raise DataError(f"{folder.root}: {issue}")
+        left_out[issue.kind] += 1
+        first.setdefault(issue.kind, printable(f"{issue.item}: {issue.message}"))
 
     instances = folder.instances(refuse_or_skip)
     if instances is None:

@@ -221,7 +221,7 @@ def features_of(memory: ImageMemory) -> Named:
 def memory_of(interface: Interface, named: Mapping[str, Tensor]) -> ImageMemory:
     """Inverse of `features_of`; what follows from the features is made anew."""
     maps = [named[name] for name in sorted(named) if name.startswith("level_")]
-    memory = interface.remember_projected(maps, named["mask_features"], named.get("pooled"))
+    memory = interface.memory_of_projected_levels(maps, named["mask_features"], named.get("pooled"))
     aligned = named.get("aligned")
     if aligned is None:
         return memory

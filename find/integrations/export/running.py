@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from find.errors import CheckpointError, FindError, InputError, UnknownWordsWarning, warn_caller
+from find.errors import CheckpointError, FindError, InputError, UnknownWordsWarning, check_counts, warn_caller
 from find.foundations.tokenization import TextTokenizer
 from find.images.canvas import ImageGeometry, by_canvas
 from find.images.images import ImageLike, read_image, read_size
@@ -22,7 +22,7 @@ from find.integrations.export.manifest import PAIR_TERM, TOKENIZER, GraphFile, M
 from find.interface import PairTerm, Tokens
 from find.model.mask_collector import MaskCollector
 from find.model.predictions import EntityMask, ImageEmbeddings, QueryEmbeddings
-from find.model.validation import check_entities, check_images, check_queries, same_length
+from find.model.validation import check_entities, check_images, check_queries
 from find.query.query import Query
 from find.tasks.connections import Connections
 from find.tasks.region_inputs import ShownRegions
@@ -147,7 +147,7 @@ class OnnxModel:
         """A mask for each entity of query k in image k; see `find.FIND.segment`."""
         check_images(images)
         check_queries(queries)
-        same_length(images, queries, "queries")
+        check_counts(len(images), len(queries), "query", "queries")
         check_entities(queries)
         self._unknown(queries)
         frames = [self.resizing.fit(*read_size(image)) for image in images]

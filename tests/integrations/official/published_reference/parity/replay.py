@@ -61,7 +61,7 @@ def class_embeddings(reference: Reference, fixture: Fixture) -> None:
     # The original reads class prompts on maps of zeros, whose other outputs it recorded too.
     channels, width = model.config.interface.mask_width, model.interface.width
     zeros = [torch.zeros(1, width, side, side) for side in (20, 40, 80)]
-    memory = model.interface.remember_levels(zeros, torch.zeros(1, channels, 160, 160))
+    memory = model.interface.memory_of_levels(zeros, torch.zeros(1, channels, 160, 160))
     out = model.interface(memory, [generic.prompt()]).final
     check_outputs(fixture, "class_out_first", out, memory)
 

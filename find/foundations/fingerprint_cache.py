@@ -24,7 +24,7 @@ JUST_WRITTEN = 2.0
 PACKAGES = ("findvl", "torch", "transformers", "open_clip_torch", "timm")
 
 
-def kept_fingerprint(encoder: nn.Module, spec: str) -> str:
+def cached_fingerprint(encoder: nn.Module, spec: str) -> str:
     """`fingerprint(encoder)` of an encoder that was just built from its spec, computed once for the same files.
 
     They are the same where names, sizes and times of all files are, or a commit of the hub; then the fingerprint is a
