@@ -5,7 +5,7 @@ import multiprocessing
 import shutil
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
