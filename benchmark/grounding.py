@@ -27,7 +27,7 @@ from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.utils.progress import track
 from find.world.grammar import WORDINGS
-from find.world.scene import Scene, scene
+from find.world.scene import Expression, Scene, scene
 
 RESULTS = Path(__file__).resolve().parent / "results" / "grounding.md"
 RELATIONS = re.compile(
@@ -69,7 +69,7 @@ def by_words(text: str) -> Query:
     return Query(Phrase(text[: found.start()]), text[found.start() : found.end()], Phrase(text[found.end() :]))
 
 
-def true_spans(expression) -> Query:
+def true_spans(expression: Expression) -> Query:
     text, at, parts = expression.sentence.text.text, 0, []
     for phrase in expression.sentence.text.phrases:
         parts += [text[at : phrase.start], Phrase(text[phrase.start : phrase.end])]
@@ -92,6 +92,19 @@ def by_chains(
             masks = frames[row].inside(logits[row, : len(queries[number])])
             answers[number] = list(masks.cpu().numpy())
     return answers
+
+
+def texts_of(expressions: Sequence[Sequence[Expression]]) -> list[list[str]]:
+    return [[one.sentence.text.text for one in row] for row in expressions]
+
+
+def by_branch(model: FIND, features: ImageFeatures, expressions: Sequence[Sequence[Expression]]) -> list[list]:
+    """As a model without a tagger answers."""
+    tagger, model.interface.tagger = model.interface.tagger, None
+    try:
+        return model.ground(features, texts_of(expressions))
+    finally:
+        model.interface.tagger = tagger
 
 
 def by_match(model: FIND, features: ImageFeatures, queries: Sequence[Sequence[Query]]) -> list[list]:
@@ -120,7 +133,7 @@ def main() -> None:
     if model.interface.pair_term is None:
         parser.error(f"{options.weights} has no pair term; train one with scripts/train_pair_term.py")
     asked: dict[str, Callable] = {
-        "grounding branch": lambda f, e: model.ground(f, [[one.sentence.text.text for one in row] for row in e]),
+        "grounding branch": lambda f, e: by_branch(model, f, e),
         "objects, first entity, by relation words": lambda f, e: by_chains(
             model, f, [[head_alone(by_words(one.sentence.text.text)) for one in row] for row in e]
         ),
@@ -132,6 +145,8 @@ def main() -> None:
         ),
         "objects, chain, true spans": lambda f, e: by_chains(model, f, [[true_spans(one) for one in row] for row in e]),
     }
+    if model.interface.tagger is not None:
+        asked["objects, chain, by the tagger (`ground`)"] = lambda f, e: model.ground(f, texts_of(e))
     if model.interface.match_head is not None:
         asked["likeliest object (match head), first entity, true spans"] = lambda f, e: by_match(
             model, f, [[true_spans(one) for one in row] for row in e]

@@ -11,8 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from find.images.canvas import ImageGeometry
-from find.interface import Group
+from find.interface import Group, Interface
 from find.model.features import EncodedBatch
+from find.model.find_all import presence
+from find.query.entity import Phrase
+from find.query.query import Query
 from find.tasks.mask_boxes import boxes_of_logits
 from find.tasks.structured_interaction import (
     EXCLUDED,
@@ -22,14 +25,45 @@ from find.tasks.structured_interaction import (
     nearest_objects,
     terms,
 )
+from find.tasks.tagging import entity_spans
 from find.utils.transfer import upload
 
 if TYPE_CHECKING:
     from find.model.inference import Inference
-    from find.query.query import Query
 
 AT_ONCE = 64
 """Expressions whose chains are solved together."""
+
+
+def grounds_by_chains(interface: Interface) -> bool:
+    """Whether a model can: it finds entities in plain text, and compares what connects them."""
+    return interface.pair_term is not None and interface.tagger is not None
+
+
+def ground_by_chains(
+    model: Inference, batch: EncodedBatch, texts: Sequence[Sequence[str]], frames: Sequence[ImageGeometry]
+) -> tuple[Float[Tensor, "b t h w"], Float[Tensor, "b t"], Float[Tensor, "b t"] | None]:
+    """Of each image's texts: mask logits, the probability with which the mask was chosen, and the probability that the
+    first entity is there at all (None without a match head).
+
+    A text in which no entity is found is one as a whole.
+    """
+    distinct = list(dict.fromkeys(text for row in texts for text in row))
+    if not distinct:
+        nothing = batch.masks(model.interface).new_zeros(len(texts), 0)
+        return batch.masks(model.interface)[:, :0], nothing, None
+    tagger = model.interface.tagger
+    assert tagger is not None
+    spans = entity_spans(model.language, tagger, distinct, model.device)
+    read = {text: _expression(model, text, found) for text, found in zip(distinct, spans, strict=True)}
+    logits, scores, heads = referred(model, batch, [[read[text] for text in row] for row in texts], frames)
+    return logits, scores, presence(model.interface, batch, heads, frames)
+
+
+def _expression(model: Inference, text: str, spans: Sequence[tuple[int, int]]) -> Query:
+    if spans:
+        return Query.from_sentence(text, spans)
+    return Query(Phrase(text if text.strip() else model.language.placeholder))
 
 
 def referred(

@@ -18,6 +18,7 @@ from find.interface import Embeddings, Group, ImageMemory, Interface, Tokens
 from find.model.config import FINDConfig
 from find.model.features import ImageFeatures
 from find.model.find_all import presence, texts_present
+from find.model.grounding_by_chains import ground_by_chains, grounds_by_chains
 from find.model.image_encoding import ImageEncoding
 from find.model.mask_collector import MaskCollector, stack_strokes
 from find.model.model_tasks import tasks_of
@@ -200,7 +201,11 @@ class Inference(ImageEncoding):
     def ground(
         self, images: Sequence[ImageLike] | ImageFeatures, texts: Sequence[Sequence[str]], *, batch_size: int = 16
     ) -> list[list[EntityMask]]:
-        """Grounded segmentation: a mask for each of image k's texts."""
+        """Grounded segmentation: a mask for each of image k's texts.
+
+        Models with a pair term and a tagger read a text as a chain of entities, the first of which is meant, and choose
+        among object proposals; others have proposals of their own for it.
+        """
         check_images(images)
         if isinstance(texts, str):
             raise InputError(f"texts is one str; give a list of texts for each image: [[{texts!r}]]")
@@ -212,13 +217,15 @@ class Inference(ImageEncoding):
         frames, prompted = self.ready(images, batch_size)
         answers = MaskCollector(frames)
         for numbers, encoded in prompted:
-            batch = [texts[number] for number in numbers]
+            batch, own = [texts[number] for number in numbers], [frames[number] for number in numbers]
+            counts = [len(row) for row in batch]
+            if grounds_by_chains(self.interface):
+                answers.add(numbers, counts, *ground_by_chains(self, encoded, batch, own))
+                continue
             prompt = Phrases.read(self.language, batch, self.device).prompt(self.interface)
             final = self.interface(encoded.memory, [prompt]).final
-            is_there = texts_present(self, encoded, batch, [frames[number] for number in numbers])
-            answers.add(
-                numbers, [len(row) for row in batch], *self._best(grounding.TASK, encoded.memory, final), is_there
-            )
+            is_there = texts_present(self, encoded, batch, own)
+            answers.add(numbers, counts, *self._best(grounding.TASK, encoded.memory, final), is_there)
         return with_entities(answers.masks, [[Phrase(text) if text.strip() else None for text in row] for row in texts])
 
     @halving
