@@ -28,7 +28,10 @@ class MatchHead(nn.Module):
         self.product = nn.Linear(semantic_width, width, bias=False)
         self.numbers = nn.Linear(NUMBERS, width, bias=False)
         self.out = nn.Linear(width, 1)
-        self.cosine = nn.Parameter(torch.tensor(10.0))
+        # At first a logistic of the cosine, which ranks well already.
+        self.cosine = nn.Parameter(torch.tensor(20.0))
+        nn.init.constant_(self.out.bias, -10.0)
+        nn.init.zeros_(self.out.weight)
         self.presence_gain = nn.Parameter(torch.tensor(1.0))
         self.presence_bias = nn.Parameter(torch.tensor(0.0))
 

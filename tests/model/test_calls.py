@@ -193,6 +193,6 @@ def test_help_shows_our_methods_first_each_on_a_line():
     own, _, _ = text.partition("Methods defined here:")[2].partition("Methods inherited")
     lines = re.findall(r"^ \|  (\w+)\((.*)$", own, flags=re.MULTILINE)
     public = {"segment", "ground", "interact", "panoptic", "instances", "semantic", "encode_images"}
-    public |= {"embed_images", "embed_texts", "embed_queries", "embed_classes", "run"}
+    public |= {"embed_images", "embed_texts", "embed_queries", "embed_classes", "entity_spans", "find_all", "run"}
     assert {name for name, _ in lines} == public
     assert max(len(name) + len(rest) + 6 for name, rest in lines) <= 150
