@@ -40,8 +40,8 @@ from find.evaluation.described_world import (
 from find.interface import MatchHead, object_numbers
 from find.utils.device import choose_device
 
-HALF = 0.25
-"""Objects that overlap what fits by more than this, but less than SAME, are neither matches nor mistakes."""
+HALF = 0.4
+"""Objects that overlap what fits by more than this, but less than SAME, are neither matches nor mistakes; by less, parts."""
 SHOTS = (1, 1, 2, 4, 8)
 SCALES = 10
 """Single numbers, such as the cosine's weight, learn so many times faster than the layers."""
@@ -227,11 +227,11 @@ def main() -> None:
     parser.add_argument("--head", help="a model whose head is taken as it is, where its other vectors are the same")
     parser.add_argument("--vectors", type=Path, help="a file that keeps the embedded scenes; read if it is there")
     parser.add_argument("--world-seed", type=int, default=31)
-    parser.add_argument("--images", type=int, default=1200)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--images", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--match-width", type=int, default=64)
+    parser.add_argument("--match-width", type=int, default=96)
     parser.add_argument("--nested-widths", type=int, nargs="*", default=[32, 64], help="embeddings may be cut to these")
     parser.add_argument("--device", default="auto", help="of the embedding; the head is trained on the CPU")
     parser.add_argument("--seed", type=int, default=0)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from find.model.inference import Inference
 
 SAME = 0.5
-"""IoU of two masks from which on they show one thing, of which the likelier one is kept."""
+"""Two masks that share so much of the smaller one show one thing, or a part of it: the likelier one is kept."""
 
 
 def match_logits(
@@ -163,11 +163,11 @@ def _drawn(
 
 
 def _distinct(masks: Bool[Tensor, "n H W"]) -> list[int]:
-    """Numbers of masks that are not empty and overlap no earlier one by SAME."""
+    """Numbers of masks that are not empty and share no more than SAME of the smaller one with any earlier one."""
     flat = masks.flatten(1).float()
     common = flat @ flat.T
     areas = flat.sum(dim=1)
-    same = common >= SAME * (areas[:, None] + areas - common)
+    same = common >= SAME * torch.minimum(areas[:, None], areas)
     kept: list[int] = []
     for number in range(len(masks)):
         if areas[number] > 0 and not same[number, kept].any():
