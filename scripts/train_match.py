@@ -41,7 +41,7 @@ from find.interface import MatchHead, object_numbers
 from find.utils.device import choose_device
 
 HALF = 0.4
-"""Objects that overlap what fits by more than this, but less than SAME, are neither matches nor mistakes; by less, parts."""
+"""Objects that overlap what fits by more than this, but less than SAME, are neither matches nor mistakes."""
 SHOTS = (1, 1, 2, 4, 8)
 SCALES = 10
 """Single numbers, such as the cosine's weight, learn so many times faster than the layers."""
