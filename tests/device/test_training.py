@@ -36,7 +36,7 @@ def data(world: Path) -> FindDataModule:
     return FindDataModule(world, resizing=Resizing(96, 96, divisor=32), batch_size=3)
 
 
-def module(kind: type[FINDModule], pair_width: int | None = None, **options: Any) -> FINDModule:
+def module(kind: type[FINDModule], pair_width: int = 0, **options: Any) -> FINDModule:
     torch.manual_seed(0)
     return kind(replace(CONFIG, interface=replace(CONFIG.interface, pair_width=pair_width)), **options)
 
