@@ -62,7 +62,7 @@ def test_retrieval_compares_texts_with_each_image(model, images):
     texts = ["a dog", "a cat on the grass"]
     cosines = torch.stack(model.run("retrieval", images, [texts, texts]))
     torch.testing.assert_close(cosines, model.embed_images(images).image @ model.embed_texts(texts).T)
-    with pytest.raises(InputError, match="got 2 images but 1 lists of texts"):
+    with pytest.raises(InputError, match="got 2 images but 1 list of texts"):
         model.run("retrieval", images, [texts])
 
 
