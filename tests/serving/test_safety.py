@@ -114,8 +114,8 @@ def test_open_requests_hold_no_more_than_they_may_together(album, encoded):
 class Broken:
     """A model whose device fails in the way of an error."""
 
-    def __init__(self, language, error: Exception) -> None:
-        self.language, self.error, self.calls = language, error, 0
+    def __init__(self, model, error: Exception) -> None:
+        self.language, self.interface, self.error, self.calls = model.language, model.interface, error, 0
 
     def segment(self, images, queries):
         self.calls += 1
@@ -130,7 +130,7 @@ def test_after_a_fault_of_its_device_a_service_is_not_ready(album, encoded, erro
     app = create_app(album)
     with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
         assert client.get("/readyz").status_code == client.get("/healthz").status_code == 200
-        broken = app.state.service.model = Broken(album.model.language, error)
+        broken = app.state.service.model = Broken(album.model, error)
         told = "the device has failed; the service has to be started again"
         for _ in range(2):
             assert _told(client.post("/segment", json=SEGMENT | {"image": encoded[0]}), 503) == told
@@ -147,7 +147,7 @@ def test_after_a_fault_of_its_device_a_service_is_not_ready(album, encoded, erro
 def test_other_errors_of_the_model_are_the_request_s_own(album, encoded, error, status):
     app = create_app(album)
     with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
-        app.state.service.model = Broken(album.model.language, error)
+        app.state.service.model = Broken(album.model, error)
         assert _told(client.post("/segment", json=SEGMENT | {"image": encoded[0]}), status)
         assert client.get("/readyz").status_code == client.get("/healthz").status_code == 200
         assert client.post("/search", json=SEGMENT).status_code == 200
