@@ -22,6 +22,7 @@ from find.utils.progress import progress_bar
 from find.world.composition import Segment
 from find.world.grammar import Description
 from find.world.kinds import COLOURS, HELD_OUT, STUFF, THINGS, Pattern, Size, Thing
+from find.world.language import Sentence
 from find.world.scene import Scene, scene
 
 KINDS = (*THINGS, *STUFF)
@@ -41,12 +42,6 @@ def as_numbers(description: Description) -> tuple[int, int, int, int]:
     return tuple(
         SILENT if value is None else options.index(value) for value, options in zip(values, OPTIONS, strict=True)
     )
-
-
-def from_numbers(numbers: tuple[int, int, int, int]) -> Description:
-    """Inverse of `as_numbers`."""
-    values = [None if number == SILENT else options[number] for number, options in zip(numbers, OPTIONS, strict=True)]
-    return Description(*values)
 
 
 def attributes(segment: Segment) -> tuple[int, int, int, int]:
@@ -185,13 +180,14 @@ def _embedded(model: FIND, scenes: list[Scene], start: int, sentences: int) -> l
     ]
 
 
-def _in_order(sentence) -> list[Description]:
+def _in_order(sentence: Sentence) -> list[Description]:
     """What the phrases of a sentence say, in the order of the text."""
     return [sentence.statement.entities[phrase.entity] for phrase in sentence.text.phrases]
 
 
-def _as_query(sentence) -> Query:
-    text, at, parts = sentence.text.text, 0, []
+def _as_query(sentence: Sentence) -> Query:
+    text, at = sentence.text.text, 0
+    parts: list[str | Phrase] = []
     for phrase in sentence.text.phrases:
         parts += [text[at : phrase.start], Phrase(text[phrase.start : phrase.end])]
         at = phrase.end
