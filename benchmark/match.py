@@ -87,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="find-tiny")
     parser.add_argument("--vectors", type=Path, help="a file that keeps the embedded scenes; read if it is there")
-    parser.add_argument("--world-seed", type=int, default=32)
+    parser.add_argument("--world-seed", type=int, default=33)
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

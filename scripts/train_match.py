@@ -42,6 +42,8 @@ from find.utils.device import choose_device
 
 HALF = 0.4
 """Objects that overlap what fits by more than this, but less than SAME, are neither matches nor mistakes."""
+TERSE = 0.3
+"""Share of phrases that say the category only."""
 SHOTS = (1, 1, 2, 4, 8)
 SCALES = 10
 """Single numbers, such as the cosine's weight, learn so many times faster than the layers."""
@@ -89,7 +91,9 @@ class Asking:
                 return vector, said, self.images.start + image
 
     def _part(self, is_so: tuple[int, ...]) -> tuple[int, ...]:
-        """Some of a segment's attributes."""
+        """Some of a segment's attributes, often only what it is."""
+        if self.chance.random() < TERSE:
+            return (is_so[0], SILENT, SILENT, SILENT)
         shares = SAID.values()
         return tuple(
             v if v != MISSING and self.chance.random() < share else SILENT
@@ -228,7 +232,7 @@ def main() -> None:
     parser.add_argument("--vectors", type=Path, help="a file that keeps the embedded scenes; read if it is there")
     parser.add_argument("--world-seed", type=int, default=31)
     parser.add_argument("--images", type=int, default=3000)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=2600)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--match-width", type=int, default=96)
