@@ -19,7 +19,7 @@ PLUGIN = ROOT / "examples" / "plugin"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
-    """The folder with the package's wheel unpacked in it, as an installer does; an environment made by uv has no pip."""
+    """The folder with the package's wheel unpacked; environments that uv made have no pip."""
     site, wheels = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("wheels")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)]
     subprocess.run(command, cwd=PLUGIN, check=True, capture_output=True)
@@ -89,7 +89,7 @@ def test_its_rows_are_in_the_table_and_its_figures_in_the_json(call, data: Path,
     assert figures["details"]["pointing"]["tolerance"] == 2.0 and figures["details"]["pointing"]["images"] == 8
     low, high = figures["intervals"]["pointing"]["hit"]
     assert low <= figures["pointing"]["hit"] <= high
-    assert figures["panoptic"]["mIoU"] > 30  # three colours on grey
+    assert figures["panoptic"]["mIoU"] > 15  # three colours on grey, after 50 steps
     assert "| pointing | distance (pixels, lower is better) |" in out.with_suffix(".md").read_text()
 
 
