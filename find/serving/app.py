@@ -16,6 +16,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi_offline import FastAPIOffline
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from find.errors import FindError
@@ -27,6 +28,8 @@ from find.serving.messages import (
     EmbedAnswer,
     EmbedRequest,
     Error,
+    InteractAnswer,
+    InteractRequest,
     SampleAnswer,
     SearchAnswer,
     SearchRequest,
@@ -52,8 +55,8 @@ ERRORS = {
         504: "No answer in time",
     }.items()
 }
-PAGE = pathlib.Path(__file__).with_name("page.html")
-POLICY = "default-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+PAGE = pathlib.Path(__file__).with_name("page")
+POLICY = "default-src 'self'; img-src 'self' data:"
 OPERATION = ("/healthz", "/readyz", "/metrics")
 """Routes for those who run the service; answered however much else is asked."""
 OBJECTS = r"^(\d{1,4}(,\d{1,4})*)?$"
@@ -113,6 +116,11 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         """A mask for each entity of a query in one picture."""
         return await service.segment(request)
 
+    @app.post("/interact")
+    async def interact(request: InteractRequest) -> InteractAnswer:
+        """The mask of the thing that points or a box show. The picture is encoded at its first question only."""
+        return await service.interact(request)
+
     @app.post("/embed")
     async def embed(request: EmbedRequest) -> EmbedAnswer:
         """Vectors of queries and pictures, all in one space."""
@@ -141,7 +149,10 @@ def _add_routes(app: FastAPI, service: Service) -> None:
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page() -> HTMLResponse:
-        return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers={"Content-Security-Policy": POLICY})
+        html = (PAGE / "index.html").read_text(encoding="utf-8")
+        return HTMLResponse(html, headers={"Content-Security-Policy": POLICY})
+
+    app.mount("/page", StaticFiles(directory=PAGE))  # its scripts and styles
 
     @app.get("/healthz", tags=["operation"])
     async def healthz() -> dict[str, str]:

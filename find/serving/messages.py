@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -147,8 +148,13 @@ class SearchAnswer(BaseModel):
     unknown_words: list[str] = Field(description="Words that the language model has never seen: they are guessed")
 
 
+IMAGE = "The picture to look into, a file in base64; or `name`"
+NAME = "An image of the album to look into, by its path below the folder of photos; or `image`"
+
+
 class SegmentRequest(_Request):
-    image: str = Field(description="The picture to look into, a file in base64")
+    image: str | None = Field(default=None, description=IMAGE)
+    name: str | None = Field(default=None, description=NAME)
     query: str = Field(description=QUERY, examples=["{a red dog} next to {a sofa}"])
     images: dict[str, str] = Field(default={}, description=IMAGES)
 
@@ -173,6 +179,31 @@ class SegmentAnswer(BaseModel):
     width: int
     height: int
     entities: list[SegmentedEntity]
+
+
+_Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+_Point = Annotated[list[_Coordinate], Field(min_length=2, max_length=2)]
+
+
+class InteractRequest(_Request):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "rex.jpg", "points": [[120, 80]]}]})
+
+    image: str | None = Field(default=None, description=IMAGE)
+    name: str | None = Field(default=None, description=NAME)
+    points: list[_Point] = Field(default=[], max_length=64, description="x, y in pixels, of one thing")
+    box: Annotated[list[_Coordinate], Field(min_length=4, max_length=4)] | None = Field(
+        default=None, description="x0, y0, x1, y1 in pixels, around the thing, beside `points` or in their place"
+    )
+    negatives: list[_Point] = Field(default=[], max_length=64, description="x, y of what does not belong to the thing")
+
+
+class InteractAnswer(BaseModel):
+    width: int
+    height: int
+    score: float = Field(description="Probability with which the mask was chosen, 0..1")
+    doubtful: bool = Field(description="An empty mask, or a low score")
+    box: list[int] | None = Field(description="x0, y0, x1, y1 in pixels; null for an empty mask")
+    segmentation: Mask
 
 
 class EmbedRequest(_Request):

@@ -29,6 +29,7 @@ from find.serving.batching import Batcher
 from find.serving.budget import Budget, Share
 from find.serving.limits import Limits, Refusal, check_count
 from find.serving.metrics import Metrics
+from find.serving.pointing import Pointed, pointed_answer, read_pointed
 from find.serving.uploads import Pictures, one_line, read_joined, read_query
 from find.utils.device import is_device_fault
 from find.visualization.results import entities_json
@@ -105,7 +106,8 @@ class Service:
         self._search = self._batcher("search", self._search_all)
         self._segment = self._batcher("segment", self._segment_all)
         self._embed = self._batcher("embed", self._embed_all)
-        self._batchers = (self._search, self._segment, self._embed)
+        self._interact = self._batcher("interact", self._interact_all)
+        self._batchers = (self._search, self._segment, self._embed, self._interact)
         self._follower: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -154,6 +156,13 @@ class Service:
             return await self._read(lambda: self._segment_answer(item.picture, query, read_as, masks))
 
     @_in_time
+    async def interact(self, request: messages.InteractRequest) -> messages.InteractAnswer:
+        with self.budget.share() as share:
+            item = await self._read(lambda: self._to_interact(request, share))
+            found = await self._interact.submit(item)
+            return await self._read(lambda: pointed_answer(found))
+
+    @_in_time
     async def embed(self, request: messages.EmbedRequest) -> messages.EmbedAnswer:
         check_count("queries", len(request.queries), self.limits.queries)
         check_count("pictures", len(request.pictures), self.limits.images)
@@ -168,7 +177,7 @@ class Service:
         return await self._read(lambda: self._draw(name, frame, objects, side))
 
     def metrics_text(self) -> bytes:
-        for name, batcher in zip(("search", "segment", "embed"), self._batchers, strict=True):
+        for name, batcher in zip(("search", "segment", "embed", "interact"), self._batchers, strict=True):
             self.metrics.waiting.labels(name).set(batcher.waiting)
         return self.metrics.text()
 
@@ -226,6 +235,10 @@ class Service:
             raise Refusal(422, "the query has no entity to segment; mark one with braces, such as {a red dog}")
         return list(zip(queries, self.model.segment([item.picture for item in items], queries), strict=True))
 
+    def _interact_all(self, items: Sequence[Pointed]) -> list[EntityMask]:
+        strokes, negatives = [[item.stroke] for item in items], [[item.negative] for item in items]
+        return [one for (one,) in self.model.interact([item.picture for item in items], strokes, negatives)]
+
     def _embed_all(self, items: Sequence[_Embed]) -> list[messages.EmbedAnswer]:
         queries = [query for item in items for query in item.queries]
         pictures = [picture for item in items for picture in item.pictures]
@@ -279,7 +292,11 @@ class Service:
         pictures = self._pictures(request.images, share)
         query = read_query(request.query, pictures, self.limits)
         pictures.check_used()
-        return _Segment(pictures.decode(request.image, "image"), query)
+        return _Segment(pictures.subject(request.image, request.name), query)
+
+    def _to_interact(self, request: messages.InteractRequest, share: Share) -> Pointed:
+        picture = self._pictures({}, share).subject(request.image, request.name)
+        return read_pointed(request, picture, share)
 
     def _to_embed(self, request: messages.EmbedRequest, share: Share) -> _Embed:
         pictures = self._pictures(request.images, share)

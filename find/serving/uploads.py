@@ -59,6 +59,12 @@ class Pictures:
             self._masks[name] = self._decode(self.images[name], name, read_mask)
         return self._masks[name]
 
+    def subject(self, image: str | None, name: str | None) -> Pixels:
+        """The one picture that is looked into: a file in base64, or an image of the album by its name."""
+        if (image is None) == (name is None):
+            raise Refusal(422, "give one picture: image (a file in base64) or name (an image of the album)")
+        return self._of_album(name) if image is None else self.decode(image, "image")
+
     def decode(self, text: str, name: str) -> Pixels:
         """A picture file in base64.
 

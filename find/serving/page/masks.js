@@ -1,0 +1,61 @@
+// Masks as the service tells them, COCO's compressed run-length codes, drawn and saved.
+
+export const COLORS = ["#ff7f0e", "#17becf", "#e377c2", "#bcbd22", "#9467bd", "#2ca02c", "#d62728", "#1f77b4"];
+
+// One byte for each pixel, row by row: 1 in the mask. The code counts down the columns.
+export function decode({ size: [height, width], counts }) {
+  const runs = [];
+  for (let next = 0; next < counts.length;) {
+    let run = 0, shift = 0, code;
+    do {
+      code = counts.charCodeAt(next++) - 48;
+      run |= (code & 31) << shift;
+      shift += 5;
+    } while (code & 32);
+    if (code & 16 && shift < 32) run |= -1 << shift;
+    runs.push(runs.length > 2 ? run + runs[runs.length - 2] : run);
+  }
+  const mask = new Uint8Array(width * height);
+  let pixel = 0;
+  runs.forEach((run, number) => {
+    for (const end = pixel + run; pixel < end; pixel++) {
+      if (number % 2) mask[(pixel % height) * width + Math.floor(pixel / height)] = 1;
+    }
+  });
+  return mask;
+}
+
+function canvasOf({ size: [height, width] }) {
+  return Object.assign(document.createElement("canvas"), { width, height });
+}
+
+function paint(canvas, colorOf) {
+  const context = canvas.getContext("2d"), data = context.createImageData(canvas.width, canvas.height);
+  for (let pixel = 0; pixel < canvas.width * canvas.height; pixel++) data.data.set(colorOf(pixel), 4 * pixel);
+  context.putImageData(data, 0, 0);
+  return canvas;
+}
+
+// The mask over its picture: tinted, with an opaque rim.
+export function overlay(segmentation, color) {
+  const mask = decode(segmentation), canvas = canvasOf(segmentation), { width, height } = canvas;
+  const rgb = [1, 3, 5].map(at => parseInt(color.slice(at, at + 2), 16));
+  const line = Math.max(1, Math.round(Math.max(width, height) / 300));
+  const isRim = pixel => {
+    const x = pixel % width, y = (pixel - x) / width;
+    return x >= line && !mask[pixel - line] || x + line < width && !mask[pixel + line] ||
+      y >= line && !mask[pixel - line * width] || y + line < height && !mask[pixel + line * width];
+  };
+  return paint(canvas, pixel => mask[pixel] ? [...rgb, isRim(pixel) ? 255 : 110] : [0, 0, 0, 0]);
+}
+
+// The mask as a PNG of the picture's size: white in it, black elsewhere.
+export function savePng(segmentation, name) {
+  const mask = decode(segmentation);
+  const canvas = paint(canvasOf(segmentation), pixel => mask[pixel] ? [255, 255, 255, 255] : [0, 0, 0, 255]);
+  canvas.toBlob(blob => {
+    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }, "image/png");
+}
