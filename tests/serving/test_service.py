@@ -402,7 +402,8 @@ def test_health_readiness_and_metrics(album):
 
 def test_every_route_is_described(client):
     paths = client.get("/openapi.json").json()["paths"]
-    assert {"/search", "/segment", "/embed", "/images", "/images/{name}", "/readyz", "/metrics"} <= set(paths)
+    assert {"/search", "/segment", "/interact", "/embed", "/images", "/images/{name}"} <= set(paths)
+    assert {"/readyz", "/metrics"} <= set(paths)
     assert "429" in paths["/search"]["post"]["responses"]
 
 
@@ -419,7 +420,10 @@ def test_the_description_needs_nothing_from_elsewhere(client, page):
 def test_the_page_needs_nothing_from_elsewhere(client):
     answer = client.get("/")
     assert answer.headers["content-type"].startswith("text/html")
-    assert "http://" not in answer.text and "https://" not in answer.text
+    parts = re.findall(r"(?:src|href)=\"(page/[^\"]+)", answer.text)
+    assert len(parts) == 2
+    for text in [answer.text, *(client.get(f"/{part}").text for part in parts)]:
+        assert len(text) > 300 and "http://" not in text and "https://" not in text
     assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
