@@ -47,21 +47,21 @@ if TYPE_CHECKING:
 SCORE_HELP = """\
 score of an image = sentence + 0.5 x mean of its entities' terms
   sentence: cosine of the whole query with the image; a term: cosine of an entity with the nearest object in the image
-  a query that is an entity by itself, "{a dog}", has its term only
-with --and, the mean of the queries' scores; with --without, less half of that query's score (the greatest of several)
+  a query of a single entity, "{a dog}", is scored by its term alone
+--and takes the mean of the queries' scores; --without subtracts half of that query's score (of several: the highest)
 """
 
 WHERE_HELP = """\
---where is an SQL condition on path (below the folder of photos), width, height, bytes, time (when it was taken),
-modified, seconds and frame (of videos): "path LIKE 'holiday/%' AND width > 1000 AND time > timestamp '2024-05-01'"
+--where is an SQL condition on path (relative to the folder of photos), width, height, bytes, time (when taken),
+modified, and, for videos, seconds and frame: "path LIKE 'holiday/%' AND width > 1000 AND time > timestamp '2024-05-01'"
 """
 
 INDEX_HELP = """\
-Run again, it adds new files, embeds changed ones again and drops deleted ones. Interrupted, it goes on from there.
-A file is what its content says, not its suffix: whatever Pillow opens is an image. Images and videos that cannot be
-read are named and left out, as are raw files and drawings; other files and hidden ones are counted. Paths are kept
-relative to the album, so photos and album can move together. Frames of videos need: pip install 'findvl[video]'; HEIC,
-the format of iPhones: pip install 'findvl[heic]'
+Running it again adds new files, updates changed ones, drops deleted ones, and resumes an interrupted run. File types
+are recognised by content, not by suffix; all formats that Pillow opens are read. Images and videos that cannot be read
+are listed and skipped, as are camera raw files and vector graphics; other files and hidden ones are only counted. Paths
+are stored relative to the album, so photos and album can move together. Optional formats: videos need
+pip install 'findvl[video]', HEIC (iPhone photos) needs pip install 'findvl[heic]'
 
 example:
   findvl index ~/Pictures pictures.album
@@ -75,26 +75,37 @@ def add_index(commands: argparse._SubParsersAction) -> None:
         "embed a folder of photos and videos into an album",
         INDEX_HELP,
     )
-    parser.add_argument("photos", type=Path, help="folder of images and videos, searched with its sub-folders")
+    parser.add_argument("photos", type=Path, help="folder of images and videos, including its sub-folders")
     parser.add_argument("album", help="the folder to write, or a URI of object storage (s3://...)")
     parser.add_argument("--batch-size", type=positive, default=32, help="images at a time (default: %(default)s)")
+    parser.add_argument("--workers", type=positive, help="threads that read files (default: one per core, at most 8)")
     parser.add_argument(
-        "--workers", type=positive, help="threads that read files (default: a processor each, at most 8)"
-    )
-    parser.add_argument("--objects", type=positive, help="objects kept of an image (default: 16, or the album's own)")
-    parser.add_argument(
-        "--dim", type=positive, help="values kept of a vector, for models trained for that (default: all)"
+        "--objects", type=positive, help="objects stored per image (default: 16, or those of the existing album)"
     )
     parser.add_argument(
-        "--every", type=float, default=1.0, metavar="SECONDS", help="between frames of videos (default: %(default)g)"
+        "--dim",
+        type=positive,
+        help="store only the first DIM values of each vector, for models trained for it (default: all)",
+    )
+    parser.add_argument(
+        "--every",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="interval between the frames taken from a video (default: %(default)g)",
     )
     parser.add_argument(
         "--ray",
         action="store_true",
-        help="embed on a Ray cluster (RAY_ADDRESS tells which; a local one if it does not)",
+        help="embed on the Ray cluster at RAY_ADDRESS, or on a local one if that is not set",
     )
-    parser.add_argument("--actors", type=positive, default=1, help="with --ray: models at work (default: %(default)s)")
-    parser.add_argument("--gpus", type=float, default=0, help="with --ray: of each of them (default: %(default)g)")
+    parser.add_argument(
+        "--actors",
+        type=positive,
+        default=1,
+        help="with --ray: number of workers, each with a model (default: %(default)s)",
+    )
+    parser.add_argument("--gpus", type=float, default=0, help="with --ray: GPUs per worker (default: %(default)g)")
     add_engine(parser)
     add_model(parser)
     parser.set_defaults(run=index)
@@ -112,21 +123,23 @@ def add_search(commands: argparse._SubParsersAction) -> None:
         '  findvl search pictures.album "a dog like [rex.jpg@120,80,300,260]" -k 5 --json hits.json\n'
         '  findvl search pictures.album "{an orange sofa}" --min-relevance 0.5\n',
     )
-    parser.add_argument("album", help="what findvl index has written")
+    parser.add_argument("album", help="an album written by findvl index")
     add_query(parser)
-    parser.add_argument("--and", dest="others", action="append", default=[], metavar="QUERY", help="must fit, too")
-    parser.add_argument("--without", action="append", default=[], metavar="QUERY", help="must not fit")
-    parser.add_argument("--where", metavar="SQL", help="which images, by what files tell; see below")
-    parser.add_argument("--dim", type=positive, help="compare so many values of each vector only (default: all)")
-    parser.add_argument("--explain", action="store_true", help="tell in words what made each score")
+    parser.add_argument(
+        "--and", dest="others", action="append", default=[], metavar="QUERY", help="a query that must match as well"
+    )
+    parser.add_argument("--without", action="append", default=[], metavar="QUERY", help="a query that must not match")
+    parser.add_argument("--where", metavar="SQL", help="filter on file attributes; see below")
+    parser.add_argument("--dim", type=positive, help="compare only the first DIM values of each vector (default: all)")
+    parser.add_argument("--explain", action="store_true", help="explain each score in words")
     add_include_query(parser)
     parser.add_argument(
         "--min-relevance",
         type=probability,
         metavar="P",
-        help="of the best images only those that are what is sought with this probability, 0 to 1; perhaps none",
+        help="keep only hits whose probability of being relevant is at least P (0 to 1); may leave none",
     )
-    parser.add_argument("-k", type=positive, default=10, help="how many images (default: %(default)s)")
+    parser.add_argument("-k", type=positive, default=10, help="number of hits (default: %(default)s)")
     add_engine(parser)
     add_model(parser)
     parser.set_defaults(run=search)

@@ -26,36 +26,36 @@ QUERY_HELP = """\
 a query:
   a {red dog} next to [sofa.jpg@120,80]
 
-  {words}             a phrase: words that stand for something to be found
+  {words}             a phrase: words that describe something to find
   [image@x,y]         a region by a point (pixels, x right, y down, origin top left)
   [image@x0,y0,x1,y1] a region by a box
   [image#mask.png]    a region by a mask file
-  all other text connects them; a backslash takes the next character literally
-  a query without any is read by the model's tagger, if it has one, which tells what it took for phrases:
+  other text          links the entities; a backslash escapes the next character
+  without braces and brackets, the model's tagger (if it has one) finds the phrases, and the result is printed:
   "a red dog left of the sofa" is read as: {a red dog} left of {the sofa}
 """
 
 DOUBT_HELP = """\
-doubtful are entities with words that the language model has never seen, with an empty mask, that are probably not there
-(present below 0.5), or whose mask was chosen with a score below 0.4: they are marked in terminal, picture and JSON
+an entity is marked as doubtful (in terminal, picture and JSON) if it has words unknown to the language model, an empty
+mask, a score below 0.4, or is probably not in the image (present below 0.5)
 """
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells what is wrong in one line, with the nearest word that would be right; takes no abbreviations."""
+    """Reports an error in one line and suggests the closest valid word; accepts no abbreviations."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **(kwargs | {"allow_abbrev": False}))
 
     def parse_known_args(self, args=None, namespace=None):
-        """Looks for unknown options first: argparse would complain of what is missing instead."""
+        """Checks for unknown options first: argparse would report missing arguments instead."""
         if self._subparsers is None:
             for word in args or ():
                 if word == "--":
                     break
                 option = word.partition("=")[0]
                 if option.startswith("--") and option not in self._option_string_actions:
-                    self.error(f"there is no option {option}{nearest(option, self._option_string_actions)}")
+                    self.error(f"unknown option {option}{nearest(option, self._option_string_actions)}")
         found, others = super().parse_known_args(args, namespace)
         if "query_text" in vars(found):
             self._take_query(found, others)
@@ -70,15 +70,15 @@ class Parser(argparse.ArgumentParser):
         if not given:
             self.error('the query is missing: what to find, such as "{a red dog}"')
         if len(given) > 1:
-            self.error("the query is given twice, by its place and by --query")
+            self.error("the query is given twice, as an argument and by --query")
         found.query = given[0]
 
     def error(self, message: str) -> NoReturn:
         wrong = re.search(r"invalid choice: '([^']*)'", message)
         if wrong and self._subparsers is not None:
             commands = list(self._subparsers._group_actions[0].choices)
-            message = f"there is no command {wrong[1]}{nearest(wrong[1], commands) or ': ' + ', '.join(commands)}"
-        self.exit(2, f"error: {message} ({self.prog} --help tells more)\n")
+            message = f"unknown command {wrong[1]}{nearest(wrong[1], commands) or ': ' + ', '.join(commands)}"
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 
 class NamesAction(argparse.Action):
@@ -111,14 +111,14 @@ def add_command(commands: argparse._SubParsersAction, name: str, text: str, epil
 
 def add_query(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("query_text", nargs="?", metavar="QUERY", help="what to find; see below")
-    parser.add_argument("--query", metavar="QUERY", help="the same as an option")
-    parser.add_argument("--png", type=Path, metavar="OUT", help="write a picture with masks, phrases and scores")
+    parser.add_argument("--query", metavar="QUERY", help="what to find, as an option instead of an argument")
+    parser.add_argument("--png", type=Path, metavar="OUT", help="write an image with masks, phrases and scores")
     parser.add_argument("--json", metavar="OUT", help="write JSON with masks as COCO run-length codes; - for stdout")
 
 
 def add_include_query(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--include-query", action="store_true", help="the pictures that the query shows may be among the hits"
+        "--include-query", action="store_true", help="allow the images that the query shows among the hits"
     )
 
 
@@ -134,7 +134,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=("torch", "onnx"),
         default="torch",
-        help="onnx: ONNX Runtime; --weights names a folder that findvl export model has written (default: %(default)s)",
+        help="onnx: ONNX Runtime, with --weights a folder written by findvl export model (default: %(default)s)",
     )
 
 

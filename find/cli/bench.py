@@ -33,7 +33,7 @@ FILE_TASKS = (
 )
 MODEL_HELP = """\
 a model:
-  find-tiny, FOLDER, user/model        a FIND model, shipped, in a folder or of the hub: all tasks
+  find-tiny, FOLDER, user/model        a FIND model, shipped, from a folder or the hub: all tasks
   open_clip:ViT-B-32/laion2b_s34b_b79k open_clip's dual encoders: retrieval, interleaved retrieval
   siglip2:google/siglip2-base-patch16-224                         likewise
   qwen-vl:Qwen/Qwen2.5-VL-3B-Instruct  a vision-language model as embedder: likewise
@@ -47,7 +47,7 @@ a model:
 
 
 def add_bench(commands: argparse._SubParsersAction) -> None:
-    bench = commands.add_parser("bench", help="FIND-Bench: run, score, check and show any system").add_subparsers(
+    bench = commands.add_parser("bench", help="FIND-Bench: run, score, check and compare any systems").add_subparsers(
         title="commands", metavar="COMMAND", required=True
     )
     parser = add_command(
@@ -65,7 +65,11 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--data", metavar="READER", default="coco", help="coco, yolo ... (default: %(default)s)")
     parser.add_argument(
-        "--tasks", action=NamesAction, known=TASKS, metavar="TASK", help=f"of {', '.join(TASKS)} (default: all it can)"
+        "--tasks",
+        action=NamesAction,
+        known=TASKS,
+        metavar="TASK",
+        help=f"some of {', '.join(TASKS)} (default: all that the model supports)",
     )
     parser.add_argument("--out", type=Path, required=True, help="the folder to write results.json into")
     parser.add_argument("--save-predictions", action="store_true", help="also write OUT/predictions, for bench score")
@@ -83,8 +87,8 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
         "  findvl bench score --gt data/world outputs/bench/find-tiny --out figures.json\n",
     )
     _add_predictions(parser)
-    parser.add_argument("--out", metavar="FILE.json", required=True, help="where the figures go; - for stdout")
-    parser.add_argument("--name", help="what the system is called in tables (default: the predictions' name)")
+    parser.add_argument("--out", metavar="FILE.json", required=True, help="write the metrics there; - for stdout")
+    parser.add_argument("--name", help="name of the system in tables (default: the name of the predictions)")
     parser.set_defaults(run=score)
 
     parser = add_command(
@@ -99,7 +103,7 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     parser = add_command(
         bench,
         "queries",
-        "write what the protocols ask, for systems that answer by files",
+        "write the queries of the protocols, for systems that are scored from files",
         "example:\n  findvl bench queries --task interleaved_segmentation --gt datasets/coco --out queries.json\n",
     )
     parser.add_argument("--task", choices=FILE_TASKS[3:], required=True)
@@ -204,26 +208,28 @@ def report(arguments: argparse.Namespace) -> int:
 
 def _add_predictions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("predictions", type=Path, help="a file, or the folder that bench run has written")
-    parser.add_argument("--task", choices=FILE_TASKS, help="what the file is for; of a folder: only this")
-    parser.add_argument("--gt", type=Path, required=True, help="a folder in COCO's layout: the truth")
+    parser.add_argument("--task", choices=FILE_TASKS, help="the task of the file; for a folder, score only this task")
+    parser.add_argument("--gt", type=Path, required=True, help="the ground truth, a folder in COCO's layout")
     _add_settings(parser)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--split", help="(default: the one for validation, val2017 of COCO's layout)")
-    parser.add_argument("--limit", type=positive, help="the first so many images only")
+    parser.add_argument("--split", help="(default: the validation split, val2017 in COCO's layout)")
+    parser.add_argument("--limit", type=positive, help="evaluate only the first LIMIT images")
     parser.add_argument("--entities", default="auto", help="entity file without .json (default: entity_SPLIT)")
-    parser.add_argument("--gallery", type=positive, default=500, help="images searched (default: %(default)s)")
+    parser.add_argument(
+        "--gallery", type=positive, default=500, help="number of images in the retrieval gallery (default: %(default)s)"
+    )
     parser.add_argument(
         "--studies", action=NamesAction, known=("variants", "probes"), default=(), metavar="STUDY",
-        help="beyond the published tables: variants (the interleaved tasks asked in every way), probes "
-        "(does the true sentence win over one made of the same units)",
+        help="beyond the published tables: variants (the interleaved tasks by query type and region source), probes "
+        "(does the true sentence score higher than a false one of the same units)",
     )  # fmt: skip
     parser.add_argument(
         "--clicked-images",
         type=positive,
         default=50,
-        help="images with up to 20 clicks an object (default: %(default)s)",
+        help="images for interactive segmentation with up to 20 clicks per object (default: %(default)s)",
     )
 
 

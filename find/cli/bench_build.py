@@ -10,10 +10,10 @@ from find.errors import printable
 
 EXPLANATION = """\
 ROOT is a folder in COCO's layout: annotations/panoptic_SPLIT.json with its PNGs, or at least instances_SPLIT.json.
-Sentences are its captions (captions_SPLIT.json, or --captions FILE, which a language model may have written in the same
-format); their nouns are linked to segments where only one reading is possible, and everything else is left out and
-counted. Images without such a caption get a sentence by a template. References are the most similar segments of the
-same class in other images, by the features of --foundation.
+Sentences are its captions (captions_SPLIT.json, or --captions FILE in the same format, for example from a language
+model). Nouns are linked to segments where this is unambiguous; all others are skipped and counted. Images without a
+linked caption get a sentence from a template. References are the most similar segments of the same class in other
+images, by the features of --foundation.
 
 examples:
   findvl bench build my/data --split val2017
@@ -30,10 +30,16 @@ def add_build(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", type=Path, help="a new folder for the result (default: ROOT/annotations)")
     parser.add_argument("--name", help="the file's name without .json (default: entity_SPLIT)")
     parser.add_argument("--captions", type=Path, metavar="FILE.json", help="captions in COCO's format")
-    parser.add_argument("--synonyms", type=Path, metavar="FILE.json", help='more nouns, {"person": ["pilot"]}')
+    parser.add_argument(
+        "--synonyms", type=Path, metavar="FILE.json", help='more nouns for a class, such as {"person": ["pilot"]}'
+    )
     parser.add_argument("--foundation", default="tiny", help="a vision encoder's spec, or none (default: %(default)s)")
     parser.add_argument(
-        "--skip-near", type=int, default=0, metavar="N", help="images within N places lend no reference (video frames)"
+        "--skip-near",
+        type=int,
+        default=0,
+        metavar="N",
+        help="take no reference from images within N positions (video frames)",
     )
     parser.set_defaults(run=build)
 

@@ -9,12 +9,12 @@ from find.cli.arguments import add_command, is_stdout, positive, write_json
 
 NAMES = ("sugarcrepe", "sugarcrepe-pp", "vsr", "whatsup")
 HELP = """\
-A choice is won where each true caption of a picture scores more than each false one; a tie is a loss. A FIND model is
-asked as a search is, with the entities that its tagger finds; others by the cosine of caption and picture. Beside it
-stands a baseline that sees no picture and learns from the captions of other pictures which words false ones have.
-VSR judges single captions; here a true and a false one about the same picture and the same two things are compared.
+A choice is correct if every true caption of a picture scores higher than every false one; ties are wrong. A FIND model
+scores captions as search queries, with the entities that its tagger finds; other models by the cosine of caption and
+picture. A text-only baseline, trained on the captions of other pictures, shows what the wording alone gives away. VSR
+judges single captions; here a true and a false caption about the same picture and the same two objects are compared.
 
-`findvl data prepare SET ROOT` tells what of a set is there, where the rest is from, and under which terms.
+`findvl data prepare SET ROOT` shows which files of a set are present, where to get the others, and the licence terms.
 
 example:
   findvl data prepare sugarcrepe datasets/sugarcrepe
@@ -25,15 +25,15 @@ example:
 
 def add_captions(bench: argparse._SubParsersAction) -> None:
     parser = add_command(
-        bench, "captions", "true against false captions: SugarCrepe, SugarCrepe++, VSR, What'sUp", HELP
+        bench, "captions", "choose the true caption among false ones: SugarCrepe, SugarCrepe++, VSR, What'sUp", HELP
     )
     parser.add_argument("set", choices=NAMES)
     parser.add_argument("--root", type=Path, required=True, help="the folder with the set's files")
     parser.add_argument("--pictures", type=Path, help="the folder of its pictures (default: ROOT)")
-    parser.add_argument("--model", default="find-tiny", help="as of `findvl bench run` (default: %(default)s)")
+    parser.add_argument("--model", default="find-tiny", help="as for `findvl bench run` (default: %(default)s)")
     parser.add_argument("--kinds", nargs="+", metavar="KIND", help="only these, such as swap_obj (default: all)")
-    parser.add_argument("--limit", type=positive, help="the first so many choices of each kind only")
-    parser.add_argument("--out", required=True, metavar="FILE.json", help="where the figures go; - for stdout")
+    parser.add_argument("--limit", type=positive, help="evaluate only the first LIMIT choices of each kind")
+    parser.add_argument("--out", required=True, metavar="FILE.json", help="write the metrics there; - for stdout")
     parser.add_argument("--batch-size", type=positive, default=16, help="pictures at a time (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: %(default)s)")
     parser.set_defaults(run=captions)

@@ -31,7 +31,7 @@ def add_data(commands: argparse._SubParsersAction) -> None:
     world.add_argument("out", type=Path, help="the folder to write")
     world.add_argument("--images", type=positive, required=True, help="images of the train split")
     world.add_argument("--val-images", type=positive, help="images of the val split (default: as train, at most 500)")
-    world.add_argument("--seed", type=int, default=0, help="equal seeds give equal worlds (default: %(default)s)")
+    world.add_argument("--seed", type=int, default=0, help="the same seed gives the same world (default: %(default)s)")
     world.add_argument("--size", type=positive, default=160, help="side in pixels (default: %(default)s)")
     world.add_argument("--workers", type=positive, help="processes (default: all cores)")
     world.set_defaults(run=data_world)
@@ -43,9 +43,9 @@ def add_data(commands: argparse._SubParsersAction) -> None:
         "examples:\n  findvl data check datasets/coco --split val2017 --json\n"
         "  findvl data check datasets/crack-seg --data yolo\n",
     )
-    check.add_argument("root", type=Path, help="a folder in COCO's layout, or another's that --data names")
+    check.add_argument("root", type=Path, help="a folder in COCO's layout, or in the layout of the --data reader")
     check.add_argument("--data", metavar="READER", default="coco", help="coco, yolo ... (default: %(default)s)")
-    check.add_argument("--split", help="such as val2017 (default: all that are there)")
+    check.add_argument("--split", help="such as val2017 (default: all)")
     check.add_argument("--json", action="store_true", help="write JSON")
     check.set_defaults(run=data_check)
     add_import(data)

@@ -11,18 +11,19 @@ from find.errors import printable
 
 FORMATS = ("auto", "roboflow", "cvat", "label-studio", "coco", "labelme", "yolo", "masks")
 EXPLANATION = """\
-EXPORT is a folder or zip as a tool wrote it; which tool it was is found out by looking into it.
+EXPORT is a folder or zip as the tool wrote it; the tool is recognised by the content.
 
   Roboflow       "COCO Segmentation": train/, valid/, test/, each with _annotations.coco.json
   CVAT           "COCO 1.0" or "CVAT for images 1.1", with images
   Label Studio   "COCO", or "JSON" with the pictures beside it (for brushes)
   labelme        the folder of pictures and JSON files
   YOLO           segmentation: data.yaml, images/, labels/*.txt
-  COCO           instances of any other tool: a JSON with images, annotations and categories
-  masks          images/ and masks/: maps of class numbers or colours, or one black and white mask an object
+  COCO           instances from any other tool: a JSON file with images, annotations and categories
+  masks          images/ and masks/: maps of class numbers or colours, or one black-and-white mask per object
 
-OUT gets pictures, instances, panoptic maps and FIND-Bench sentences, by split. Where the export has no val, a share of
-train is drawn for it. Whatever is lost is counted, with an example; when something goes wrong, OUT is not made at all.
+OUT gets the pictures, instances, panoptic maps and FIND-Bench sentences of each split. If the export has no val split,
+a random part of train becomes val. Whatever cannot be converted is counted, with an example; a failed import writes
+nothing.
 
 examples:
   findvl data import pets.v3i.coco-segmentation.zip data/pets
@@ -32,34 +33,34 @@ examples:
 
 def add_import(data: argparse._SubParsersAction) -> None:
     """Adds `import` to `findvl data`."""
-    parser = add_command(data, "import", "make a data folder of an annotation tool's export", EXPLANATION)
+    parser = add_command(data, "import", "convert an annotation tool's export into a data folder", EXPLANATION)
     parser.add_argument("export", type=Path, help="a folder or zip")
-    parser.add_argument("out", type=Path, help="the folder to make")
+    parser.add_argument("out", type=Path, help="the folder to create")
     parser.add_argument("--format", choices=FORMATS, default="auto", help="(default: %(default)s)")
     parser.add_argument(
         "--val-fraction",
         type=float,
         default=0.2,
         metavar="X",
-        help="share of the pictures for val, where the export has no val (default: %(default)s)",
+        help="fraction of the pictures for val if the export has no val split (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of that draw (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of that random split (default: %(default)s)")
     placing = parser.add_mutually_exclusive_group()
     placing.add_argument(
         "--link", dest="pictures", action="store_const", const="link", default="link",
-        help="link to the pictures of EXPORT (default; those of a zip are taken out of it)",
+        help="link to the pictures of EXPORT (default; those of a zip are unpacked)",
     )  # fmt: skip
     placing.add_argument("--copy", dest="pictures", action="store_const", const="copy", help="copy the pictures")
     parser.add_argument(
         "--boxes",
         choices=("leave-out", "fill"),
         default="leave-out",
-        help="objects with a box and no mask: leave them out, or take the whole box as mask (default: %(default)s)",
+        help="objects with a box and no mask: leave them out, or use the box as the mask (default: %(default)s)",
     )
     parser.add_argument(
         "--foundation",
         default="tiny",
-        help="a vision encoder's spec, for the sentences' references, or none (default: %(default)s)",
+        help="vision encoder that chooses the references of sentences, or none (default: %(default)s)",
     )
     parser.set_defaults(run=data_import)
 

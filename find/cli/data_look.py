@@ -9,9 +9,9 @@ from find.cli.arguments import add_command, positive, save_picture
 from find.errors import DataError, InputError, printable
 
 EXPLANATION = """\
-Every segment is outlined and called by its class. Below each picture stands its first sentence, whose phrases have the
-colours of their segments; `*` marks those that have a reference, a segment of another picture that may stand for them.
-Segments that the sentence does not name are grey.
+Every segment is outlined and labelled with its class. The caption of each picture is its first sentence, with phrases
+in the colours of their segments; `*` marks phrases with a reference, a segment of another picture that can replace it.
+Segments that the sentence does not mention are grey.
 
 examples:
   findvl data look data/pets --png look.png
@@ -23,14 +23,18 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 def add_look(data: argparse._SubParsersAction) -> None:
     """Adds `look` to `findvl data`."""
-    parser = add_command(data, "look", "draw pictures with their masks and linked sentences on one sheet", EXPLANATION)
+    parser = add_command(
+        data, "look", "draw a contact sheet of pictures with their masks and linked sentences", EXPLANATION
+    )
     parser.add_argument("root", type=Path, help="a folder in COCO's layout with panoptic maps, or another's")
     parser.add_argument("--data", metavar="READER", default="coco", help="coco, yolo ... (default: %(default)s)")
     parser.add_argument("--png", type=Path, required=True, metavar="OUT", help="the picture to write")
-    parser.add_argument("--split", help="such as train (default: train, or else the first that is there)")
-    parser.add_argument("-n", type=positive, default=24, help="how many pictures (default: %(default)s)")
-    parser.add_argument("--columns", type=positive, default=4, help="pictures a row (default: %(default)s)")
-    parser.add_argument("--seed", type=int, help="draw the pictures with this seed (default: the first ones)")
+    parser.add_argument("--split", help="such as train (default: train if there is one, else the first)")
+    parser.add_argument("-n", type=positive, default=24, help="number of pictures (default: %(default)s)")
+    parser.add_argument("--columns", type=positive, default=4, help="pictures per row (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, help="choose the pictures at random with this seed (default: the first ones)"
+    )
     parser.set_defaults(run=data_look)
 
 

@@ -10,11 +10,11 @@ from find.cli.arguments import add_command, positive, seconds
 from find.errors import FindError
 
 HELP = """\
-An image is embedded once and a query is embedded once, by graphs of their own: image, regions, query, segment and, for
-models that compare the words between entities, score. The folder's README.md tells what each takes and gives, with
-examples in Python and JavaScript. ONNX needs: pip install 'findvl[onnx]'
+Images and queries are embedded by separate graphs: image, regions, query, segment and, for models with a pair term,
+score. The folder's README.md describes the inputs and outputs of each, with examples in Python and JavaScript. ONNX
+needs: pip install 'findvl[onnx]'
 
---int8 also quantises the image graph: dynamic (weights alone) or static (activations, too, calibrated on --calibration)
+--int8 also quantises the image graph: dynamic (weights only) or static (also activations, calibrated on --calibration)
 
 examples:
   findvl export model find-tiny exported
@@ -28,13 +28,15 @@ def add_model_export(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("model", help="a shipped name or a saved folder")
     parser.add_argument("out", type=Path, help="the new folder")
     parser.add_argument(
-        "--format", choices=("onnx", "torch"), default="onnx", help="of the graphs (default: %(default)s)"
+        "--format", choices=("onnx", "torch"), default="onnx", help="format of the graphs (default: %(default)s)"
     )
     parser.add_argument(
-        "--entities", type=positive, default=6, help="most entities of a query to segment by (default: %(default)s)"
+        "--entities", type=positive, default=6, help="maximum number of entities of a query (default: %(default)s)"
     )
     parser.add_argument("--int8", choices=("dynamic", "static"), help="quantise the image graph (ONNX)")
-    parser.add_argument("--calibration", type=Path, metavar="PHOTOS", help="for --int8 static: a folder of some dozens")
+    parser.add_argument(
+        "--calibration", type=Path, metavar="PHOTOS", help="for --int8 static: a folder of a few dozen photos"
+    )
     parser.set_defaults(run=export_model)
 
 
@@ -44,7 +46,7 @@ def export_model(arguments: argparse.Namespace) -> int:
 
     model_folder(arguments.model)
     if arguments.format == "torch" and arguments.int8:
-        raise FindError("--int8 is for ONNX; leave --format torch or --int8 away")
+        raise FindError("--int8 works with ONNX only; drop --format torch or --int8")
     if (arguments.int8 == "static") != (arguments.calibration is not None):
         raise FindError("--int8 static and --calibration PHOTOS belong together: its pictures set the ranges")
     if arguments.format == "onnx":

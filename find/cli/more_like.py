@@ -33,7 +33,7 @@ an example is a photo, compared as a whole, or a region of one, compared with th
   rex.jpg@120,80          a region by a point (pixels, x right, y down, origin top left)
   rex.jpg@120,80,300,260  a region by a box
   rex.jpg#mask.png        a region by a mask file
-score of an image = mean of the cosines with the examples; with --without, less half of the greatest of those
+score of an image = mean of its cosines with the examples; --without subtracts half of its highest cosine with those
 The examples themselves are left out of the hits unless --include-query is given.
 """
 
@@ -42,19 +42,21 @@ def add_more_like(commands: argparse._SubParsersAction) -> None:
     parser = add_command(
         commands,
         "more-like",
-        "find the images of an album that are like photos or regions of photos",
+        "find the images of an album that resemble photos or regions of photos",
         HELP + "\n" + WHERE_HELP + "\nexamples:\n"
         "  findvl more-like pictures.album beach.jpg lake.jpg --png hits.png\n"
         "  findvl more-like pictures.album rex.jpg@120,80,300,260 --without cat.jpg@40,60 -k 5\n",
     )
-    parser.add_argument("album", help="what findvl index has written")
-    parser.add_argument("examples", nargs="+", metavar="PHOTO", help="photos or regions of photos; see above")
-    parser.add_argument("--without", action="append", default=[], metavar="PHOTO", help="must not be like this one")
-    parser.add_argument("--where", metavar="SQL", help="which images, by what files tell; see below")
-    parser.add_argument("--dim", type=positive, help="compare so many values of each vector only (default: all)")
-    parser.add_argument("--explain", action="store_true", help="tell in words what made each score")
+    parser.add_argument("album", help="an album written by findvl index")
+    parser.add_argument("examples", nargs="+", metavar="PHOTO", help="photos or regions of photos; see below")
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="PHOTO", help="a photo or region that hits must not resemble"
+    )
+    parser.add_argument("--where", metavar="SQL", help="filter on file attributes; see below")
+    parser.add_argument("--dim", type=positive, help="compare only the first DIM values of each vector (default: all)")
+    parser.add_argument("--explain", action="store_true", help="explain each score in words")
     add_include_query(parser)
-    parser.add_argument("-k", type=positive, default=10, help="how many images (default: %(default)s)")
+    parser.add_argument("-k", type=positive, default=10, help="number of hits (default: %(default)s)")
     parser.add_argument("--png", type=Path, metavar="OUT", help="write a picture of the hits")
     parser.add_argument("--json", metavar="OUT", help="write JSON; - for stdout")
     add_model(parser)

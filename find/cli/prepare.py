@@ -11,20 +11,20 @@ from find.cli.arguments import add_command
 from find.cli.bench_captions import NAMES as CAPTION_SETS
 
 EXPLANATION = """\
-Nothing is downloaded for you: the table is followed by the commands that fetch what is missing from its publishers,
-COCO (http://images.cocodataset.org) and FIND-Bench (https://huggingface.co/datasets/xueyanz/FIND-Bench), whose terms
-are yours to accept. Run this before, after, and whenever a download was cut off.
+This command downloads nothing. It lists the files and prints the commands that fetch the missing ones from their
+publishers, COCO (http://images.cocodataset.org) and FIND-Bench (https://huggingface.co/datasets/xueyanz/FIND-Bench),
+whose terms you have to accept. Run it before and after the download, and whenever a download was interrupted.
 
   ROOT/train2017.zip, val2017.zip              photographs; stay zipped, or unpacked as ROOT/train2017/
   ROOT/panoptic_annotations_trainval2017.zip   segments; its PNGs stay in the zips inside it, or unpacked as
                                                ROOT/panoptic_train2017/
-  ROOT/annotations_trainval2017.zip            captions, and instances, which check the categories
+  ROOT/annotations_trainval2017.zip            captions, and instances (to check the categories)
   ROOT/annotations/entity_*.json               FIND-Bench's sentences
   ROOT/annotations/*.json                      unpacked from the zips by this command
-  ROOT/annotations/interleave_*.json           made by this command where they are not there: the val sentences with
-                                               a segment of another image for each phrase
+  ROOT/annotations/interleave_*.json           made by this command if missing: the val sentences, with a segment of
+                                               another image for each phrase
 
-Semantic maps need no files: they follow from the panoptic ones.
+Semantic maps need no files: they are derived from the panoptic ones.
 
 examples:
   findvl data prepare coco datasets/coco
@@ -35,16 +35,16 @@ examples:
 
 def add_prepare(data: argparse._SubParsersAction) -> None:
     """Adds `prepare` to `findvl data`."""
-    text = "tell what of a published data set is there and how to get the rest; status 1 if it is incomplete"
+    text = "check which files of a published data set are present and how to get the rest; status 1 if incomplete"
     parser = add_command(data, "prepare", text, EXPLANATION)
     parser.add_argument(
         "dataset",
         choices=["coco", *CAPTION_SETS],
         help="coco: COCO 2017 with FIND-Bench; the others are captions for `findvl bench captions`",
     )
-    parser.add_argument("root", type=Path, help="the folder for it, also for `findvl fit --data.root`")
+    parser.add_argument("root", type=Path, help="the data set's folder, as for `findvl fit --data.root`")
     parser.add_argument("--split", action="append", help="train2017 or val2017; may be given twice (default: both)")
-    parser.add_argument("--checksums", action="store_true", help="read the archives whole and compare their SHA-256")
+    parser.add_argument("--checksums", action="store_true", help="also compare the SHA-256 of the archives")
     parser.add_argument("--json", action="store_true", help="write JSON")
     parser.set_defaults(run=data_prepare)
 

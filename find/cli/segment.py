@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from find.visualization.uncertainty import UnknownWords
 
 SCORE_HELP = """\
-score: how surely this mask was chosen among all (0 to 1); present: the probability that the thing is in the image at
-all, which only models with a match head tell (find-tiny has one)
+score: the probability (0 to 1) with which this mask was chosen among all proposals; present: the probability that the
+thing is in the image at all, given by models with a match head, such as find-tiny
 """
 
 
 FOLDER_HELP = """\
-of a folder, every image is looked into (sub-folders too): --png names a folder of pictures then, and --json a list
+for a folder, all images in it and its sub-folders are segmented: --png is then a folder, and the JSON has a list
 """
 BATCH = 16
 """Images that are read and segmented together."""
@@ -62,7 +62,7 @@ def add_segment(commands: argparse._SubParsersAction) -> None:
         '  findvl segment photo.jpg "{a striped dog}" --all\n'
         '  findvl segment photos/ "[rex.jpg@120,80]" --and "[rex2.jpg@40,60]" --without "[cat.jpg@9,9]" --all\n',
     )
-    parser.add_argument("image", help="the image to look into, or a folder of images")
+    parser.add_argument("image", help="an image, or a folder of images")
     add_query(parser)
     add_all(parser)
     add_model(parser)

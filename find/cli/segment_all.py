@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from find.query.query import Query
 
 ALL_HELP = """\
---all finds every instance of one thing, none where there is none, the likeliest first: all that fit a phrase or look
-like examples, which may be regions of other images; --and gives a further example, --without one that is not meant
+--all finds every instance of one thing, most likely first, or none if there is none. The thing is a phrase or an
+example, which may be a region of another image; --and adds an example, --without a counter-example
 """
 THRESHOLD = 0.5
 
@@ -33,12 +33,12 @@ def add_all(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=probability,
         metavar="P",
-        help=f"with --all: least probability that an instance is what is sought (default: {THRESHOLD:g})",
+        help=f"with --all: minimum probability that an instance matches (default: {THRESHOLD:g})",
     )
     parser.add_argument(
-        "--and", dest="others", action="append", default=[], metavar="QUERY", help="with --all: another example of it"
+        "--and", dest="others", action="append", default=[], metavar="QUERY", help="with --all: another example"
     )
-    parser.add_argument("--without", action="append", default=[], metavar="QUERY", help="with --all: what is not meant")
+    parser.add_argument("--without", action="append", default=[], metavar="QUERY", help="with --all: a counter-example")
 
 
 def read_sought(arguments: argparse.Namespace, query: Query) -> JoinedQuery | None:

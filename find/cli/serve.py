@@ -18,30 +18,31 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
         commands,
         "serve",
         "answer searches of an album over HTTP",
-        "POST /search, /segment and /embed; GET /images, /images/NAME, /healthz, /readyz, /metrics; GET / is a page\n"
-        "to search with, /docs describes all. An album that is indexed again is followed: what is new is found\n"
-        "seconds later.\n\n"
+        "POST /search, /segment and /embed; GET /images, /images/NAME, /healthz, /readyz, /metrics; GET / is a search\n"
+        "page, GET /docs describes the API. A re-indexed album is reloaded automatically within seconds.\n\n"
         "examples:\n"
         "  findvl serve pictures.album\n"
         '  curl localhost:8000/search --json \'{"query": "{a blue car} on {the road}", "k": 5}\'\n'
         '  curl localhost:8000/search --json \'{"query": "{a dog}", "without": ["{a collar}"]}\'\n',
     )
-    parser.add_argument("album", help="what findvl index has written, or a URI of object storage")
+    parser.add_argument("album", help="an album written by findvl index, or a URI of object storage")
     _add_address(parser)
-    limits = parser.add_argument_group("limits", "what is more is refused")
-    limits.add_argument("--body-mb", type=positive, default=32, help="of a request (default: %(default)s)")
+    limits = parser.add_argument_group("limits", "requests beyond them are refused")
+    limits.add_argument("--body-mb", type=positive, default=32, help="size of one request body (default: %(default)s)")
     limits.add_argument(
-        "--memory-mb", type=positive, default=1024, help="of all open requests together (default: %(default)s)"
+        "--memory-mb", type=positive, default=1024, help="memory of all open requests together (default: %(default)s)"
     )
-    limits.add_argument("--waiting", type=positive, default=64, help="requests that wait (default: %(default)s)")
-    limits.add_argument("--batch", type=positive, default=16, help="requests a model call (default: %(default)s)")
+    limits.add_argument("--waiting", type=positive, default=64, help="length of the queue (default: %(default)s)")
+    limits.add_argument(
+        "--batch", type=positive, default=16, help="requests per call of the model (default: %(default)s)"
+    )
     limits.add_argument(
         "--encoded-mb",
         type=positive,
         default=512,
-        help="kept of encoded pictures, so that the next question about one is quick (default: %(default)s)",
+        help="cache of encoded images, for quick repeated requests (default: %(default)s)",
     )
-    limits.add_argument("--seconds", type=positive, default=30, help="until a request fails (default: %(default)s)")
+    limits.add_argument("--seconds", type=positive, default=30, help="timeout of a request (default: %(default)s)")
     add_model(parser)
     parser.set_defaults(run=serve)
 
@@ -50,19 +51,19 @@ def add_demo(commands: argparse._SubParsersAction) -> None:
     parser = add_command(
         commands,
         "demo",
-        "try interleaved search in a browser, on drawn scenes or a folder of photos",
-        "Indexes what is new, each folder and weights into an album of their own, and opens a page; click a thing in\n"
-        f"a picture, and it joins the query. Without PHOTOS, {WORLD_IMAGES} scenes are drawn, all that find-tiny\n"
-        "knows; for photographs, give weights that know them.\n\n"
+        "try interleaved search in a browser, on synthetic scenes or a folder of photos",
+        "Indexes the folder (one album per folder and weights) and opens a search page, where a click on\n"
+        f"an object adds it to the query. Without PHOTOS, {WORLD_IMAGES} synthetic scenes are generated, all that\n"
+        "find-tiny knows; for photographs, give weights trained on photographs.\n\n"
         "examples:\n"
         "  findvl demo\n"
         "  findvl demo ~/Pictures --weights my-model\n",
     )
-    parser.add_argument("photos", type=Path, nargs="?", help="folder of images and videos (default: drawn scenes)")
+    parser.add_argument("photos", type=Path, nargs="?", help="folder of images and videos (default: synthetic scenes)")
     parser.add_argument(
-        "--folder", type=Path, default=Path("outputs/page"), help="where the album is kept (default: %(default)s)"
+        "--folder", type=Path, default=Path("outputs/page"), help="where the album is stored (default: %(default)s)"
     )
-    parser.add_argument("--no-browser", action="store_true", help="tell the address only")
+    parser.add_argument("--no-browser", action="store_true", help="print the address without opening a browser")
     _add_address(parser)
     add_model(parser)
     parser.set_defaults(run=demo)
@@ -75,11 +76,11 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="another name that requests may be to, such as this machine's or a proxy's; may be repeated; "
-        "*.example.org for all that end so, * for any. Others are refused: a web page could let its own name lead "
-        "here and read the album (DNS rebinding)",
+        help="another host name to accept in requests, such as this machine's or a proxy's; may be repeated; "
+        "*.example.org matches all its subdomains, * any name. Other names are refused, as protection against DNS "
+        "rebinding",
     )
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="0 chooses a free port (default: %(default)s)")
 
 
 def serve(arguments: argparse.Namespace) -> int:

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 COMMANDS = """\
 a line is a query, or a command:
-  :k 5         how many images
-  :where SQL   which images are asked (see --where below); :where alone asks all of them
-  :explain     tell in words what made each score; once more: no longer
-  :help        this text
-  :quit        the end, as is the end of input (Ctrl-D)
+  :k 5         number of hits
+  :where SQL   filter the images (see --where below); :where alone removes the filter
+  :explain     switch explanations of the scores on or off
+  :help        show this text
+  :quit        end the session, as does Ctrl-D
 """
 PROMPT = "findvl> "
 
@@ -50,13 +50,13 @@ def add_shell(commands: argparse._SubParsersAction) -> None:
         "  findvl shell pictures.album\n"
         "  findvl shell pictures.album --json < queries.txt > hits.jsonl\n",
     )
-    parser.add_argument("album", help="what findvl index has written")
-    parser.add_argument("--where", metavar="SQL", help="which images, by what files tell; see below")
-    parser.add_argument("--dim", type=positive, help="compare so many values of each vector only (default: all)")
-    parser.add_argument("--explain", action="store_true", help="tell in words what made each score")
-    parser.add_argument("-k", type=positive, default=10, help="how many images (default: %(default)s)")
+    parser.add_argument("album", help="an album written by findvl index")
+    parser.add_argument("--where", metavar="SQL", help="filter on file attributes; see below")
+    parser.add_argument("--dim", type=positive, help="compare only the first DIM values of each vector (default: all)")
+    parser.add_argument("--explain", action="store_true", help="explain each score in words")
+    parser.add_argument("-k", type=positive, default=10, help="number of hits (default: %(default)s)")
     parser.add_argument(
-        "--json", action="store_true", help="a line of JSON for each query, in their order: its hits, or its error"
+        "--json", action="store_true", help="write one line of JSON per query, in order: its hits or its error"
     )
     add_model(parser)
     parser.set_defaults(run=shell)

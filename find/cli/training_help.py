@@ -11,42 +11,42 @@ from find.training.configs import config_names
 
 ALL = "--help-all"
 SHARED = {
-    "-c CONFIG": "a YAML file or the name of a shipped one; may be given several times, what comes later overrides",
-    "--data READER": "what reads the data: coco (default), or a name or class of an installed package",
-    "--data.root FOLDER": "images and annotations, in COCO's layout or the reader's",
+    "-c CONFIG": "a YAML file or the name of a shipped one; may be repeated, later ones override earlier ones",
+    "--data READER": "data reader: coco (default), yolo, or a name or class of an installed package",
+    "--data.root FOLDER": "folder of images and annotations, in COCO's layout or the reader's",
     "--data.batch_size N": "images at a time on each device",
     "--data.num_workers N": "processes that read images",
     "--model.weights MODEL": "a shipped name, a saved folder or a model of the hub to start from",
     "--trainer.accelerator NAME": "auto, cpu, gpu or mps",
-    "--trainer.devices N": "how many of them; auto takes all",
-    "--trainer.precision NAME": "auto (default): bf16-mixed where bfloat16 is fast, else 32-true; or one of them",
+    "--trainer.devices N": "how many devices; auto takes all",
+    "--trainer.precision NAME": "auto (default: bf16-mixed where bfloat16 is fast, else 32-true) or a precision",
 }
 EVALUATED = {
     "--weights MODEL": "a shipped name, a saved folder or a model of the hub",
-    "--split NAME": "another split than the validation split",
+    "--split NAME": "split to use (default: the validation split)",
 }
 OWN = {
     "fit": {
-        "--model.learning_rate X": "of AdamW",
-        "--model.loss_weights WEIGHTS": "of losses by name, such as '{caption: 3, grounding: {dice: 5}}'",
-        "--trainer.max_epochs N": "how often all images are seen",
-        "--trainer.max_steps N": "end after so many steps, the learning rate at zero by the last",
-        "--model.minutes X": "stop after so many minutes if it is not done, the learning rate at zero by then",
-        "--trainer.default_root_dir FOLDER": "all that the run writes goes here",
-        "--ckpt_path FILE": "go on with an interrupted run, from its last.ckpt",
-        "--print_config": "print all settings as YAML, with these options in, and end",
+        "--model.learning_rate X": "learning rate of AdamW",
+        "--model.loss_weights WEIGHTS": "loss weights by name, such as '{caption: 3, grounding: {dice: 5}}'",
+        "--trainer.max_epochs N": "passes over the training images",
+        "--trainer.max_steps N": "stop after N steps; the learning rate decays to zero by then",
+        "--model.minutes X": "stop after X minutes; the learning rate decays to zero by then",
+        "--trainer.default_root_dir FOLDER": "output folder of the run",
+        "--ckpt_path FILE": "resume an interrupted run from its last.ckpt",
+        "--print_config": "print all settings, including these options, as YAML and exit",
     },
     "validate": {"--ckpt_path FILE": "a checkpoint of findvl fit; or give --model.weights"},
     "test": EVALUATED
     | {
-        "--out FILE": "JSON for the figures; a Markdown table is written beside it",
-        "--tasks NAMES": "some of panoptic, grounding, interactive, retrieval, interleaved_segmentation, "
-        "interleaved_retrieval, or of what installed packages declare; commas between",
-        "--studies NAMES": "variants, probes: what goes beyond the published tables",
-        "--limit N": "evaluate the first so many images only",
+        "--out FILE": "write the metrics as JSON, and a Markdown table beside it",
+        "--tasks NAMES": "comma-separated: panoptic, grounding, interactive, retrieval, interleaved_segmentation, "
+        "interleaved_retrieval, or protocols of installed packages",
+        "--studies NAMES": "comma-separated studies beyond the published tables: variants, probes",
+        "--limit N": "evaluate only the first N images",
         "--mode NAME": "which entities of a sentence are shown as regions: text, visual or mixed (default)",
     },
-    "predict": EVALUATED | {"--out FOLDER": "for predictions.json and predictions/*.png"},
+    "predict": EVALUATED | {"--out FOLDER": "write predictions.json and predictions/*.png there"},
 }
 EXAMPLES = {
     "fit": "findvl fit -c tiny --data.root data/world --trainer.max_steps 400",
@@ -66,7 +66,7 @@ def training_help(command: str, description: str) -> str:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )
-    for option, text in {**SHARED, **OWN[command], ALL: "all options"}.items():
+    for option, text in {**SHARED, **OWN[command], ALL: "show all options"}.items():
         name, _, value = option.partition(" ")
         if value:
             parser.add_argument(name, metavar=value, help=text)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_encode_text(data: argparse._SubParsersAction) -> None:
     """Adds `encode-text` to `findvl data`."""
-    text = "fill the language cache with the texts of a data folder, so that training need not encode them"
+    text = "encode the texts of a data folder into the language cache before training"
     parser = data.add_parser(
         "encode-text",
         help=text,
@@ -26,7 +26,7 @@ def add_encode_text(data: argparse._SubParsersAction) -> None:
         "  findvl data encode-text datasets/coco --language transformers:Qwen/Qwen3-0.6B#12 --out cache\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("root", type=Path, help="a folder in COCO's layout, or another's that --data names")
+    parser.add_argument("root", type=Path, help="a folder in COCO's layout, or in the layout of the --data reader")
     parser.add_argument("--data", metavar="READER", default="coco", help="coco, yolo ... (default: %(default)s)")
     parser.add_argument("-c", "--config", help="a config of `findvl fit`, for the language encoder and class prompt")
     parser.add_argument("--language", metavar="SPEC", help="a language encoder, instead of the config's")
