@@ -20,7 +20,7 @@ from find.errors import FindError, InputError, shown
 from find.images import heic
 from find.images.formats import HEAD, RAW, Medium, look
 from find.images.jpeg import JPEG, decode_jpeg
-from find.images.orientation import UPRIGHT, jpeg_orientation, orientation, upright, upright_size
+from find.images.orientation import UPRIGHT, exif_of, jpeg_orientation, orientation, upright, upright_size
 from find.images.repair import without_metadata
 
 ImageLike: TypeAlias = Union[str, "os.PathLike[str]", Image.Image, np.ndarray]
@@ -86,7 +86,7 @@ def read_time(image: str | os.PathLike[str] | BinaryIO) -> datetime | None:
 
     def time(opened: Image.Image) -> datetime | None:
         try:
-            exif = opened.getexif()
+            exif = exif_of(opened)
             told = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
             return datetime.strptime(str(told or exif.get(ExifTags.Base.DateTime)).strip(), "%Y:%m:%d %H:%M:%S")
         except Exception:  # PIL's reader of EXIF raises many types; a photograph without a time is still one

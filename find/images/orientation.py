@@ -6,16 +6,18 @@ Metadata that are broken turn nothing.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from jaxtyping import Shaped
 from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 UPRIGHT = 1
 ORIENTATION_TAG = 0x0112
 MARKER, STANDALONE, APP1, START_OF_SCAN = b"\xff", (0x01, *range(0xD0, 0xDA), 0xFF), 0xE1, 0xDA
+PNG, PNG_METADATA = b"\x89PNG\r\n\x1a\n", (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 EXIF, XMP_ORIENTATION = b"Exif\0\0", b"tiff:Orientation"
 QUARTER_TURNS = (5, 6, 7, 8)
 """Orientations that exchange width and height."""
@@ -33,10 +35,32 @@ TRANSPOSES = {
 def orientation(image: Image.Image) -> int:
     """1 to 8 as EXIF counts, 1 where metadata are missing or broken."""
     try:
-        told = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+        told = exif_of(image).get(ExifTags.Base.Orientation, UPRIGHT)
     except Exception:  # PIL's reader of EXIF raises many types; the pixels are good
         return UPRIGHT
     return told if isinstance(told, int) and told in TRANSPOSES else UPRIGHT
+
+
+def exif_of(image: Image.Image) -> Image.Exif:
+    """`image.getexif()` without decoding a PNG: Pillow decodes it to reach metadata that may follow the pixels, so
+    this looks first whether any do."""
+    if isinstance(image, PngImageFile) and image.tile and not _has_metadata_after_pixels(image.fp):
+        return Image.Image.getexif(image)
+    return image.getexif()
+
+
+def _has_metadata_after_pixels(png: BinaryIO) -> bool:
+    """By the chunks' headers alone; the file is left where it was."""
+    before = png.tell()
+    start, has_pixels = png.seek(len(PNG)), False
+    while len(header := png.read(8)) == 8:
+        kind = header[4:]
+        if has_pixels and kind in PNG_METADATA:
+            break
+        has_pixels |= kind in (b"IDAT", b"fdAT")
+        start = png.seek(start + 12 + int.from_bytes(header[:4], "big"))
+    png.seek(before)
+    return len(header) == 8
 
 
 def upright(image: Image.Image) -> Image.Image:

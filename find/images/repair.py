@@ -6,9 +6,8 @@ import zlib
 from collections.abc import Iterator
 from typing import Literal
 
-from find.images.orientation import ORIENTATION_TAG
+from find.images.orientation import ORIENTATION_TAG, PNG
 
-PNG = b"\x89PNG\r\n\x1a\n"
 KEPT = (b"tRNS", b"eXIf")
 """Of a PNG's chunks that are not critical: those that change how it looks."""
 TELLING_NOTHING = frozenset(

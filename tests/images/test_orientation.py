@@ -179,13 +179,33 @@ def test_metadata_of_a_jpeg_cost_no_pixels_and_turn_it_alike_everywhere(segments
     st.sampled_from([b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"pHYs", b"tIME", b"acTL", b"zzZz"]),
     st.one_of(metadata(), st.binary(max_size=40)),
     st.booleans(),
+    st.sampled_from([b"IDAT", b"IEND"]),
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_chunks_of_a_png_cost_no_pixels(kind, payload, is_sound):
+def test_chunks_of_a_png_cost_no_pixels(kind, payload, is_sound, following):
     sum_of_it = zlib.crc32(kind + payload) if is_sound else 7
     chunk = struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", sum_of_it)
-    place = PNG.index(b"IDAT") - 4
+    place = PNG.index(following) - 4
     agree(PNG[:place] + chunk + PNG[place:], UPRIGHT)
+
+
+@pytest.mark.parametrize("told", range(1, 9))
+@pytest.mark.parametrize("following", [b"IDAT", b"IEND"])
+def test_exif_of_a_png_counts_before_and_after_its_pixels_which_are_decoded_only_for_the_latter(told, following):
+    exif = exif_of(told).tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif + struct.pack(">I", zlib.crc32(b"eXIf" + exif))
+    place = PNG.index(following) - 4
+    data = PNG[:place] + chunk + PNG[place:]
+    opened = Image.open(io.BytesIO(data))
+    assert orientation(opened) == told
+    assert bool(opened.tile) == (following == b"IDAT")  # Pillow empties its list of tiles when it decodes
+    agree(data, UPRIGHT)
+
+
+def test_the_size_of_a_png_without_metadata_is_read_without_decoding_it():
+    opened = Image.open(io.BytesIO(PNG))
+    assert read_size(opened) == (32, 48) and opened.tile
+    assert np.array_equal(read_image(opened), UPRIGHT)
 
 
 def test_metadata_that_come_twice_or_only_as_xmp_turn_a_picture_everywhere():
