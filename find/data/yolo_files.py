@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
 
 import numpy as np
 import yaml
@@ -22,14 +22,18 @@ SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"),
 BEYOND = 0.05
 """By so much a point may lie outside the picture: tools let people draw over its edge. Further out it is no share."""
 
+AnyPath = TypeVar("AnyPath", bound=PurePath)
+
 
 @dataclass(frozen=True)
 class YoloConfig:
-    """What data.yaml says: the names of the classes by their numbers, and where the pictures of each split are."""
+    """What data.yaml says: the names of the classes by their numbers, where the pictures of each split are, and
+    whether its rows are boxes with keypoints."""
 
     file: Path
     names: Mapping[int, str]
     places: Mapping[str, tuple[str, ...]]
+    has_keypoints: bool = False
 
     @classmethod
     def read(cls, root: Path) -> YoloConfig:
@@ -41,12 +45,9 @@ class YoloConfig:
         if not root.is_dir():
             raise DataError(f"{root}: there is no such folder. Give the folder that holds data.yaml and images/.")
         for file in sorted(root.glob("*.y*ml"), key=lambda file: (file.stem != "data", file.name)):
-            try:
-                content = yaml.safe_load(file.read_text(encoding="utf-8"))
-            except (yaml.YAMLError, UnicodeDecodeError) as error:
-                raise DataError(f"{file}: this is no YAML ({' '.join(str(error).split())}). Write it again.") from error
-            if isinstance(content, dict) and content.get("names"):
-                return cls(file, _names(content["names"], file), _places(content))
+            content = read_config(file)
+            if content is not None:
+                return cls(file, content["names"], _places(content), "kpt_shape" in content)
         raise DataError(
             f"{root}: there is no data.yaml that names the classes. Put one there, such as: names: [cat, dog], "
             "train: images/train, val: images/val."
@@ -86,23 +87,33 @@ class Row:
     item: str
 
 
-def label_file(picture: Path) -> Path:
+@dataclass(frozen=True)
+class BoxRow:
+    """An object with a box only: its centre's x and y, its width and its height, in shares of width and height."""
+
+    number: int
+    box: tuple[float, float, float, float]
+    item: str
+
+
+def label_file(picture: AnyPath) -> AnyPath:
     """The text file of a picture: the last folder `images` of its path becomes `labels`; else it lies beside it."""
     parts = list(picture.parts)
     for place in range(len(parts) - 2, -1, -1):
         if parts[place] == "images":
             parts[place] = "labels"
             break
-    return Path(*parts).with_suffix(".txt")
+    return type(picture)(*parts).with_suffix(".txt")
 
 
-def read_rows(file: Path, name: str, classes: Mapping[int, str], report: Report) -> list[Row]:
-    """The outlines of a label file, which may be missing: then there are no objects.
-
-    Boxes, and rows that cannot be used, are reported and left out.
+def read_rows(
+    file: Path, name: str, classes: Mapping[int, str], report: Report, *, has_keypoints: bool = False
+) -> list[Row | BoxRow]:
+    """The objects of a label file, which may be missing: then there are none. Rows that cannot be used are reported.
 
     Args:
         name: what messages call the file.
+        has_keypoints: data.yaml gives a `kpt_shape`, so that every row is a box and its keypoints.
     """
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -110,51 +121,62 @@ def read_rows(file: Path, name: str, classes: Mapping[int, str], report: Report)
         return []
     found = []
     for number, line in enumerate(lines, start=1):
-        words = line.split()
-        if not words:
-            continue
-        try:
-            row = _row(words, classes, f"row {number}")
-        except ValueError as problem:
-            report(DatasetIssue(Severity.WARNING, "broken row", name, f"row {number}", str(problem), "Correct it"))
-            continue
-        if row is None:
-            message = "it is a box, and a box alone is no segment"
-            fix = "Draw the object's outline, or export as segmentation"
-            report(DatasetIssue(Severity.WARNING, "box without outline", name, f"row {number}", message, fix))
-            continue
-        found.append(row)
+        if words := line.split():
+            try:
+                found.append(_row(words, classes, f"row {number}", has_keypoints=has_keypoints))
+            except ValueError as problem:
+                fix = "Correct it, or export again"
+                report(DatasetIssue(Severity.WARNING, "broken row", name, f"row {number}", str(problem), fix))
     return found
 
 
-def _row(words: Sequence[str], classes: Mapping[int, str], item: str) -> Row | None:
-    """None for a box: four numbers, or five with how sure a model was. ValueError for what is neither."""
+def _row(words: Sequence[str], classes: Mapping[int, str], item: str, *, has_keypoints: bool) -> Row | BoxRow:
+    """A box has four numbers, or five with a model's confidence. ValueError for what is neither box nor outline."""
     try:
         number, values = int(float(words[0])), np.array(words[1:], np.float64)
     except (ValueError, OverflowError):
-        raise ValueError("it holds something that is no number") from None
+        raise ValueError("it holds something that is not a number") from None
     if number not in classes:
-        raise ValueError(f"class {number} is not among the {len(classes)} names of data.yaml")
+        raise ValueError(f"class {number} is not among the {len(classes)} class names")
     if not np.isfinite(values).all():
-        raise ValueError("it holds something that is no number")
-    if len(values) in (4, 5):
-        return None
+        raise ValueError("it holds something that is not a number")
+    if len(values) in (4, 5) or (has_keypoints and len(values) > 5):
+        box = values[:4]
+        if _beyond(box).size:
+            raise ValueError(f"its box has {_beyond(box)[0]:g}; boxes are in shares of the picture, 0 to 1")
+        return BoxRow(number, tuple(box.tolist()), item)
     if len(values) < 6 or len(values) % 2:
         raise ValueError(f"{len(values)} numbers are neither a box (4) nor an outline (x and y of 3 points or more)")
-    beyond = values[(values < -BEYOND) | (values > 1 + BEYOND)]
-    if len(beyond):
-        raise ValueError(f"a point is at {beyond[0]:g}; points are shares of the picture, 0 to 1")
+    if _beyond(values).size:
+        raise ValueError(f"a point is at {_beyond(values)[0]:g}; points are in shares of the picture, 0 to 1")
     return Row(number, values.reshape(-1, 2), item)
 
 
-def _names(names: Any, file: Path) -> dict[int, str]:
+def _beyond(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
+    return values[(values < -BEYOND) | (values > 1 + BEYOND)]
+
+
+def read_config(file: Path) -> dict[str, Any] | None:
+    """What a YAML file says, with the names of its classes by number; None if it names none.
+
+    Raises:
+        DataError: it is not YAML, or its names are neither a list nor numbered.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, OSError) as error:  # PyYAML raises ValueError for impossible dates, too
+        reason = " ".join(str(error).split())
+        raise DataError(f"{file}: this cannot be read as YAML ({reason}). Write it again.") from error
+    if not isinstance(content, dict) or not content.get("names"):
+        return None
+    names = content["names"]
     try:
         numbered = dict(enumerate(names)) if isinstance(names, list) else {int(k): v for k, v in names.items()}
     except (AttributeError, TypeError, ValueError):
         raise DataError(
             f"{file}: names is neither a list nor numbered. Write names: [cat, dog] or {{0: cat}}."
         ) from None
-    return {number: str(name) for number, name in sorted(numbered.items())}
+    return content | {"names": {number: str(name) for number, name in sorted(numbered.items())}}
 
 
 def _places(content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.outlines import draw
 from find.data.sample import Segment
-from find.data.yolo_files import Row, YoloConfig, label_file, read_rows
+from find.data.yolo_files import BoxRow, Row, YoloConfig, label_file, read_rows
 from find.errors import FindError
 from find.images.images import read_size
 
@@ -77,9 +77,21 @@ def read_split(root: Path, split: str, report: Report) -> tuple[list[YoloPicture
             fix = "Put the picture back, or remove it"
             report(DatasetIssue(Severity.ERROR, "broken picture", name, "the picture", str(error), fix))
             continue
-        rows = read_rows(label_file(path), f"labels of {name}", config.names, report)
-        found.append(_visible(YoloPicture(path, name, size, tuple(rows)), report))
+        labels = f"labels of {name}"
+        rows = read_rows(label_file(path), labels, config.names, report, has_keypoints=config.has_keypoints)
+        outlines = tuple(_outlines(rows, labels, report))
+        found.append(_visible(YoloPicture(path, name, size, outlines), report))
     return found, config
+
+
+def _outlines(rows: Sequence[Row | BoxRow], file: str, report: Report) -> Iterator[Row]:
+    """The rows with an outline; the others are reported."""
+    for row in rows:
+        if isinstance(row, Row):
+            yield row
+        else:
+            message, fix = "a box alone is no segment", "Draw the object's outline, or export as segmentation"
+            report(DatasetIssue(Severity.WARNING, "box without outline", file, row.item, message, fix))
 
 
 def _visible(picture: YoloPicture, report: Report) -> YoloPicture:
@@ -93,12 +105,12 @@ def _visible(picture: YoloPicture, report: Report) -> YoloPicture:
         try:
             drawn = draw([picture.outline(row).ravel().tolist()], picture.size)
         except ValueError as problem:
-            _told(picture, row, "outline without area", str(problem), report)
+            _report(picture, row, "outline without area", str(problem), report)
             continue
         if drawn.pixels:
             rows.append(row)
         else:
-            _told(picture, row, "outline without area", "its outline holds no pixel", report)
+            _report(picture, row, "outline without area", "its outline holds no pixel", report)
     kept = replace(picture, rows=tuple(rows))
     there = set(np.unique(kept.segment_map()).tolist())
     seen = []
@@ -106,11 +118,11 @@ def _visible(picture: YoloPicture, report: Report) -> YoloPicture:
         if number in there:
             seen.append(row)
         else:
-            _told(picture, row, "hidden object", "smaller objects lie on all of it", report)
+            _report(picture, row, "hidden object", "smaller objects lie on all of it", report)
     return replace(picture, rows=tuple(seen))
 
 
-def _told(picture: YoloPicture, row: Row, kind: str, message: str, report: Report) -> None:
+def _report(picture: YoloPicture, row: Row, kind: str, message: str, report: Report) -> None:
     fix = "Correct the outline, or take the row out"
     report(DatasetIssue(Severity.WARNING, kind, f"labels of {picture.name}", row.item, message, fix))
 

@@ -293,8 +293,25 @@ def test_yolo_rows_that_are_no_polygons_are_told_with_their_place(tmp_path: Path
     expected = {"box without a mask": 1, "broken row": 3, "labels without a picture": 1, "picture without labels": 1}
     assert {kind: result.counts[kind] for kind in expected} == expected
     told = [issue.message for issue in result.issues if issue.kind == "broken row"]
-    assert [word in text for word, text in zip(("class 7", "shares", "no number"), told, strict=True)] == [True] * 3
+    assert [word in text for word, text in zip(("class 7", "shares", "not a number"), told, strict=True)] == [True] * 3
     assert masks(tmp_path / "out")["b.jpg"] == []  # a picture without objects, as for YOLO
+
+
+def test_yolo_rows_with_keypoints_are_boxes(tmp_path: Path):
+    root = exports.yolo(tmp_path / "export")
+    (root / "data.yaml").write_text((root / "data.yaml").read_text() + "\nkpt_shape: [2, 3]\n")
+    label = root / "train" / "labels" / "a.txt"
+    label.write_text("0 0.5 0.5 0.2 0.2 0.45 0.45 2 0.55 0.55 1\n")  # each keypoint has a visibility, 0 to 2
+    (root / "train" / "labels" / "b.txt").write_text("")
+    result = run(root, tmp_path / "out", boxes="fill")
+    assert len(masks(tmp_path / "out")["a.jpg"]) == 1 and result.counts["broken row"] == 0
+
+
+def test_a_data_yaml_that_is_not_yaml_is_named(tmp_path: Path):
+    root = exports.yolo(tmp_path / "export")
+    (root / "data.yaml").write_text("names: [")
+    with pytest.raises(FindError, match=r"data\.yaml: this cannot be read as YAML"):
+        run(root, tmp_path / "out")
 
 
 def test_labelme_groups_circles_and_lines(tmp_path: Path):

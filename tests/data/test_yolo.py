@@ -145,10 +145,18 @@ def test_what_cannot_be_used_is_counted_and_told_with_its_place(root, capsys):
     assert "train (4 images" not in capsys.readouterr().out
 
 
+def test_rows_with_keypoints_are_boxes_and_no_outlines(root):
+    config = root / "data.yaml"
+    config.write_text(config.read_text() + "\nkpt_shape: [2, 3]\n")
+    (root / "labels" / "val" / "a.txt").write_text("0 0.5 0.5 0.2 0.2 0.45 0.45 0.5 0.55 0.55 1")
+    split = quietly(root)
+    assert split.segments(1) == () and split.skipped["box without outline"] >= 1
+
+
 def test_an_unusable_folder_is_refused_in_one_sentence(root, tmp_path):
     for config, told in (
         (None, "there is no data.yaml that names"),
-        ("names: [", "no YAML"),
+        ("names: [", "cannot be read as YAML"),
         ("names: 5", "neither a list nor numbered"),
         ("names: [cat]\nval: elsewhere", "names elsewhere, which is not there"),
     ):

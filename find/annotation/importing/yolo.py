@@ -7,9 +7,8 @@ Splits are folders, above images/ or in it, or lists such as train.txt.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
-
-import yaml
 
 from find.annotation.importing.export import (
     Draw,
@@ -25,20 +24,19 @@ from find.annotation.importing.export import (
 from find.annotation.importing.files import Files, stem
 from find.data.dataset_issue import Report
 from find.data.names import plain_path
+from find.data.yolo_files import BoxRow, Row, label_file, read_config, read_rows
 from find.errors import DataError
 
 NAMES = ("classes.txt", "obj.names")
 """Lists of classes where there is no data.yaml: Label Studio's and Darknet's."""
 LISTS = ("train.txt", "val.txt", "valid.txt", "validation.txt", "test.txt")
-BEYOND = 0.05
-"""By so much a point may lie outside the picture: tools let people draw over its edge. Further out it is no share."""
 
 
 def _recognise(files: Files) -> str | None:
-    config = _config(files)
-    named = config is not None or any(path.rpartition("/")[2] in NAMES for path in files.paths)
     labelled = [picture for picture in files.pictures if _label(picture) in files.known]
-    if not named or not labelled:
+    if not labelled:
+        return None
+    if _config(files) is None and not any(path.rpartition("/")[2] in NAMES for path in files.paths):
         return None
     return f"a YOLO data set{splits_told({path: split_of_path(path) for path in labelled})}"
 
@@ -54,10 +52,10 @@ def _read(files: Files, report: Report) -> Export:
         label = _label(picture)
         split = listed.get(picture) or split_of_path(picture)
         if label not in files.known:
-            told = "it has no text file, which YOLO takes for a picture without objects, and so do we"
-            report(warning("picture without labels", picture, "the picture", told, "Nothing, if that is so"))
+            message = "it has no text file, which in YOLO's format means a picture without objects"
+            report(warning("picture without labels", picture, "the picture", message, "Nothing, if that is so"))
         used.add(label)
-        draw = _drawn(files, label if label in files.known else None, names, has_points="kpt_shape" in config)
+        draw = _drawn(files, label, names, has_keypoints="kpt_shape" in config)
         photos.append(Photo(files[picture], split, draw, label))
     for path in files.ending(".txt"):
         name = path.rpartition("/")[2]
@@ -68,26 +66,22 @@ def _read(files: Files, report: Report) -> Export:
 
 
 def _config(files: Files) -> dict[str, Any] | None:
-    """data.yaml, or any other YAML that lists names."""
+    """data.yaml, or any other YAML that lists names. Raises DataError if data.yaml cannot be used."""
     for path in sorted(files.ending(".yaml", ".yml"), key=lambda path: (path.count("/"), path)):
         try:
-            found = yaml.safe_load(files[path].read_text(encoding="utf-8"))
-        except (yaml.YAMLError, ValueError, OSError):
-            continue
-        if isinstance(found, dict) and isinstance(found.get("names"), (list, dict)) and found["names"]:
-            return found
+            config = read_config(files[path])
+        except DataError:
+            if stem(path) == "data":
+                raise
+            continue  # some other program's file
+        if config is not None:
+            return config
     return None
 
 
 def _names(files: Files, config: Mapping[str, Any]) -> dict[int, str]:
-    names = config.get("names")
-    if isinstance(names, list):
-        return {number: str(name) for number, name in enumerate(names)}
-    if isinstance(names, dict):
-        try:
-            return {int(number): str(name) for number, name in names.items()}
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{files.root}: the names of its YAML are not numbered ({error}). Correct them.") from error
+    if "names" in config:
+        return config["names"]
     for path in files.paths:
         if path.rpartition("/")[2] in NAMES:
             lines = files[path].read_text(encoding="utf-8", errors="replace").splitlines()
@@ -99,13 +93,7 @@ def _names(files: Files, config: Mapping[str, Any]) -> dict[int, str]:
 
 
 def _label(picture: str) -> str:
-    """The text file of a picture: the last folder `images` of its path becomes `labels`; or beside it."""
-    parts = picture.split("/")
-    for place in range(len(parts) - 2, -1, -1):
-        if parts[place] == "images":
-            parts[place] = "labels"
-            break
-    return "/".join((*parts[:-1], f"{stem(picture)}.txt"))
+    return label_file(PurePosixPath(picture)).as_posix()
 
 
 def _listed(files: Files, config: Mapping[str, Any]) -> dict[str, str]:
@@ -125,46 +113,21 @@ def _listed(files: Files, config: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _drawn(files: Files, label: str | None, names: Mapping[int, str], *, has_points: bool) -> Draw:
+def _drawn(files: Files, label: str, names: Mapping[int, str], *, has_keypoints: bool) -> Draw:
     def draw(size: tuple[int, int], report: Report) -> Sequence[Drawn]:
-        if label is None:
-            return []
-        found = []
-        rows = files[label].read_text(encoding="utf-8", errors="replace").splitlines()
-        for number, row in enumerate(rows, start=1):
-            if not row.strip():
-                continue
-            try:
-                found.append(_object(row.split(), size, names, f"row {number}", has_points=has_points))
-            except ValueError as error:
-                report(warning("broken row", label, f"row {number}", str(error), "Correct it, or export again"))
-        return found
+        rows = read_rows(files[label], label, names, report, has_keypoints=has_keypoints)
+        return [_object(row, size, names) for row in rows]
 
     return draw
 
 
-def _object(
-    words: Sequence[str], size: tuple[int, int], names: Mapping[int, str], item: str, *, has_points: bool
-) -> Drawn:
+def _object(row: Row | BoxRow, size: tuple[int, int], names: Mapping[int, str]) -> Drawn:
     height, width = size
-    try:
-        number, values = int(float(words[0])), [float(word) for word in words[1:]]
-    except (ValueError, OverflowError):
-        raise ValueError("it holds something that is no number") from None
-    if number not in names:
-        raise ValueError(f"class {number} is not among the {len(names)} names")
-    beyond = [value for value in values if not -BEYOND <= value <= 1 + BEYOND]
-    if len(values) in (4, 5) or has_points:  # a fifth number is how sure a model was
-        if len(values) < 4 or beyond:
-            raise ValueError("its box is not within the picture, of which its numbers should be shares")
-        x, y, w, h = values[:4]
+    if isinstance(row, BoxRow):
+        x, y, w, h = row.box
         box = ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)
-        return Drawn(names[number], None, item, box)
-    if len(values) < 6 or len(values) % 2:
-        raise ValueError(f"{len(values)} numbers are neither a box nor a polygon")
-    if beyond:
-        raise ValueError(f"a point is at {beyond[0]:g}; points are shares of the picture, 0 to 1")
-    return Drawn(names[number], [[v * (height if k % 2 else width) for k, v in enumerate(values)]], item)
+        return Drawn(names[row.number], None, row.item, box)
+    return Drawn(names[row.number], [(row.outline * (width, height)).ravel().tolist()], row.item)
 
 
 YOLO = Format("yolo", _recognise, _read)
