@@ -95,6 +95,7 @@ class Service:
     def __init__(self, album: Album, *, limits: Limits, look_seconds: float = 10.0) -> None:
         self.album, self.model, self.limits, self.look_seconds = album, album.model, limits, look_seconds
         self.fingerprint = self.model.fingerprint
+        self._match_head = match_head_of(self.model)  # once: on a GPU it is copied
         self.model.feature_cache = FeatureCache(limits.encoded_bytes)
         self.metrics = Metrics()
         self.metrics.images.set(len(album))
@@ -137,7 +138,7 @@ class Service:
         with self.budget.share() as share:
             asked = await self._read(lambda: self._asked(request, share))
             query, found = await self._search.submit(_Search(asked, request.k, request.where, request.dim))
-            check_relevance(request.min_relevance, match_head_of(self.model), [query])
+            check_relevance(request.min_relevance, self._match_head, [query])
             hits = relevant(found, request.min_relevance)
             texts = [request.query, *request.others, *request.without]
             read_as = [*map(_read_as, texts, asked.queries, query.queries)]

@@ -29,19 +29,21 @@ def test_what_is_pointed_at_is_what_the_model_takes(client, model, photos, names
         assert answer.json()["score"] == pytest.approx(found.score, abs=1e-3)
 
 
-def test_a_picture_is_encoded_at_its_first_question_only(client, model, names, monkeypatch):
-    client.post("/interact", json={"name": names[1], "points": [POINT]})
+@pytest.mark.parametrize("given", ["an image of the album", "an upload"])
+def test_a_picture_is_encoded_at_its_first_question_only(client, model, names, encoded, monkeypatch, given):
+    picture = {"image": encoded[1]} if given == "an upload" else {"name": names[1]}
+    client.post("/interact", json=picture | {"points": [POINT]})
     cached, encode = model.feature_cache, []
 
     def counted(pictures, frames, device, work, kept=cached.encode):
         return kept(pictures, frames, device, lambda *args: encode.append(args) or work(*args))
 
     monkeypatch.setattr(cached, "encode", counted)
-    _mask(client.post("/interact", json={"name": names[1], "box": BOX}))
-    assert client.post("/segment", json={"name": names[1], "query": "{a dog}"}).status_code == 200
+    _mask(client.post("/interact", json=picture | {"box": BOX}))
+    assert client.post("/segment", json=picture | {"query": "{a dog}"}).status_code == 200
     assert not encode
     model.feature_cache.clear()
-    _mask(client.post("/interact", json={"name": names[1], "box": BOX}))
+    _mask(client.post("/interact", json=picture | {"box": BOX}))
     assert len(encode) == 1
 
 

@@ -94,14 +94,17 @@ def test_clicks_and_boxes_give_the_model_s_masks_as_png(page, model, photos, nam
     assert np.array_equal(_saved(page), model.interact(photos / names[0], (20, 30, 90, 120)).mask)
 
 
-def test_words_and_uploads_are_segmented(page, photos, names):
+def test_words_and_uploads_are_segmented(page, model, photos, names):
     page.click("#to-segment")
     page.set_input_files("#open", photos / names[1])
     page.wait_for_selector("#stage img")
     page.fill("#phrase", "a dog")
     page.press("#phrase", "Enter")
     page.wait_for_selector("#things li")
-    assert "present with probability" in page.inner_text("#things") or "nothing found" in page.inner_text("#things")
+    (found,) = model.segment(photos / names[1], "{a dog}")
+    told = f"score {found.score:.2f}, present with probability {found.present:.2f}"
+    assert told in page.inner_text("#things")
+    assert np.array_equal(_saved(page), found.mask)
 
 
 def test_pointing_joins_the_query_and_shows_what_was_taken(page, names):
@@ -113,6 +116,9 @@ def test_pointing_joins_the_query_and_shows_what_was_taken(page, names):
     _drag(page, picture, (20, 30), (89, 119))
     assert page.input_value("#query") == f"[{name}@60,100] [{name}@20,30,90,120]"
     sync_api.expect(page.locator("#hits canvas")).to_have_count(2)
+    canvas = page.query_selector("#hits canvas")
+    page.type("#query", " on grass")
+    assert canvas.evaluate("one => one.isConnected"), "typing painted the masks anew"
     page.press("#query", "Enter")
     sync_api.expect(page.locator("#said")).to_contain_text("images in")
 

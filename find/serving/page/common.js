@@ -24,7 +24,7 @@ export const stored = hit => ({ src: hit.picture.slice(1), name: hit.name, width
   asks: hit.seconds === null });
 export const title = hit => hit.seconds === null ? hit.name : `${hit.name} at ${hit.seconds.toFixed(1)} s`;
 
-// A picture file of the user's: { url, width, height }; an error that says which file is no picture.
+// A picture file of the user's: { url, width, height }; an error that names a file which is not one.
 export async function read(file) {
   const url = await new Promise((done, fail) => {
     const reader = new FileReader();
@@ -36,7 +36,7 @@ export async function read(file) {
   try {
     await picture.decode();
   } catch {
-    throw new Error(`${file.name} is no picture that this browser can show`);
+    throw new Error(`${file.name}: this browser cannot show it as a picture; try JPEG or PNG`);
   }
   return { url, width: picture.naturalWidth, height: picture.naturalHeight };
 }

@@ -29,10 +29,15 @@ function canvasOf({ size: [height, width] }) {
   return Object.assign(document.createElement("canvas"), { width, height });
 }
 
+// A color as a canvas stores it, in one number.
+const pack = (...rgba) => new Uint32Array(new Uint8Array(rgba).buffer)[0];
+
+// Calls `colorOf` for each pixel; an array for each would take a second in a photo of 12 megapixels.
 function paint(canvas, colorOf) {
-  const context = canvas.getContext("2d"), data = context.createImageData(canvas.width, canvas.height);
-  for (let pixel = 0; pixel < canvas.width * canvas.height; pixel++) data.data.set(colorOf(pixel), 4 * pixel);
-  context.putImageData(data, 0, 0);
+  const context = canvas.getContext("2d"), image = context.createImageData(canvas.width, canvas.height);
+  const pixels = new Uint32Array(image.data.buffer);
+  for (let pixel = 0; pixel < pixels.length; pixel++) pixels[pixel] = colorOf(pixel);
+  context.putImageData(image, 0, 0);
   return canvas;
 }
 
@@ -40,19 +45,20 @@ function paint(canvas, colorOf) {
 export function overlay(segmentation, color) {
   const mask = decode(segmentation), canvas = canvasOf(segmentation), { width, height } = canvas;
   const rgb = [1, 3, 5].map(at => parseInt(color.slice(at, at + 2), 16));
+  const rim = pack(...rgb, 255), tint = pack(...rgb, 110);
   const line = Math.max(1, Math.round(Math.max(width, height) / 300));
   const isRim = pixel => {
     const x = pixel % width, y = (pixel - x) / width;
     return x >= line && !mask[pixel - line] || x + line < width && !mask[pixel + line] ||
       y >= line && !mask[pixel - line * width] || y + line < height && !mask[pixel + line * width];
   };
-  return paint(canvas, pixel => mask[pixel] ? [...rgb, isRim(pixel) ? 255 : 110] : [0, 0, 0, 0]);
+  return paint(canvas, pixel => mask[pixel] ? isRim(pixel) ? rim : tint : 0);
 }
 
 // The mask as a PNG of the picture's size: white in it, black elsewhere.
 export function savePng(segmentation, name) {
-  const mask = decode(segmentation);
-  const canvas = paint(canvasOf(segmentation), pixel => mask[pixel] ? [255, 255, 255, 255] : [0, 0, 0, 255]);
+  const mask = decode(segmentation), white = pack(255, 255, 255, 255), black = pack(0, 0, 0, 255);
+  const canvas = paint(canvasOf(segmentation), pixel => mask[pixel] ? white : black);
   canvas.toBlob(blob => {
     const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
     link.click();

@@ -6,6 +6,7 @@ import { COLORS, overlay } from "./masks.js";
 const images = new Map();  // the pictures that were added: name -> data URL
 const seen = new Map();  // those of the album that were pointed at: name -> what `frame` takes
 const taken = new Map();  // what the model takes for a region: its name and place -> its mask, once it has answered
+const painted = new WeakMap();  // an element of a picture -> its masks' canvases, which typing only shows and hides
 // Of a query: an escaped character, a phrase, or a region with its picture's name and place.
 const PART = /\\.|\{((?:\\.|[^\\}])*)\}|\[((?:\\.|[^\\\]@#])*)(?:@([^\]]*)|#[^\]]*)\]/gsu;
 let turn = 0;
@@ -25,6 +26,13 @@ function placesOf(text) {
 
 const keyOf = ({ name, points, boxes }) => JSON.stringify([name, points, boxes]);
 
+function paintedOver(picture, key, segmentation, color) {
+  if (!painted.has(picture)) painted.set(picture, new Map());
+  const canvases = painted.get(picture), name = key + color;
+  if (!canvases.has(name)) canvases.set(name, overlay(segmentation, color));
+  return canvases.get(name);
+}
+
 // Numbers and masks in the pictures where the query's regions are.
 function mark() {
   document.querySelectorAll("#search .mark, #search .drawn, #search canvas").forEach(old => old.remove());
@@ -32,8 +40,8 @@ function mark() {
     const { number, name, points, boxes } = region;
     for (const picture of document.querySelectorAll("#search .asks")) {
       if (picture.dataset.name !== name) continue;
-      const mask = taken.get(keyOf(region));
-      if (mask) picture.append(overlay(mask, COLORS[(number - 1) % COLORS.length]));
+      const key = keyOf(region), mask = taken.get(key);
+      if (mask) picture.append(paintedOver(picture, key, mask, COLORS[(number - 1) % COLORS.length]));
       boxes.forEach(box => addBox(picture, box));
       const middles = boxes.map(([x0, y0, x1, y1]) => [(x0 + x1) / 2, (y0 + y1) / 2]);
       [...points, ...middles].forEach(point => addMark(picture, number, point));
