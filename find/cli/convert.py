@@ -8,10 +8,10 @@ from pathlib import Path
 
 def add_convert(commands: argparse._SubParsersAction) -> None:
     """Adds `convert` to findvl's commands."""
-    convert = commands.add_parser("convert", help="make our format of other people's checkpoints").add_subparsers(
+    convert = commands.add_parser("convert", help="convert published checkpoints to FIND's format").add_subparsers(
         title="sources", metavar="SOURCE", required=True
     )
-    text = "a published FIND checkpoint (.pt) becomes a folder for --weights and FIND.from_pretrained"
+    text = "convert a published FIND checkpoint (.pt) into a folder for --weights and FIND.from_pretrained"
     official = convert.add_parser(
         "official",
         help=text,
@@ -24,9 +24,11 @@ def add_convert(commands: argparse._SubParsersAction) -> None:
     official.add_argument("checkpoint", type=Path, help="the .pt file, with or without LLaMA's weights inside")
     official.add_argument("out", type=Path, help="the folder to write")
     official.add_argument("--llama", required=True, help="a Hugging Face LLaMA folder, or a name of the hub")
-    other = official.add_argument_group("models of other sizes", "what the tensors' shapes do not tell")
-    other.add_argument("--heads", type=int, default=8, help="of all attention (default: %(default)s)")
-    other.add_argument("--region-points", type=int, default=512, help="an image and level (default: %(default)s)")
+    other = official.add_argument_group("models of other sizes", "hyperparameters that the checkpoint does not record")
+    other.add_argument("--heads", type=int, default=8, help="attention heads (default: %(default)s)")
+    other.add_argument(
+        "--region-points", type=int, default=512, help="points sampled per image and level (default: %(default)s)"
+    )
     other.add_argument(
         "--feature-layer", type=int, default=-12, help="which of LLaMA's hidden states is read (default: %(default)s)"
     )

@@ -1,4 +1,4 @@
-"""`findvl export`: an album for other search engines, a model for other runtimes."""
+"""`findvl export`: albums for Qdrant, models for other runtimes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from find.errors import InputError
 
 def add_export(commands: argparse._SubParsersAction) -> None:
     export = commands.add_parser(
-        "export", help="copy an album into another search engine, or a model out of Python"
+        "export", help="export an album to Qdrant, or a model to ONNX or torch.export"
     ).add_subparsers(title="what", metavar="WHAT", required=True)
     add_model_export(export)
     qdrant = add_command(
@@ -23,10 +23,10 @@ def add_export(commands: argparse._SubParsersAction) -> None:
         "an API key is read from the environment variable QDRANT_API_KEY\n\n"
         "example:\n  findvl export qdrant pictures.album http://localhost:6333 --collection pictures\n",
     )
-    qdrant.add_argument("album", help="what findvl index has written")
+    qdrant.add_argument("album", help="an album written by findvl index")
     qdrant.add_argument("url", help="address of Qdrant, http or https")
-    qdrant.add_argument("--collection", default="find", help="its name (default: %(default)s)")
-    qdrant.add_argument("--replace", action="store_true", help="delete a collection of that name first")
+    qdrant.add_argument("--collection", default="find", help="name of the collection (default: %(default)s)")
+    qdrant.add_argument("--replace", action="store_true", help="delete an existing collection of that name first")
     qdrant.set_defaults(run=export_qdrant)
 
 
@@ -58,4 +58,4 @@ def _check_address(url: str) -> None:
     except ValueError:  # of a port or of brackets
         is_server = False
     if not is_server:
-        raise InputError(f"{url!r} is no address of a Qdrant server; give one such as http://localhost:6333")
+        raise InputError(f"{url!r} is not the address of a Qdrant server; give one such as http://localhost:6333")

@@ -14,7 +14,8 @@ Images and queries are embedded by separate graphs: image, regions, query, segme
 score. The folder's README.md describes the inputs and outputs of each, with examples in Python and JavaScript. ONNX
 needs: pip install 'findvl[onnx]'
 
---int8 also quantises the image graph: dynamic (weights only) or static (also activations, calibrated on --calibration)
+--int8 quantises the image graph: dynamic (matrix products, with activation ranges found at each call) or static
+(convolutions as well, with fixed activation ranges, calibrated on the photos of --calibration)
 
 examples:
   findvl export model find-tiny exported

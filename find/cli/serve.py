@@ -18,8 +18,9 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
         commands,
         "serve",
         "answer searches of an album over HTTP",
-        "POST /search, /segment and /embed; GET /images, /images/NAME, /healthz, /readyz, /metrics; GET / is a search\n"
-        "page, GET /docs describes the API. A re-indexed album is reloaded automatically within seconds.\n\n"
+        "POST /search, /segment, /interact and /embed; GET /images, /images/NAME, /healthz, /readyz and /metrics.\n"
+        "GET / is a page to search and segment with, GET /docs describes the API. A re-indexed album is reloaded\n"
+        "within seconds.\n\n"
         "examples:\n"
         "  findvl serve pictures.album\n"
         '  curl localhost:8000/search --json \'{"query": "{a blue car} on {the road}", "k": 5}\'\n'
@@ -52,9 +53,9 @@ def add_demo(commands: argparse._SubParsersAction) -> None:
         commands,
         "demo",
         "try interleaved search in a browser, on synthetic scenes or a folder of photos",
-        "Indexes the folder (one album per folder and weights) and opens a search page, where a click on\n"
-        f"an object adds it to the query. Without PHOTOS, {WORLD_IMAGES} synthetic scenes are generated, all that\n"
-        "find-tiny knows; for photographs, give weights trained on photographs.\n\n"
+        "Indexes the folder (one album per folder and weights) and opens a page to search and segment with, by words\n"
+        f"and clicks. Without PHOTOS, {WORLD_IMAGES} synthetic scenes are generated, all that find-tiny knows; for\n"
+        "photographs, give weights trained on photographs.\n\n"
         "examples:\n"
         "  findvl demo\n"
         "  findvl demo ~/Pictures --weights my-model\n",
@@ -84,7 +85,7 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
 
 
 def serve(arguments: argparse.Namespace) -> int:
-    """`findvl serve`: runs until it is interrupted, then answers what waits."""
+    """`findvl serve`: runs until it is interrupted, then answers the queued requests."""
     run = _server(arguments)
     from find.retrieval.album import Album
     from find.serving.limits import Limits

@@ -153,7 +153,7 @@ def _stream(image: str | os.PathLike[str] | BinaryIO, name: str) -> Iterator[Bin
         if not is_there:
             raise InputError(f"{name}: no such image file (looked in {folder})")
         if not is_file:
-            kind = "a folder" if path.is_dir() else "no ordinary file"
+            kind = "a folder" if path.is_dir() else "not a regular file"
             raise InputError(f"{name}: this is {kind}, an image file is needed")
         try:
             stream = path.open("rb")

@@ -144,6 +144,6 @@ def _check_paths(where: str, sql: str) -> None:
         parts = text.replace("\\", "/").split("/")
         if ".." in parts or text.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", text) or "://" in text:
             raise InputError(
-                f"filter {shown(where)}: paths of an album are below its folder of photos, as 'holiday/beach.jpg'; "
-                f"{shown(text)} is none"
+                f"filter {shown(where)}: {shown(text)} is not relative to the album's folder of photos, as "
+                "'holiday/beach.jpg' is"
             )

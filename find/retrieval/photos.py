@@ -192,7 +192,7 @@ def _look_at(file: Path) -> Format:
     try:
         if file.is_file():  # no pipe, which would wait for a writer
             return look_at(file)
-        reason = "a link to a file that is gone" if file.is_symlink() else "no ordinary file"
+        reason = "a link to a file that is gone" if file.is_symlink() else "not a regular file"
     except OSError as error:
         reason = f"the file cannot be read ({error.strerror})"
         return Format(Medium.UNREADABLE, reason)

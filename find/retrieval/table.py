@@ -191,14 +191,14 @@ def read_stamp(schema: pa.Schema, album: str) -> Stamp:
             raise ValueError(f"its stamp is {values!r:.80}")
         stamp = msgspec.convert(values, Stamp)
     except (KeyError, ValueError, RecursionError) as error:
-        raise DataError(f"{album}: this table is no album of format {FORMAT}; make one with: findvl index") from error
+        raise DataError(f"{album}: this is not an album of format {FORMAT}; make one with: findvl index") from error
     for field in album_schema(stamp, ""):
         place = schema.get_field_index(field.name)
         if place < 0 or schema.field(place).type != field.type:
-            has = f"this one {schema.field(place).type}" if place >= 0 else "there is none"
+            has = f"has type {schema.field(place).type}, not {field.type}" if place >= 0 else "is missing"
             raise DataError(
-                f"{album}: this table is no whole album: a column {field.name} of {field.type} belongs to it, and "
-                f"{has}; make one with: findvl index"
+                f"{album}: this table is not a complete album: its column {field.name} {has}; make one with: "
+                "findvl index"
             )
     return stamp
 

@@ -48,9 +48,9 @@ ERRORS = {
     status: {"model": Error, "description": text}
     for status, text in {
         413: "Too large a body or picture",
-        421: "A host that the service does not answer to",
+        421: "A host name that the service does not accept",
         422: "A query, picture or number that cannot be used",
-        429: "Too many requests wait; try again",
+        429: "Too many requests are queued; try again",
         503: "The album cannot be read, too many requests are open, or the device has failed",
         504: "No answer in time",
     }.items()
@@ -108,7 +108,7 @@ def create_app(
 def _add_routes(app: FastAPI, service: Service) -> None:
     @app.post("/search")
     async def search(request: SearchRequest) -> SearchAnswer:
-        """The album's images that fit a query best, with what each entity found in them."""
+        """The album's images that match a query best, with the object that each entity matched."""
         return await service.search(request)
 
     @app.post("/segment")
@@ -118,7 +118,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
 
     @app.post("/interact")
     async def interact(request: InteractRequest) -> InteractAnswer:
-        """The mask of the thing that points or a box show. The picture is encoded at its first question only."""
+        """The mask of the thing that points or a box show. Pictures stay encoded, so further requests are fast."""
         return await service.interact(request)
 
     @app.post("/embed")
@@ -128,9 +128,9 @@ def _add_routes(app: FastAPI, service: Service) -> None:
 
     @app.get("/images")
     async def sample(
-        count: Annotated[int, Query(ge=1, le=200, description="How many, at most")] = 12,
+        count: Annotated[int, Query(ge=1, le=200, description="Maximum number of images")] = 12,
     ) -> SampleAnswer:
-        """Images evenly spread over the album, to begin with."""
+        """A sample of images, evenly spread over the album."""
         return await service.sample(count)
 
     @app.get("/images/{name:path}", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
@@ -188,8 +188,8 @@ def _error(status: int, message: str) -> JSONResponse:
 
 
 def _of_http(error: HTTPException) -> tuple[int, str]:
-    if error.status_code == 400:  # of the framework's reading of a body, which tells no more
-        return 422, "the body is no JSON that can be read: it is nested too deeply, or holds a number without end"
+    if error.status_code == 400:  # of the framework's reading of a body, which gives no reason
+        return 422, "the body cannot be read as JSON: it is nested too deeply, or has a number with too many digits"
     return error.status_code, str(error.detail)
 
 
@@ -200,7 +200,7 @@ def _unreadable(error: UnreadableAlbum) -> tuple[int, str]:
 
 def _no_memory(error: OutOfMemory) -> tuple[int, str]:
     log.error("%s", error)
-    return 503, "the device's memory does not suffice for this request now; try again, or send smaller pictures"
+    return 503, "the device has too little memory for this request now; try again, or send smaller pictures"
 
 
 def _invalid(error: RequestValidationError) -> str:
@@ -251,7 +251,7 @@ class _Bounds:
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if status == 500:  # nothing has been sent
-                await _error(500, "an internal error; the server's log tells more")(scope, receive, watched)
+                await _error(500, "internal error; see the server's log")(scope, receive, watched)
         finally:
             self._open -= 1
         route = scope.get("route")

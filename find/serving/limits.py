@@ -26,7 +26,7 @@ class Limits:
         hits: images that a search may ask for.
         total_bytes: of all open requests together: their bodies, once as they came and once as text, and the pixels of
             their pictures.
-        waiting: requests that wait for the model; more are refused at once, to be tried again.
+        waiting: length of the queue for the model; further requests are refused at once, to be tried again.
         open: requests that are read, wait or are answered at a time, of any kind.
         batch: requests that one call of the model takes.
         encoded_bytes: of pictures that are kept as the model sees them, so that a further question about one of them
@@ -54,7 +54,7 @@ class Limits:
         if self.total_bytes < least:
             raise InputError(
                 f"total_bytes (--memory-mb) is {self.total_bytes >> 20} MiB, but one request may take "
-                f"{-(-least >> 20)} MiB, its body twice and its pictures' pixels; give at least so much"
+                f"{-(-least >> 20)} MiB, its body twice and its pictures' pixels; give at least that much"
             )
 
 

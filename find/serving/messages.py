@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 QUERY = (
     "Text with entities: {words} is a phrase; [name@x,y], [name@x0,y0,x1,y1] and [name#mask] are regions of a picture, "
-    "pixels, x right, y down. A backslash takes the next character literally. "
+    "pixels, x right, y down. A backslash escapes the next character. "
     "In a query without entities the model finds them, if it can."
 )
 IMAGES = (
@@ -41,27 +41,27 @@ class _Request(BaseModel):
 
 def _check_value(name: str, value: object) -> None:
     """Refuses what would cost much or could not be answered: of each of millions of wrong parts pydantic tells, in
-    gigabytes; text that is no Unicode (half a surrogate pair) stands in no answer.
+    gigabytes; text that is not valid Unicode (half a surrogate pair) cannot be sent back.
     """
     parts = value if isinstance(value, (list, dict)) else [value]
     if len(parts) > MOST_PARTS:
         told = {"name": name, "count": len(parts), "most": MOST_PARTS}
-        raise PydanticCustomError("too_many", "{name} has {count} parts, more than {most}", told)
+        raise PydanticCustomError("too_many", "{name} has {count} items, more than {most}", told)
     try:
         for part in parts:
             part.encode() if isinstance(part, str) else None
     except UnicodeEncodeError:
-        raise PydanticCustomError("no_unicode", "{name} holds text that is no Unicode", {"name": name}) from None
+        raise PydanticCustomError("no_unicode", "{name} holds text that is not valid Unicode", {"name": name}) from None
 
 
 class SearchRequest(_Request):
     model_config = ConfigDict(json_schema_extra={"examples": [{"query": "{a blue car} on {the road}", "k": 5}]})
 
     query: str = Field(description=QUERY, examples=["{a blue car} on {the road}", "a dog like [rex@120,80]"])
-    others: list[str] = Field(default=[], alias="and", description="Queries that an image must fit, too")
-    without: list[str] = Field(default=[], description="Queries that it must not fit")
+    others: list[str] = Field(default=[], alias="and", description="Queries that an image must match as well")
+    without: list[str] = Field(default=[], description="Queries that it must not match")
     images: dict[str, str] = Field(default={}, description=IMAGES)
-    k: int = Field(default=10, ge=1, description="How many images")
+    k: int = Field(default=10, ge=1, description="Number of hits")
     where: str | None = Field(
         default=None,
         description="SQL condition on path, time, width, height, bytes, modified, frame, seconds",
@@ -69,7 +69,10 @@ class SearchRequest(_Request):
     )
     dim: int | None = Field(default=None, ge=1, description="Values of each vector to compare; null for all")
     min_relevance: float | None = Field(
-        default=None, ge=0, le=1, description="Of the k best, only images that are what is sought with this probability"
+        default=None,
+        ge=0,
+        le=1,
+        description="Keep only those of the k hits whose probability of being relevant is at least this",
     )
     masks: bool = Field(default=False, description="Whether entities come with masks (COCO run-length codes)")
 
@@ -128,7 +131,7 @@ class FoundImage(AlbumImage):
         "greatest of those of `without`"
     )
     relevance: float | None = Field(
-        description="Probability that the image is what is sought; null of weights that cannot tell, and of queries "
+        description="Probability that the image is relevant; null for weights without a match head, and for queries "
         "without entities"
     )
     image_term: float | None = Field(
@@ -139,13 +142,13 @@ class FoundImage(AlbumImage):
     queries: list[FoundQuery] = Field(description="What `query`, each of `and` and each of `without` gives")
 
 
-READ_AS = "with what was taken for an entity in braces; a query with entities of its own stays as it is"
+READ_AS = "with the entities that were found in braces; a query that marks entities itself is unchanged"
 
 
 class SearchAnswer(BaseModel):
     read_as: list[str] = Field(description="`query`, each of `and` and each of `without`, " + READ_AS)
     hits: list[FoundImage]
-    unknown_words: list[str] = Field(description="Words that the language model has never seen: they are guessed")
+    unknown_words: list[str] = Field(description="Words unknown to the language model: results for them are a guess")
 
 
 IMAGE = "The picture to look into, a file in base64; or `name`"
@@ -163,7 +166,7 @@ class SegmentedEntity(BaseModel):
     text: str
     score: float = Field(description="Probability with which its mask was chosen, 0..1")
     present: float | None = Field(
-        description="Probability that it is in the picture at all, 0..1; null of weights that cannot tell"
+        description="Probability that it is in the picture at all, 0..1; null for weights without a match head"
     )
     doubtful: bool = Field(
         description="An empty mask, a thing that is probably not there, a low score, or words that the language model "

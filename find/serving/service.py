@@ -1,4 +1,4 @@
-"""What the service does, apart from HTTP: checks a request, lets it wait for the model, shapes the answer."""
+"""What the service does, apart from HTTP: checks a request, queues it for the model, shapes the answer."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Service:
         self.is_ready = True
 
     async def stop(self) -> None:
-        """Answers what waits, then ends."""
+        """Answers the queued requests, then ends."""
         self.is_ready = False
         self._follower.cancel()
         await asyncio.gather(*(batcher.stop() for batcher in self._batchers))

@@ -69,7 +69,7 @@ class Pictures:
         """A picture file in base64.
 
         Raises:
-            Refusal: 413 for more pixels than allowed, before any is decoded; 422 where it is no picture, or one too
+            Refusal: 413 for more pixels than allowed, before any is decoded; 422 where it is not a picture, or one too
                 many.
         """
         return self._decode(text, name, read_image)

@@ -76,4 +76,4 @@ def test_a_collection_is_not_overwritten_unasked(album, client):
 def test_only_a_server_is_exported_to(album, url, capsys):
     assert main(["export", "qdrant", album.name, url]) == 2
     error = capsys.readouterr().err
-    assert f"{url!r} is no address of a Qdrant server" in error and error.count("\n") == 1
+    assert f"{url!r} is not the address of a Qdrant server" in error and error.count("\n") == 1

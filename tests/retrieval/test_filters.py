@@ -62,9 +62,9 @@ def test_a_value_is_only_ever_itself(album, text):
         "'unclosed": "at 0",
         "sleep(9) = 1": "no function sleep",
         "width > :w": "no value for :w",
-        "path = '../../etc/passwd'": "below its folder of photos",
-        "path LIKE '/etc/%'": "below its folder of photos",
-        "path = 'C:\\x'": "below its folder of photos",
+        "path = '../../etc/passwd'": "is not relative to the album's folder of photos",
+        "path LIKE '/etc/%'": "is not relative to the album's folder of photos",
+        "path = 'C:\\x'": "is not relative to the album's folder of photos",
         "path = 'a\0b'": "NUL",
         "path + 1": "filter 'path",
         "width": "filter 'width'",
@@ -86,5 +86,5 @@ def test_values_must_be_used_and_be_of_use(album):
     for value in (object(), [], float("nan"), b"x"):
         with pytest.raises(FindError, match=":w"):
             filter_sql("width = :w", {"w": value})
-    with pytest.raises(FindError, match="below its folder"):
+    with pytest.raises(FindError, match="is not relative to the album's folder"):
         filter_sql("path = :p", {"p": "../x"})

@@ -99,7 +99,7 @@ def test_a_photo_that_turns_into_something_else_leaves_the_album(folder, tmp_pat
 def test_a_pipe_is_not_waited_for(folder):
     os.mkfifo(folder / "pipe.jpg")
     (refused,) = find_files(folder).refused
-    assert (refused.path.name, refused.reason) == ("pipe.jpg", "no ordinary file")
+    assert (refused.path.name, refused.reason) == ("pipe.jpg", "not a regular file")
 
 
 def test_a_video_is_told_by_its_content(folder):

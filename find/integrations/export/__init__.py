@@ -1,1 +1,1 @@
-"""A model out of Python: its halves as graphs of ONNX or `torch.export`, and a runtime that answers by them."""
+"""Export of a model's halves as graphs of ONNX or `torch.export`, and a runtime for them."""

@@ -124,7 +124,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         again = "export the model again with: findvl export model"
         if not file.is_file():
             raise CheckpointError(
-                f"{folder} is no exported model ({MANIFEST} is missing); make one with: findvl export model"
+                f"{folder} is not an exported model ({MANIFEST} is missing); make one with: findvl export model"
             )
         try:
             text = file.read_bytes()

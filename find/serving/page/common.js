@@ -19,7 +19,7 @@ export async function ask(path, body) {
   return told;
 }
 
-// An image of the album; no query can name a frame of a video.
+// An image of the album; queries cannot refer to frames of videos.
 export const stored = hit => ({ src: hit.picture.slice(1), name: hit.name, width: hit.width, height: hit.height,
   asks: hit.seconds === null });
 export const title = hit => hit.seconds === null ? hit.name : `${hit.name} at ${hit.seconds.toFixed(1)} s`;

@@ -83,7 +83,7 @@ function frame(shown, ...caption) {
   const picture = pictureOf(shown), { width, height } = shown;
   picture.style.width = `${100 * Math.min(1, width / height)}%`;
   picture.style.height = `${100 * Math.min(1, height / width)}%`;
-  picture.title = shown.asks ? "click the thing that you mean, or drag a box" : "a frame of a video, which no query can name";
+  picture.title = shown.asks ? "click an object or drag a box to add it to the query" : "a video frame; queries cannot refer to it";
   picture.firstChild.loading = "lazy";
   if (shown.asks) {
     picture.classList.add("asks");
@@ -133,7 +133,7 @@ function showRead(read) {
     at("query").value = read;
     at("query").focus();
   });
-  at("read").replaceChildren("Taken for things: ", ...parts, read.slice(from), " ", correct);
+  at("read").replaceChildren("Entities found: ", ...parts, read.slice(from), " ", correct);
 }
 
 async function begin() {

@@ -69,7 +69,7 @@ function line(thing, number) {
 // Shows the things that `work` finds, unless something else has been asked since.
 async function find(work) {
   const mine = ++turn, start = performance.now();
-  say("segment-said", "looking ...");
+  say("segment-said", "segmenting ...");
   try {
     const [things, words] = await work();
     if (mine !== turn) return;
@@ -89,12 +89,12 @@ function point() {
   draw([]);
   if (!points.length && !box) {
     turn++;
-    say("segment-said", strokes.length ? "now click the thing, or drag a box around it" : "");
+    say("segment-said", strokes.length ? "now click an object, or drag a box around it" : "");
     return;
   }
   find(async () => {
     const found = await ask("interact", { ...shown.asked, points, box, negatives });
-    return [[{ ...found, text: "what you point at", present: null }], ""];
+    return [[{ ...found, text: "selected object", present: null }], ""];
   });
 }
 
