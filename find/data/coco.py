@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter, defaultdict
 from functools import cached_property
 from pathlib import Path
@@ -53,7 +52,7 @@ class CocoFolder(DataSplit):
 
     Instances may be forked and pickled (see `ZipSource`). Items that cannot be used but do not harm the rest
     (a phrase whose annotation id is unknown or a crowd region, say) are left out, counted in `skipped` by kind,
-    and told in one warning.
+    and reported in one warning.
 
     Args:
         root: the folder that holds annotations/.
@@ -89,14 +88,9 @@ class CocoFolder(DataSplit):
             captions=read_captions(captions, self.table, self._refuse_or_skip) if captions.exists() else {},
             expressions=read_expressions(referring, self.table, self._refuse_or_skip) if referring.exists() else (),
             sentences=self._read_sentences(split, entities),
+            skipped=self.skipped,
         )
-        if self.skipped:
-            summary = ", ".join(f"{kind}: {count}" for kind, count in sorted(self.skipped.items()))
-            warnings.warn(
-                f"{self.root} {split}: left out or doubtful: {summary}. "
-                f"`findvl data check {self.root} --split {split}` lists each.",
-                stacklevel=2,
-            )
+        self.warn_of_skipped(f"findvl data check {root} --split {split}")
 
     def __getitem__(self, position: int) -> Sample:
         """The image at `position` with all that is known about it."""

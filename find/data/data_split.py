@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ from find.data.dataset_issue import Report
 from find.data.false_sentences import HardNegatives, Probe
 from find.data.instances import Instances
 from find.data.sample import Category, Expression, Foil, Sample, Segment, Sentence
-from find.errors import DataError, InputError
+from find.errors import DataError, InputError, warn_caller
 from find.utils.entry_points import declared, load_named
 
 GROUP = "find.data"
@@ -51,6 +51,7 @@ class DataSplit(ABC):
         captions: texts about whole images, by image id.
         sentences: sentences with phrases linked to segments, for grounding and the interleaved tasks.
         expressions: referring expressions, for grounding.
+        skipped: how many items the reader left out or doubts, by kind (`warn_of_skipped`).
     """
 
     train_split: ClassVar[str] = "train"
@@ -67,6 +68,7 @@ class DataSplit(ABC):
         captions: Mapping[int, tuple[str, ...]] | None = None,
         sentences: Sequence[Sentence] = (),
         expressions: Sequence[Expression] = (),
+        skipped: Counter[str] | None = None,
     ) -> None:
         self.root = Path(root)
         self.split = split
@@ -75,6 +77,7 @@ class DataSplit(ABC):
         self.captions = captions or {}
         self.sentences = tuple(sentences)
         self.expressions = tuple(expressions)
+        self.skipped = Counter() if skipped is None else skipped
         self._sentences_of = _by_image(self.sentences)
         self._expressions_of = _by_image(self.expressions)
 
@@ -159,6 +162,13 @@ class DataSplit(ABC):
         """How many segments that are no crowd regions each image has."""
         counts = [sum(not segment.is_crowd for segment in self.segments(image_id)) for image_id in self.image_ids]
         return np.array(counts, np.int64)
+
+    def warn_of_skipped(self, check: str) -> None:
+        """Warns of what `skipped` counts, if anything. `check` is the command that lists each item."""
+        if self.skipped:
+            warn_caller(
+                f"{self.root} {self.split}: left out or doubtful: {kinds_text(self.skipped)}. `{check}` lists each."
+            )
 
     # --- what a data set may also have ---
 
@@ -246,6 +256,10 @@ def check_options(reader: type[DataSplit], options: Mapping[str, Any]) -> None:
 def reader_names() -> list[str]:
     """Short names of the readers of all installed packages."""
     return sorted(declared(GROUP))
+
+
+def kinds_text(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind}: {count}" for kind, count in sorted(counts.items()))
 
 
 def size_text(pixels: np.ndarray) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from jaxtyping import Int, UInt8
 
 from find.data.check_report import CheckReport
 from find.data.class_sentences import sentences_of_classes
-from find.data.data_split import DataSplit
+from find.data.data_split import DataSplit, kinds_text
 from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.decode import decode_photo
 from find.data.instances import Instance, Instances
@@ -39,7 +38,7 @@ class YoloFolder(DataSplit):
     outlines, which may overlap; everything else on the segment map, where the smaller object lies on top.
 
     Boxes, broken rows, objects that others hide and pictures that cannot be read are left out, counted in `skipped` by
-    kind, and told in one warning.
+    kind, and reported in one warning.
 
     Args:
         root: the folder that holds data.yaml.
@@ -52,11 +51,12 @@ class YoloFolder(DataSplit):
 
     def __init__(self, root: str | Path, split: str, *, sentences: bool = True) -> None:
         root = Path(root)
-        self.skipped: Counter[str] = Counter()
-        pictures, config = read_split(root, split, lambda issue: self.skipped.update([issue.kind]))
+        skipped: Counter[str] = Counter()
+        pictures, config = read_split(root, split, lambda issue: skipped.update([issue.kind]))
         if not pictures:
-            told = ", ".join(f"{kind}: {count}" for kind, count in self.skipped.items())
-            raise DataError(f"{root}: no picture of {split} can be used ({told}). Export the data set again.")
+            raise DataError(
+                f"{root}: no picture of {split} can be used ({kinds_text(skipped)}). Export the data set again."
+            )
         self._pictures = dict(enumerate(pictures, start=1))
         categories = [
             Category(number, name, True, category_color(None, index), index)
@@ -64,22 +64,17 @@ class YoloFolder(DataSplit):
         ]
         segments = {image_id: picture.segments() for image_id, picture in self._pictures.items()}
         sizes = {image_id: picture.size for image_id, picture in self._pictures.items()}
-        told_of = sentences_of_classes(segments, categories, sizes) if sentences else []
+        made = sentences_of_classes(segments, categories, sizes) if sentences else []
         super().__init__(
             root,
             split,
             categories=categories,
             image_ids=tuple(self._pictures),
-            sentences=told_of,
-            captions={sentence.image_id: (sentence.text,) for sentence in told_of},
+            sentences=made,
+            captions={sentence.image_id: (sentence.text,) for sentence in made},
+            skipped=skipped,
         )
-        if self.skipped:
-            told = ", ".join(f"{kind}: {count}" for kind, count in sorted(self.skipped.items()))
-            warnings.warn(
-                f"{root} {split}: left out or doubtful: {told}. "
-                f"`findvl data check {root} --data yolo --split {split}` lists each.",
-                stacklevel=2,
-            )
+        self.warn_of_skipped(f"findvl data check {root} --data yolo --split {split}")
 
     def file_name(self, image_id: int) -> str:
         return self._pictures[image_id].name
@@ -146,7 +141,7 @@ class YoloFolder(DataSplit):
 
 
 def _check_labels(root: Path, pictures: Sequence[YoloPicture], report: Report) -> None:
-    """Tells of text files beside the labels that belong to no picture."""
+    """Reports text files beside the labels that belong to no picture."""
     labels = {label_file(picture.path) for picture in pictures}
     for folder in sorted({label.parent for label in labels}):
         for file in sorted(folder.glob("*.txt")):
