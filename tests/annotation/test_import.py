@@ -430,7 +430,7 @@ def test_a_failure_leaves_nothing(failing: str, tmp_path: Path, monkeypatch: pyt
 def test_folders_that_are_there_or_no_exports_are_refused(tmp_path: Path):
     root = exports.cvat_coco(tmp_path / "export")
     run(root, tmp_path / "out")
-    with pytest.raises(FindError, match="something already"):
+    with pytest.raises(FindError, match="already exists"):
         run(root, tmp_path / "out")
     with pytest.raises(FindError, match="FIND's layout already: findvl data check"):
         run(tmp_path / "out", tmp_path / "again")

@@ -15,6 +15,7 @@ MAPS = ("classes.json", "labels.json", "class_names.json", "id2label.json")
 COLOURS = "labelmap.txt"
 BACKGROUND = {"background", "_background_", "bg", "void", "unlabeled", "unlabelled", "ignore", "__ignore__", "none"}
 VOID = 255
+"""In maps of class numbers: pixels whose class was not decided."""
 COLOUR = 1 << 24
 """Added to a colour's number, so that it is no class's number."""
 
@@ -28,7 +29,7 @@ class Classes:
     is_colour: bool = False
 
     def name(self, value: int) -> str | None:
-        """None for the background and for what nobody has decided."""
+        """None for the background and for undecided pixels."""
         name = self.names.get(value)
         if name is not None:
             return None if name.lower() in BACKGROUND else name

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from find.annotation.importing.export import Draw, Drawn, Export, Format, Photo, split_named, splits_told, warning
-from find.annotation.importing.files import Files, folder_of, json_fields
+from find.annotation.importing.files import Files, folder_of
 from find.data.dataset_issue import Report
 from find.data.records import read_document
 from find.data.schema import CategoryRecord, ImageRecord, InstanceRecord
@@ -48,9 +48,10 @@ Documents = Mapping[str, ExportedDocument]
 
 
 def documents(files: Files) -> list[str]:
-    """The JSON files that are COCO's instances: largest lists last, keypoints, captions and panoptic ones left out."""
-    candidates = [path for path in files.ending(".json") if not _stem(path).startswith(("captions_", "panoptic_"))]
-    return [path for path in candidates if json_fields(files[path]) >= LISTS]
+    """The JSON files that are COCO's instances, without its keypoints, captions and panoptic annotations."""
+    others = ("person_keypoints_", "captions_", "panoptic_")
+    candidates = [path for path in files.ending(".json") if not _stem(path).startswith(others)]
+    return [path for path in candidates if files.json_fields(path) >= LISTS]
 
 
 def read_documents(files: Files, paths: Sequence[str], report: Report) -> dict[str, ExportedDocument]:
@@ -67,12 +68,12 @@ def without_groups(read: Documents, report: Report) -> dict[str, list[ExportedCa
     }
     named = (category.supercategory for document in read.values() for category in document.categories)
     groups = {name for name in named if isinstance(name, str)}
-    kept, told = {}, set()
+    kept, reported = {}, set()
     for path, document in read.items():
         kept[path] = [one for one in document.categories if one.name in used or one.name not in groups]
         for one in document.categories:
-            if one.name in groups - used and one.name not in told:
-                told.add(one.name)
+            if one.name in groups - used and one.name not in reported:
+                reported.add(one.name)
                 report(
                     warning("class that is a group's name", path, f'"{one.name}"',
                             "other classes have it as supercategory, and no object has it, so it is left out",
@@ -97,7 +98,7 @@ def photos_of(
     Args:
         split: which they are in.
         within: the folder of the export that holds them.
-        crowds: whether an object is a crowd, by what the tool means with `iscrowd`.
+        crowds: whether an object is a crowd, by what the tool means by `iscrowd`.
     """
     names = {category.id: category.name for category in categories}
     objects = _by_image(path, document, names, report)
@@ -199,9 +200,9 @@ def _read(files: Files, report: Report) -> Export:
             crowds=lambda one: bool(one.iscrowd) and not only_crowds,
         )  # fmt: skip
     stuff = frozenset(one.name for own in kept.values() for one in own if not one.isthing)
-    told = f"all {len(objects)} objects have iscrowd 1, and are taken as single objects"
+    note = f"all {len(objects)} objects have iscrowd 1, and are taken as single objects"
     categories = list(dict.fromkeys(one.name for own in kept.values() for one in own))
-    return Export(photos, categories, stuff=stuff, notes=(told,) if objects and only_crowds else ())
+    return Export(photos, categories, stuff=stuff, notes=(note,) if objects and only_crowds else ())
 
 
 def _folder_for(files: Files, path: str, split: str | None) -> str:

@@ -48,8 +48,8 @@ class Photo:
         path: where it lies.
         split: "train", "val" or "test"; None where the export does not say.
         draw: gives its objects, once it is known how large it is.
-        file: the annotation file that speaks of it, for messages.
-        size: height and width as that file says, if it does.
+        file: the annotation file that describes it, for messages.
+        size: height and width as that file says, if it does; those of the picture once it has been opened.
     """
 
     path: Path

@@ -33,6 +33,7 @@ class Files:
         self.root = root
         self.scratch = scratch
         self.paths: list[str] = []
+        self._json_fields: dict[str, frozenset[str]] = {}
         for folder, folders, names in os.walk(root):
             folders[:] = sorted(name for name in folders if not _is_noise(name))
             place = Path(folder).relative_to(root).as_posix()
@@ -61,7 +62,7 @@ class Files:
         return {path.rpartition(".")[0]: path for path in reversed(self.pictures)}
 
     def find(self, listed: Sequence[str], within: str = "") -> dict[str, str]:
-        """The file that each listed name means: names may lack folders, or have some of another machine.
+        """The file that each listed name means: names may lack folders, or have those of another machine.
 
         Args:
             within: only files of this folder, if any are there.
@@ -76,6 +77,16 @@ class Files:
             if path and own in here and path not in meant.unclear:
                 found[name] = own
         return found
+
+    def json_fields(self, path: str) -> frozenset[str]:
+        """The names of the fields of a JSON object, or of the first one of a list; none where it is no such file.
+
+        Every format asks this of every JSON file, which may hold pictures or hundreds of thousands of objects, so that
+        each is read once.
+        """
+        if path not in self._json_fields:
+            self._json_fields[path] = _json_fields(self[path])
+        return self._json_fields[path]
 
     @cached_property
     def only_folder(self) -> Path | None:
@@ -119,8 +130,7 @@ def unpacked(export: Path, scratch: Path) -> Path:
     return scratch
 
 
-def json_fields(path: Path) -> frozenset[str]:
-    """The names of the fields of a JSON object, or of the first one of a list; none where it is no such file."""
+def _json_fields(path: Path) -> frozenset[str]:
     try:
         data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
         found = msgspec.json.decode(data, type=dict[str, msgspec.Raw] | list[msgspec.Raw])

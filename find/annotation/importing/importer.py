@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from find.annotation.build import build, issue_lines
@@ -45,11 +46,11 @@ def import_export(
         encoder: whose features choose the references of the sentences; without one there are none.
 
     Raises:
-        FindError: the export cannot be used, or `out` is there.
+        FindError: the export cannot be used, or `out` is not empty.
     """
     export, out = Path(export), Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: there is something already. Remove it, or give another folder.")
+        raise InputError(f"{out}: this already exists and is not an empty folder. Remove it, or give another folder.")
     part = out.with_name(f"{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
     scratch = part / "unpacked"
@@ -70,7 +71,7 @@ def import_export(
         result.lines.append(words)
         writer = Writer(part, found, boxes, pictures, scratch, result)
         for photo in track(photos, "drawing objects", shown=progress):
-            writer.add(photo)
+            writer.add(photo, photo.size)
         writer.write()
         shutil.rmtree(scratch)
         _add_sentences(part, encoder, result, progress=progress)
@@ -125,7 +126,7 @@ def _article(word: str) -> str:
 
 
 def _usable(photos: Sequence[Photo], report: Report) -> list[Photo]:
-    """Those whose pictures can be read and are as large as their annotations say."""
+    """Those whose pictures can be read and are as large as their annotations say, with their sizes."""
     found = []
     for photo in photos:
         try:
@@ -143,5 +144,5 @@ def _usable(photos: Sequence[Photo], report: Report) -> list[Photo]:
                         "Put the picture there that was annotated")
             )  # fmt: skip
             continue
-        found.append(photo)
+        found.append(replace(photo, size=size))
     return found

@@ -15,7 +15,7 @@ import numpy as np
 
 from find.annotation.importing.coco import documents, photos_of, read_documents, without_groups
 from find.annotation.importing.export import Draw, Drawn, Export, Format, Photo, warning
-from find.annotation.importing.files import Files, json_fields, text_edges
+from find.annotation.importing.files import Files, text_edges
 from find.annotation.importing.shapes import ellipse, rectangle, run_lengths, turned
 from find.data.dataset_issue import Report
 from find.data.records import brief, read_json
@@ -57,7 +57,7 @@ def _coco(files: Files) -> list[str]:
 
 
 def _tasks(files: Files) -> list[str]:
-    return [path for path in files.ending(".json") if json_fields(files[path]) >= TASK]
+    return [path for path in files.ending(".json") if files.json_fields(path) >= TASK]
 
 
 def _photos(files: Files, path: str, report: Report) -> list[Photo]:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from find.annotation.importing.export import Draw, Drawn, Export, Format, Photo, split_of_path, splits_told, warning
-from find.annotation.importing.files import PICTURES, Files, folder_of, json_fields
+from find.annotation.importing.files import PICTURES, Files, folder_of
 from find.annotation.importing.shapes import ellipse, placed, rectangle, union
 from find.data.dataset_issue import Report
 from find.data.names import plain_path
@@ -25,9 +25,7 @@ from find.data.records import Record, read_json
 from find.errors import DataError, FindError
 
 IGNORED = ("__ignore__", "_background_")
-"""labelme's own words for what is no object."""
-LOOKED_AT = 20
-"""Files that are looked into to recognise a folder of thousands."""
+"""labelme's own labels for regions that are not objects."""
 
 
 class ShapeRecord(Record):
@@ -39,12 +37,12 @@ class ShapeRecord(Record):
 
 
 def _is_labelme(files: Files, path: str) -> bool:
-    return {"shapes", "imagePath"} <= json_fields(files[path])
+    return {"shapes", "imagePath"} <= files.json_fields(path)
 
 
 def _recognise(files: Files) -> str | None:
     paths = files.ending(".json")
-    if not any(_is_labelme(files, path) for path in paths[:LOOKED_AT]):
+    if not any(_is_labelme(files, path) for path in paths):
         return None
     return f"labelme's JSON files{splits_told({path: split_of_path(path) for path in paths})}"
 
@@ -74,8 +72,8 @@ def _read(files: Files, report: Report) -> Export:
         raise DataError(f"{files.root}: there is no JSON file of labelme with its picture.")
     for name in files.pictures:
         if name not in used:
-            told, fix = "no JSON speaks of it, so it is left out", "Annotate it; a JSON without shapes will do"
-            report(warning("picture without annotations", name, "the picture", told, fix))
+            message, fix = "no JSON file describes it, so it is left out", "Annotate it; a JSON without shapes will do"
+            report(warning("picture without annotations", name, "the picture", message, fix))
     return Export(photos)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from find.annotation.importing.classes import BACKGROUND, Classes, read_classes
+from find.annotation.importing.classes import BACKGROUND, COLOUR, VOID, Classes, read_classes
 from find.annotation.importing.export import Draw, Drawn, Export, Format, Photo, split_of_path, splits_told, warning
 from find.annotation.importing.files import Files, folder_of, stem
 from find.annotation.importing.shapes import run_lengths
@@ -25,8 +25,6 @@ MASKS = {"mask", "masks", "seg", "segmentation", "segmentations", "segmentationc
          "labels", "labelids", "annotation", "annotations", "annot", "gt", "groundtruth", "ground_truth"}  # fmt: skip
 OBJECTS = {"segmentationobject", "segmentationobjectpng", "instance", "instances", "instanceids"}
 LOSSLESS = ("png", "tif", "tiff", "bmp", "gif")
-VOID = 255
-"""In maps of class numbers: pixels that nobody has decided."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +188,7 @@ def _of_map(values: np.ndarray, separate: np.ndarray | None, classes: Classes, p
 
 
 def _values(path: Path) -> np.ndarray:
-    """The class numbers of a mask, int64 [H, W]; of colours, R + 256 G + 65536 B + 2^24, and 0 for black."""
+    """The class numbers of a mask, int64 [H, W]; of colours, R + 256 G + 65536 B + COLOUR, and 0 for black."""
     try:
         with Image.open(path) as picture:
             if picture.mode in ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N"):
@@ -202,7 +200,7 @@ def _values(path: Path) -> np.ndarray:
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 0] == rgb[..., 2]).all():
         return rgb[..., 0]
     values = rgb @ np.array([1, 1 << 8, 1 << 16])
-    return np.where(values == 0, 0, values + (1 << 24))
+    return np.where(values == 0, 0, values + COLOUR)
 
 
 MASK_FOLDERS = Format("masks", _recognise, _read)

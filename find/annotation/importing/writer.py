@@ -20,7 +20,6 @@ from find.annotation.importing.shapes import rectangle
 from find.data.dataset_issue import DatasetIssue, Report
 from find.data.instances import Instance
 from find.errors import DataError, printable
-from find.images.images import read_size
 
 Boxes = Literal["leave-out", "fill"]
 Pictures = Literal["link", "copy"]
@@ -36,7 +35,7 @@ class Imported:
         categories: the classes, in the order of the files.
         issues: whatever was left out or is doubtful, one each.
         covered: pixels of objects that lie under another one, and how many pixels all objects have together.
-        lines: what else is to be told.
+        lines: further lines of the summary.
     """
 
     export: Path
@@ -98,8 +97,7 @@ class Writer:
         self.of_class: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
         self.filled = 0
 
-    def add(self, photo: Photo) -> None:
-        size = read_size(photo.path)
+    def add(self, photo: Photo, size: tuple[int, int]) -> None:
         image_id = 1 + sum(map(len, self.images.values()))
         records, codes = [], []
         for drawn in photo.draw(size, self.report):
@@ -121,7 +119,7 @@ class Writer:
             self.result.covered += areas - int(rle.area(rle.merge(codes)))
 
     def write(self) -> None:
-        """The JSON files; classes without objects are told.
+        """The JSON files; classes without objects are reported.
 
         Raises:
             FindError: there is no object.
