@@ -1,6 +1,6 @@
 """Published tests of captions, true beside false ones about a picture: SugarCrepe, SugarCrepe++, VSR and What'sUp.
 
-Nothing is downloaded: `prepare_captions` tells what is there, where the rest comes from, and under which terms.
+Nothing is downloaded: `prepare_captions` says what is there, where the rest comes from, and under which terms.
 """
 
 from __future__ import annotations
@@ -28,12 +28,10 @@ COCO_VAL = "COCO's val2017 pictures (http://images.cocodataset.org/zips/val2017.
 
 @dataclass(frozen=True)
 class CaptionFile:
-    """One file of a set: `kind` is what its captions test. Count and checksum are those of the published file, None
-    where we have not seen it ourselves: then it is read, but not compared."""
+    """One file of a set: `kind` is what its captions test. Without a checksum, a file is read but not compared."""
 
     kind: str
     download: Download
-    count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,37 +61,37 @@ class CaptionSet:
             path = root / file.download.name
             if not path.is_file():
                 raise DataError(
-                    f"{path} is missing; `findvl data prepare {self.name} {root}` tells where {self.title} is from"
+                    f"{path} is missing; `findvl data prepare {self.name} {root}` says where to get {self.title}"
                 )
             found += self.read(path, file.kind)
         return found
 
 
-def _files(url: str, suffix: str, known: dict[str, tuple[int, int, str] | None]) -> tuple[CaptionFile, ...]:
+def _files(url: str, suffix: str, known: dict[str, tuple[int, str] | None]) -> tuple[CaptionFile, ...]:
     found = []
     for kind, about in known.items():
-        count, size, digest = about or (None, None, None)
+        size, digest = about or (None, None)
         name = kind.replace("/", "-") + suffix
-        found.append(CaptionFile(kind, Download(name, url.format(kind), size, digest), count))
+        found.append(CaptionFile(kind, Download(name, url.format(kind), size, digest)))
     return tuple(found)
 
 
 _SUGARCREPE = _files(SUGARCREPE, ".json", {
-    "replace_obj": (1652, 361126, "9d299600639947e9d15281a9ded1382b376cf4ea088a8d08a1314bfe76e81898"),
-    "replace_att": (788, 176843, "9fe55fd4c0a9ad1f85d486d9f6d0215b41f867eb025026e7f7b5ce44352545ee"),
-    "replace_rel": (1406, 312629, "356bcc2fc4c6aed3f4d9fd50acc58489bb1fe70c28791f9368d4cbf9ea39cdc9"),
-    "swap_obj": (245, 57569, "073cdb8e253d053614e80710834d9773b09dbc1dd0a412f6f9492262caa1dcad"),
-    "swap_att": (666, 154665, "7a7ce04e5c4c80412b48c6f0c1347fb1a2f5d54c0be6aa429b64d390e442f8d0"),
-    "add_obj": (2062, 484593, "1b9d76b93139a937b8dc1ada92a4f05ecc821bb3c291d752428bafadd4bb0682"),
-    "add_att": (692, 158863, "012d88d729693d193760e6f3393b06a1cf874380a9db0062e937201199fe044d"),
+    "replace_obj": (361126, "9d299600639947e9d15281a9ded1382b376cf4ea088a8d08a1314bfe76e81898"),
+    "replace_att": (176843, "9fe55fd4c0a9ad1f85d486d9f6d0215b41f867eb025026e7f7b5ce44352545ee"),
+    "replace_rel": (312629, "356bcc2fc4c6aed3f4d9fd50acc58489bb1fe70c28791f9368d4cbf9ea39cdc9"),
+    "swap_obj": (57569, "073cdb8e253d053614e80710834d9773b09dbc1dd0a412f6f9492262caa1dcad"),
+    "swap_att": (154665, "7a7ce04e5c4c80412b48c6f0c1347fb1a2f5d54c0be6aa429b64d390e442f8d0"),
+    "add_obj": (484593, "1b9d76b93139a937b8dc1ada92a4f05ecc821bb3c291d752428bafadd4bb0682"),
+    "add_att": (158863, "012d88d729693d193760e6f3393b06a1cf874380a9db0062e937201199fe044d"),
 })  # fmt: skip
 _PLUS_PLUS = _files(
     SUGARCREPE_PP, ".json",
     dict.fromkeys(("replace_obj", "replace_att", "replace_rel", "swap_obj", "swap_att")),
 )  # fmt: skip
 _VSR = _files(VSR, ".jsonl", {
-    "random/test": (2195, 674712, "8ade82a0b93ac9dc1e53f6cf1f11e9d5536776a3715102b6b4d27d4f81d551cc"),
-    "zeroshot/test": (1222, 380380, "914d9156723b912d8f794b179248af865a68c5f81c9d8e3a21d007778cacaad4"),
+    "random/test": (674712, "8ade82a0b93ac9dc1e53f6cf1f11e9d5536776a3715102b6b4d27d4f81d551cc"),
+    "zeroshot/test": (380380, "914d9156723b912d8f794b179248af865a68c5f81c9d8e3a21d007778cacaad4"),
 })  # fmt: skip
 _WHATSUP = tuple(
     CaptionFile(kind, Download(name, WHATSUP))

@@ -118,7 +118,7 @@ def test_sets_say_where_they_are_from_and_under_which_terms():
         assert len({file.download.name for file in one.files}) == len(one.files)
         for file in one.files:
             assert file.download.url.startswith("https://") and "{}" not in file.download.url
-            assert (file.download.sha256 is None) == (file.count is None)  # what we have not seen is not compared
+            assert (file.download.sha256 is None) == (file.download.size is None)
 
 
 def test_what_is_there_is_told_and_checked(tmp_path):
