@@ -5,14 +5,13 @@ import sys
 import warnings
 
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Ends of lines, orders to a terminal, turns of the reading direction, bytes of names that are no Unicode."""
-
-
-HALF = re.compile("[\ud800-\udfff]")
+"""Line ends, terminal control characters, changes of the reading direction, and surrogates, as which Python holds the
+bytes of file names that are not UTF-8."""
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """The text on one line that any terminal shows as it is: what it must not see stands there as an escape."""
+    """The text on one line that any terminal shows as it is, with everything else escaped."""
     return UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
@@ -46,12 +45,13 @@ class DivergenceError(FindError):
 
 
 def check_characters(text: str, what: str) -> None:
-    """Raises InputError for half a character, as which Python reads a byte that is no UTF-8: no model knows it."""
-    half = HALF.search(text)
-    if half:
+    """Raises InputError for a lone surrogate, which no tokenizer can encode: what Python makes of bytes that are not
+    UTF-8."""
+    found = SURROGATE.search(text)
+    if found:
         raise InputError(
-            f"{what}, {shown(text)}: {half.group()!a} at character {half.start() + 1} is half a character, which is no "
-            "text; give Unicode (UTF-8)"
+            f"{what}, {shown(text)}: {found.group()!a} at character {found.start() + 1} is a lone surrogate, "
+            "which is not valid Unicode; give UTF-8 text"
         )
 
 

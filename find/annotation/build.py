@@ -229,7 +229,7 @@ def _write(path: Path, folder: CocoFolder, sentences: Sequence[tuple[int, str, t
 
 
 def _check(path: Path, folder: CocoFolder) -> None:
-    """Reads the file as everybody will; anything wrong is a fault of this program, and told."""
+    """Reads the file as everybody will; anything wrong is a fault of this program, and reported."""
     issues: list[DatasetIssue] = []
     read_sentences(path, folder.table, issues.append)
     if issues:

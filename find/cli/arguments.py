@@ -159,7 +159,7 @@ def read_query(text: str) -> Query:
 
 
 def find_entities(model: FIND, queries: Sequence[Query]) -> list[Query]:
-    """Queries with the entities of those that are plain sentences, which are told on stderr."""
+    """Queries with the entities of those that are plain sentences, which are printed on stderr."""
     from find.model.tagging import tagged_queries
 
     found = tagged_queries(model, queries)

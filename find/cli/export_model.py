@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from find.cli.arguments import add_command, positive, seconds
-from find.errors import FindError
+from find.errors import FindError, InputError
 
 HELP = """\
 Images and queries are embedded by separate graphs: image, regions, query, segment and, for models with a pair term,
@@ -47,9 +47,9 @@ def export_model(arguments: argparse.Namespace) -> int:
 
     model_folder(arguments.model)
     if arguments.format == "torch" and arguments.int8:
-        raise FindError("--int8 works with ONNX only; drop --format torch or --int8")
+        raise InputError("--int8 works with ONNX only; drop --format torch or --int8")
     if (arguments.int8 == "static") != (arguments.calibration is not None):
-        raise FindError("--int8 static and --calibration PHOTOS belong together: its pictures set the ranges")
+        raise InputError("--int8 static and --calibration PHOTOS belong together: its pictures set the ranges")
     if arguments.format == "onnx":
         check_onnx()
     from find.integrations.export.quantizing import quantize

@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def train(argv: Sequence[str]) -> int:
-    """A command of LightningCLI; what can be told without Lightning is told before it is imported."""
+    """A command of LightningCLI; what can be checked without Lightning is checked before it is imported."""
     from find.cli.training_help import ALL, training_help
 
     command, *options = argv

@@ -144,7 +144,7 @@ def segment(arguments: argparse.Namespace) -> int:
 
 
 def images_of(folder: Path) -> tuple[list[str], int]:
-    """The image files of a folder with its sub-folders, in order, and how many media were skipped, which are told.
+    """The image files of a folder with its sub-folders, in order, and how many media were skipped (listed on stderr).
 
     Raises InputError where there is no image.
     """

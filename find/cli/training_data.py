@@ -45,10 +45,10 @@ def with_reader(arguments: Sequence[str]) -> list[str]:
 
 def _is_reader(name: str) -> bool:
     if "." not in name or name in reader_names():
-        return True  # a misspelt short name is told by `load_reader`
+        return True  # `load_reader` reports a misspelt short name
     module, _, member = name.rpartition(".")
     try:
         found = getattr(import_module(module), member)
     except (ImportError, AttributeError, ValueError):
-        return False  # told by LightningCLI
+        return False  # LightningCLI reports it
     return isinstance(found, type) and issubclass(found, DataSplit)

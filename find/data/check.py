@@ -12,6 +12,7 @@ from pathlib import Path
 from find.data.check_instances import check_instances, check_masks
 from find.data.check_report import CheckReport
 from find.data.coco import CocoFolder, annotations_folder, open_images, open_maps, read_captions
+from find.data.data_split import kinds_text
 from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.decode import colour_hint, decode_segment_map
 from find.data.false_sentences import FORMS, form_probes, labelled_probes, read_hard_negatives
@@ -74,7 +75,7 @@ class _SplitCheck:
         self.issues: list[DatasetIssue] = []
         self.report: Report = self.issues.append
         self.pictures: list[DatasetIssue] = []  # those of the images and the maps themselves
-        self.left_out: set[str] = set()  # segments whose entry in the JSON is broken, and told
+        self.left_out: set[str] = set()  # segments whose entry in the JSON is broken, and reported
         self.alone = False
         self.folder: CocoFolder | FindError
 
@@ -105,7 +106,7 @@ class _SplitCheck:
         self.folder = self._read_as_training_does()
 
     def outcome(self) -> str:
-        """What training and evaluation do with the split: told by the reader itself."""
+        """What training and evaluation do with the split: according to the reader itself."""
         if self.alone:
             return "refused, until it has panoptic annotations"
         if isinstance(self.folder, FindError):
@@ -117,8 +118,7 @@ class _SplitCheck:
         picture = next((one for one in self.pictures if one.stops), None)
         if picture is not None:
             return f"refused, as soon as one of these pictures is read ({picture})"
-        told = ", ".join(f"{kind}: {count}" for kind, count in sorted(skipped.items()))
-        outcome = f"read; left out or doubtful: {told}" if told else "read"
+        outcome = f"read; left out or doubtful: {kinds_text(skipped)}" if skipped else "read"
         file = f"instances_{self.split}.json"
         broken = next((one for one in self.issues if one.stops and one.file == file), None)
         return f"{outcome}; its AP is refused ({broken})" if broken is not None else outcome
@@ -258,7 +258,7 @@ class _SplitCheck:
         self.checked["captions"] += sum(map(len, captions.values()))
         for image_id in sorted(set(table.image_ids) - set(captions)):
             self.report(
-                warning("image without caption", path.name, f"image {image_id}", "no caption speaks of it", "Write one")
+                warning("image without caption", path.name, f"image {image_id}", "it has no caption", "Write one")
             )
 
     def _read_instances(self) -> Instances | None:

@@ -78,7 +78,7 @@ class _Preparer:
     # --- annotation files -----------------------------------------------------------------------------------------
 
     def _panoptic(self, split: SplitRelease) -> PanopticTable | None:
-        """Tells of panoptic_{split}.json and gives what stands in it."""
+        """Reports panoptic_{split}.json and returns its contents."""
         file = split.panoptic
         path, state = self._unpacked(file)
         if path is None:

@@ -1,4 +1,4 @@
-"""What stands in annotation files: the fields that are read, their types and their limits (see `find.data.records`)."""
+"""Contents of annotation files: the fields that are read, their types and their limits (see `find.data.records`)."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ PICTURE_SUFFIXES = _suffixes(
     "jpg jpeg jpe jfif jif mpo png apng webp avif avifs heic heif hif bmp dib gif tif tiff jp2 j2k jpx jpf jpc j2c "
     "ico cur icns psd tga pcx dcx ppm pgm pbm pnm pfm qoi dds sgi xbm xpm fits fli flc"
 )
-"""Of what Pillow reads; a file of another kind that is named so is told as broken."""
+"""Of what Pillow reads; a file of another kind that is named so is reported as broken."""
 VIDEO_SUFFIXES = _suffixes("mp4 mov m4v mkv webm avi mpg mpeg m2v m2ts mts vob wmv asf flv 3gp 3g2 ogv mxf qt lrv")
 RAW_SUFFIXES = _suffixes(
     "dng cr2 cr3 crw nef nrw arw srf sr2 raf orf rw2 rwl pef ptx srw x3f 3fr fff iiq mos mef mrw kdc dcr erf gpr raw"

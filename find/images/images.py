@@ -82,14 +82,14 @@ def read_orientation(image: str | os.PathLike[str] | Image.Image | BinaryIO, *, 
 
 
 def read_time(image: str | os.PathLike[str] | BinaryIO) -> datetime | None:
-    """When a photograph was taken, by its camera's clock (EXIF); None where the file does not tell, or not rightly."""
+    """When a photograph was taken, by its camera's clock (EXIF); None if it is missing or malformed."""
 
     def time(opened: Image.Image) -> datetime | None:
         try:
             exif = exif_of(opened)
-            told = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
-            return datetime.strptime(str(told or exif.get(ExifTags.Base.DateTime)).strip(), "%Y:%m:%d %H:%M:%S")
-        except Exception:  # PIL's reader of EXIF raises many types; a photograph without a time is still one
+            taken = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
+            return datetime.strptime(str(taken or exif.get(ExifTags.Base.DateTime)).strip(), "%Y:%m:%d %H:%M:%S")
+        except Exception:  # PIL's reader of EXIF raises many types; the pixels are good
             return None
 
     return _read(image, image_name(image), time)

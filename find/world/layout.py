@@ -1,4 +1,4 @@
-"""Decides what stands in a scene and where, with duplicates, occlusion and (for evaluation) held-out pairs."""
+"""Decides which things are in a scene and where, with duplicates, occlusion and (for evaluation) held-out pairs."""
 
 from __future__ import annotations
 

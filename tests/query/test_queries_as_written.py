@@ -144,9 +144,9 @@ def test_values_of_another_type_are_told(shape: dict, told: str):
         Query.from_json({"parts": [{"region": {"image": "a.jpg", **shape}}]})
 
 
-def test_halves_of_characters_are_told_where_they_stand():
+def test_lone_surrogates_are_reported_with_their_position():
     for make in (lambda text: Query.parse(text), Query, Phrase):
-        with pytest.raises(FindError, match=r"'\\udcff' at character 3 is half a character"):
+        with pytest.raises(FindError, match=r"'\\udcff' at character 3 is a lone surrogate"):
             make("a \udcff dog")
     assert Query.parse("[Jos\udce9.jpg@1,2]").entities[0].image == "Jos\udce9.jpg"  # a file may be called so
 

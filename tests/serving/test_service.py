@@ -281,7 +281,7 @@ def test_millions_of_wrong_parts_are_refused_without_a_look_at_each(client):
     "body",
     [r'{"query": "\ud800"}', r'{"query": "a", "images": {"\ud800": ""}}', r'{"query": "a", "without": ["\ud800"]}'],
 )
-def test_half_a_character_is_refused(client, body):
+def test_a_lone_surrogate_is_refused(client, body):
     assert "not valid Unicode" in _error(client.post("/search", content=body, headers=JSON), 422)
     assert "there is no field" in _error(client.post("/search", content=r'{"\ud800": 1}', headers=JSON), 422)
 
