@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SAME = 0.5
 """Two masks that share so much of the smaller one show one thing, or a part of it: the likelier one is kept."""
 
+PIXELS_AT_ONCE = 2**18
+"""Of all masks of an image, when they are compared with each other."""
+
 
 def match_logits(
     interface: Interface, batch: EncodedBatch, entities: Float[Tensor, "b e d"], frames: Sequence[ImageGeometry]
@@ -164,9 +167,12 @@ def _drawn(
 
 def _distinct(masks: Bool[Tensor, "n H W"]) -> list[int]:
     """Numbers of masks that are not empty and share no more than SAME of the smaller one with any earlier one."""
-    flat = masks.flatten(1).float()
-    common = flat @ flat.T
-    areas = flat.sum(dim=1)
+    flat = masks.flatten(1)
+    common = torch.zeros(len(masks), len(masks))
+    for pixels in flat.split(PIXELS_AT_ONCE, dim=1):  # as floats they take four times the masks' memory
+        part = pixels.float()
+        common += part @ part.T
+    areas = common.diagonal()
     same = common >= SAME * torch.minimum(areas[:, None], areas)
     kept: list[int] = []
     for number in range(len(masks)):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from find.errors import check_counts
@@ -18,8 +18,9 @@ from find.tasks.composition import Composed, ReadRelatives
 from find.tasks.late_interaction import late_interaction
 from find.tasks.losses import assignment_cross_entropy, contrastive
 from find.tasks.structured_interaction import MOST_OBJECTS, Asked, nearest_objects, terms
-from find.tasks.tagging import sentences_tagging_loss
+from find.tasks.tagging import IGNORED, labels_of, tagging_loss
 from find.tasks.task import Gathering, Step, Targets, Task
+from find.utils.transfer import upload
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,15 @@ class Searched:
 
 
 @dataclass(frozen=True)
+class ReadParts:
+    """What is read for the parts that a model may have: for its pair term, the sentences' false relatives; for its
+    tagger, the label of each token of the sentences."""
+
+    relatives: ReadRelatives | None
+    labels: Int64[Tensor, "b l"] | None
+
+
+@dataclass(frozen=True)
 class SearchTargets(Targets):
     """Beside the counts: which segment each entity means (its first), whether it means any, and what structured late
     interaction compares."""
@@ -83,11 +93,16 @@ class InterleavedRetrieval(Task):
     weights: ClassVar = {"sentence": 2.0, "retrieval": 4.0, "entity": 1.0, "composition": 2.0, "tagger": 1.0}
     needs = ("panoptic", "interleaved_segmentation")
 
-    def read(self, step: Step) -> ReadRelatives | None:
-        if step.model.interface.pair_term is None:
-            return None
-        drawn, read = (found["interleaved_segmentation"] for found in (step.batch.drawn, step.read))
-        return ReadRelatives.of(step.model, drawn, step.memory, read.sentences)
+    def read(self, step: Step) -> ReadParts:
+        model, drawn = step.model, step.batch.drawn["interleaved_segmentation"]
+        sentences = step.read["interleaved_segmentation"].sentences
+        relatives, labels = None, None
+        if model.interface.pair_term is not None:
+            relatives = ReadRelatives.of(model, drawn, step.memory, sentences)
+        if model.interface.tagger is not None:
+            texts, spans = [query.text for query in drawn.queries], [query.spans for query in drawn.queries]
+            labels = upload(labels_of(texts, spans, sentences.offsets), model.device)
+        return ReadParts(relatives, labels)
 
     def prompt(self, step: Step) -> Prompt:
         shared = step.prompts["interleaved_segmentation"].prototype.members
@@ -96,12 +111,14 @@ class InterleavedRetrieval(Task):
     def targets(self, step: Step) -> SearchTargets:
         read = step.read["interleaved_segmentation"]
         means_one = read.meant.any(-1)
-        relatives: ReadRelatives | None = step.read[self.name]
-        composed = None
-        if relatives is not None:
-            composed = Composed.of(step.batch, step.memory, step.final, read.sentences, relatives)
+        parts: ReadParts = step.read[self.name]
+        counts, composed = [means_one.sum()], None
+        if parts.relatives is not None:
+            composed = Composed.of(step.batch, step.memory, step.final, read.sentences, parts.relatives)
+        if parts.labels is not None:
+            counts.append((parts.labels != IGNORED).sum())
         return SearchTargets(
-            counts=[means_one.sum()], segment=read.meant.int().argmax(dim=-1), means_one=means_one, composed=composed
+            counts=counts, segment=read.meant.int().argmax(dim=-1), means_one=means_one, composed=composed
         )
 
     def losses(self, step: Step) -> Mapping[str, Float[Tensor, ""]]:
@@ -109,7 +126,7 @@ class InterleavedRetrieval(Task):
         own = Searched.of(step.final, step.read["interleaved_segmentation"].sentences.padding)
         everybody = own.gathered(step.gathering)
         own_object = step.assigned["panoptic"][-1].gather(1, targets.segment)
-        (share,) = step.shares[self.name]
+        share, *share_of_tokens = step.shares[self.name]
         scale = step.scale
         cut = {width: (own.cut(width), everybody.cut(width)) for width in step.widths}
 
@@ -132,9 +149,11 @@ class InterleavedRetrieval(Task):
         }
         if targets.composed is not None:
             losses["composition"] = step.mean_over_widths(lambda width: targets.composed.loss(width, scale))
-        if step.model.interface.tagger is not None:
-            read, drawn = (found["interleaved_segmentation"] for found in (step.read, step.batch.drawn))
-            losses["tagger"] = sentences_tagging_loss(step.model, drawn.queries, read.sentences)
+        labels = step.read[self.name].labels
+        if labels is not None:
+            read = step.read["interleaved_segmentation"].sentences
+            loss = tagging_loss(step.model.interface.tagger, read.tokens, read.token_padding, labels)
+            losses["tagger"] = share_of_tokens[0] * loss
         return losses
 
     def predict(

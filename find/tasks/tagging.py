@@ -11,14 +11,11 @@ from torch import Tensor
 
 from find.foundations import LanguageEncoder
 from find.interface.tagger import INSIDE, OUTSIDE, START, EntityTagger
-from find.query.query import RenderedQuery
-from find.tasks.task import TaskModel
-from find.tasks.text_inputs import Sentences
-from find.utils.transfer import upload
+from find.tasks.losses import masked_mean
 
 Span = tuple[int, int]
 IGNORED = -100
-"""Label of special tokens and padding, which cross entropy leaves out."""
+"""Label of special tokens and padding, which the loss leaves out."""
 
 
 def entity_spans(
@@ -95,17 +92,7 @@ def labels_of(
 def tagging_loss(
     tagger: EntityTagger, tokens: Float[Tensor, "t l w"], padding: Bool[Tensor, "t l"], labels: Int64[Tensor, "t l"]
 ) -> Float[Tensor, ""]:
-    """Cross entropy over all words of the texts (`labels_of`)."""
-    return F.cross_entropy(tagger(tokens, padding).float().flatten(0, 1), upload(labels, tokens.device).flatten())
-
-
-def sentences_tagging_loss(
-    model: TaskModel, queries: Sequence[RenderedQuery], sentences: Sentences
-) -> Float[Tensor, ""]:
-    """Of a training step's interleaved sentences, as they were read; regions are entities by their placeholder."""
-    tagger = model.interface.tagger
-    if tagger is None:
-        raise ValueError("the model has no tagger")
-    texts = [query.text for query in queries]
-    labels = labels_of(texts, [query.spans for query in queries], model.language.tokenize(texts).offsets)
-    return tagging_loss(tagger, sentences.tokens, sentences.token_padding, labels)
+    """Mean cross entropy over the tokens of all words (`labels_of`)."""
+    logits = tagger(tokens, padding).float()
+    wrong = F.cross_entropy(logits.mT, labels, reduction="none", ignore_index=IGNORED)
+    return masked_mean(wrong, labels != IGNORED)

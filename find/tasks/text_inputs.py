@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from find.foundations import LanguageEncoder, TextFeatures
@@ -54,6 +54,7 @@ class Sentences:
     entity_of_token: Int[Tensor, "q l"]
     is_region: Bool[Tensor, "q e"]
     padding: Bool[Tensor, "q e"]  # of the entities
+    offsets: Int64[Tensor, "q l 2"]  # of the tokens, in characters; on the host
     unknown: tuple[tuple[str, ...], ...]
     truncated_entities: tuple[
         tuple[int, int], ...
@@ -78,6 +79,7 @@ class Sentences:
             entity_of_token=upload(owner, device),
             is_region=upload(torch.tensor(is_region), device),
             padding=upload(padding | truncated_entities, device),
+            offsets=tokenized.offsets,
             unknown=tokenized.unknown,
             truncated_entities=tuple(map(tuple, truncated_entities.nonzero().tolist())),
         )

@@ -13,6 +13,7 @@ from torch import nn
 from find.foundations import LanguageEncoder
 from find.interface import EntityTagger
 from find.tasks.tagging import Span, labels_of, tagging_loss
+from find.utils.transfer import upload
 
 Tagged = tuple[str, Sequence[Span]]
 """A sentence and the characters [start, end) of its entities, in reading order."""
@@ -42,22 +43,23 @@ def train_tagger(
     chance = random.Random(seed)
     device = tagger.read.weight.device
     optimizer = torch.optim.AdamW(tagger.parameters(), lr=rate, weight_decay=0.01)
-    mean = 0.0
+    mean = torch.zeros((), device=device)
     for step in range(1, steps + 1):
         for group in optimizer.param_groups:
             group["lr"] = rate * max(0.5 * (1 + math.cos(math.pi * step / steps)), 0.01)
         texts, spans = zip(*(varied(chance.choice(sentences), chance) for _ in range(batch_size)), strict=True)
+        tokenized = language.tokenize(texts)
+        labels = upload(labels_of(texts, spans, tokenized.offsets), device)
         with torch.no_grad():
-            features = language(language.tokenize(texts)).to(device)
-        labels = labels_of(texts, spans, features.offsets.cpu())
+            features = language(tokenized).to(device)
         loss = tagging_loss(tagger, features.tokens, features.padding, labels)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(tagger.parameters(), 1.0)
         optimizer.step()
-        mean += (loss.item() - mean) / min(step, 50)
+        mean += (loss.detach() - mean) / min(step, 50)
         if step % 50 == 0:
-            report(step, mean)
+            report(step, mean.item())
 
 
 def varied(sentence: Tagged, chance: random.Random) -> Tagged:

@@ -22,11 +22,12 @@ MOST_WAITS = 3
 """In a step: the matching, whether the loss is a number, and one to spare."""
 VARIANTS: dict[str, dict[str, Any]] = {
     "the last layer's losses": {},
-    "deep supervision, nested widths and a pair term": {
+    "deep supervision, nested widths, a pair term and a tagger": {
         "deep_supervision": True,
         "mask_sampling": RandomPoints(200),
         "nested_widths": [8, 16],
         "pair_width": 8,
+        "tagger_width": 8,
     },
 }
 
@@ -36,9 +37,10 @@ def data(world: Path) -> FindDataModule:
     return FindDataModule(world, resizing=Resizing(96, 96, divisor=32), batch_size=3)
 
 
-def module(kind: type[FINDModule], pair_width: int = 0, **options: Any) -> FINDModule:
+def module(kind: type[FINDModule], pair_width: int = 0, tagger_width: int = 0, **options: Any) -> FINDModule:
     torch.manual_seed(0)
-    return kind(replace(CONFIG, interface=replace(CONFIG.interface, pair_width=pair_width)), **options)
+    interface = replace(CONFIG.interface, pair_width=pair_width, tagger_width=tagger_width)
+    return kind(replace(CONFIG, interface=interface), **options)
 
 
 class OnDevice(FINDModule):

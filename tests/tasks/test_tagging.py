@@ -14,7 +14,7 @@ from find.interface import EntityTagger
 from find.interface.tagger import INSIDE, OUTSIDE, START
 from find.model.model import FIND
 from find.query.query import Phrase, Query
-from find.tasks.tagging import IGNORED, _spans, labels_of
+from find.tasks.tagging import IGNORED, _spans, labels_of, tagging_loss
 from find.training.tagging import train_tagger, varied
 from find.world import scenes
 
@@ -79,6 +79,27 @@ def test_a_tagger_answers_for_a_text_as_if_it_were_alone(language):
     alone, together = (language(language.tokenize(texts)) for texts in ([short], [long, short]))
     one = tagger(alone.tokens, alone.padding)[0]
     torch.testing.assert_close(tagger(together.tokens, together.padding)[1, : len(one)], one)
+
+
+def test_the_loss_is_a_mean_over_words_and_zero_where_there_are_none(language):
+    """With a gradient either way: processes wait for each other's."""
+    torch.manual_seed(0)
+    tagger = EntityTagger(text_width=language.width, width=8)
+
+    def loss(texts, spans):
+        tokenized = language.tokenize(texts)
+        features = language(tokenized)
+        labels = labels_of(texts, spans, tokenized.offsets)
+        return tagging_loss(tagger, features.tokens, features.padding, labels), int((labels != IGNORED).sum())
+
+    one, other = ["a red dog left of a cat"], ["zebras"]
+    (first, count), (second, more) = loss(one, [[(0, 9), (18, 23)]]), loss(other, [[(0, 6)]])
+    together, total = loss(one + other, [[(0, 9), (18, 23)], [(0, 6)]])
+    assert count > more > 0 and total == count + more
+    torch.testing.assert_close(together, (count * first + more * second) / total)
+    nothing, _ = loss([""], [[]])
+    nothing.backward()
+    assert nothing == 0 and all(not p.grad.any() for p in tagger.parameters())
 
 
 def test_a_tagger_learns_and_its_variations_keep_their_entities(language):

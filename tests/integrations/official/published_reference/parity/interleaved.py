@@ -180,6 +180,7 @@ def _check_region(fixture: Fixture, reference: Reference, memory: ImageMemory, m
         entity_of_token=torch.zeros(1, int(kept.sum()), dtype=torch.long),
         is_region=torch.ones(1, 1, dtype=torch.bool),
         padding=torch.zeros(1, 1, dtype=torch.bool),
+        offsets=torch.zeros(1, int(kept.sum()), 2, dtype=torch.long),
         unknown=(),
     )
     check_sentences(fixture, model, "call.0.extra", alone)
