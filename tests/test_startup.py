@@ -1,4 +1,4 @@
-"""Claims about starting: a search imports what the shipped model needs, and what arguments tell is told before that."""
+"""Claims about starting: a search imports what the shipped model needs, and wrong arguments are refused before that."""
 
 import json
 import re

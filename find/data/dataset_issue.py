@@ -1,4 +1,4 @@
-"""One fault of a data set, told alike by the reader (which stops or leaves the item out) and by `findvl data check`."""
+"""One fault of a data set, worded the same by the reader (which stops or skips the item) and by `findvl data check`."""
 
 from __future__ import annotations
 

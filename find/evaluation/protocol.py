@@ -1,4 +1,4 @@
-"""What an evaluation protocol is: a question put to a system about data, with figures that know how to be shown.
+"""The base class of evaluation protocols, which ask a system about data, and of their results.
 
 A package adds one by declaring it in its own pyproject.toml; ours are declared the same way:
 
@@ -39,7 +39,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure's name, what it is counted in, which way is better, and how many digits tables show behind the point."""
+    """A figure's name, unit, direction (whether higher is better) and number of decimals in tables."""
 
     name: str
     unit: str = "%"
@@ -48,7 +48,7 @@ class Metric:
 
     @property
     def label(self) -> str:
-        """The name, with what a reader would not expect: another unit than percent, and less being better."""
+        """The name, followed by the unit where it is not percent, and by "lower is better" where that is so."""
         told = [] if self.unit == "%" else [self.unit]
         told += [] if self.higher_is_better else ["lower is better"]
         return f"{self.name} ({', '.join(told)})" if told else self.name
@@ -66,12 +66,12 @@ class Metric:
 
 
 class Result(ABC):
-    """What a protocol has found: figures by the names of `metrics`, in their units, and what is known besides."""
+    """What a protocol measured: figures by the names of `metrics`, in their units, and more about them."""
 
     title: str
     """For tables, such as "Panoptic segmentation"."""
     metrics: Sequence[Metric]
-    """What tables show, in their order."""
+    """The columns or rows of tables, in their order."""
     chart: Chart | None = None
     """What a report draws the curves in, if there are any."""
 
@@ -80,7 +80,7 @@ class Result(ABC):
         """The figures by their names; None for one that could not be measured."""
 
     def intervals(self) -> Intervals:
-        """95 % of the same figures, by bootstrap over images, as far as there are such."""
+        """95 % confidence intervals of the figures that have one, by bootstrap over images."""
         return {}
 
     def details(self) -> Figures:
@@ -88,7 +88,7 @@ class Result(ABC):
         return {}
 
     def held_out(self) -> Figures | None:
-        """The figures apart for what was `seen` in training and what was `held_out`, where the data tell."""
+        """Separate figures for what was `seen` in training and what was `held_out`, if the data say which is which."""
         return None
 
     def curves(self) -> dict[str, Curve]:
@@ -96,7 +96,7 @@ class Result(ABC):
         return {}
 
     def notes(self) -> list[str]:
-        """What a reader of the figures has to know, one sentence each."""
+        """Remarks for readers of the figures, one sentence each."""
         return []
 
     def described(self) -> Figures:
@@ -110,9 +110,9 @@ class Result(ABC):
 
 @dataclass(frozen=True)
 class Measured(Result):
-    """A result of figures that are there already; for protocols that need no class of their own for it.
+    """A result whose figures are known already, for protocols that need no result class of their own.
 
-    `records` are the answers that the figures were made of, for whoever wants to look at them; JSON leaves them out.
+    `records` are the answers that the figures were computed from, for inspection; JSON leaves them out.
     """
 
     title: str
@@ -143,7 +143,7 @@ class Run:
 
     Attributes:
         image_ids: the images to ask about, in the order of the data.
-        limit: how many images the user wants at most, if so.
+        limit: the most images that the user wants evaluated; None: no limit.
         embeddings: vectors of the first images, as many as a protocol has asked for (`EvaluationProtocol.embeds`).
     """
 
@@ -168,10 +168,10 @@ class Run:
 
 
 class EvaluationProtocol(ABC):
-    """A protocol: what it asks of a system about the images of a run, and what it makes of the answers.
+    """Asks a system about the images of a run and scores its answers.
 
-    Where it is a dataclass, fields named as settings of `evaluate` (`gallery`, `interleaving` ...) are given these when
-    the protocol is chosen by its name.
+    If it is a dataclass and is chosen by its name, its fields that are named like settings of `evaluate` (`gallery`,
+    `interleaving` ...) get their values.
     """
 
     name: str
@@ -179,19 +179,19 @@ class EvaluationProtocol(ABC):
 
     @abstractmethod
     def run(self, system: Any, data: DataSplit, run: Run) -> Result:
-        """Ask and compare.
+        """Ask the system and score its answers.
 
         Raises:
-            MissingAnnotations: the data have nothing for it (`find.evaluation.task_results`).
+            MissingAnnotations: the data lack the annotations that it needs (`find.evaluation.task_results`).
             FindError: an answer cannot be used.
         """
 
     def embeds(self, run: Run) -> int:
-        """Of how many of the run's images, counted from the first, it wants the vectors in `run.embeddings`."""
+        """How many of the run's images, from the first on, it needs embedded in `run.embeddings`."""
         return 0
 
     def texts(self, data: DataSplit, run: Run) -> Iterable[str]:
-        """What it gives the system to read, whose unknown words are counted."""
+        """The texts that it gives the system to read, so that unknown words in them can be counted."""
         return ()
 
 
@@ -211,10 +211,10 @@ class FunctionProtocol(EvaluationProtocol):
 
 
 def as_protocol(given: ProtocolLike, settings: Mapping[str, Any]) -> EvaluationProtocol:
-    """The protocol that is meant; one that is named is made with those of the settings that it has.
+    """The protocol that `given` is or names; a named one is built with those of the settings that it takes.
 
     Raises:
-        InputError: there is no such protocol, or it is none.
+        InputError: there is no protocol of that name, or `given` is not one.
     """
     made = given
     if isinstance(given, str):
@@ -232,5 +232,5 @@ def as_protocol(given: ProtocolLike, settings: Mapping[str, Any]) -> EvaluationP
 
 
 def protocol_names() -> list[str]:
-    """Of all installed packages: the published tasks in the order of their tables, then others."""
+    """The protocols of all installed packages: the published tasks in the order of their tables, then others."""
     return [*PUBLISHED, *sorted(declared(GROUP).keys() - set(PUBLISHED))]

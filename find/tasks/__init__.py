@@ -1,4 +1,4 @@
-"""What the interface is trained for and asked: six tasks, and the door for more (`Task`)."""
+"""The tasks that the interface is trained for: the six of FIND, and the base classes for more (`Task`)."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

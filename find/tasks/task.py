@@ -1,6 +1,6 @@
-"""The door for tasks: what a class has to say so that the interface is trained for it and answers it.
+"""The base class of tasks: the methods by which a task is trained with the interface and answers prompts.
 
-A task is one file of this or of any other package, declared as an entry point of the group `find.tasks`.
+A task may come from this or any other package, which declares it as an entry point of the group `find.tasks`.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ class TaskModel(Protocol):
 
 
 class Gathering(Protocol):
-    """Rows of all processes, for losses that contrast a batch's images with those of the others.
+    """Collects rows of all processes, for losses that contrast a batch's images with those of the others.
 
-    In one process both give what they are given. All processes have to call them, in the same order; gradients flow.
+    In a single process the methods return their arguments. All processes have to call them in the same order; gradients
+    flow through them.
     """
 
     def group(self, group: GroupName) -> Float[Tensor, "all_b n d"]:
@@ -59,7 +60,7 @@ class Gathering(Protocol):
 
 @dataclass(frozen=True)
 class Matching:
-    """What proposals are matched with, one a target, and by which costs; lists have an entry a layer.
+    """Targets to be matched with one proposal each, and the costs by which they are; lists have one entry per layer.
 
     Args:
         masks: of each target, at the step's points.
@@ -92,8 +93,7 @@ class Targets:
 
 @dataclass
 class Step:
-    """A training step on its way through the tasks. Each hook finds here what earlier ones have found; dictionaries
-    are by task name.
+    """The state of a training step, which tasks' hooks read and the criterion fills in; dictionaries are by task name.
 
     Attributes:
         class_texts: the texts that class names are read as, in the order of `Batch.labels`.
@@ -135,13 +135,13 @@ class Step:
         return self.model.interface.logit_scale.exp().clamp(max=100)
 
     def mean_over_widths(self, loss: Callable[[int], Float[Tensor, ""]]) -> Float[Tensor, ""]:
-        """Of a loss of embeddings cut to so many numbers."""
+        """The mean of a loss over `widths`; `loss(width)` is that of embeddings cut to their first `width` numbers."""
         return torch.stack([loss(width) for width in self.widths]).mean()
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Prompts about a batch of images that share a canvas, one an image.
+    """Prompts about a batch of images that share a canvas, one prompt per image.
 
     Attributes:
         memory: of the images.
@@ -160,11 +160,11 @@ Weight = float | SegmentationWeights
 
 
 class Task(nn.Module, ABC):
-    """What the interface is trained for and asked.
+    """Something that the interface is trained to do and that users can ask of it by its name.
 
     In a training step the hooks are called in the order in which they stand here, each for all tasks before the next;
     there is one forward of the interface for the prompts of all tasks, and one matching. `read` to `targets` run in
-    each process by itself; `losses` may speak with the others (`Step.gathering`). From `targets` on all is float32.
+    each process by itself; `losses` may gather from the others (`Step.gathering`). From `targets` on all is float32.
 
     A task with parameters of its own makes them in `build`; they are trained, saved and loaded with the interface's.
 

@@ -1,4 +1,4 @@
-"""Whether a checkpoint of `findvl fit` can be gone on from, told before anything is built."""
+"""Checks that a checkpoint of `findvl fit` can be resumed, before anything is built."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from find.errors import CheckpointError
 
-ANOTHER = "go on from another, or train anew"
+ANOTHER = "resume from another one, or train from the start"
 
 
 def check_run_checkpoint(path: str | Path) -> None:

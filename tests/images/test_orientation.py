@@ -1,4 +1,4 @@
-"""A picture is the same array whichever door reads it, whichever way its file holds it."""
+"""A picture is the same array whichever function reads it, however its file stores it."""
 
 import contextlib
 import io
@@ -51,14 +51,14 @@ def alike(pixels: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("told", range(1, 9))
 @pytest.mark.parametrize("suffix", WRITTEN)
-def test_every_door_turns_every_format_alike(suffix, told, tmp_path):
+def test_every_reader_turns_every_format_the_same_way(suffix, told, tmp_path):
     if suffix == "avif" and not features.check("avif"):
         pytest.skip("this Pillow does not write AVIF")
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(np.ascontiguousarray(stored(told))).save(path, exif=exif_of(told), **WRITTEN[suffix])
     data = path.read_bytes()
     (photo,) = [read_photo(PhotoFile.at(path, tmp_path))]
-    doors = {
+    readings = {
         "file": read_image(path),
         "bytes": read_image(io.BytesIO(data)),
         "opened": read_image(Image.open(path)),
@@ -66,9 +66,9 @@ def test_every_door_turns_every_format_alike(suffix, told, tmp_path):
         "album": photo.pixels,
         "region": Region(path, points=(47, 1)).pixels(),
     }
-    assert alike(doors["file"])
-    for door, pixels in doors.items():
-        assert np.array_equal(pixels, doors["file"]), door
+    assert alike(readings["file"])
+    for reader, pixels in readings.items():
+        assert np.array_equal(pixels, readings["file"]), reader
     loaded = Image.open(path)
     loaded.load()
     for image in (path, io.BytesIO(data), Image.open(path), loaded):

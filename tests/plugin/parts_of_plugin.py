@@ -1,4 +1,4 @@
-"""What each door asks of the plugin's parts; run where the package is installed: python -m parts_of_plugin DATA."""
+"""Checks the plugin's parts where it is installed, as their users do: python -m parts_of_plugin DATA."""
 
 import sys
 

@@ -93,5 +93,5 @@ def test_its_rows_are_in_the_table_and_its_figures_in_the_json(call, data: Path,
     assert "| pointing | distance (pixels, lower is better) |" in out.with_suffix(".md").read_text()
 
 
-def test_each_part_keeps_what_its_door_asks(call, data: Path):
+def test_each_part_keeps_the_contract_of_its_base_class(call, data: Path):
     assert call("parts_of_plugin", str(data)).endswith("all well\n")

@@ -1,4 +1,4 @@
-"""A checkpoint that is damaged, or holds a program, is told before a run goes on from it."""
+"""A checkpoint that is damaged, or holds a program, is refused before a run is resumed from it."""
 
 import pickle
 import random
@@ -42,7 +42,7 @@ def test_wherever_it_is_cut_or_changed_it_is_told(checkpoint: Path):
         try:
             check_run_checkpoint(checkpoint)
         except FindError as error:
-            assert "last.ckpt" in str(error) and "go on from another, or train anew" in str(error)
+            assert "last.ckpt" in str(error) and "resume from another one, or train from the start" in str(error)
             told += 1
     assert told >= 190  # what is left are bits of padding and of times
 

@@ -1,4 +1,4 @@
-"""Who enters the benchmark: FIND from a folder or by name, or a baseline on another library, each behind one spec."""
+"""Systems that can be benchmarked, named by a spec: FIND by its folder or name, or a baseline on another library."""
 
 from __future__ import annotations
 
