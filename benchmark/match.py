@@ -1,4 +1,4 @@
-"""Measures match probabilities: is it there, all of it, relevant enough; on scenes that were never trained on.
+"""Measures match probabilities (presence, all instances, relevance) on scenes that nothing was trained on.
 
     python benchmark/match.py
 
@@ -27,6 +27,7 @@ from find.evaluation.described_world import (
     MISSING,
     OPTIONS,
     SAME,
+    SHARES,
     SILENT,
     DescribedWorld,
     all_descriptions,
@@ -94,12 +95,8 @@ def main() -> None:
     model = FIND.from_pretrained(options.weights).eval()
     if model.interface.match_head is None:
         parser.error(f"{options.weights} has no match head; train one with scripts/train_match.py")
-    if options.vectors and options.vectors.exists():
-        world = DescribedWorld.load(options.vectors)
-    else:
-        world = DescribedWorld.embed(model, seed=options.world_seed, split="val2017", count=options.images)
-        if options.vectors:
-            world.save(options.vectors)
+    scenes = {"seed": options.world_seed, "split": "val2017", "count": options.images}
+    world = DescribedWorld.cached(options.vectors, model, **scenes)
     chance = random.Random(options.seed)
     bench = Bench.of(model, world, chance)
     sections = [presence(bench, chance), spoken(bench, chance), instances(bench, chance), nothing_found(bench, chance)]
@@ -107,17 +104,16 @@ def main() -> None:
         f"{options.weights} on {len(world)} scenes of the world of seed {options.world_seed} (val2017, held-out pairs "
         "of category and colour among them), which nothing was trained on. Written by benchmark/match.py."
     )
-    RESULTS.write_text("\n".join(["# Is it there, all of it, relevant enough", "", about, "", *sections]))
+    RESULTS.write_text("\n".join(["# Presence, all instances and relevance", "", about, "", *sections]))
     print(RESULTS.read_text())
 
 
-# --- is it there at all -------------------------------------------------------------------------------------------
+# --- presence -------------------------------------------------------------------------------------------
 
 
 def true_of(segment: tuple[int, ...], chance: random.Random) -> tuple[int, ...]:
     """Some of a segment's attributes, its category among them; nobody says "plain" of what has no patterns."""
-    shares = (1.0, 0.7, 0.35, 0.4)
-    pairs = zip(segment, shares, strict=True)
+    pairs = zip(segment, SHARES, strict=True)
     said = tuple(v if v != MISSING and chance.random() < share else SILENT for v, share in pairs)
     kind = KINDS[segment[0]]
     return said if isinstance(kind, Thing) and kind.patterned else (*said[:3], SILENT)
@@ -132,15 +128,11 @@ def changed(said: tuple[int, ...], place: int, bench: Bench, chance: random.Rand
     return found if found in bench.phrases else None
 
 
-def segments_of(world: DescribedWorld, image: int) -> list[tuple[int, ...]]:
-    return [tuple(segment) for segment in world.segments[image].tolist() if segment[0] != MISSING]
-
-
 def presence(bench: Bench, chance: random.Random) -> str:
     """Phrases that are there against each kind of foil."""
     asked: list[tuple[int, tuple[int, ...], str]] = []
     for image in range(len(bench.world)):
-        own = segments_of(bench.world, image)
+        own = bench.world.segments_of(image)
         for _ in range(6):
             asked.append((image, true_of(chance.choice(own), chance), "present"))
         for place, name in enumerate(ATTRIBUTES):
@@ -200,13 +192,13 @@ def calibration_error(sure: Float[Tensor, " n"], truth: Bool[Tensor, " n"]) -> f
     return error
 
 
-# --- all of them --------------------------------------------------------------------------------------------------
+# --- all instances --------------------------------------------------------------------------------------------------
 
 
 def instances(bench: Bench, chance: random.Random) -> str:
     """Average precision of all objects of the world that fit: masks of IoU SAME or more, each instance once."""
     about = f"Mean average precision at an IoU of {SAME} over all images, by what is sought."
-    lines = ["## All of them", "", about, ""]
+    lines = ["## All instances", "", about, ""]
     lines += ["| by | sought | cosine | match probability |", "| --- | ---: | ---: | ---: |"]
     for name, places in (("category", (0,)), ("category and colour", (0, 1)), ("category and pattern", (0, 3))):
         sought = asked_for(bench.world, places, least=4)
@@ -230,7 +222,7 @@ def asked_for(world: DescribedWorld, places: tuple[int, ...], *, least: int) -> 
     """All that is said by these attributes and true of at least so many segments."""
     counts: dict[tuple[int, ...], int] = {}
     for image in range(len(world)):
-        for segment in segments_of(world, image):
+        for segment in world.segments_of(image):
             if all(segment[place] != MISSING for place in places):
                 said = tuple(v if k in places else SILENT for k, v in enumerate(segment))
                 counts[said] = counts.get(said, 0) + 1
@@ -288,7 +280,7 @@ def first_of_each(
     return ~(same & higher).any(dim=-1)
 
 
-# --- relevant enough ----------------------------------------------------------------------------------------------
+# --- relevance ----------------------------------------------------------------------------------------------
 
 
 def nothing_found(bench: Bench, chance: random.Random) -> str:
@@ -307,7 +299,7 @@ def nothing_found(bench: Bench, chance: random.Random) -> str:
         own = {
             tuple(v if k < 2 else SILENT for k, v in enumerate(s))
             for image in images.tolist()
-            for s in segments_of(world, image)
+            for s in world.segments_of(image)
             if s[1] != MISSING
         }
         there = chance.sample(sorted(own), min(40, len(own)))

@@ -28,6 +28,7 @@ from find.evaluation.described_world import (
     MISSING,
     OPTIONS,
     SAME,
+    SHARES,
     SILENT,
     DescribedWorld,
     all_descriptions,
@@ -47,8 +48,6 @@ TERSE = 0.3
 SHOTS = (1, 1, 2, 4, 8)
 SCALES = 10
 """Single numbers, such as the cosine's weight, learn so many times faster than the layers."""
-SAID = {"category": 1.0, "colour": 0.7, "size": 0.35, "pattern": 0.4}
-"""How often a phrase says it."""
 
 
 class Asking:
@@ -62,7 +61,7 @@ class Asking:
         self.phrases = [
             embed_phrases(model, [worded(one, self.chance) for one in descriptions]) for _ in range(2)
         ]  # two wordings of each
-        self.segments = [[tuple(s) for s in world.segments[k].tolist() if s[0] != MISSING] for k in images]
+        self.segments = [world.segments_of(k) for k in images]
         here = (world.spoken_image >= images.start) & (world.spoken_image < images.stop)
         self.spoken = here.nonzero()[:, 0].tolist()
         here = (world.shown_image >= images.start) & (world.shown_image < images.stop)
@@ -94,10 +93,9 @@ class Asking:
         """Some of a segment's attributes, often only what it is."""
         if self.chance.random() < TERSE:
             return (is_so[0], SILENT, SILENT, SILENT)
-        shares = SAID.values()
         return tuple(
             v if v != MISSING and self.chance.random() < share else SILENT
-            for v, share in zip(is_so, shares, strict=True)
+            for v, share in zip(is_so, SHARES, strict=True)
         )
 
     def _spoken(self) -> tuple[Tensor, tuple[int, ...], int]:
@@ -208,12 +206,7 @@ def _fitted(logits: Float[Tensor, " n"], truth: Bool[Tensor, " n"]) -> tuple[flo
 
 
 def trained(model: FIND, args: argparse.Namespace) -> MatchHead:
-    if args.vectors and args.vectors.exists():
-        world = DescribedWorld.load(args.vectors)
-    else:
-        world = DescribedWorld.embed(model, seed=args.world_seed, split="train2017", count=args.images)
-        if args.vectors:
-            world.save(args.vectors)
+    world = DescribedWorld.cached(args.vectors, model, seed=args.world_seed, split="train2017", count=args.images)
     dim = model.config.interface.semantic_width
     head = MatchHead(semantic_width=dim, width=args.match_width)
     kept = len(world) * 4 // 5

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int64
+from safetensors import safe_open
 from torch import Tensor
 
+from find.errors import InputError
 from find.model.model import FIND
 from find.query.entity import Phrase, Region
 from find.query.query import Query
@@ -33,6 +35,8 @@ SILENT, MISSING = -1, -2
 MOST_SEGMENTS = 16
 SAME = 0.5
 """IoU with a segment from which on an object counts as it."""
+SHARES = (1.0, 0.7, 0.35, 0.4)
+"""How often a phrase says each attribute."""
 CHUNK = 32
 
 
@@ -120,15 +124,29 @@ class DescribedWorld:
         """Whether an image has a segment that fits."""
         return fits(said[:, None], self.segments[images]).any(dim=-1)
 
-    def save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_tensors(path, {field.name: getattr(self, field.name).contiguous() for field in fields(self)})
+    def segments_of(self, image: int) -> list[tuple[int, ...]]:
+        """The attributes of an image's segments."""
+        return [tuple(segment) for segment in self.segments[image].tolist() if segment[0] != MISSING]
 
     @classmethod
-    def load(cls, path: Path) -> DescribedWorld:
-        from safetensors.torch import load_file
+    def cached(cls, path: Path | None, model: FIND, *, seed: int, split: str, count: int) -> DescribedWorld:
+        """What `embed` gives, kept in a file if one is named.
 
-        return cls(**load_file(path))
+        Raises:
+            InputError: the file is there, of vectors of another model or of other scenes.
+        """
+        about = {"model": model.fingerprint, "seed": str(seed), "split": split, "images": str(count)}
+        if path is not None and path.exists():
+            with safe_open(path, framework="pt") as file:
+                if file.metadata() != about:
+                    raise InputError(
+                        f"{path}: these vectors are of {file.metadata()}, not of {about}; name another file"
+                    )
+                return cls(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        world = cls.embed(model, seed=seed, split=split, count=count)
+        if path is not None:
+            write_tensors(path, {field.name: getattr(world, field.name) for field in fields(world)}, about)
+        return world
 
     @classmethod
     def embed(cls, model: FIND, *, seed: int, split: str, count: int, sentences: int = 2) -> DescribedWorld:

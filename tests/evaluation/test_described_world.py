@@ -1,8 +1,11 @@
 """Claims about what is known of a world's scenes: attributes as numbers, and which objects fit what is said."""
 
+from dataclasses import fields
+
 import pytest
 import torch
 
+from find.errors import InputError
 from find.evaluation.described_world import (
     MISSING,
     SAME,
@@ -32,8 +35,13 @@ def test_all_descriptions_are_different():
 
 
 @pytest.fixture(scope="module")
-def world():
-    return DescribedWorld.embed(FIND.from_pretrained("find-tiny").eval(), seed=5, split=TRAIN, count=4)
+def model():
+    return FIND.from_pretrained("find-tiny").eval()
+
+
+@pytest.fixture(scope="module")
+def world(model):
+    return DescribedWorld.embed(model, seed=5, split=TRAIN, count=4)
 
 
 def test_phrases_of_sentences_are_true_of_their_images(world):
@@ -52,7 +60,12 @@ def test_objects_know_the_segment_that_they_overlap(world):
         assert {tuple(one) for one in found[row][good[row]].tolist()} <= of_image
 
 
-def test_a_saved_world_is_the_same(world, tmp_path):
-    world.save(tmp_path / "world.safetensors")
-    again = DescribedWorld.load(tmp_path / "world.safetensors")
-    assert torch.equal(again.objects, world.objects) and torch.equal(again.shown_is, world.shown_is)
+def test_vectors_that_are_kept_are_read_again_and_never_taken_for_others(model, world, tmp_path, monkeypatch):
+    file, scenes = tmp_path / "vectors" / "world.safetensors", {"seed": 5, "split": TRAIN}
+    monkeypatch.setattr(DescribedWorld, "embed", lambda *_, **__: world)
+    DescribedWorld.cached(file, model, **scenes, count=4)
+    monkeypatch.undo()
+    again = DescribedWorld.cached(file, model, **scenes, count=4)
+    assert all(torch.equal(getattr(again, field.name), getattr(world, field.name)) for field in fields(world))
+    with pytest.raises(InputError, match=r"world\.safetensors: these vectors are of .*'images': '4'"):
+        DescribedWorld.cached(file, model, **scenes, count=5)
