@@ -104,7 +104,7 @@ def main() -> None:
         f"{options.weights} on {len(world)} scenes of the world of seed {options.world_seed} (val2017, held-out pairs "
         "of category and colour among them), which nothing was trained on. Written by benchmark/match.py."
     )
-    RESULTS.write_text("\n".join(["# Presence, all instances and relevance", "", about, "", *sections]))
+    RESULTS.write_text("\n".join(["# Presence, every instance and relevance", "", about, "", *sections]))
     print(RESULTS.read_text())
 
 
@@ -198,7 +198,7 @@ def calibration_error(sure: Float[Tensor, " n"], truth: Bool[Tensor, " n"]) -> f
 def instances(bench: Bench, chance: random.Random) -> str:
     """Average precision of all objects of the world that fit: masks of IoU SAME or more, each instance once."""
     about = f"Mean average precision at an IoU of {SAME} over all images, by what is sought."
-    lines = ["## All instances", "", about, ""]
+    lines = ["## Every instance", "", about, ""]
     lines += ["| by | sought | cosine | match probability |", "| --- | ---: | ---: | ---: |"]
     for name, places in (("category", (0,)), ("category and colour", (0, 1)), ("category and pattern", (0, 3))):
         sought = asked_for(bench.world, places, least=4)
