@@ -269,7 +269,7 @@ def check_search(arguments: argparse.Namespace) -> None:
 
 
 def _pixels(hit: Hit) -> np.ndarray | None:
-    """The picture of a hit; None, told on stderr, where it is not what was indexed any more."""
+    """The picture of a hit; None, reported on stderr, where it is no longer what was indexed."""
     try:
         return hit.pixels()
     except FindError:

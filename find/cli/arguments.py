@@ -201,7 +201,7 @@ def load_model(arguments: argparse.Namespace) -> FIND | OnnxModel:
 
 
 def unknown_words(model: FIND, query: Query) -> UnknownWords:
-    """The query's unknown words, told on stderr if there are any."""
+    """The query's unknown words, printed on stderr if there are any."""
     from find.visualization.uncertainty import UnknownWords
 
     unknown = UnknownWords.read(model.language, query)

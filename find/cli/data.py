@@ -88,7 +88,7 @@ def data_check(arguments: argparse.Namespace) -> int:
         root, what = shlex.quote(str(arguments.root)), export[1] if export else "a zip"
         as_it_is = export[0].name if export and export[0].name in reader_names() and export[0].name != "coco" else None
         raise DataError(
-            f"{arguments.root}: this is {what}, and FIND's layout is made of it first: findvl data import {root} NEW"
+            f"{arguments.root}: this is {what}. Convert it to FIND's layout first: findvl data import {root} NEW"
             + (f"; or read it as it is: findvl data check {root} --data {as_it_is}" if as_it_is else "")
         )
     report = reader.check(arguments.root, arguments.split)

@@ -1,4 +1,4 @@
-"""Sentences about an image without captions, from its segments alone: what there is, and how things stand."""
+"""Sentences about an image without captions, from its segments alone: what there is, and how things are placed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Group:
 def sentences_of_classes(
     segments: Mapping[int, Sequence[Segment]], categories: Sequence[Category], sizes: Mapping[int, tuple[int, int]]
 ) -> list[Sentence]:
-    """A sentence for each image that has something to tell, for data without texts; its id is the image's.
+    """A sentence for each image with classes to name, for data without texts; its id is the image's.
 
     A phrase refers to the largest segment of its class in the next image that has one, after the last in the first.
 
@@ -68,7 +68,7 @@ def sentences_of_classes(
 def describe(
     segments: Sequence[Segment], categories: Sequence[Category], size: tuple[int, int]
 ) -> tuple[str, tuple[PhraseSpan, ...]] | None:
-    """A sentence and its phrases; None for an image that has nothing to tell.
+    """A sentence and its phrases; None for an image without classes to name.
 
     It names up to four classes of things and two of stuff, the largest first, each class once and whole: "two cars" are
     all cars. Classes with a crowd, and with more things than one counts in words, are passed over.
@@ -116,7 +116,7 @@ def _said(parts: Sequence[str | Group]) -> tuple[str, tuple[PhraseSpan, ...]]:
 
 
 def _relation(first: Group, second: Group, size: tuple[int, int]) -> str:
-    """How the first stands to the second, as the viewer sees it."""
+    """How the first is placed relative to the second, as the viewer sees it."""
     if len(first.segments) > 1 or len(second.segments) > 1:
         return "near"
     height, width = size

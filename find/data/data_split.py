@@ -178,7 +178,7 @@ class DataSplit(ABC):
         return {}
 
     def held_out(self) -> Mapping[int, frozenset[int]]:
-        """Image id -> the segments that show what was kept out of training; figures are then told apart."""
+        """Image id -> the segments that show what was kept out of training; they then get metrics of their own."""
         return {}
 
     def instances(self, report: Report) -> Instances | None:
@@ -190,7 +190,7 @@ class DataSplit(ABC):
         return ()
 
     def form_probes(self) -> Sequence[Probe]:
-        """Labelled probes of sentences of further forms, which each tells (`Probe.form`)."""
+        """Labelled probes of sentences of further forms, named by `Probe.form`."""
         return ()
 
     def hard_negatives(self) -> Sequence[HardNegatives]:
@@ -205,7 +205,7 @@ class DataSplit(ABC):
 
     @classmethod
     def check(cls, root: Path, split: str | None = None) -> CheckReport:
-        """What `findvl data check` tells of a folder; a reader that lists its faults overrides this."""
+        """What `findvl data check` reports of a folder; a reader that can list its faults overrides this."""
         raise InputError(f"{root}: the reader {cls.__name__} has no check; read the data with it to see whether it can")
 
     @cached_property

@@ -17,7 +17,7 @@ NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "ei
 
 def article(words: str) -> str:
     """The words with a or an before them."""
-    return f"{'an' if re.match(r'[aeiou]', words) else 'a'} {words}"
+    return f"{'an' if re.match(r'[aeiou]', words.lower()) else 'a'} {words}"
 
 
 def plural(words: str) -> str:

@@ -14,7 +14,7 @@ def wrong_size(own: tuple[int, int], listed: tuple[int, int], source: str, photo
 
     Args:
         source: what lists the size.
-        photo: the file, if it is one that metadata may turn.
+        photo: the bytes of the file, if its EXIF orientation may turn it.
     """
     (height, width), (listed_height, listed_width) = own, listed
     what = f"the file is {width} x {height} but {source} says {listed_width} x {listed_height}"

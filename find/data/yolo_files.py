@@ -20,7 +20,7 @@ from find.images.formats import PICTURE_SUFFIXES
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test",)}
 """Splits, and what data.yaml and folders call them."""
 BEYOND = 0.05
-"""By so much a point may lie outside the picture: tools let people draw over its edge. Further out it is no share."""
+"""How far outside the picture, as a share of its side, a point may lie: tools let people draw over its edge."""
 
 AnyPath = TypeVar("AnyPath", bound=PurePath)
 

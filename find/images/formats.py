@@ -51,7 +51,7 @@ RAW_SUFFIXES = _suffixes(
 )
 RAW_CONTENT = re.compile(rb"II\*\0.{4}CR|FUJIFILMCCD-RAW|II(RO|RS)|MMOR|IIU\0|FOVb|\0MRM|.{4}ftypcrx ", re.DOTALL)
 RAW = Format(Medium.UNREADABLE, "a camera's raw file; develop it into a JPEG or TIFF")
-MACOS_NOTE = Format(Medium.UNREADABLE, "no picture but what macOS notes of one (AppleDouble); delete it")
+MACOS_NOTE = Format(Medium.UNREADABLE, "not a picture but metadata of one, written by macOS (AppleDouble); delete it")
 NO_HEIC = Format(Medium.UNREADABLE, "HEIC needs pillow-heif; install it with: pip install 'findvl[heic]'")
 NO_AVIF = Format(Medium.UNREADABLE, "this Pillow was built without AVIF; install it anew with: pip install -U pillow")
 EMPTY = Format(Medium.UNREADABLE, "the file is empty")

@@ -74,7 +74,7 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     """(height, width) of the picture when turned; nothing is decoded."""
     told = orientation(image)
     is_swapped = isinstance(image, TiffImageFile) and image.tag_v2.get(ExifTags.Base.Orientation) == told
-    if told in QUARTER_TURNS and not is_swapped:  # Pillow tells of a TIFF how large it will be
+    if told in QUARTER_TURNS and not is_swapped:  # Pillow gives the size of a TIFF when turned
         return image.width, image.height
     return image.height, image.width
 
@@ -99,7 +99,7 @@ def jpeg_orientation(data: bytes) -> int | None:
 
 
 def _exif_orientation(exif: bytes) -> int | None:
-    """Of the first directory of a TIFF; None where it is not told in the usual way."""
+    """Of the first directory of a TIFF; None where it is stored in an unusual way."""
     if exif[:4] not in (b"II*\0", b"MM\0*"):
         return None
     order: Literal["little", "big"] = "little" if exif.startswith(b"II") else "big"

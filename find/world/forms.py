@@ -1,7 +1,7 @@
-"""Sentences that say more than how one thing stands to another: where it is in the picture, "and", "between", two
+"""Sentences that say more than the relation of one thing to another: where it is in the picture, "and", "between", two
 sentences, verbs; each with its false relatives.
 
-They are drawn from numbers of their own, so that the other sentences of a world stay as they are.
+They are drawn from random numbers of their own, so that the other sentences of a world stay as they are.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Form(str, Enum):
     """What a sentence says."""
 
     PLACE = "place"  # one or two things, and where in the picture each of them is
-    AND = "and"  # two things that stand alike to a third
+    AND = "and"  # two things that have the same relation to a third
     TWO_SENTENCES = "two sentences"
     BETWEEN = "between"
     VERB = "verb"  # a relation after a verb that fits how the thing rests

@@ -23,7 +23,7 @@ class Spot(Enum):
 
 
 class Among(Enum):
-    """How a thing stands to two others."""
+    """How a thing is placed relative to two others."""
 
     BETWEEN = "between"
 

@@ -314,6 +314,14 @@ def test_a_data_yaml_that_is_not_yaml_is_named(tmp_path: Path):
         run(root, tmp_path / "out")
 
 
+def test_cocos_keypoints_beside_its_instances_are_not_read_twice(tmp_path: Path):
+    root = exports.cvat_coco(tmp_path / "export")
+    instances = root / "annotations" / "instances_default.json"
+    shutil.copy(instances, root / "annotations" / "person_keypoints_default.json")
+    result = run(root, tmp_path / "out", kind="coco")
+    assert sum(result.objects.values()) == 8 and "picture listed twice" not in result.counts
+
+
 def test_labelme_groups_circles_and_lines(tmp_path: Path):
     root = exports.labelme(tmp_path / "export")
     content = json.loads((root / "b.json").read_text())

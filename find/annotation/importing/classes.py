@@ -22,10 +22,10 @@ COLOUR = 1 << 24
 
 @dataclass(frozen=True)
 class Classes:
-    """Names of the values of a map."""
+    """Names of the values of a map; `note` says where they are from."""
 
     names: Mapping[int, str]
-    told: str
+    note: str
     is_colour: bool = False
 
     def name(self, value: int) -> str | None:
@@ -52,17 +52,17 @@ def read_classes(files: Files) -> Classes:
             return Classes(_colours(files, path), f"colours mean what {path} says", is_colour=True)
         if name in LISTS:
             names = _list(files[path].read_text(encoding="utf-8", errors="replace").splitlines())
-            return Classes(names, f"{path}: {_told(names)}")
+            return Classes(names, f"{path}: {_first_names(names)}")
         if name in MAPS:
             names = _json(files, path)
-            return Classes(names, f"{path}: {_told(names)}")
+            return Classes(names, f"{path}: {_first_names(names)}")
     unnamed = (
         "nothing names the classes, so they are called by number or colour; put a classes.txt there, a name a line"
     )
     return Classes({}, unnamed)
 
 
-def _told(names: Mapping[int, str]) -> str:
+def _first_names(names: Mapping[int, str]) -> str:
     shown = [f"{number} {name}" for number, name in sorted(names.items())]
     return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from find.annotation.importing.export import Draw, Drawn, Export, Format, Photo, split_named, splits_told, warning
+from find.annotation.importing.export import Draw, Drawn, Export, Format, Photo, split_named, splits_text, warning
 from find.annotation.importing.files import Files, folder_of
 from find.data.dataset_issue import Report
 from find.data.records import read_document
@@ -181,7 +181,7 @@ def _recognise(files: Files) -> str | None:
     found = documents(files)
     if not found:
         return None
-    return f"COCO instances{splits_told({path: _split_of_file(path) for path in found})} of {', '.join(found[:3])}"
+    return f"COCO instances{splits_text({path: _split_of_file(path) for path in found})} of {', '.join(found[:3])}"
 
 
 def _read(files: Files, report: Report) -> Export:

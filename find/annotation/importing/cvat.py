@@ -21,7 +21,7 @@ from find.annotation.importing.export import (
     Format,
     Photo,
     split_named,
-    splits_told,
+    splits_text,
     warning,
 )
 from find.annotation.importing.files import Files, text_edges
@@ -33,14 +33,14 @@ XML = "annotations.xml"
 LICENCES = re.compile(r'"licenses":\s*\[\s*\{(?=[^}]*"name":\s*"")(?=[^}]*"id":\s*0)(?=[^}]*"url":\s*"")')
 """What CVAT, and nobody else, puts at the head of its JSON."""
 WITHOUT_AREA = {"polyline", "points", "cuboid", "skeleton"}
-DOUBTFUL = (ElementTree.ParseError, ValueError, KeyError)
+MALFORMED = (ElementTree.ParseError, ValueError, KeyError)
 
 
 def _recognise(files: Files) -> str | None:
     if (xml := _xml(files)) is not None:
         return f"CVAT for images ({xml})"
     paths = [path for path in _coco(files) if _subset(path) == "default" or LICENCES.search(text_edges(files[path]))]
-    return f"a CVAT COCO 1.0 export{splits_told({one: split_named(_subset(one)) for one in paths})}" if paths else None
+    return f"a CVAT COCO 1.0 export{splits_text({one: split_named(_subset(one)) for one in paths})}" if paths else None
 
 
 def _read(files: Files, report: Report) -> Export:
@@ -86,7 +86,7 @@ def _read_xml(files: Files, path: str, report: Report) -> Export:
         raise DataError(f"{files[path]}: it declares a document type, which CVAT never does. Export it again.")
     try:
         root = ElementTree.parse(files[path]).getroot()
-    except DOUBTFUL as error:
+    except MALFORMED as error:
         raise DataError(f"{files[path]}: this is no XML ({error}). Export it again.") from error
     if root.find("track") is not None and root.find("image") is None:
         raise DataError(
@@ -122,7 +122,7 @@ def _read_xml(files: Files, path: str, report: Report) -> Export:
 def _stated(image: ElementTree.Element) -> tuple[int, int] | None:
     try:
         return int(image.attrib["height"]), int(image.attrib["width"])
-    except DOUBTFUL:
+    except MALFORMED:
         return None
 
 
@@ -144,7 +144,7 @@ def _drawn(image: ElementTree.Element, path: str) -> Draw:
                         found.append(Drawn(label, _segmentation(shape, size), item))
                     else:
                         groups[label, group].append(_segmentation(shape, size))
-                except DOUBTFUL as error:
+                except MALFORMED as error:
                     report(warning("broken shape", path, item, f"it cannot be read ({error})", "Export again"))
         for (label, group), parts in groups.items():  # one object, as in CVAT's own exports of masks
             item = f'group {group} ("{label}") of image "{image.get("name")}"'

@@ -104,7 +104,7 @@ def split_of_path(path: str) -> str | None:
     return next((split for part in path.split("/")[:-1] if (split := split_named(part))), None)
 
 
-def splits_told(files: Mapping[str, str | None]) -> str:
+def splits_text(files: Mapping[str, str | None]) -> str:
     """The splits in brackets, for descriptions."""
     found = [split for split in SPLITS if split in files.values()]
     return f" ({', '.join(found)})" if found else ""

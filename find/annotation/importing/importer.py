@@ -17,6 +17,7 @@ from find.annotation.importing.formats import AUTO, recognised
 from find.annotation.importing.splits import with_splits
 from find.annotation.importing.writer import Boxes, Imported, Pictures, Writer, counted
 from find.data.dataset_issue import Report
+from find.data.plurals import article
 from find.errors import DataError, FindError, InputError
 from find.foundations.base import VisionEncoder
 from find.images.images import read_size
@@ -117,12 +118,8 @@ def next_commands(result: Imported) -> list[str]:
         f"findvl fit -c own --data.root {out} --trainer.default_root_dir {shlex.quote(run)}{small}",
         f"findvl test -c own --data.root {out} --weights {model} --out {shlex.quote(f'{run}/metrics.json')}",
         f"findvl index {shlex.quote(str(result.out / VAL))} {album} --weights {model}",
-        f"findvl search {album} --weights {model} --query {shlex.quote('{' + _article(word) + ' ' + word + '}')}",
+        f"findvl search {album} --weights {model} --query {shlex.quote('{' + article(word) + '}')}",
     ]
-
-
-def _article(word: str) -> str:
-    return "an" if word[:1].lower() in "aeiou" else "a"
 
 
 def _usable(photos: Sequence[Photo], report: Report) -> list[Photo]:

@@ -22,7 +22,7 @@ from find.data.records import brief, read_json
 from find.errors import DataError
 
 TASK = {"id", "data", "annotations"}
-BROKEN = (ValueError, KeyError, TypeError, IndexError, OverflowError)
+MALFORMED = (ValueError, KeyError, TypeError, IndexError, OverflowError)
 KINDS = ("polygon", "rectangle", "ellipse", "brush")
 """Shapes with an area. A label stands in the shape, as "polygonlabels", or in a result "labels" of the same id."""
 
@@ -146,7 +146,7 @@ def _drawn(results: Sequence[dict[str, Any]], path: str, task: str) -> Draw:
                     raise ValueError("it has no value")
                 label = (value.get(f"{kind}labels") or labels[result.get("id")])[0]
                 found.append(_shape(kind, value, result, size, str(label), item))
-            except BROKEN as error:
+            except MALFORMED as error:
                 told = f"it cannot be read ({type(error).__name__}: {error})"
                 report(warning("broken shape", path, item, told, "Give it a label and a shape in the tool"))
         return found

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from find.annotation.importing.export import Draw, Drawn, Export, Format, Photo, split_of_path, splits_told, warning
+from find.annotation.importing.export import Draw, Drawn, Export, Format, Photo, split_of_path, splits_text, warning
 from find.annotation.importing.files import PICTURES, Files, folder_of
 from find.annotation.importing.shapes import ellipse, placed, rectangle, union
 from find.data.dataset_issue import Report
@@ -44,7 +44,7 @@ def _recognise(files: Files) -> str | None:
     paths = files.ending(".json")
     if not any(_is_labelme(files, path) for path in paths):
         return None
-    return f"labelme's JSON files{splits_told({path: split_of_path(path) for path in paths})}"
+    return f"labelme's JSON files{splits_text({path: split_of_path(path) for path in paths})}"
 
 
 def _read(files: Files, report: Report) -> Export:

@@ -1,6 +1,6 @@
 """Plain folders of pictures and masks: maps of class numbers or colours, or one black and white mask an object.
 
-Also Pascal VOC's and CVAT's "Segmentation mask" folders, whose SegmentationObject tells the objects of a class apart.
+Also Pascal VOC's and CVAT's "Segmentation mask" folders, whose SegmentationObject separates the objects of a class.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from find.annotation.importing.classes import BACKGROUND, COLOUR, VOID, Classes, read_classes
-from find.annotation.importing.export import Draw, Drawn, Export, Format, Photo, split_of_path, splits_told, warning
+from find.annotation.importing.export import Draw, Drawn, Export, Format, Photo, split_of_path, splits_text, warning
 from find.annotation.importing.files import Files, folder_of, stem
 from find.annotation.importing.shapes import run_lengths
 from find.data.dataset_issue import Report
@@ -39,7 +39,7 @@ def _recognise(files: Files) -> str | None:
         return None
     several = any(len(masks) > 1 or masks[0].words for masks in of.values())
     kind = "one mask an object" if several else "one map of classes a picture"
-    return f"a folder of pictures and masks, {kind}{splits_told({path: split_of_path(path) for path in of})}"
+    return f"a folder of pictures and masks, {kind}{splits_text({path: split_of_path(path) for path in of})}"
 
 
 def _read(files: Files, report: Report) -> Export:
@@ -68,7 +68,7 @@ def _read(files: Files, report: Report) -> Export:
         separate |= numbers is not None or any(mask.words for mask in of[picture])
         draw = _drawn(files, of[picture], classes, numbers)
         photos.append(Photo(files[picture], split_of_path(picture), draw, of[picture][0].path))
-    notes = [classes.told] if any(not mask.words for own in of.values() for mask in own) else []
+    notes = [classes.note] if any(not mask.words for own in of.values() for mask in own) else []
     if not separate:
         notes.append("the maps do not tell objects of a class apart, so each class is one region of a picture (stuff)")
     categories = [name for name in classes.names.values() if name.lower() not in BACKGROUND]

@@ -1,4 +1,4 @@
-"""Names of pictures in the folder that is made: their own, unless another one has it or JSON cannot hold it."""
+"""File names of pictures in the imported folder: their own, unless it is taken or JSON cannot hold it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 
 class Names:
-    """The names of one split. Panoptic maps are called like their pictures, so that two may not differ in case, or in
-    the suffix, alone."""
+    """The names of one split. Panoptic maps are named after their pictures, so no two names may differ only in case or
+    suffix."""
 
     def __init__(self) -> None:
         self.taken: set[str] = set()
 
     def own(self, path: Path) -> tuple[str, bool]:
-        """The name of a picture, and whether it is another one than its file has."""
+        """The name of a picture, and whether it differs from its file's."""
         name = path.name.encode("utf-8", "replace").decode().replace("\\", "_")
         stem, suffix = Path(name).stem, Path(name).suffix
         candidates = [name, f"{path.parent.name}_{name}".encode("utf-8", "replace").decode()]

@@ -6,7 +6,7 @@ Its first category is the name of the project's group of classes, supercategory 
 from __future__ import annotations
 
 from find.annotation.importing.coco import photos_of, read_documents, without_groups
-from find.annotation.importing.export import Export, Format, split_of_path, splits_told
+from find.annotation.importing.export import Export, Format, split_of_path, splits_text
 from find.annotation.importing.files import Files, folder_of
 from find.data.dataset_issue import Report
 from find.errors import DataError
@@ -20,7 +20,7 @@ def _paths(files: Files) -> list[str]:
 
 def _recognise(files: Files) -> str | None:
     paths = _paths(files)
-    told = splits_told({path: split_of_path(path) for path in paths})
+    told = splits_text({path: split_of_path(path) for path in paths})
     return f"a Roboflow COCO export{told}" if paths else None
 
 

@@ -18,7 +18,7 @@ from find.annotation.importing.export import (
     Photo,
     split_named,
     split_of_path,
-    splits_told,
+    splits_text,
     warning,
 )
 from find.annotation.importing.files import Files, stem
@@ -38,7 +38,7 @@ def _recognise(files: Files) -> str | None:
         return None
     if _config(files) is None and not any(path.rpartition("/")[2] in NAMES for path in files.paths):
         return None
-    return f"a YOLO data set{splits_told({path: split_of_path(path) for path in labelled})}"
+    return f"a YOLO data set{splits_text({path: split_of_path(path) for path in labelled})}"
 
 
 def _read(files: Files, report: Report) -> Export:
