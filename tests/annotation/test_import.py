@@ -468,6 +468,15 @@ def test_names_in_a_zip_cannot_lead_out_of_the_folder(tmp_path: Path):
     assert not list(tmp_path.glob("evil*")) and not list((tmp_path / "work").glob("evil*"))
 
 
+def test_a_zip_with_names_that_no_folder_can_hold_is_refused(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a", "x")
+        archive.writestr("a/b.json", "{}")
+    with pytest.raises(FindError, match=r"a\.zip: it cannot be unpacked"):
+        run(tmp_path / "a.zip", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_links_and_copies(tmp_path: Path):
     root = exports.labelme(tmp_path / "export")
     run(root, tmp_path / "linked")

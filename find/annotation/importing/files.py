@@ -127,6 +127,10 @@ def unpacked(export: Path, scratch: Path) -> Path:
         if isinstance(error, FindError):
             raise
         raise DataError(f"{export}: the zip is damaged ({error}). Export or download it again.") from error
+    except OSError as error:  # a full disk, or names that this file system cannot hold
+        raise DataError(
+            f"{export}: it cannot be unpacked ({error}). Unpack it elsewhere, and give the folder."
+        ) from error
     return scratch
 
 
