@@ -22,10 +22,7 @@ PALETTE: tuple[Color, ...] = (
     (110, 140, 20),
     (120, 84, 60),
 )
-"""Colours of entities, by their order in the query: far apart, and never the green of a right answer."""
-
-CORRECT: Color = (22, 155, 82)
-WRONG: Color = (214, 48, 49)
+"""Colours of entities, by their order in the query: far apart."""
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,15 @@ export function pictureOf({ src, name, width, height }) {
   return picture;
 }
 
+// A picture whole in a square cell.
+export function inSquare(picture) {
+  const { width, height } = picture.dataset, cell = Object.assign(make("div"), { className: "cell" });
+  picture.style.width = `${100 * Math.min(1, width / height)}%`;
+  picture.style.height = `${100 * Math.min(1, height / width)}%`;
+  cell.append(picture);
+  return cell;
+}
+
 export function place(element, picture, x, y) {
   element.style.left = `${100 * x / picture.dataset.width}%`;
   element.style.top = `${100 * y / picture.dataset.height}%`;

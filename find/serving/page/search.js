@@ -1,6 +1,6 @@
 // The mode that searches the album.
 
-import { addBox, addMark, ask, at, make, onPointing, pictureOf, read, say, stored, title } from "./common.js";
+import { addBox, addMark, ask, at, inSquare, make, onPointing, pictureOf, read, say, stored, title } from "./common.js";
 import { COLORS, overlay } from "./masks.js";
 
 const images = new Map();  // the pictures that were added: name -> data URL
@@ -80,9 +80,7 @@ function join(picture, where) {
 
 // A picture whole in a square; what is pointed at in one that `asks` joins the query, which knows it by its name.
 function frame(shown, ...caption) {
-  const picture = pictureOf(shown), { width, height } = shown;
-  picture.style.width = `${100 * Math.min(1, width / height)}%`;
-  picture.style.height = `${100 * Math.min(1, height / width)}%`;
+  const picture = pictureOf(shown);
   picture.title = shown.asks ? "click an object or drag a box to add it to the query" : "a video frame; queries cannot refer to it";
   picture.firstChild.loading = "lazy";
   if (shown.asks) {
@@ -90,10 +88,8 @@ function frame(shown, ...caption) {
     const joined = where => join(shown, where);
     onPointing(picture, { click: joined, drag: joined });
   }
-  const cell = Object.assign(make("div"), { className: "cell" });
-  cell.append(picture);
   const figure = make("figure");
-  figure.append(cell, make("figcaption"));
+  figure.append(inSquare(picture), make("figcaption"));
   figure.lastChild.append(...caption);
   return figure;
 }

@@ -1,6 +1,6 @@
 // The mode that segments one picture, by clicks, a box or words.
 
-import { addBox, addMark, ask, at, make, onPointing, pictureOf, read, say, stored, title } from "./common.js";
+import { addBox, addMark, ask, at, inSquare, make, onPointing, pictureOf, read, say, stored, title } from "./common.js";
 import { COLORS, overlay, savePng } from "./masks.js";
 
 let shown = null;  // the picture: what `pictureOf` takes, with `asked`, how requests name it
@@ -142,12 +142,8 @@ export async function begin() {
 
 function choice(image) {
   const button = Object.assign(make("button"), { type: "button", className: "choice" });
-  const cell = Object.assign(make("div"), { className: "cell" }), small = stored(image), figure = make("figure");
-  const thumbnail = pictureOf(small);
-  thumbnail.style.width = `${100 * Math.min(1, image.width / image.height)}%`;
-  thumbnail.style.height = `${100 * Math.min(1, image.height / image.width)}%`;
-  cell.append(thumbnail);
-  figure.append(cell, make("figcaption", title(image)));
+  const small = stored(image), figure = make("figure");
+  figure.append(inSquare(pictureOf(small)), make("figcaption", title(image)));
   button.append(figure);
   button.addEventListener("click", () => open({ ...small, src: `${small.src}&side=1280` }, { name: image.name }));
   return button;
