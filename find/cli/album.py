@@ -22,6 +22,7 @@ from find.cli.arguments import (
     check_model,
     check_outputs,
     find_entities,
+    is_exported,
     is_stdout,
     load_model,
     positive,
@@ -264,7 +265,7 @@ def check_search(arguments: argparse.Namespace) -> None:
         check_album(arguments.album)
     if arguments.where is not None:
         filter_sql(arguments.where)
-    if arguments.dim is not None:
+    if arguments.dim is not None and not is_exported(arguments):
         check_dim(arguments.weights, arguments.dim)
 
 

@@ -158,7 +158,7 @@ def read_query(text: str) -> Query:
     return Query.parse(text)
 
 
-def find_entities(model: FIND, queries: Sequence[Query]) -> list[Query]:
+def find_entities(model: FIND | OnnxModel, queries: Sequence[Query]) -> list[Query]:
     """Queries with the entities of those that are plain sentences, which are printed on stderr."""
     from find.model.tagging import tagged_queries
 
@@ -174,7 +174,7 @@ def check_model(arguments: argparse.Namespace) -> None:
     from find.utils.device_names import check_device_name
 
     check_device_name(arguments.device)
-    if _is_exported(arguments):
+    if is_exported(arguments):
         from find.integrations.export.manifest import Manifest
 
         Manifest.read(Path(arguments.weights))
@@ -184,12 +184,13 @@ def check_model(arguments: argparse.Namespace) -> None:
     model_folder(arguments.weights)
 
 
-def _is_exported(arguments: argparse.Namespace) -> bool:
+def is_exported(arguments: argparse.Namespace) -> bool:
+    """Whether --weights names a folder that findvl export model has written."""
     return getattr(arguments, "engine", "torch") == "onnx"
 
 
 def load_model(arguments: argparse.Namespace) -> FIND | OnnxModel:
-    if _is_exported(arguments):
+    if is_exported(arguments):
         from find.integrations.export.running import OnnxModel
 
         return OnnxModel(arguments.weights)

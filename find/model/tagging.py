@@ -8,8 +8,9 @@ from find.model.model import FIND
 from find.query.query import Query
 
 
-def tagged_queries(model: FIND, queries: Sequence[Query]) -> list[Query]:
-    """Queries without entities get those that the model's tagger finds in them; without a tagger they stay."""
-    if model.interface.tagger is None:
+def tagged_queries(model: object, queries: Sequence[Query]) -> list[Query]:
+    """Queries without entities get those that the model's tagger finds in them; without a tagger, as in an exported
+    model, they stay as they are."""
+    if not isinstance(model, FIND) or model.interface.tagger is None:
         return list(queries)
     return [query if query.entities else Query.from_text(model, query.text) for query in queries]

@@ -121,7 +121,7 @@ class _Asking(nn.Module):
         padding = words.region_padding.flatten(1)
         regions = tuple(Tokens(level.flatten(1, 2), padding, index) for level in words.region_tokens)
         own = None
-        if features.pooled is not None:
+        if words.phrase_ids is not None:
             phrases = _read(self.language, words.phrase_ids.flatten(0, 1), words.phrase_padding.flatten(0, 1)).pooled
             phrases = phrases.unflatten(0, words.phrase_ids.shape[:2])
             own = phrases.masked_fill((words.is_region | words.entity_padding)[..., None], 0.0)

@@ -58,9 +58,10 @@ class OnnxGraph:
 
 
 class OnnxModel:
-    """An exported model, for albums and scripts: embeds images and queries and segments, as the model itself would.
+    """An exported model, for albums and scripts: embeds lists of images and queries and segments, as the model would.
 
-    Images are paths, PIL images or uint8 arrays, as everywhere. Regions of queries may lie in any picture.
+    Images are paths, PIL images or uint8 arrays, as everywhere. Regions of queries may lie in any picture. The tagger
+    of plain sentences and the match head (presence, relevance) are not exported, nor are the other tasks.
 
     Args:
         folder: what `findvl export model --format onnx` has written.

@@ -98,7 +98,7 @@ def test_an_album_may_be_made_by_one_and_searched_by_the_other(model, folder, im
         Image.fromarray(image).save(photos / f"{number}.png")
     album = tmp_path / "photos.album"
     assert main(["index", str(photos), str(album), "--engine", "onnx", "--weights", str(folder)]) == 0
-    search = ["search", str(album), "--query", "{a red dog} left of {the tree}", "--json", "-"]
+    search = ["search", str(album), "{a red dog} left of {the tree}", "--dim", "16", "--json", "-"]
     found = []
     for engine, weights in (("torch", tmp_path / "model"), ("onnx", folder)):
         capsys.readouterr()
