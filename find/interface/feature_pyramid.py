@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -30,8 +31,20 @@ class Halve(nn.Module):
     """
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
+        if torch.compiler.is_exporting():
+            return _halved(_halved(x, -2), -1)
         odd = tuple(side % 2 for side in x.shape[-2:])
         return F.max_pool2d(x, tuple(2 + one for one in odd), stride=2, padding=odd)
+
+
+def _halved(x: Float[Tensor, "b c h w"], axis: int) -> Float[Tensor, "b c _ _"]:
+    """`Halve` along one axis, without a choice by the parity of its length, which an exported graph cannot make."""
+    length = x.shape[axis]
+    odd = length - length // 2 * 2
+    middle = 2 * torch.arange((length + 1) // 2, device=x.device)
+    windows = ((middle - odd).clamp(min=0), middle, (middle + 1).clamp(max=length - 1))
+    first, second, third = (x.index_select(axis, window) for window in windows)
+    return first.maximum(second).maximum(third)
 
 
 class FeaturePyramid(nn.Module):

@@ -1,11 +1,13 @@
 """The pyramid gives maps of strides near 4, 8, 16 and 32, in their places, from whatever maps an encoder has."""
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from find.errors import FindError
-from find.interface.feature_pyramid import FeaturePyramid, Halve, is_pyramid
+from find.interface.feature_pyramid import FeaturePyramid, Halve, _halved, is_pyramid
 
 
 def sides(pyramid: FeaturePyramid, strides: tuple[float, ...], channels: tuple[int, ...], side: int) -> list[tuple]:
@@ -66,3 +68,9 @@ def test_which_encoders_need_none():
 def test_halving_is_adaptive_max_pooling(height, width):
     x = torch.randn(2, 3, height, width)
     assert torch.equal(Halve()(x), F.adaptive_max_pool2d(x, (-(-height // 2), -(-width // 2))))
+
+
+def test_an_exported_graph_halves_sides_of_either_parity_alike():
+    for height, width in itertools.product(range(1, 8), repeat=2):
+        x = torch.randn(2, 3, height, width)
+        assert torch.equal(_halved(_halved(x, -2), -1), Halve()(x))
