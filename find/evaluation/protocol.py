@@ -30,7 +30,7 @@ GROUP = "find.protocols"
 PUBLISHED = (
     "panoptic", "grounding", "interactive", "retrieval", "interleaved_segmentation", "interleaved_retrieval",
 )  # fmt: skip
-"""The protocols of FIND-Bench's tables, in their order; what an evaluation does unless told otherwise."""
+"""The protocols of FIND-Bench's tables, in their order; what an evaluation does by default."""
 
 Figures = dict[str, Any]
 T = TypeVar("T")

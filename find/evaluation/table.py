@@ -28,11 +28,12 @@ def only_table(evaluation: Mapping[str, Mapping[str, float | None] | None] | Non
 
 def rich_table(columns: Mapping[str, Metrics]) -> Table:
     """The table for a terminal; the best figure of every row is bold."""
-    table = Table(title="Val split, percent unless told otherwise", title_style="bold")
-    table.add_column("task", no_wrap=True)
-    table.add_column("metric", no_wrap=True)
+    table = Table(title="Val split, percent unless noted", title_style="bold")
+    table.add_column("task")
+    table.add_column("metric")
     for name in columns:
-        table.add_column(name, justify="right")
+        # In a narrow terminal the metrics' names wrap: figures and the words of heads are never cut.
+        table.add_column(name, justify="right", min_width=max(map(len, [*name.split(), "100.00"])))
     for name, task in PUBLISHED_TASKS.items():
         for number, metric in enumerate(task.metrics):
             values = [metrics[name][metric.name] for metrics in columns.values()]

@@ -1,10 +1,12 @@
 """Claims about the report: one file that needs no other, and shows what it was given."""
 
+import io
 import re
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from find.evaluation.results import METRICS, PUBLISHED_TASKS
 from find.evaluation.table import only_table, rich_table
@@ -93,3 +95,13 @@ def test_more_percent_is_better_and_fewer_clicks_are():
 def test_the_terminal_table_has_a_row_for_every_metric():
     table = rich_table({"shipped": only_table({"panoptic": {"PQ": 80.5}})})
     assert table.row_count == sum(map(len, METRICS.values()))
+
+
+def test_eighty_columns_cut_no_figure_and_no_head():
+    names = ("untrained", "trained", "shipped", "clip")
+    figures = {task: dict.fromkeys(metrics, 100.0) for task, metrics in METRICS.items()}
+    console = Console(width=80, file=io.StringIO())
+    console.print(rich_table({name: only_table(figures) for name in names}))
+    printed = console.file.getvalue()
+    assert "…" not in printed and all(name in printed for name in names)
+    assert printed.count("100.0") == len(names) * sum(map(len, METRICS.values()))
