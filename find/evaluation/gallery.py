@@ -100,7 +100,7 @@ def embed_queries(
 ) -> EmbeddedQueries:
     """Embed the queries of some sentences. Their regions' pixels are read a batch at a time and not kept."""
     most = max(len(sentence.phrases) for sentence in sentences)
-    pair_term = getattr(getattr(model, "interface", None), "pair_term", None)
+    pair_term = getattr(model, "pair_term", None)
 
     def embed(chunk: Sequence[Sentence]) -> tuple[Tensor, ...]:
         row = model.embed_queries([interleaving.query(sentence, folder).query for sentence in chunk])

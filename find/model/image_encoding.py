@@ -11,7 +11,7 @@ from find.errors import InputError
 from find.foundations import LanguageEncoder, VisionEncoder
 from find.images.canvas import ImageGeometry, Resizing, by_canvas
 from find.images.images import ImageLike, read_image, read_size
-from find.interface import ImageMemory, Interface
+from find.interface import ImageMemory, Interface, PairTerm
 from find.model.config import FINDConfig
 from find.model.feature_cache import FeatureCache
 from find.model.features import EncodedBatch, ImageFeatures
@@ -41,6 +41,11 @@ class ImageEncoding(Pretrained):
             bicubic=conventions.bicubic_masks,
         )
         self.feature_cache: FeatureCache | None = None
+
+    @property
+    def pair_term(self) -> PairTerm | None:
+        """What compares the words between a query's entities with pairs of objects; None: the model has no such part."""
+        return self.interface.pair_term
 
     @halving
     @torch.inference_mode()
