@@ -40,6 +40,7 @@ class OnnxGraph:
             raise FindError("an ONNX export needs onnxruntime; install it with: pip install 'findvl[onnx]'") from error
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # its threads would hold up PyTorch's
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
