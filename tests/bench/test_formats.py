@@ -7,14 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
-from pyarrow import feather, ipc, parquet
 from pycocotools import mask as coco_rle
 
 from find.cli.bench import FILE_TASKS
@@ -303,28 +301,3 @@ def test_run_length_codes_are_read_as_coco_writes_them(mask: np.ndarray):
 def test_no_text_breaks_the_reader_of_run_length_codes(counts: str):
     with contextlib.suppress(ValueError):
         assert checked_runs({"size": [7, 9], "counts": counts}, (7, 9)).sum() == 63
-
-
-@pytest.mark.parametrize("suffix", [".arrow", ".feather", ".parquet"])
-def test_an_arrow_table_says_what_the_npz_says(suffix: str, predictions: Path):
-    own = read_vectors(predictions / "embeddings.npz", pytest.fail)
-    rows = [("image", str(key), vector, objects) for key, (vector, objects) in own.images.items()]
-    rows += [("text", key, vector, []) for key, vector in own.texts.items()]
-    rows += [("query", key, vector, entities) for key, (vector, entities) in own.queries.items()]
-    columns = [[row[0] for row in rows], [row[1] for row in rows]]
-    columns += [[row[2].tolist() for row in rows], [[list(map(float, part)) for part in row[3]] for row in rows]]
-    table = pyarrow.table(dict(zip(("kind", "key", "vector", "parts"), columns, strict=True)))
-    path = predictions / f"embeddings{suffix}"
-    if suffix == ".parquet":
-        parquet.write_table(table, path)
-    elif suffix == ".feather":
-        feather.write_feather(table, path)
-    else:
-        with ipc.new_file(str(path), table.schema) as file:
-            file.write_table(table)
-    read = read_vectors(path, pytest.fail)
-    assert read.images.keys() == own.images.keys()
-    for mine, theirs in ((read.images, own.images), (read.queries, own.queries)):
-        for key, (vector, parts) in theirs.items():
-            assert np.array_equal(mine[key][0], vector) and np.array_equal(mine[key][1], parts)
-    assert all(np.array_equal(read.texts[text], vector) for text, vector in own.texts.items())

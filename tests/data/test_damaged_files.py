@@ -7,14 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow
 import pytest
-from pyarrow import feather, ipc, parquet
 from tiny_folder import TinyFolder
 
 from find.annotation.lexicon import read_synonyms
 from find.data.coco import CocoFolder
-from find.data.dataset_issue import DatasetIssue
 from find.data.panoptic import PanopticTable
 from find.data.prepare_references import add_references
 from find.data.source import ZipSource
@@ -52,72 +49,14 @@ def survived(path: Path, read: Callable[[Path], object]) -> int:
     return told
 
 
-def table() -> pyarrow.Table:
-    return pyarrow.table(
-        {
-            "kind": ["image", "image", "text", "query"],
-            "key": ["1", "2", "a dog", "q"],
-            "vector": [[0.5, 1.0, 2.0]] * 4,
-            "parts": [[[1.0, 2.0, 3.0]], [[1.0, 2.0, 3.0]], [], []],
-        }
+def test_damaged_vectors_are_told(tmp_path: Path):
+    path, vector, parts = tmp_path / "embeddings.npz", np.float32([0.5, 1, 2]), np.float32([[1, 2, 3]])
+    written = Vectors(
+        images={1: (vector, parts), 2: (vector, parts)}, texts={"a dog": vector}, queries={"q": (vector, parts[:0])}
     )
-
-
-WRITERS: dict[str, Callable[[Path], object]] = {
-    ".npz": lambda path: write_vectors(path, read_vectors(write_table(path.with_suffix(".parquet")), pytest.fail)),
-    ".arrow": lambda path: write_table(path),
-    ".feather": lambda path: write_table(path),
-    ".parquet": lambda path: write_table(path),
-}
-
-
-def write_table(path: Path, rows: pyarrow.Table | None = None) -> Path:
-    rows = table() if rows is None else rows
-    if path.suffix == ".parquet":
-        parquet.write_table(rows, path)
-    elif path.suffix == ".feather":
-        feather.write_feather(rows, path)
-    else:
-        with ipc.new_file(path, rows.schema) as file:
-            file.write_table(rows)
-    return path
-
-
-@pytest.mark.parametrize("suffix", WRITERS)
-def test_damaged_vectors_are_told(tmp_path: Path, suffix: str):
-    path = tmp_path / f"embeddings{suffix}"
-    WRITERS[suffix](path)
+    write_vectors(path, written)
     assert set(read_vectors(path, pytest.fail).images) == {1, 2}
     assert survived(path, lambda file: read_vectors(file, [].append)) >= TRIES // 2  # no cut file is taken for a whole
-
-
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        (("image", "1.0", [1.0], []), "whole number"),
-        (("image", None, [1.0], []), "whole number"),
-        (("text", None, [1.0], []), "must be text"),
-        (("words", "a", [1.0], []), "kind must be"),
-        ((None, "a", [1.0], []), "kind must be"),
-        (("text", "a", None, []), "list of numbers"),
-        (("text", "a", [], []), "list of numbers"),
-        (("image", "3", [1.0, 2.0, 3.0, 4.0], [[1.0, 2.0], [3.0, 4.0]]), "parts must be vectors of 4 numbers"),
-        (("image", "3", [1.0, 2.0], [[1.0, 2.0], [3.0]]), "inhomogeneous"),
-    ],
-)
-def test_a_row_that_says_something_else_is_left_out_and_told(tmp_path: Path, row: tuple, message: str):
-    columns = zip(("kind", "key", "vector", "parts"), row, strict=True)
-    schema = table().schema
-    rows = pyarrow.table({name: pyarrow.array([value], schema.field(name).type) for name, value in columns})
-    told: list[DatasetIssue] = []
-    found = read_vectors(write_table(tmp_path / "a.parquet", rows), told.append)
-    assert found == Vectors() and [one.kind for one in told] == ["malformed record"] and message in told[0].message
-
-
-def test_keys_of_another_type_are_told(tmp_path: Path):
-    rows = pyarrow.table({"kind": ["image", "text"], "key": [1.5, 7.0], "vector": [[1.0]] * 2, "parts": [[[1.0]]] * 2})
-    told: list[DatasetIssue] = []
-    assert read_vectors(write_table(tmp_path / "a.arrow", rows), told.append) == Vectors() and len(told) == 2
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])

@@ -1,4 +1,4 @@
-"""Vectors of images, texts and queries for the retrieval tasks: an npz file, or an Arrow table of the same content."""
+"""Vectors of images, texts and queries for the retrieval tasks, in an npz file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from find.data.source import ZIP_ERRORS
 from find.errors import DataError
 
 error = partial(DatasetIssue, Severity.ERROR)
-
-ARROW = (".arrow", ".feather", ".parquet")
 
 
 @dataclass
@@ -92,17 +90,13 @@ class Vectors:
 
 
 def read_vectors(path: Path, report: Report) -> Vectors:
-    """Reads .npz, or a table (.arrow, .feather, .parquet) by pyarrow. A key given twice is reported.
+    """Reads an npz file. A key given twice is reported.
 
     Raises:
         FindError: the file is missing or broken, lacks an array, or its arrays do not fit together.
     """
     if not path.is_file():
         raise DataError(f"{path}: there is no such file.")
-    if path.suffix in ARROW:
-        from find.evaluation.prediction_files.arrow import read_table
-
-        return read_table(path, report)
     return _from_arrays(read_arrays(path), path, report)
 
 
