@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from find.evaluation.protocol import PUBLISHED as TASKS
+from find.evaluation.protocol_names import PUBLISHED as TASKS
 from find.evaluation.results import described
 
 HOME = Path(__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -82,19 +82,18 @@ class Parser(argparse.ArgumentParser):
 
 
 class NamesAction(argparse.Action):
-    """Some of the known names, separated by spaces or commas."""
+    """Some of the known names, separated by spaces or commas; `known` is called where the option is given."""
 
-    def __init__(self, *args: object, known: Sequence[str], **kwargs: object) -> None:
+    def __init__(self, *args: object, known: Callable[[], Sequence[str]], **kwargs: object) -> None:
         super().__init__(*args, nargs="+", **kwargs)
         self.known = known
 
     def __call__(self, parser, namespace, values, option_string=None):
         names = [name for value in values for name in value.split(",") if name]
+        known = self.known()
         for name in names:
-            if name not in self.known:
-                parser.error(
-                    f"{option_string}: there is no {name!r}{nearest(name, self.known)}; {', '.join(self.known)}"
-                )
+            if name not in known:
+                parser.error(f"{option_string}: there is no {name!r}{nearest(name, known)}; {', '.join(known)}")
         setattr(namespace, self.dest, names)
 
 

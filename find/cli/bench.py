@@ -10,18 +10,11 @@ from typing import TYPE_CHECKING
 from find.cli.arguments import NamesAction, add_command, is_stdout, positive, write_json
 from find.cli.bench_build import add_build
 from find.cli.bench_captions import add_captions
+from find.evaluation.protocol_names import PUBLISHED, protocol_names
 
 if TYPE_CHECKING:
     from find.evaluation.systems.run import Settings
 
-TASKS = (
-    "panoptic",
-    "grounding",
-    "interactive",
-    "retrieval",
-    "interleaved_segmentation",
-    "interleaved_retrieval",
-)
 FILE_TASKS = (
     "panoptic",
     "instances",
@@ -67,9 +60,10 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--tasks",
         action=NamesAction,
-        known=TASKS,
+        known=protocol_names,
         metavar="TASK",
-        help=f"some of {', '.join(TASKS)} (default: all that the model supports)",
+        help=f"some of {', '.join(PUBLISHED)} (default: all that the model supports), or protocols of installed "
+        "packages by their names",
     )
     parser.add_argument("--out", type=Path, required=True, help="the folder to write results.json into")
     parser.add_argument("--save-predictions", action="store_true", help="also write OUT/predictions, for bench score")
@@ -221,7 +215,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--gallery", type=positive, default=500, help="number of images in the retrieval gallery (default: %(default)s)"
     )
     parser.add_argument(
-        "--studies", action=NamesAction, known=("variants", "probes"), default=(), metavar="STUDY",
+        "--studies", action=NamesAction, known=lambda: ("variants", "probes"), default=(), metavar="STUDY",
         help="beyond the published tables: variants (the interleaved tasks by query type and region source), probes "
         "(does the true sentence score higher than a false one of the same units)",
     )  # fmt: skip

@@ -16,7 +16,8 @@ from find.data.data_split import DataSplit
 from find.errors import DataError, InputError, UnknownWordsWarning
 from find.evaluation.distributed import processes
 from find.evaluation.gallery import embed_gallery
-from find.evaluation.protocol import PUBLISHED, EvaluationProtocol, ProtocolLike, Result, Run, as_protocol
+from find.evaluation.protocol import EvaluationProtocol, ProtocolLike, Result, Run, as_protocol
+from find.evaluation.protocol_names import PUBLISHED
 from find.evaluation.protocols.interactive import CLICKED_IMAGES
 from find.evaluation.protocols.interleaved_retrieval import GALLERY, LARGE_GALLERY
 from find.evaluation.protocols.probes import probes

@@ -5,7 +5,8 @@ A package adds one by declaring it in its own pyproject.toml; ours are declared 
     [project.entry-points."find.protocols"]
     counting = "mypackage.protocol:Counting"
 
-`evaluate(model, data, protocols=["counting"])` and `findvl test --tasks panoptic,counting` then run it.
+`evaluate(model, data, protocols=["counting"])`, `findvl test --tasks panoptic,counting` and `findvl bench run --tasks
+counting` then run it.
 """
 
 from __future__ import annotations
@@ -22,15 +23,8 @@ from find.evaluation.confidence import Intervals
 from find.evaluation.curves import Chart, Curve
 from find.evaluation.distributed import in_order
 from find.evaluation.gallery import ImageGallery
+from find.evaluation.protocol_names import GROUP, protocol_names
 from find.utils.entry_points import declared, load_named
-
-GROUP = "find.protocols"
-"""The group of entry points."""
-
-PUBLISHED = (
-    "panoptic", "grounding", "interactive", "retrieval", "interleaved_segmentation", "interleaved_retrieval",
-)  # fmt: skip
-"""The protocols of FIND-Bench's tables, in their order; what an evaluation does by default."""
 
 Figures = dict[str, Any]
 T = TypeVar("T")
@@ -229,8 +223,3 @@ def as_protocol(given: ProtocolLike, settings: Mapping[str, Any]) -> EvaluationP
     if callable(made) and not isinstance(made, type):
         return FunctionProtocol(getattr(made, "__name__", type(made).__name__), made)
     raise InputError(f"{given!r} is no protocol: give a find.evaluation.protocol.EvaluationProtocol, or a function")
-
-
-def protocol_names() -> list[str]:
-    """The protocols of all installed packages: the published tasks in the order of their tables, then others."""
-    return [*PUBLISHED, *sorted(declared(GROUP).keys() - set(PUBLISHED))]

@@ -14,7 +14,8 @@ from find.evaluation.interleaved_results import (
     variants_table,
 )
 from find.evaluation.probe_results import ProbeResult
-from find.evaluation.protocol import PUBLISHED, Figures, Metric, Result
+from find.evaluation.protocol import Figures, Metric, Result
+from find.evaluation.protocol_names import PUBLISHED
 from find.evaluation.task_results import GroundingResult, InteractiveResult, PanopticResult, RetrievalResult
 from find.evaluation.vocabulary import UnknownWords
 

@@ -16,13 +16,13 @@ from PIL import Image
 from pycocotools import mask as coco_rle
 
 from find.cli.bench import FILE_TASKS
-from find.cli.bench import TASKS as TASK_NAMES
 from find.errors import FindError
 from find.evaluation.evaluate import Task
 from find.evaluation.prediction_files.asked import QueryCollector
 from find.evaluation.prediction_files.folder import BlankFolder
 from find.evaluation.prediction_files.score import FileTask, find_files, score, validate
 from find.evaluation.prediction_files.vectors import read_vectors, write_vectors
+from find.evaluation.protocol_names import PUBLISHED
 from find.evaluation.systems.benchmark_system import load_entrant
 from find.evaluation.systems.run import Settings, run
 from find.images.rle import checked_runs, decode
@@ -274,7 +274,7 @@ def test_a_path_of_nothing_is_told_before_the_task_is_asked_for(tmp_path: Path):
 
 
 def test_the_command_line_names_the_tasks_that_there_are():
-    assert (tuple(task.value for task in Task), tuple(task.value for task in FileTask)) == (TASK_NAMES, FILE_TASKS)
+    assert (tuple(task.value for task in Task), tuple(task.value for task in FileTask)) == (PUBLISHED, FILE_TASKS)
 
 
 def test_questions_list_each_image_and_text_once(world: Path):

@@ -13,7 +13,8 @@ from find.data.coco import CocoFolder
 from find.errors import FindError, InputError
 from find.evaluation.curves import Chart
 from find.evaluation.evaluate import evaluate
-from find.evaluation.protocol import PUBLISHED, EvaluationProtocol, Measured, Metric, Run, protocol_names
+from find.evaluation.protocol import EvaluationProtocol, Measured, Metric, Run
+from find.evaluation.protocol_names import PUBLISHED, protocol_names
 from find.evaluation.protocols.panoptic import Panoptic
 from find.evaluation.report.report import write_report
 from find.evaluation.results import PUBLISHED_TASKS, comparison_table

@@ -93,5 +93,15 @@ def test_its_rows_are_in_the_table_and_its_figures_in_the_json(call, data: Path,
     assert "| pointing | distance (pixels, lower is better) |" in out.with_suffix(".md").read_text()
 
 
+def test_the_benchmark_runs_its_protocols_by_their_names(call, data: Path, trained: Path):
+    out = trained / "bench"
+    options = ["--data", "beads", "--root", str(data), "--limit", "2", "--device", "cpu", "--out", str(out)]
+    printed = call(
+        "find.cli", "bench", "run", "--model", str(trained / "model"), "--tasks", "pointing,counting", *options
+    )
+    assert "| pointing | hit |" in printed and "| counting | mae (things, lower is better) |" in printed
+    assert set(json.loads((out / "results.json").read_text())["metrics"]) == {"pointing", "counting"}
+
+
 def test_each_part_keeps_the_contract_of_its_base_class(call, data: Path):
     assert call("parts_of_plugin", str(data)).endswith("all well\n")

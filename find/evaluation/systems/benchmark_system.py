@@ -11,6 +11,7 @@ import torch
 
 from find.errors import InputError
 from find.evaluation.evaluate import Study, Task
+from find.evaluation.protocol_names import PUBLISHED
 from find.evaluation.systems import PREFIXES, load_baseline
 
 
@@ -23,15 +24,21 @@ class BenchmarkSystem:
     about: str
     tasks: tuple[Task, ...]
 
-    def choose(self, tasks: Sequence[str] | None) -> list[Task]:
-        """The tasks asked for, or all that it can do. Raises `FindError` for one that it cannot."""
+    def choose(self, tasks: Sequence[str] | None) -> list[str]:
+        """The names of the tasks asked for, or of all that it can do.
+
+        Protocols of other packages may be among them: whether it can do these is known when they ask it.
+
+        Raises:
+            FindError: it cannot do one of the published tasks that are asked for.
+        """
+        able = [task.value for task in self.tasks]
         if tasks is None:
-            return list(self.tasks)
-        able = ", ".join(task.value for task in self.tasks)
+            return able
         for task in tasks:
-            if task not in [one.value for one in self.tasks]:
-                raise InputError(f"{self.name} does not do the task {task!r}; it can do {able}")
-        return [Task(task) for task in tasks]
+            if task in PUBLISHED and task not in able:
+                raise InputError(f"{self.name} does not do the task {task!r}; it can do {', '.join(able)}")
+        return list(tasks)
 
     def check_studies(self, studies: Sequence[str]) -> None:
         """Raises `FindError` for a study of tasks that it cannot do."""

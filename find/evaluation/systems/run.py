@@ -16,6 +16,7 @@ from find.evaluation.distributed import is_first
 from find.evaluation.evaluate import evaluate
 from find.evaluation.prediction_files.folder import NamedFolder
 from find.evaluation.prediction_files.recorder import Recorder
+from find.evaluation.protocol_names import PUBLISHED
 from find.evaluation.report.examples import write_examples
 from find.evaluation.results import Evaluation
 from find.evaluation.systems.benchmark_system import BenchmarkSystem
@@ -57,15 +58,20 @@ def run(
 ) -> Evaluation:
     """Evaluates `entrant`, and writes out/results.json, out/examples/ (and out/predictions/ if asked for).
 
-    `reader` reads the data (see `find.data.data_split`). Without `tasks` it does all that it can and the folder has
-    annotations for. Of several processes the first writes.
+    `reader` reads the data (see `find.data.data_split`). `tasks` are names of installed protocols; without them it does
+    all of the published ones that it can and the folder has annotations for. Of several processes the first writes.
 
     Raises:
-        FindError: a task or study that it cannot do, predictions to be saved by several processes, or whatever
-            `evaluate` refuses.
+        FindError: a task or study that it cannot do, predictions to be saved by several processes or of other than the
+            published tasks, or whatever `evaluate` refuses.
     """
     chosen = entrant.choose(tasks)
     entrant.check_studies(settings.studies)
+    others = [name for name in chosen if name not in PUBLISHED]
+    if save_predictions and others:
+        raise InputError(
+            f"predictions are saved of the published tasks only, not of {', '.join(others)}: run these without saving"
+        )
     if save_predictions and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("predictions are saved by one process only: run without torchrun, or without saving them")
     folder: DataSplit
@@ -77,15 +83,22 @@ def run(
         raise InputError(f"entity files and saved predictions are for COCO's layout only, not for data of {reader!r}")
     else:
         folder = open_split(root, settings.split, reader=reader)
-    found = evaluate(
-        recorder or entrant.system,
-        folder,
-        tasks=chosen,
-        skip_missing=tasks is None,
-        batch_size=batch_size,
-        progress=progress,
-        **settings.options(),
-    )
+    try:
+        found = evaluate(
+            recorder or entrant.system,
+            folder,
+            tasks=chosen,
+            skip_missing=tasks is None,
+            batch_size=batch_size,
+            progress=progress,
+            **settings.options(),
+        )
+    except AttributeError as error:  # a protocol of another package may ask what only some systems can do
+        if not others or error.obj is not entrant.system:
+            raise
+        raise InputError(
+            f"{entrant.name} cannot be asked by all of {', '.join(others)}: it has no method {error.name!r}"
+        ) from error
     if recorder is not None:
         recorder.save()
     if is_first():
