@@ -89,6 +89,12 @@ def add_index(commands: argparse._SubParsersAction) -> None:
         help="store only the first DIM values of each vector, for models trained for it (default: all)",
     )
     parser.add_argument(
+        "--vector-type",
+        choices=["float16", "int8", "binary"],
+        help="how vectors are stored: float16; int8 for about half the disk space; binary for less, at lower accuracy "
+        "(default: float16, or that of the existing album)",
+    )
+    parser.add_argument(
         "--every",
         type=float,
         default=1.0,
@@ -161,6 +167,7 @@ def index(arguments: argparse.Namespace) -> int:
         batch_size=arguments.batch_size,
         objects=arguments.objects,
         dim=arguments.dim,
+        vector_type=arguments.vector_type,
         frame_seconds=arguments.every,
         **({"workers": arguments.workers} if arguments.workers else {}),
     )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from find.errors import FindError, InputError
 from find.retrieval.chains import match_chain
+from find.retrieval.vector_types import decoded
 from find.retrieval.vectors import QueryVectors, Vectors
 from find.tasks.structured_interaction import CHAINS
 
@@ -127,7 +128,8 @@ def _points(album: Album) -> Iterator[list[models.PointStruct]]:
     columns = ["image", "objects", *_FACTS]
     for batch in album.table.search().select(columns).to_batches(BATCH):
         if batch.num_rows:
-            yield [_point(row, album.stamp.fingerprint) for row in pa.Table.from_batches([batch]).to_pylist()]
+            rows = decoded(pa.Table.from_batches([batch])).to_pylist()
+            yield [_point(row, album.stamp.fingerprint) for row in rows]
 
 
 def _point(row: dict[str, object], fingerprint: str) -> models.PointStruct:

@@ -28,6 +28,7 @@ from find.retrieval.photos import Skipped
 from find.retrieval.ranking import Ranking, score_parts
 from find.retrieval.relevance import check_relevance, match_head_of, relevances, relevant
 from find.retrieval.table import Embedder, Segmenter, Stamp, open_table, origin, read_root, reading
+from find.retrieval.vector_types import decoded
 from find.retrieval.vectors import QueryVectors, Vectors, take_rows
 from find.retrieval.writing import EXACT_ROWS, IndexSettings, resolve_root
 
@@ -287,7 +288,7 @@ class Album:
             return []
         with reading(self.name):
             table = self.table.take_offsets(numbers.tolist()).with_row_id().select(list(_HIT_COLUMNS)).to_arrow()
-        return [self._hit(record, 0.0, ()) for record in table.sort_by("_rowid").to_pylist()]
+        return [self._hit(record, 0.0, ()) for record in decoded(table).sort_by("_rowid").to_pylist()]
 
     def ground(self, query: Askable, hits: Sequence[Hit]) -> list[list[EntityMask]]:
         """A mask of each entity of the query in each image that was found, by the model (`Hit.mask` needs none).
@@ -308,13 +309,14 @@ class Album:
     # --- reading --------------------------------------------------------------------------------------------------
 
     def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows as an Arrow table; the columns are those of `find.retrieval.table.album_schema`."""
+        """The rows as an Arrow table; the columns are those of `find.retrieval.table.album_schema`, vectors in half
+        precision, however they are stored."""
         known = self.table.schema.names
         for name in columns or ():
             if name not in known:
                 raise InputError(f"{self.name}: there is no column {name}; there are {', '.join(known)}")
         with reading(self.name):
-            return self.table.search().select(list(columns or known)).to_arrow()
+            return decoded(self.table.search().select(list(columns or known)).to_arrow())
 
     def to_pandas(self, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
         """The rows as a data frame; by default what files tell, without vectors and masks."""

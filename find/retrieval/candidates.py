@@ -25,6 +25,7 @@ from find.query.operators import JoinedQuery
 from find.retrieval.connection import TABLE, connect
 from find.retrieval.hits import joined_score
 from find.retrieval.table import fixed_lists
+from find.retrieval.vector_types import decoded
 from find.retrieval.vectors import QueryVectors, Vectors, vector_rows
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Sketch:
         kept = _kept(album, objects, storage)
         codebook = kept.codebook if kept else learn(table, objects)
         keys, codes = (kept.keys, kept.codes) if kept else (np.zeros(0, np.uint64), np.zeros((0, objects), np.uint16))
-        facts = table.search().select(["digest", "frame", "image"]).with_row_id(True).to_arrow()
+        facts = decoded(table.search().select(["digest", "frame", "image"]).with_row_id(True).to_arrow())
         rows = facts["_rowid"].to_numpy().astype(np.int64)
         mine = row_keys(facts)
         found = np.zeros((len(rows), objects), np.uint16)

@@ -25,6 +25,7 @@ from find.errors import DataError, FindError
 from find.model.predictions import ImageEmbeddings, QueryEmbeddings
 from find.retrieval.connection import TABLE, UnreadableAlbum, check_album, connect, first_line, is_of_store
 from find.retrieval.objects import ObjectMasks, Selection
+from find.retrieval.vector_types import VectorType, column_type, encode, fixed_lists, vector_dim
 
 if TYPE_CHECKING:
     from lancedb.table import Table
@@ -69,12 +70,14 @@ class Stamp:
         model: the name under which the weights were loaded, with the revision where there is one; for people.
         dim: how many values a vector has.
         objects: how many object vectors an image has at most.
+        vector_type: how vectors are stored; stamps of earlier versions, which had half precision alone, do not tell.
     """
 
     fingerprint: str
     model: str
     dim: Annotated[int, Meta(ge=1, le=1 << 20)]
     objects: Annotated[int, Meta(ge=1, le=1 << 20)]
+    vector_type: VectorType = "float16"
 
     def check(self, model: Embedder, album: str) -> None:
         """Raises FindError if the model has other weights."""
@@ -109,7 +112,7 @@ class Photo:
 
 def album_schema(stamp: Stamp, root: str) -> pa.Schema:
     """The columns of an album. `root` is the folder of photos, relative to the folder that the album lies in."""
-    vector = pa.list_(pa.float16(), stamp.dim)
+    vector = column_type(stamp.vector_type, stamp.dim)
     return pa.schema(
         [
             pa.field("path", pa.string(), nullable=False, metadata={_ROOT: root.encode(), **_KEY}),
@@ -136,9 +139,10 @@ def to_rows(
 ) -> pa.RecordBatch:
     """The rows of images that were embedded together; photo k is image k of the embeddings.
 
-    Vectors longer than the schema's are cut to it and made unit vectors again (Matryoshka).
+    Vectors longer than the schema's are cut to it and made unit vectors again (Matryoshka), and stored as it says.
     """
-    dim = schema.field("image").type.list_size
+    stored = schema.field("image").type
+    dim = vector_dim(stored)
     vectors, scores, boxes, masks = [], [], [], []
     for objects, confidence, logits, frame in zip(
         embeddings.objects, embeddings.scores, embeddings.kept_masks(), embeddings.frames, strict=True
@@ -160,8 +164,8 @@ def to_rows(
         "bytes": [photo.bytes for photo in photos],
         "modified": [photo.modified for photo in photos],
         "digest": [photo.digest for photo in photos],
-        "image": fixed_lists(_unit(embeddings.image.float().cpu().numpy(), dim)),
-        "objects": lists(fixed_lists(np.concatenate(vectors)), counts),
+        "image": fixed_lists(encode(_unit(embeddings.image.float().cpu().numpy(), dim), stored)),
+        "objects": lists(fixed_lists(encode(np.concatenate(vectors), stored)), counts),
         "scores": lists(pa.array(np.concatenate(scores)), counts),
         "boxes": lists(fixed_lists(np.concatenate(boxes)), counts),
         "masks": masks,
@@ -171,11 +175,6 @@ def to_rows(
         for name, column in columns.items()
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def fixed_lists(values: np.ndarray) -> pa.FixedSizeListArray:
-    """[n, d] -> n lists of d values."""
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
 
 
 def lists(values: pa.Array, counts: Sequence[int]) -> pa.ListArray:
@@ -269,4 +268,4 @@ def _unit(vectors: np.ndarray, dim: int) -> np.ndarray:
         raise DataError(f"the model's vectors have {vectors.shape[1]} values, the album's {dim}")
     if vectors.shape[1] > dim:
         vectors = vectors[:, :dim] / np.linalg.norm(vectors[:, :dim], axis=1, keepdims=True).clip(1e-12)
-    return vectors.astype(np.float16)
+    return vectors

@@ -15,6 +15,7 @@ from torch.nn.functional import normalize
 
 from find.errors import DataError, InputError
 from find.model.predictions import QueryEmbeddings
+from find.retrieval.vector_types import decoded, vector_dim
 from find.tasks.connections import Connections
 from find.tasks.late_interaction import late_interaction
 
@@ -46,7 +47,8 @@ class Vectors:
 
     @classmethod
     def of(cls, table: pa.Table, most: int) -> Vectors:
-        """From `_rowid` and the columns of COLUMNS; `most` objects an image."""
+        """From `_rowid` and the columns of COLUMNS, however they are stored; `most` objects an image."""
+        table = decoded(table)
         objects = table["objects"].combine_chunks()
         counts = np.diff(objects.offsets.to_numpy())
         if len(counts) and (counts.min() < 1 or counts.max() > most):
@@ -73,7 +75,7 @@ class Vectors:
         batches = table.search().select(list(COLUMNS)).with_row_id(True).to_batches(4096)
         parts = [cls.of(pa.Table.from_batches([batch]), most) for batch in batches if batch.num_rows]
         if not parts:
-            dim = table.schema.field("image").type.list_size
+            dim = vector_dim(table.schema.field("image").type)
             nothing = torch.zeros(0, dim), torch.zeros(0, most, dim), torch.zeros(0, most, 4)
             return cls(np.zeros(0, np.int64), *nothing, torch.zeros(0, most, dtype=torch.bool))
         rows = np.concatenate([part.rows for part in parts])
@@ -194,9 +196,9 @@ def vector_rows(column: pa.ChunkedArray | pa.Array) -> Float[Tensor, "n d"]:
 
 
 def take_rows(table: Table, rows: Int64[np.ndarray, " r"], columns: Sequence[str]) -> pa.Table:
-    """Columns of rows by their numbers, in this order; the numbers as `_rowid`."""
+    """Columns of rows by their numbers, in this order; the numbers as `_rowid`. Vectors are decoded."""
     found = table.take_row_ids(rows.tolist()).with_row_id().select(list(columns)).to_arrow()
     numbers = found["_rowid"].to_numpy().astype(np.int64)
     order = numbers.argsort()
     place = order[np.searchsorted(numbers, rows, sorter=order)]
-    return found.take(place)
+    return decoded(found.take(place))

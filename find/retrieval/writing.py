@@ -19,6 +19,7 @@ from find.retrieval.connection import TABLE, has_table, is_remote
 from find.retrieval.filters import quoted
 from find.retrieval.objects import Selection
 from find.retrieval.table import KEY, Embedder, Stamp, create_table, open_table, read_root, reading
+from find.retrieval.vector_types import VectorType, check_vector_type
 
 if TYPE_CHECKING:
     from lancedb.table import Table
@@ -39,6 +40,8 @@ class IndexSettings:
         workers: threads that read files.
         objects: object vectors an image keeps at most; None: the album's own, 16 for a new one.
         dim: values that a vector keeps (Matryoshka); None: the album's own, all of the model's for a new one.
+        vector_type: how vectors are stored: float16, int8 (half the bytes, nearly the same ranks), or binary (a
+            sixteenth, for which ranks suffer); None: the album's own, float16 for a new one.
         frame_seconds: of a video, the first frame of each so many seconds is an image.
         commit_seconds: how much work an interruption may cost.
         storage: LanceDB's options of object storage.
@@ -48,6 +51,7 @@ class IndexSettings:
     workers: int = min(8, os.cpu_count() or 1)
     objects: int | None = None
     dim: int | None = None
+    vector_type: VectorType | None = None
     frame_seconds: float = 1.0
     commit_seconds: float = 10.0
     storage: Mapping[str, str] | None = None
@@ -57,6 +61,8 @@ class IndexSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"{name} is {value:g}; give more than 0")
+        if self.vector_type is not None:
+            check_vector_type(self.vector_type, self.dim)
 
 
 @contextmanager
@@ -94,7 +100,7 @@ def open_to_write(model: Embedder, album: str | os.PathLike[str], settings: Inde
     """An album and its stamp. Raises FindError where other weights made it, or it keeps other vectors than asked."""
     table, stamp = open_table(album, storage=settings.storage)
     stamp.check(model, str(album))
-    for what in ("objects", "dim"):
+    for what in ("objects", "dim", "vector_type"):
         asked, has = getattr(settings, what), getattr(stamp, what)
         if asked is not None and asked != has:
             raise InputError(f"{album}: this album keeps {what}={has}, not {asked}; make another album")
@@ -106,9 +112,12 @@ def begin(
 ) -> tuple[Table, Stamp]:
     """A new album of the photos below `root`, or the one that another writer has begun meanwhile.
 
-    Raises FindError where that is another album than this one would be.
+    Raises FindError where that is another album than this one would be, or vectors of `dim` values cannot be stored as
+    asked.
     """
-    stamp = Stamp(model.fingerprint, name, dim, settings.objects or Selection().most)
+    vector_type = settings.vector_type or "float16"
+    check_vector_type(vector_type, dim)
+    stamp = Stamp(model.fingerprint, name, dim, settings.objects or Selection().most, vector_type)
     stored = stored_root(album, root)
     try:
         return create_table(album, stamp, stored, storage=settings.storage), stamp

@@ -108,6 +108,16 @@ def test_an_album_may_be_made_by_one_and_searched_by_the_other(model, folder, im
     assert [score for _, score in found[0]] == pytest.approx([score for _, score in found[1]], abs=1e-4)
 
 
+def test_an_album_of_compressed_vectors_is_made_and_searched_by_an_export(folder, images, tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"photos/{number}.png")
+    album, engine = str(tmp_path / "my.album"), ["--engine", "onnx", "--weights", str(folder)]
+    assert main(["index", str(tmp_path / "photos"), album, "--vector-type", "int8", *engine]) == 0
+    assert main(["search", album, "{a red dog} left of {the tree}", "-k", "3", *engine]) == 0
+    assert capsys.readouterr().out.count(".png") == 3
+
+
 def test_programs_of_torch_export_give_the_same(model, tmp_path, images):
     out = tmp_path / "programs"
     assert list(write_model(model, out, form=Format.TORCH)) == [
@@ -189,9 +199,11 @@ def test_an_album_of_other_weights_is_refused(folder, images, tmp_path, capsys):
     Image.fromarray(images[0]).save(photos / "a.png")
     album = str(tmp_path / "photos.album")
     assert main(["index", str(photos), album, "--weights", "find-tiny"]) == 0
-    capsys.readouterr()
-    assert main(["search", album, "--query", "{a dog}", "--engine", "onnx", "--weights", str(folder)]) != 0
-    assert "other weights" in capsys.readouterr().err
+    for command in (["index", str(photos), album], ["search", album, "{a dog}"]):
+        capsys.readouterr()
+        assert main([*command, "--engine", "onnx", "--weights", str(folder)]) != 0
+        told = capsys.readouterr().err
+        assert "other weights" in told and told.count("\n") == 1
 
 
 def test_too_many_entities_are_told(exported, images):

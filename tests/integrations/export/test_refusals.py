@@ -58,6 +58,17 @@ def test_another_format_and_damaged_values_are_told(change, told, folder):
         Manifest.read(folder)
 
 
+def test_both_commands_refuse_an_export_of_another_version_in_one_line(folder, tmp_path, capsys):
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"format": 2}))
+    (tmp_path / "photos").mkdir()
+    album = str(tmp_path / "a.album")
+    for command in (["index", str(tmp_path / "photos"), album], ["search", album, "{a dog}"]):
+        assert main([*command, "--engine", "onnx", "--weights", str(folder)]) != 0
+        told = capsys.readouterr().err
+        assert "format 2, but this version reads format 1" in told and told.count("\n") == 1
+
+
 def test_a_foundation_that_cannot_be_exported_is_refused_with_its_operator(tmp_path):
     class Odd(torch.nn.Module):
         def forward(self, x):
