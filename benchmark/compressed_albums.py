@@ -55,7 +55,9 @@ def main() -> None:
     embedder, width = EmbeddedOnce(model), asked[MODES[0]].vectors.query.shape[1]
     with tempfile.TemporaryDirectory() as work:
         measured = [
-            measure(embedder, folder, asked, Path(work) / f"{name}-{dim}.album", IndexSettings(vector_type=name, dim=dim))
+            measure(
+                embedder, folder, asked, Path(work) / f"{name}-{dim}.album", IndexSettings(vector_type=name, dim=dim)
+            )
             for dim in (width, *options.dims)
             for name in VECTOR_TYPES
         ]

@@ -73,7 +73,7 @@ def decode(codes: Shaped[np.ndarray, "n c"]) -> Float16[np.ndarray, "n d"]:
 
 
 def decoded(table: pa.Table) -> pa.Table:
-    """Rows of an album with the vectors of `image` and `objects`, where they are among the columns, in half precision."""
+    """Rows of an album with the vectors of `image` and `objects`, of those that are there, in half precision."""
     for place, field in enumerate(table.schema):
         if field.name not in ("image", "objects"):
             continue
