@@ -24,8 +24,7 @@ from torch.nn.functional import normalize
 from find.query.operators import JoinedQuery
 from find.retrieval.connection import TABLE, connect
 from find.retrieval.hits import joined_score
-from find.retrieval.table import fixed_lists
-from find.retrieval.vector_types import decoded
+from find.retrieval.vector_types import decoded, fixed_lists
 from find.retrieval.vectors import QueryVectors, Vectors, vector_rows
 
 if TYPE_CHECKING:
