@@ -86,6 +86,7 @@ def test_what_arguments_tell_is_told_before_torch_is_imported(album):
         "have 128 values": [*search, "a dog", "--dim", "129"],
         "no device called 'cuba'": [*search, "a dog", "--device", "cuba"],
         "no model 'find-tini'": [*search, "a dog", "--weights", "find-tini"],
+        "there is no folder 'models/find-x'": [*search, "a dog", "--weights", "models/find-x"],
         "config.json is missing": [*search, "a dog", "--weights", album],
         "gone.png: no such image file": [*search, "like [gone.png@1,2]"],
         "no such image": ["segment", album / "gone.png", "--query", "{a dog}"],

@@ -88,6 +88,13 @@ def read_config(name: str, *, spec: str | None = None) -> LlamaConfig:
     return config
 
 
+def count_weights(config: LlamaConfig, block: int) -> int:
+    """How many numbers a LLaMA that is cut after a block holds."""
+    width, head = config.hidden_size, config.hidden_size // config.num_attention_heads
+    attention = 2 * width**2 + 2 * width * head * config.num_key_value_heads
+    return config.vocab_size * width + block * (attention + 3 * width * config.intermediate_size + 2 * width)
+
+
 def read_tokenizer(source: Source) -> Tokenizer:
     """The fast tokenizer as its file says; made from the SentencePiece model where there is no such file."""
     with source.reading("its tokenizer"):

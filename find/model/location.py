@@ -13,6 +13,8 @@ SHIPPED = Path(__file__).parents[1] / "weights"
 """Models that come with the package, by name."""
 DEFAULT = "find-tiny"
 CONFIG, WEIGHTS, CLASSES = "config.json", "interface.safetensors", "classes.safetensors"
+NO_USERS = ("models", "datasets", "spaces")
+"""Pages of the hub that no user can be called like, so that names that begin with them are paths."""
 NESTED_WIDTHS = "nested_widths"
 """Key of config.json: to how many values the vectors may be cut, as they were trained."""
 
@@ -29,6 +31,11 @@ def model_folder(name: str) -> Path | None:
         for file in (folder / CONFIG, folder / WEIGHTS):
             check_file(file)
         return folder
+    if name.partition("/")[0] in NO_USERS:
+        raise CheckpointError(
+            f"there is no folder {shown(name)} in {Path.cwd()}; give the path of a model folder (config.json and "
+            f"interface.safetensors), a shipped model ({', '.join(shipped)}), or a model of the hub, user/model"
+        )
     if name.count("/") != 1:
         raise CheckpointError(
             f"no model {shown(name)}: it is neither shipped ({', '.join(shipped)}) nor a folder here; a model of "

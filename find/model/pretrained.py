@@ -19,13 +19,14 @@ from typing_extensions import Self
 from find.errors import CheckpointError, InputError
 from find.foundations import LanguageEncoder, VisionEncoder, fingerprint, load_language, load_vision
 from find.foundations.fingerprint_cache import cached_fingerprint
-from find.foundations.source import COMMIT, Source
+from find.foundations.source import COMMIT
 from find.interface import Interface
 from find.model.building import build_interface, check_sides
 from find.model.checkpoint import Checkpoint
-from find.model.config import FOLDER, FINDConfig
+from find.model.config import FINDConfig
+from find.model.finding import find_model
 from find.model.hub import HubModel
-from find.model.location import CLASSES, CONFIG, DEFAULT, WEIGHTS, model_folder
+from find.model.location import CONFIG, DEFAULT
 from find.model.model_tasks import check_named_tasks
 from find.tasks.core import name_of
 from find.tasks.task import Task
@@ -87,6 +88,7 @@ class Pretrained(FixedDtypes, HubModel):
         *,
         config: FINDConfig | None = None,
         revision: str | None = None,
+        llama: str | Path | None = None,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
         tasks: Sequence[Task] = (),
@@ -94,10 +96,15 @@ class Pretrained(FixedDtypes, HubModel):
     ) -> Self:
         """A shipped model ("find-tiny"), a folder written by `save_pretrained`, or a model of the hub.
 
+        "official/find-focalt-llama" and "official/find-focall-llama" are the checkpoints of the paper's authors, which
+        are fetched and converted once (docs/published-checkpoints.md).
+
         Args:
             config: that the model must have been made with; "{folder}" in it is the model's own folder. Its
                 foundations may lie elsewhere than they did, if they are the same.
             revision: of a model of the hub.
+            llama: of an official model: a folder with LLaMA-7B, or its name on the hub; None: what the environment
+                variable FIND_LLAMA names, else what was taken before, else the one that the authors name.
             device: where the model is put: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best one here; None: CPU.
             dtype: what the foundations compute in: float32, bfloat16 or float16; None: what the model was trained with,
                 but float32 where this CPU would emulate that (`find.utils.precision`). The interface stays in float32,
@@ -114,7 +121,7 @@ class Pretrained(FixedDtypes, HubModel):
         check_options(hub)
         wanted = None if device is None else choose_device(str(device))
         computed = None if dtype is None else compute_dtype(dtype)
-        folder, checkpoint = _find(str(pretrained_model_name_or_path), revision, **hub)
+        folder, checkpoint = find_model(str(pretrained_model_name_or_path), revision=revision, llama=llama, **hub)
         own = checkpoint.config.in_folder(folder)
         if config is None:
             check_named_tasks(own, tasks, str(folder / CONFIG))
@@ -203,19 +210,6 @@ def check_options(hub: Mapping[str, Any]) -> None:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
             raise InputError(f"from_pretrained has no argument {name!r}; {hint}")
-
-
-def _find(name: str, revision: str | None, **options: Any) -> tuple[Path, Checkpoint]:
-    """The folder of a model, fetched where it is the hub's, and what it holds."""
-    folder = model_folder(name)
-    if folder is not None:
-        return folder, Checkpoint.read(folder / CONFIG, folder / WEIGHTS)
-    source = Source(name, revision, name)
-    folder = source.fetch("a FIND model", CONFIG, WEIGHTS, CLASSES, needs=[CONFIG, WEIGHTS], **options)
-    checkpoint = Checkpoint.read(folder / CONFIG, folder / WEIGHTS)
-    if FOLDER in checkpoint.config.vision + checkpoint.config.language:
-        source.fetch("its foundations", **options)
-    return folder, checkpoint
 
 
 def as_wanted(wanted: FINDConfig, own: FINDConfig, folder: Path) -> FINDConfig:

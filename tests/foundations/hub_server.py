@@ -41,11 +41,22 @@ class Repository:
 
 @dataclass
 class Hub:
-    """The repositories by name, and what was asked for: (method, path)."""
+    """The repositories by name, and what was asked for: (method, path), and the ranges of files that were sent.
+
+    `budget` is after how many more bytes of files the network fails; `cut` is how many bytes each file that is asked
+    for lacks at its end.
+    """
 
     url: str
     repositories: dict[str, Repository] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    ranges: list[str] = field(default_factory=list)
+    budget: float = float("inf")
+    cut: int = 0
+
+    def downloads(self, file: str) -> int:
+        """How many times the contents of a file were asked for."""
+        return sum(method == "GET" and path.endswith("/" + file) for method, path in self.asked)
 
     def publish(self, name: str, folder: Path, *branches: str, gated: bool = False) -> str:
         repository = self.repositories.setdefault(name, Repository(gated=gated))
@@ -69,6 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
+        if self.hub.budget <= 0:
+            self.close_connection = True  # without an answer
+            return
         self.hub.asked.append((self.command, path))
         for form, answer in ((self.FILE, self._file), (self.ABOUT, self._about), (self.TREE, self._tree)):
             if found := form.match(path):
@@ -94,7 +108,18 @@ class _Handler(BaseHTTPRequestHandler):
         data = file.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         about = {"X-Linked-Size": str(len(data)), "X-Linked-ETag": f'"{digest}"', "Accept-Ranges": "bytes"}
-        self._send(200, data, {"X-Repo-Commit": commit, "ETag": f'"{digest}"', **about}, "application/octet-stream")
+        headers = {"X-Repo-Commit": commit, "ETag": f'"{digest}"', **about}
+        status, size = 200, len(data)
+        data = data[: size - self.hub.cut] if self.command == "GET" else data
+        if asked := self.headers.get("Range"):
+            self.hub.ranges.append(asked)
+            first = int(asked.removeprefix("bytes=").rstrip("-"))
+            if first >= len(data):
+                self._refuse(416, "RangeNotSatisfiable", "there is no such range")
+                return
+            status, data = 206, data[first:]
+            headers["Content-Range"] = f"bytes {first}-{size - 1}/{size}"
+        self._send(status, data, headers, "application/octet-stream")
 
     def _about(self, parts: dict[str, str], commit: str, folder: Path) -> None:
         files = [{"rfilename": name} for name in _names(folder)]
@@ -123,8 +148,13 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
+        if self.command == "HEAD":
+            return
+        if self.hub.budget < len(data):
+            data = data[: int(self.hub.budget)]
+            self.close_connection = True
+        self.hub.budget -= len(data)
+        self.wfile.write(data)
 
 
 def _names(folder: Path) -> list[str]:

@@ -23,8 +23,10 @@ from torch import Tensor
 from find.errors import CheckpointError
 from find.foundations import fingerprint, focal, load_language, load_vision
 from find.foundations.llama import read_config
+from find.foundations.source import Source
 from find.integrations.official.classes import BACKGROUND, COCO_PANOPTIC
 from find.integrations.official.published import Published, Unwritten
+from find.integrations.official.releases import PAGE
 from find.model.building import build_interface
 from find.model.checkpoint import Checkpoint
 from find.model.config import FOLDER, FINDConfig
@@ -74,18 +76,19 @@ def convert(
         FindError: the file is broken or not of a published FIND, LLaMA is not there, or `out` holds something.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CheckpointError(f"{out} is there already; give a new folder, or remove it first")
-    llama_config = read_config(llama)
+    check_new(out)
+    check_there(checkpoint)
+    Source.parse(llama, spec=f"llama:{llama}")
+    published = Published.sort(read_state(checkpoint), source=str(checkpoint))
+    llama_config = read_config(llama)  # may ask the hub, so it comes after what is known here
     unwritten = unwritten or Unwritten()
     block = unwritten.block(llama_config.num_hidden_layers)
-    published = Published.sort(read_state(checkpoint), source=str(checkpoint))
     out.parent.mkdir(parents=True, exist_ok=True)
     workplace = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         _write_backbone(published, workplace / BACKBONE)
         left_out = dict(published.left_out)
-        inside = bool(published.language) and _has_no_weights(llama)
+        inside = bool(published.language) and has_no_weights(llama)
         if inside:
             left_out |= _write_language(published, block, llama, workplace / LANGUAGE)
         else:
@@ -109,11 +112,21 @@ def convert(
     return Conversion(out, len(published.interface), len(published.backbone), language, left_out)
 
 
+def check_new(out: Path) -> None:
+    """Raises FindError for a folder that holds something, or a file."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise CheckpointError(f"{out} is there already; give a new folder, or remove it first")
+
+
+def check_there(checkpoint: str | Path) -> None:
+    if not Path(checkpoint).is_file():
+        raise CheckpointError(f"there is no checkpoint {checkpoint}; the published ones are in {PAGE}")
+
+
 def read_state(file: str | Path) -> dict[str, Tensor]:
     """The flat state dict of a `.pt` file; nothing in the file is executed."""
     file = Path(file)
-    if not file.is_file():
-        raise CheckpointError(f"there is no checkpoint {file}")
+    check_there(file)
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -169,16 +182,18 @@ def _write_interface(published: Published, config: FINDConfig, class_names: Sequ
     state = interface.state_dict() | published.interface
     interface.load_state_dict(state)  # with a background that is computed below
     model = FIND(config=here, vision=vision, language=language, interface=interface).eval()
+    foundations = {"vision": fingerprint(vision), "language": fingerprint(language)}
+    model.avoid_emulation(torch.device("cpu"))
     names = list(dict.fromkeys(class_names))
     *rows, background = model.embed_classes([*names, BACKGROUND])
-    foundations = {"vision": fingerprint(vision), "language": fingerprint(language)}
     weights = published.interface | {"background": background}
     bank = dict(zip(names, rows, strict=True))
     bank |= {name.replace("-", " "): row for name, row in bank.items()}  # as `Category.words` says them
     Checkpoint(config, foundations, weights, str(folder), bank).write(folder)
 
 
-def _has_no_weights(llama: str) -> bool:
+def has_no_weights(llama: str) -> bool:
+    """Whether a LLaMA is a folder with no weights in it, only a config and tokenizer."""
     folder = Path(llama)
     return folder.is_dir() and not any(any(folder.glob(pattern)) for pattern in LLAMA_WEIGHTS)
 

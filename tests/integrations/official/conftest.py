@@ -1,11 +1,14 @@
 """The fixtures of the reference, where they are: `../shared/reference`, or what FIND_REFERENCE names."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from published_reference.parity import Reference
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "foundations"))  # a hub and small text models
 
 
 @pytest.fixture(scope="session")

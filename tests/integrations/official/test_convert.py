@@ -149,6 +149,19 @@ def test_missing_files_are_told(tiny, tmp_path, capsys):
     assert "no-llama" in error
 
 
+@pytest.mark.parametrize("llama", [[], ["--llama", "nobody/llama"]])
+def test_a_missing_checkpoint_is_told_before_llama_is_looked_for(tmp_path, capsys, llama):
+    assert main(["convert", "official", str(tmp_path / "nope.pt"), str(tmp_path / "out"), *llama]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: there is no checkpoint {tmp_path / 'nope.pt'}; ") and "llama" not in error
+
+
+def test_hyperparameters_of_a_published_name_are_not_asked_for(tmp_path, capsys):
+    arguments = ["convert", "official", "official/find-focalt-llama", str(tmp_path / "out"), "--heads", "4"]
+    assert main(arguments) == 2
+    assert "has known hyperparameters; leave out --heads" in capsys.readouterr().err
+
+
 def test_wrong_shape_leaves_nothing(tiny, tmp_path, capsys):
     state = read_state(tiny / "model_state_dict.pt")
     state["sem_seg_head.predictor.class_embed"] = torch.zeros(64, 32)

@@ -1,0 +1,255 @@
+"""`FIND.from_pretrained("official/find-focalt-llama")`: the authors' checkpoint, fetched and converted once.
+
+What can be told without the hub is told first, and what the hub refuses before anything large is fetched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from find.errors import CheckpointError, FindError, shown
+from find.foundations.llama import count_weights, read_config
+from find.foundations.source import DEFAULT_REVISION, Source, hub_answers
+from find.integrations.official.convert import LLAMA_FILES, check_new, convert, has_no_weights
+from find.integrations.official.releases import LLAMA, RELEASES, Release
+from find.integrations.official.remote_file import RemoteFile, cached, digest, gigabytes, transport_errors
+from find.model.location import CONFIG, WEIGHTS
+
+OWNER = "official"
+VARIABLE = "FIND_LLAMA"
+"""Names LLaMA-7B where no argument does: a folder, or a name of the hub."""
+INSTEAD = f"; or name a LLaMA-7B that you have, a folder or a name of the hub, by llama=... in Python or {VARIABLE}=..."
+
+
+def free_space(folder: Path) -> int:
+    """Free bytes where a folder is, or will be."""
+    return shutil.disk_usage(existing(folder)).free
+
+
+def fetch_published(
+    name: str,
+    *,
+    revision: str | None = None,
+    llama: str | None = None,
+    out: Path | None = None,
+    free_space: Callable[[Path], int] = free_space,
+) -> Path:
+    """The folder of a published model, which is fetched and converted if that has not been done.
+
+    Args:
+        name: what follows "official/".
+        revision: of the authors' repository, if not the one that is known to work.
+        llama: a folder with LLaMA-7B, or its name on the hub; None: what FIND_LLAMA names, or else what an earlier
+            conversion has taken, or else the one that the authors name.
+        out: a new folder to write; None: one in the hub's cache, where later calls find it.
+        free_space: tells how many bytes are free at a folder.
+
+    Raises:
+        FindError: there is no such model; or the hub, LLaMA's licence or the disk stand against it. The message says
+            what to do.
+    """
+    from huggingface_hub.utils import WeakFileLock
+
+    release = find_release(name, revision)
+    llama = llama or os.environ.get(VARIABLE)
+    if out is not None:
+        check_new(out)
+    elif llama is None and (before := next(conversions(name, release), None)) is not None:
+        return before
+    spec = f"{OWNER}/{name}"
+    language = find_llama(llama or LLAMA)
+    folder = conversion_folder(name, release, language) if out is None else out
+    if out is None and is_model(folder):
+        return folder
+    plan = Plan.make(spec, release, language)
+    plan.tell(folder)
+    plan.check_disk(folder, free_space)
+    checkpoint = plan.fetch()
+    with WeakFileLock(conversions_folder(name) / ".lock"):
+        if out is not None or not is_model(folder):  # which another process may have converted meanwhile
+            print(f"{spec}: converting, with LLaMA's embeddings of COCO's classes ...", file=sys.stderr, flush=True)
+            convert(checkpoint, folder, llama=plan.language.pinned(), unwritten=release.unwritten)
+    return folder
+
+
+def default_llama() -> str:
+    """What FIND_LLAMA names, else the one that the authors name."""
+    return os.environ.get(VARIABLE) or LLAMA
+
+
+def find_release(name: str, revision: str | None) -> Release:
+    """Of a revision that is not the known one neither size nor digest are known."""
+    if name not in RELEASES:
+        names = ", ".join(f"{OWNER}/{known}" for known in RELEASES)
+        raise CheckpointError(f"there is no published model {shown(f'{OWNER}/{name}')}; there are {names}")
+    release = RELEASES[name]
+    return release if revision in (None, release.revision) else replace(release, revision=revision, sha256="")
+
+
+def find_llama(llama: str) -> Source:
+    """Raises FindError for a folder that is not there, or that has no weights: the authors' files have none either."""
+    source = Source.parse(llama, spec=f"llama:{llama}")
+    if source.is_folder and has_no_weights(llama):
+        raise CheckpointError(
+            f"{llama} has no weights (*.safetensors or pytorch_model*.bin), and neither has the published checkpoint; "
+            "give a whole LLaMA-7B"
+        )
+    return source
+
+
+def conversions_folder(name: str) -> Path:
+    """Where converted models are: in the part of the hub's cache that its library keeps for others' files."""
+    from huggingface_hub import cached_assets_path
+
+    try:
+        return cached_assets_path("findvl", namespace=OWNER, subfolder=name)
+    except OSError as error:
+        raise CheckpointError(
+            f"the hub's cache cannot be written: {error}; let HF_HOME name a folder of yours"
+        ) from error
+
+
+def conversion_folder(name: str, release: Release, language: Source) -> Path:
+    """Of one revision and one LLaMA."""
+    text = f"{os.path.abspath(language.name)}" if language.is_folder else f"{language.name}@{language.revision or ''}"
+    return conversions_folder(name) / f"{release.revision[:12]}--{text.strip('/@').replace('/', '--')[-150:]}"
+
+
+def conversions(name: str, release: Release) -> Iterator[Path]:
+    """What has been converted of a release and still has its LLaMA: with the authors' LLaMA first, then the newest."""
+    usual = conversion_folder(name, release, Source(LLAMA, None, LLAMA))
+    others = conversions_folder(name).glob(f"{release.revision[:12]}--*")
+    newest = sorted((folder for folder in others if is_model(folder)), key=lambda folder: -folder.stat().st_mtime)
+    for folder in sorted(newest, key=lambda folder: folder != usual):
+        if llama_is_there(folder):
+            yield folder
+
+
+def llama_is_there(folder: Path) -> bool:
+    """Whether the LLaMA of a conversion is where it was, if it was a folder."""
+    spec = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["language"]
+    language = spec.removeprefix("llama:").rpartition("#")[0]
+    return not os.path.isabs(language) or os.path.isdir(language)
+
+
+def is_model(folder: Path) -> bool:
+    return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is fetched for a model, from where, and what it takes."""
+
+    spec: str
+    release: Release
+    checkpoint: RemoteFile | Path
+    language: Source
+    llama_files: tuple[RemoteFile, ...]
+    llama_weights: int  # numbers that are read
+
+    @classmethod
+    def make(cls, spec: str, release: Release, language: Source) -> Plan:
+        """Asks the hub for sizes and fetches LLaMA's config, which tells whether LLaMA is given to this user."""
+        source = Source(release.repository, release.revision, spec)
+        checkpoint = cached(source, release.file, release.revision) or RemoteFile.find(source, release.file)
+        try:
+            files = () if language.is_folder else tuple(llama_files(language))
+            for file in files:
+                language = file.source  # at the commit that the hub told
+                if file.name == CONFIG:
+                    file.fetch()
+            config = read_config(language.pinned())
+        except FindError as error:
+            raise CheckpointError(f"{spec}: {error}{INSTEAD}") from error
+        width, blocks = config.hidden_size, config.num_hidden_layers
+        if (width, blocks) != (release.llama_width, release.llama_blocks):
+            raise CheckpointError(
+                f"{spec} was trained with a LLaMA of {release.llama_blocks} blocks of width {release.llama_width} "
+                f"(LLaMA-7B); {language.name} has {blocks} of width {width}{INSTEAD}"
+            )
+        return cls(spec, release, checkpoint, language, files, count_weights(config, release.unwritten.block(blocks)))
+
+    @property
+    def missing(self) -> int:
+        """Bytes of the authors' file that are still to be fetched."""
+        return self.checkpoint.missing if isinstance(self.checkpoint, RemoteFile) else 0
+
+    @property
+    def llama_missing(self) -> int:
+        return sum(file.missing for file in self.llama_files)
+
+    @property
+    def size(self) -> int:
+        """Of the authors' file, and so of what it is converted to."""
+        return self.checkpoint.size if isinstance(self.checkpoint, RemoteFile) else self.checkpoint.stat().st_size
+
+    def tell(self, out: Path) -> None:
+        """Prints what will be fetched, kept and held in memory."""
+        lines = [f"{self.spec} is fetched and converted once:"]
+        page = f"https://huggingface.co/{self.release.repository}"
+        lines.append(f"  download   {gigabytes(self.missing):>9}  {page} ({self.release.licence})")
+        if not self.language.is_folder:
+            page = f"https://huggingface.co/{self.language.name}"
+            lines.append(f"  download   {gigabytes(self.llama_missing):>9}  {page} (its licence: see there)")
+        lines.append(f"  converted  {gigabytes(self.size):>9}  {out}")
+        in_float32, in_float16 = (gigabytes(self.llama_weights * size) for size in (4, 2))
+        lines.append(f"  memory     {in_float32:>9}  for LLaMA on a CPU (float32), {in_float16} on a GPU (float16)")
+        print("\n".join(lines), file=sys.stderr, flush=True)
+
+    def check_disk(self, out: Path, free_space: Callable[[Path], int]) -> None:
+        """Raises FindError where a disk has less room than is needed on it."""
+        needs: Counter[Path] = Counter({out: self.size})
+        for file in (self.checkpoint, *self.llama_files):
+            if isinstance(file, RemoteFile):
+                needs[file.blobs] += file.missing
+        disks: dict[int, list[Path]] = {}
+        for folder in needs:
+            disks.setdefault(existing(folder).stat().st_dev, []).append(folder)
+        for folders in disks.values():
+            need, free = sum(needs[folder] for folder in folders), free_space(folders[0])
+            if need > free:
+                raise CheckpointError(
+                    f"{self.spec}: {gigabytes(need)} are needed on the disk of {existing(folders[0])}, where "
+                    f"{gigabytes(free)} are free; free some, or let HF_HOME name a folder on another disk"
+                )
+
+    def fetch(self) -> Path:
+        """Fetches what is missing; gives the authors' file, whose digest is checked."""
+        for file in self.llama_files:
+            file.fetch()
+        checkpoint = self.checkpoint.fetch() if isinstance(self.checkpoint, RemoteFile) else self.checkpoint
+        if self.release.sha256 and digest(checkpoint) != self.release.sha256:
+            raise CheckpointError(
+                f"{self.spec}: {checkpoint.resolve()} is damaged or not what the authors published (its SHA-256 is "
+                "another); delete it and run the same again"
+            )
+        return checkpoint
+
+
+def llama_files(source: Source) -> Iterator[RemoteFile]:
+    """What transformers will read of a LLaMA of the hub; nothing where it is cached and the hub does not answer."""
+    from huggingface_hub import HfApi
+
+    if cached(source, CONFIG, source.revision or DEFAULT_REVISION) is not None and not hub_answers():
+        return
+    with source.reading("LLaMA"), transport_errors():
+        about = HfApi().model_info(source.name, revision=source.revision)
+    names = [file.rfilename for file in about.siblings or ()]
+    safe = [name for name in names if name.endswith((".safetensors", ".safetensors.index.json")) and "/" not in name]
+    weights = safe or [name for name in names if name.startswith("pytorch_model") and "/" not in name]
+    if CONFIG not in names or not weights:
+        raise CheckpointError(f"https://huggingface.co/{source.name} holds no LLaMA in Hugging Face's format")
+    for name in (*(name for name in LLAMA_FILES if name in names), *weights):
+        yield RemoteFile.find(replace(source, revision=about.sha), name)
+
+
+def existing(folder: Path) -> Path:
+    """A folder, or the nearest above it that is there."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())

@@ -1,0 +1,185 @@
+"""Files of the Hugging Face hub, fetched into its cache so that a download that broke off is gone on with.
+
+The hub's library forgets what a broken download has fetched. Here the part stays in the cache as
+`blobs/ETAG.incomplete` until it is whole and its SHA-256 is right; then the library finds the file as one of its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from find.errors import CheckpointError
+from find.foundations.source import DEFAULT_REVISION, Source
+
+SMALLEST = 10_000_000
+"""Bytes of a file from which on it is worth going on with one."""
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a repository at a commit.
+
+    Attributes:
+        size: in bytes.
+        etag: of a large file its SHA-256.
+        address: from where it is downloaded, which may be another server than the hub.
+    """
+
+    source: Source
+    name: str
+    commit: str
+    size: int
+    etag: str
+    address: str
+
+    @classmethod
+    def find(cls, source: Source, name: str) -> RemoteFile:
+        """Asks the hub. Raises FindError where it does not answer, or does not give the file to this user."""
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        with source.reading(name), transport_errors():
+            found = get_hf_file_metadata(hf_hub_url(source.name, name, revision=source.revision or DEFAULT_REVISION))
+        if found.commit_hash is None or found.etag is None or found.size is None:
+            raise CheckpointError(
+                f"{source.spec}: the server that HF_ENDPOINT names does not tell size and commit of {name}; "
+                "unset HF_ENDPOINT, or name a server that speaks the hub's protocol"
+            )
+        return cls(source, name, found.commit_hash, found.size, found.etag, found.location)
+
+    @property
+    def blobs(self) -> Path:
+        """The folder in which the hub's library keeps the repository's contents."""
+        from huggingface_hub.constants import HF_HUB_CACHE
+        from huggingface_hub.file_download import repo_folder_name
+
+        return Path(HF_HUB_CACHE) / repo_folder_name(repo_id=self.source.name, repo_type="model") / "blobs"
+
+    @property
+    def partial(self) -> Path:
+        return self.blobs / f"{self.etag}.incomplete"
+
+    @property
+    def lock(self) -> Path:
+        """That the hub's library, too, takes while it fetches this file."""
+        return self.blobs.parents[1] / ".locks" / self.blobs.parent.name / f"{self.etag}.lock"
+
+    @property
+    def missing(self) -> int:
+        """Bytes that are still to be fetched."""
+        if cached(self.source, self.name, self.commit) is not None or (self.blobs / self.etag).exists():
+            return 0
+        return self.size - (self.partial.stat().st_size if self.partial.exists() else 0)
+
+    def fetch(self) -> Path:
+        """The file in the hub's cache.
+
+        Raises FindError where the connection breaks off, the disk is full or what came is not what the hub has; the
+        message says how to go on.
+        """
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.utils import WeakFileLock
+
+        if self.size >= SMALLEST and self.missing:
+            for folder in (self.blobs, self.lock.parent):
+                folder.mkdir(parents=True, exist_ok=True)
+            with WeakFileLock(self.lock), self._told():
+                self._download()
+        with self.source.reading(self.name), self._told():
+            return Path(hf_hub_download(self.source.name, self.name, revision=self.commit))
+
+    def _download(self) -> None:
+        """Fetches what is missing, and makes the whole a file of the cache."""
+        from huggingface_hub import get_token, hf_hub_url
+        from huggingface_hub.file_download import http_get
+        from huggingface_hub.utils import build_hf_headers
+
+        if not self.missing:  # another process was faster
+            return
+        headers = build_hf_headers(token=get_token())
+        if urlsplit(self.address).netloc != urlsplit(hf_hub_url(self.source.name, self.name)).netloc:
+            headers.pop("authorization", None)  # the token is the hub's business alone
+        with self.partial.open("ab") as file:
+            if file.tell() > self.size:
+                file.truncate(0)
+            http_get(
+                self.address,
+                file,
+                resume_size=file.tell(),
+                headers=headers,
+                expected_size=self.size,
+                displayed_filename=self.name,
+            )
+        if SHA256.fullmatch(self.etag) and digest(self.partial) != self.etag:
+            self.partial.unlink()
+            raise CheckpointError(
+                f"{self.source.spec}: {self.name} arrived damaged (its SHA-256 is not the hub's), and was removed; "
+                "run the same again"
+            )
+        self.partial.replace(self.blobs / self.etag)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turns what a download raises into one message that says how to go on."""
+        try:
+            with transport_errors():
+                yield
+        except ConnectionError as error:
+            there = self.size - self.missing
+            raise CheckpointError(
+                f"{self.source.spec}: the download of {self.name} broke off ({error}); {gigabytes(there)} of "
+                f"{gigabytes(self.size)} are here: run the same again, it goes on from there"
+            ) from error
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise CheckpointError(
+                    f"{self.source.spec}: the disk is full; free {gigabytes(self.missing)} where {self.blobs} is (or "
+                    "let HF_HOME name a folder on another disk), then run the same again"
+                ) from error
+            if "Consistency check failed" not in str(error):
+                raise
+            self.partial.unlink(missing_ok=True)
+            raise CheckpointError(
+                f"{self.source.spec}: what came of {self.name} is not {gigabytes(self.size)}, as the hub told, and was "
+                "removed; run the same again, and if it happens again, look for a proxy that cuts files"
+            ) from error
+
+
+@contextmanager
+def transport_errors() -> Iterator[None]:
+    """Makes a ConnectionError of what the hub's HTTP library raises: which one that is depends on its version."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"):
+            raise
+        raise ConnectionError(str(error).strip() or type(error).__name__) from error
+
+
+def cached(source: Source, name: str, commit: str) -> Path | None:
+    """A file that the hub's cache has, found without asking the hub."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(source.name, name, revision=commit)
+    return Path(found) if isinstance(found, str) else None
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of a file."""
+    value = hashlib.sha256()
+    with file.open("rb") as opened:
+        while block := opened.read(2**20):
+            value.update(block)
+    return value.hexdigest()
+
+
+def gigabytes(size: int) -> str:
+    """A size for people, as the hub and disks count it: 413.4 MB, 13.48 GB."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
