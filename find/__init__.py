@@ -113,12 +113,19 @@ _HOME = {
     "more_like": "find.retrieval.exemplars",
 }
 
+_EXTRA = {"retrieval": "album", "evaluation": "evaluate"}
+"""Subpackages whose names need an extra (pyproject.toml)."""
+
 
 def __getattr__(name: str) -> object:
     """Imports on first use, so that `import find` and `findvl --help` do not wait for torch."""
     if name not in _HOME:
         raise AttributeError(f"module 'find' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    from find.utils.extras import extra
+
+    module = _HOME[name]
+    with extra(_EXTRA.get(module.split(".")[1], "all"), f"find.{name}"):
+        return getattr(import_module(module), name)
 
 
 def __dir__() -> list[str]:

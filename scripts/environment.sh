@@ -71,7 +71,7 @@ install_with_uv() {
     uv pip install --python "$python" "$@"
 }
 
-# prepare_environment [EXTRA]: after it, .venv/bin/python runs the package of this clone.
+# prepare_environment [EXTRA[,EXTRA...]]: after it, .venv/bin/python runs the package of this clone.
 prepare_environment() {
     local extra="${1:-}" stamp python checksum
     stamp=".venv/find-installed${extra:+-$extra}"

@@ -35,6 +35,7 @@ from find.cli.arguments import (
 )
 from find.errors import FindError, InputError
 from find.query.operators import JoinedQuery
+from find.utils.extras import extra
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,8 +160,9 @@ def index(arguments: argparse.Namespace) -> int:
     check_model(arguments)
     if not arguments.photos.exists():
         raise InputError(f"{arguments.photos}: no such folder of photos")
-    from find.retrieval.indexing import IndexSettings
-    from find.retrieval.indexing import index as index_photos
+    with extra("album", "findvl index"):
+        from find.retrieval.indexing import IndexSettings
+        from find.retrieval.indexing import index as index_photos
 
     begin = time.perf_counter()
     settings = IndexSettings(
@@ -183,10 +185,8 @@ def index(arguments: argparse.Namespace) -> int:
 
 
 def _index_with_ray(arguments: argparse.Namespace, settings: IndexSettings) -> IndexReport:
-    try:
+    with extra("ray", "findvl index --ray"):
         from find.integrations.ray_index import Cluster, index_with_ray
-    except ModuleNotFoundError as error:
-        raise FindError(f"--ray needs {error.name}; install it with: pip install 'findvl[ray]'") from error
     return index_with_ray(
         partial(load_model, arguments),
         arguments.photos,
@@ -204,8 +204,9 @@ def search(arguments: argparse.Namespace) -> int:
     for one in asked:
         one.check()
     check_search(arguments)
+    with extra("album", "findvl search"):
+        from find.retrieval.album import Album
     model = load_model(arguments)
-    from find.retrieval.album import Album
 
     album = Album.open(arguments.album, model)
     found = find_entities(model, asked)

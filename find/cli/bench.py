@@ -11,6 +11,7 @@ from find.cli.arguments import NamesAction, add_command, is_stdout, positive, wr
 from find.cli.bench_build import add_build
 from find.cli.bench_captions import add_captions
 from find.evaluation.protocol_names import PUBLISHED, protocol_names
+from find.utils.extras import extra
 
 if TYPE_CHECKING:
     from find.evaluation.systems.run import Settings
@@ -121,10 +122,11 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """`findvl bench run`: evaluates a model, tells its figures and writes them."""
-    from find.evaluation.distributed import is_first
-    from find.evaluation.systems.benchmark_system import load_entrant
-    from find.evaluation.systems.run import RESULTS
-    from find.evaluation.systems.run import run as run_bench
+    with extra("evaluate", "findvl bench run"):
+        from find.evaluation.distributed import is_first
+        from find.evaluation.systems.benchmark_system import load_entrant
+        from find.evaluation.systems.run import RESULTS
+        from find.evaluation.systems.run import run as run_bench
     from find.utils.device import choose_device
 
     entrant = load_entrant(arguments.model, device=choose_device(arguments.device))
@@ -146,10 +148,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def score(arguments: argparse.Namespace) -> int:
     """`findvl bench score`: the figures of predictions from files."""
-    from find.evaluation.prediction_files.folder import BlankFolder
-    from find.evaluation.prediction_files.score import FileTask, find_files
-    from find.evaluation.prediction_files.score import score as score_files
-    from find.evaluation.systems.run import results_json
+    with extra("evaluate", "findvl bench score"):
+        from find.evaluation.prediction_files.folder import BlankFolder
+        from find.evaluation.prediction_files.score import FileTask, find_files
+        from find.evaluation.prediction_files.score import score as score_files
+        from find.evaluation.systems.run import results_json
 
     task = FileTask(arguments.task) if arguments.task else None
     settings = _settings(arguments)
@@ -165,8 +168,9 @@ def score(arguments: argparse.Namespace) -> int:
 
 def validate(arguments: argparse.Namespace) -> int:
     """`findvl bench validate`: every issue of predictions; status 1 if there are errors."""
-    from find.evaluation.prediction_files.score import FileTask, find_files
-    from find.evaluation.prediction_files.score import validate as validate_files
+    with extra("evaluate", "findvl bench validate"):
+        from find.evaluation.prediction_files.score import FileTask, find_files
+        from find.evaluation.prediction_files.score import validate as validate_files
 
     files = find_files(arguments.predictions, FileTask(arguments.task) if arguments.task else None)
     found = validate_files(files, arguments.gt, _settings(arguments))
@@ -178,9 +182,10 @@ def validate(arguments: argparse.Namespace) -> int:
 
 def queries(arguments: argparse.Namespace) -> int:
     """`findvl bench queries`: what a protocol asks."""
-    from find.evaluation.prediction_files.asked import QueryCollector
-    from find.evaluation.prediction_files.folder import BlankFolder
-    from find.evaluation.prediction_files.score import FileTask
+    with extra("evaluate", "findvl bench queries"):
+        from find.evaluation.prediction_files.asked import QueryCollector
+        from find.evaluation.prediction_files.folder import BlankFolder
+        from find.evaluation.prediction_files.score import FileTask
 
     settings = _settings(arguments)
     folder = BlankFolder(arguments.gt, settings.split, entities=settings.entities)
@@ -193,7 +198,8 @@ def queries(arguments: argparse.Namespace) -> int:
 
 def report(arguments: argparse.Namespace) -> int:
     """`findvl bench report`: one page of several runs."""
-    from find.evaluation.report.report import write_report
+    with extra("evaluate", "findvl bench report"):
+        from find.evaluation.report.report import write_report
 
     page = write_report(arguments.results, arguments.out)
     print(f"{page}: {len(arguments.results)} runs, {page.stat().st_size / 1e6:.1f} MB; open it in a browser")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from find.cli.arguments import add_command, is_stdout, positive, write_json
+from find.utils.extras import extra
 
 NAMES = ("sugarcrepe", "sugarcrepe-pp", "vsr", "whatsup")
 HELP = """\
@@ -50,8 +51,9 @@ def captions(arguments: argparse.Namespace) -> int:
             for kind in dict.fromkeys(choice.kind for choice in choices)
             for choice in [one for one in choices if one.kind == kind][: arguments.limit]
         ]
-    from find.evaluation.caption_choice import answer_by_words, answer_choices, summary, to_markdown
-    from find.evaluation.systems.benchmark_system import load_entrant
+    with extra("evaluate", "findvl bench captions"):
+        from find.evaluation.caption_choice import answer_by_words, answer_choices, summary, to_markdown
+        from find.evaluation.systems.benchmark_system import load_entrant
     from find.utils.device import choose_device
 
     entrant = load_entrant(arguments.model, device=choose_device(arguments.device))

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from find.cli.arguments import add_command
 from find.cli.export_model import add_model_export
 from find.errors import InputError
+from find.utils.extras import extra
 
 
 def add_export(commands: argparse._SubParsersAction) -> None:
@@ -33,15 +34,11 @@ def add_export(commands: argparse._SubParsersAction) -> None:
 def export_qdrant(arguments: argparse.Namespace) -> int:
     """`findvl export qdrant`: writes an album into a collection."""
     _check_address(arguments.url)
-    try:
+    with extra("qdrant", "findvl export qdrant"):
         from qdrant_client import QdrantClient
 
         from find.integrations.qdrant import export
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"findvl export qdrant needs {error.name}; install it with: pip install 'findvl[qdrant]'"
-        ) from error
-    from find.retrieval.album import Album
+        from find.retrieval.album import Album
 
     album = Album.open(arguments.album)
     client = QdrantClient(arguments.url, api_key=os.environ.get("QDRANT_API_KEY"), check_compatibility=False)

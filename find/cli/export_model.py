@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from find.cli.arguments import add_command, positive, seconds
-from find.errors import FindError, InputError
+from find.errors import InputError
+from find.utils.extras import extra
 
 HELP = """\
 Images and queries are embedded by separate graphs: image, regions, query, segment and, for models with a pair term,
@@ -50,10 +51,14 @@ def export_model(arguments: argparse.Namespace) -> int:
         raise InputError("--int8 works with ONNX only; drop --format torch or --int8")
     if (arguments.int8 == "static") != (arguments.calibration is not None):
         raise InputError("--int8 static and --calibration PHOTOS belong together: its pictures set the ranges")
-    if arguments.format == "onnx":
-        check_onnx()
-    from find.integrations.export.quantizing import quantize
-    from find.integrations.export.writing import Format, write_model
+    with extra("onnx", "findvl export model"):
+        if arguments.format == "onnx":
+            import onnx  # noqa: F401  torch's exporter needs all three
+            import onnxruntime  # noqa: F401
+            import onnxscript  # noqa: F401
+
+        from find.integrations.export.quantizing import quantize
+        from find.integrations.export.writing import Format, write_model
     from find.model.model import FIND
 
     begin = time.perf_counter()
@@ -68,12 +73,3 @@ def export_model(arguments: argparse.Namespace) -> int:
     size = sum(file.stat().st_size for file in arguments.out.iterdir()) / 1e6
     print(f"{arguments.out}: {size:.0f} MB in {seconds(begin)}; README.md there says how each graph is used")
     return 0
-
-
-def check_onnx() -> None:
-    """Raises FindError where the exporter's packages are missing."""
-    import importlib.util
-
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        if importlib.util.find_spec(name) is None:
-            raise FindError(f"findvl export model needs {name}; install it with: pip install 'findvl[onnx]'")

@@ -20,6 +20,7 @@ from find.cli.segment import add_segment
 from find.cli.serve import add_demo, add_serve
 from find.cli.shell import add_shell
 from find.errors import FindError, InputError, UnknownWordsWarning, printable
+from find.utils.extras import extra
 
 TRAINING_COMMANDS = {
     "fit": "train an interface (LightningCLI)",
@@ -89,7 +90,8 @@ def train(argv: Sequence[str]) -> int:
             "fit needs a config, else it would train a large interface that nobody has asked for: findvl fit -c NAME "
             f"or FILE.yaml; those that ship with FIND are {', '.join(config_names())}"
         )
-    from find.cli.training import main as training_main
+    with extra("train", f"findvl {command}"):
+        from find.cli.training import main as training_main
 
     training_main([command, *("--help" if option == ALL else option for option in options)])
     return 0

@@ -20,6 +20,7 @@ from find.cli.arguments import (
     save_picture,
     write_json,
 )
+from find.utils.extras import extra
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -68,9 +69,10 @@ def more_like(arguments: argparse.Namespace) -> int:
     check_outputs(arguments)
     wanted, unwanted = (list(map(read_example, given)) for given in (arguments.examples, arguments.without))
     check_search(arguments)
+    with extra("album", "findvl more-like"):
+        from find.retrieval.album import Album
+        from find.retrieval.exemplars import more_like as find_more_like
     model = load_model(arguments)
-    from find.retrieval.album import Album
-    from find.retrieval.exemplars import more_like as find_more_like
     from find.visualization.results import hit_line
     from find.visualization.uncertainty import UnknownWords
 

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from find.cli.arguments import add_command, add_model, load_model, positive
-from find.errors import FindError, InputError
+from find.errors import InputError
+from find.utils.extras import extra
 
 WORLD_IMAGES = 200
 
@@ -123,10 +124,8 @@ def _server(arguments: argparse.Namespace):
     """What runs a server; takes its port, and tells what is missing, before anything is loaded."""
     if not 0 <= arguments.port < 1 << 16:
         raise InputError(f"--port {arguments.port}: ports are 1 to 65535; 0 takes a free one")
-    try:
+    with extra("serve", "the service"):
         from find.serving.server import listen, run
-    except ModuleNotFoundError as error:
-        raise FindError(f"the service needs {error.name}; install it with: pip install 'findvl[serve]'") from error
     return partial(
         run,
         listener=listen(arguments.host, arguments.port),

@@ -23,6 +23,7 @@ from find.cli.arguments import (
     unknown_words,
 )
 from find.errors import FindError, InputError
+from find.utils.extras import extra
 
 if TYPE_CHECKING:
     from find.query.query import Query
@@ -173,8 +174,9 @@ def _record(rank: int, hit: Hit, query: Query, unknown: UnknownWords) -> dict[st
 def shell(arguments: argparse.Namespace) -> int:
     """`findvl shell`: status 0, or 1 where a line of piped input was wrong."""
     check_search(arguments)
+    with extra("album", "findvl shell"):
+        from find.retrieval.album import Album
     model = load_model(arguments)
-    from find.retrieval.album import Album
 
     album = Album.open(arguments.album, model)
     album.load()

@@ -59,14 +59,14 @@ def compressed(segmentation: dict[str, Any], size: tuple[int, int]) -> dict[str,
     """A run-length code that was checked, with a string of counts: COCO's library takes no other."""
     if isinstance(segmentation["counts"], str):
         return {"size": list(size), "counts": segmentation["counts"]}
-    from faster_coco_eval.core import mask as rle
+    from pycocotools import mask as rle
 
     code = rle.frPyObjects({"size": list(size), "counts": list(segmentation["counts"])}, *size)
     return {"size": list(size), "counts": code["counts"].decode()}
 
 
 def _from_runs(segmentation: dict[str, Any], size: tuple[int, int]) -> Outline:
-    from faster_coco_eval.core import mask as rle
+    from pycocotools import mask as rle
 
     pixels = int(checked_runs(segmentation, size)[1::2].sum())
     if not pixels:
@@ -77,7 +77,7 @@ def _from_runs(segmentation: dict[str, Any], size: tuple[int, int]) -> Outline:
 
 
 def _from_polygons(segmentation: list[Any], size: tuple[int, int]) -> Outline:
-    from faster_coco_eval.core import mask as rle
+    from pycocotools import mask as rle
 
     given = [polygon for polygon in _polygons(segmentation) if polygon]
     polygons = [polygon for polygon in given if len(polygon) >= POINTS]

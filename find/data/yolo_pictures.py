@@ -51,7 +51,7 @@ class YoloPicture:
         Raises:
             ValueError: an outline cannot be drawn.
         """
-        from faster_coco_eval.core import mask as rle
+        from pycocotools import mask as rle
 
         result = np.zeros(self.size, np.int32)
         outlines = [self.outline(row) for row in self.rows]

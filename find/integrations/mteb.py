@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from find.errors import InputError
 from find.retrieval.encoder import Encoder
-from find.retrieval.vectors import cut
+from find.retrieval.matryoshka import cut
 
 if TYPE_CHECKING:
     from mteb.models.model_meta import ModelMeta

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from find.errors import FindError
+from find.utils.extras import extra
 
 
 def main() -> int:
@@ -29,9 +30,9 @@ def main() -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
     arguments = parser.parse_args()
 
-    from find.quickstart.pipeline import Demo, DemoSettings
-
     try:
+        with extra("train,album", "scripts/demo"):
+            from find.quickstart.pipeline import Demo, DemoSettings
         settings = DemoSettings(
             out=arguments.out,
             steps=arguments.steps,

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from find.errors import DataError
+from find.utils.extras import extra
 
 if TYPE_CHECKING:
     from lancedb.db import DBConnection
@@ -34,8 +35,9 @@ def connect(album: str | os.PathLike[str], storage: Mapping[str, str] | None = N
 
     Raises UnreadableAlbum where the storage cannot be reached or does not let us in.
     """
-    _defer_client()
-    import lancedb
+    with extra("album", f"the album {album}"):
+        _defer_client()
+        import lancedb
 
     try:
         return lancedb.connect(str(album), storage_options=dict(storage or {}) or None)

@@ -20,7 +20,7 @@ from find.model.location import warn_untrained
 from find.model.model import FIND
 from find.query.entity import Phrase, Region
 from find.query.query import Query
-from find.retrieval.vectors import cut
+from find.retrieval.matryoshka import cut
 from find.utils.progress import track
 
 Encodable: TypeAlias = Union[str, Phrase, Region, Query, ImageLike, "list[str | Phrase | Region]"]

@@ -15,7 +15,8 @@ from find.query.entity import Region
 from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.retrieval.hits import Hit
-from find.retrieval.vectors import QueryVectors, cut
+from find.retrieval.matryoshka import cut
+from find.retrieval.vectors import QueryVectors
 
 if TYPE_CHECKING:
     from find.retrieval.album import Album

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import io
 import os
@@ -18,12 +19,32 @@ from jaxtyping import UInt8
 from find.errors import FindError, InputError
 from find.images.formats import MACOS_NOTE, NONE, PICTURE_SUFFIXES, VIDEO_SUFFIXES, Format, Medium, look_at
 from find.images.images import read_image, read_time
-from find.retrieval.table import Photo
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 BATCH_PIXELS = 100_000_000
 """Pixels that are embedded together at most (300 MB), however many images that is."""
 IN_ICLOUD = Format(Medium.UNREADABLE, "this photo is in iCloud only; download it")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A file, or a frame of a video, as its row tells of it.
+
+    Attributes:
+        path: of the file below the folder of photos, with forward slashes.
+        bytes, modified, digest: of the file; the time in UTC, 16 bytes of BLAKE2b.
+        time: when it was taken by the camera's clock (EXIF, or a video's own start plus `seconds`), if it tells.
+        frame: number of a video's frame; 0 for a photograph.
+        seconds: since a video's start; None for a photograph.
+    """
+
+    path: str
+    bytes: int
+    modified: datetime
+    digest: builtins.bytes
+    time: datetime | None = None
+    frame: int = 0
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)

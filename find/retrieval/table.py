@@ -6,14 +6,12 @@ of a video. Every change is one commit, so a reader sees all of it or nothing.
 
 from __future__ import annotations
 
-import builtins
 import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Protocol, runtime_checkable
 
 import msgspec
@@ -25,6 +23,7 @@ from find.errors import DataError, FindError
 from find.model.predictions import ImageEmbeddings, QueryEmbeddings
 from find.retrieval.connection import TABLE, UnreadableAlbum, check_album, connect, first_line, is_of_store
 from find.retrieval.objects import ObjectMasks, Selection
+from find.retrieval.photos import Photo
 from find.retrieval.vector_types import VectorType, column_type, encode, fixed_lists, vector_dim
 
 if TYPE_CHECKING:
@@ -87,27 +86,6 @@ class Stamp:
                 f"{album}: this album was made by other weights ({self.model}, {self.fingerprint[:12]}; yours are "
                 f"{fingerprint[:12]}); open it with those (--weights), or make another album with: findvl index"
             )
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A file, or a frame of a video, as its row tells of it.
-
-    Attributes:
-        path: of the file below the folder of photos, with forward slashes.
-        bytes, modified, digest: of the file; the time in UTC, 16 bytes of BLAKE2b.
-        time: when it was taken by the camera's clock (EXIF, or a video's own start plus `seconds`), if it tells.
-        frame: number of a video's frame; 0 for a photograph.
-        seconds: since a video's start; None for a photograph.
-    """
-
-    path: str
-    bytes: int
-    modified: datetime
-    digest: builtins.bytes
-    time: datetime | None = None
-    frame: int = 0
-    seconds: float | None = None
 
 
 def album_schema(stamp: Stamp, root: str) -> pa.Schema:

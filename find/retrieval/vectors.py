@@ -11,10 +11,10 @@ import pyarrow as pa
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from find.errors import DataError, InputError
+from find.errors import DataError
 from find.model.predictions import QueryEmbeddings
+from find.retrieval.matryoshka import cut
 from find.retrieval.vector_types import decoded, vector_dim
 from find.tasks.connections import Connections
 from find.tasks.late_interaction import late_interaction
@@ -169,15 +169,6 @@ class QueryVectors:
     def __getitem__(self, rows: slice) -> QueryVectors:
         connections = None if self.connections is None else self.connections[rows]
         return QueryVectors(self.query[rows], self.entities[rows], self.padding[rows], connections)
-
-
-def cut(vectors: Float[Tensor, "... d"], dim: int) -> Float[Tensor, "... c"]:
-    """The first `dim` values, as unit vectors; padding of zeros stays what it is."""
-    if dim == vectors.shape[-1]:
-        return vectors
-    if dim > vectors.shape[-1]:
-        raise InputError(f"the vectors have {vectors.shape[-1]} values, {dim} cannot be taken")
-    return normalize(vectors[..., :dim].float(), dim=-1).to(vectors.dtype)
 
 
 def _padded(lists: pa.ListArray, there: Bool[np.ndarray, "i n"]) -> Shaped[np.ndarray, "i n _"]:

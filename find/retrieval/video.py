@@ -16,8 +16,8 @@ from jaxtyping import UInt8
 
 from find.errors import DataError, FindError
 from find.images.images import LARGEST_IMAGE
-from find.retrieval.photos import PhotoFile, Picture
-from find.retrieval.table import Photo
+from find.retrieval.photos import Photo, PhotoFile, Picture
+from find.utils.extras import extra
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -106,10 +106,8 @@ def _frame_at(container: InputContainer, seconds: float) -> VideoFrame | None:
 
 
 def _library(file: Path) -> ModuleType:
-    try:
+    with extra("video", f"the video {file}"):
         import av
-    except ImportError as error:
-        raise FindError(f"{file}: a video needs PyAV; install it with: pip install 'findvl[video]'") from error
     return av
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool
 
-from find.errors import FindError, InputError
+from find.errors import InputError
 from find.model.predictions import EntityMask, InstancePrediction, PanopticPrediction
 from find.query.query import Query
+from find.utils.extras import extra
 
 if TYPE_CHECKING:
     from supervision import Detections
@@ -56,10 +57,8 @@ def detections(
     Boxes are x0, y0, x1, y1 with x1 and y1 just outside, as everywhere here; by default the masks' own. Masks without a
     pixel are left out: supervision has no box for them.
     """
-    try:
+    with extra("supervision", "a conversion to Detections"):
         import supervision
-    except ImportError as error:
-        raise FindError("this needs supervision; install it with: pip install 'findvl[supervision]'") from error
     seen = masks.any(axis=(1, 2)) if len(masks) else np.zeros(0, bool)
     if not seen.any():
         return supervision.Detections.empty()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from faster_coco_eval.core import mask as rle
 from jaxtyping import Bool
+from pycocotools import mask as rle
 
 from find.data.outlines import draw
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from faster_coco_eval.core import mask as rle
+from pycocotools import mask as rle
 
 from find.annotation.build import issue_lines
 from find.annotation.importing.export import SPLITS, TRAIN, Drawn, Export, Photo, warning

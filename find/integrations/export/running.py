@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from find.errors import CheckpointError, FindError, InputError, UnknownWordsWarning, check_counts, warn_caller
+from find.errors import CheckpointError, InputError, UnknownWordsWarning, check_counts, warn_caller
 from find.foundations.tokenization import TextTokenizer
 from find.images.canvas import ImageGeometry, by_canvas
 from find.images.images import ImageLike, read_image, read_size
@@ -26,6 +26,7 @@ from find.model.validation import check_entities, check_images, check_queries
 from find.query.query import Query
 from find.tasks.connections import Connections
 from find.tasks.region_inputs import ShownRegions
+from find.utils.extras import extra
 
 Named = dict[str, Tensor]
 
@@ -34,10 +35,8 @@ class OnnxGraph:
     """A graph in ONNX Runtime, on the CPU."""
 
     def __init__(self, folder: Path, graph: GraphFile, threads: int | None) -> None:
-        try:
+        with extra("onnx", f"the ONNX export {folder}"):
             import onnxruntime
-        except ModuleNotFoundError as error:
-            raise FindError("an ONNX export needs onnxruntime; install it with: pip install 'findvl[onnx]'") from error
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # its threads would hold up PyTorch's
