@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -82,51 +83,125 @@ class TextFeatures:
         )
 
 
-@runtime_checkable
-class VisionEncoder(Protocol):
-    """A frozen image encoder. An implementation is an `nn.Module`, best by way of `Frozen`."""
+class HasState(Protocol):
+    """What `fingerprint` asks for; every `nn.Module` has it."""
 
-    spec: str  # what `load_vision` takes to build this encoder again
-    strides: tuple[float, ...]  # of the maps, fine to coarse
-    channels: tuple[int, ...]  # of the maps
-    pooled_dim: int | None
-    divisor: int  # height and width of the images must be multiples of it
-    image_size: int | None  # side of the square images it was trained on; None = no such side
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """The tensors that results depend on, by name; empty where there are none."""
+        ...
 
-    def __call__(self, images: UInt8[Tensor, "b 3 h w"] | Float[Tensor, "b 3 h w"]) -> VisionFeatures:
-        """Features of RGB images in 0..255 (bytes or floats); normalisation happens inside.
 
-        Raises `FindError` where a side is no multiple of `divisor`.
+class Foundation(HasState, Protocol):
+    """What is asked of frozen encoders of either kind.
+
+    An implementation need not be an `nn.Module`. One that is becomes a part of the model, so that `FIND.to` moves it to
+    the interface's device; it should subclass `Frozen`, which keeps it in eval mode and without gradients. Any other
+    object manages its device itself, and its features may lie on any: they are moved to the interface's. The
+    attributes are only read.
+    """
+
+    @property
+    def spec(self) -> str:
+        """What `load_vision` or `load_language` takes to build this encoder again; model folders keep it."""
+        ...
+
+    @property
+    def pooled_dim(self) -> int | None:
+        """Width of the pooled vectors; None without them."""
+        ...
+
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """Computes in `dtype` from now on, as if it had been loaded so; asked by `FIND.from_pretrained(dtype=)`.
+
+        Raises:
+            FindError: that cannot be changed.
         """
         ...
 
-    def compute_in(self, dtype: torch.dtype) -> None:
-        """Computes in `dtype` from now on, as if it had been loaded so."""
+
+@runtime_checkable
+class VisionEncoder(Foundation, Protocol):
+    """A frozen image encoder, with all that is asked of one (see `Foundation`)."""
+
+    @property
+    def strides(self) -> tuple[float, ...]:
+        """Of the maps, fine to coarse."""
+        ...
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Of the maps."""
+        ...
+
+    @property
+    def divisor(self) -> int:
+        """Height and width of the images are multiples of it."""
+        ...
+
+    @property
+    def image_size(self) -> int | None:
+        """Side of the square images it was trained on; None without such a side. If it is also the divisor, images have
+        this size and no other."""
+        ...
+
+    def __call__(self, images: UInt8[Tensor, "b 3 h w"] | Float[Tensor, "b 3 h w"]) -> VisionFeatures:
+        """Features of RGB images in 0..255 (bytes or floats) on the model's device; normalisation happens inside.
+
+        Raises:
+            FindError: a side is no multiple of `divisor`.
+        """
         ...
 
 
 @runtime_checkable
-class LanguageEncoder(Protocol):
-    """A frozen text encoder. An implementation is an `nn.Module`, best by way of `Frozen`."""
+class LanguageEncoder(Foundation, Protocol):
+    """A frozen text encoder and its tokenizer, with all that is asked of one (see `Foundation`)."""
 
-    spec: str  # what `load_language` takes to build this encoder again
-    width: int  # of a token's features
-    pooled_dim: int | None
-    context_length: int  # most tokens a text may have, special tokens included
-    placeholder: str  # the word that stands for a region in a text
-    dtype: torch.dtype  # what the features are computed in; those that are given may be wider
+    @property
+    def width(self) -> int:
+        """Of a token's features."""
+        ...
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens a text may have, special tokens included."""
+        ...
+
+    @property
+    def placeholder(self) -> str:
+        """The word that stands for a region in a text."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the features are computed in, and what a text cache keeps them in; those that are given may be wider."""
+        ...
 
     def tokenize(self, texts: Sequence[str]) -> TokenizedText:
-        """Tokens of the texts, padded to the longest of the batch. Raises `FindError` for a text too long."""
+        """Tokens of the texts on the CPU, padded to the longest of the batch.
+
+        Raises:
+            FindError: a text is too long.
+        """
         ...
 
     def __call__(self, tokenized: TokenizedText) -> TextFeatures:
-        """Features of the tokens; the result for a text never depends on the other texts of the batch."""
+        """Features of tokens, which lie on the CPU: the encoder moves them to where it computes.
+
+        Only ids and padding decide. The result for a text never depends on the other texts of the batch.
+        """
         ...
 
-    def compute_in(self, dtype: torch.dtype) -> None:
-        """Computes in `dtype` from now on, as if it had been loaded so."""
-        ...
+
+def device_of(encoder: Foundation) -> torch.device:
+    """Where an encoder's tensors are; the CPU for one that is no `nn.Module` or has none."""
+    tensors = chain(encoder.parameters(), encoder.buffers()) if isinstance(encoder, nn.Module) else ()
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+
+def only_side(vision: VisionEncoder) -> int | None:
+    """Side of the square images that are all that an encoder takes; None where it takes other sizes as well."""
+    return vision.image_size if vision.image_size == vision.divisor else None
 
 
 class Frozen(FixedDtypes):
@@ -162,7 +237,7 @@ def check_divisible(images: Tensor, divisor: int) -> None:
         )
 
 
-def fingerprint(module: nn.Module, *, without: tuple[str, ...] = ()) -> str:
+def fingerprint(module: HasState, *, without: tuple[str, ...] = ()) -> str:
     """SHA-256 over the names, shapes, types and values of a module's state; the same on every device.
 
     Tensors whose names begin with one of `without` are left out.

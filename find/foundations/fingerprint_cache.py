@@ -12,9 +12,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from torch import nn
-
-from find.foundations.base import fingerprint
+from find.foundations.base import HasState, fingerprint
 from find.foundations.loading import EncoderSpec
 from find.foundations.source import COMMIT
 from find.utils.folders import existing_folder
@@ -24,7 +22,7 @@ JUST_WRITTEN = 2.0
 PACKAGES = ("findvl", "torch", "transformers", "open_clip_torch", "timm")
 
 
-def cached_fingerprint(encoder: nn.Module, spec: str) -> str:
+def cached_fingerprint(encoder: HasState, spec: str) -> str:
     """`fingerprint(encoder)` of an encoder that was just built from its spec, computed once for the same files.
 
     They are the same where names, sizes and times of all files are, or a commit of the hub; then the fingerprint is a
@@ -79,7 +77,7 @@ def _below(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
             yield str(file), file.stat()
 
 
-def _key(encoder: nn.Module, spec: str, files: list[tuple[str, os.stat_result]]) -> str:
+def _key(encoder: HasState, spec: str, files: list[tuple[str, os.stat_result]]) -> str:
     """Of all that the weights in memory depend on, and of how they are named and shaped there."""
     tensors = sorted((name, str(t.dtype), list(t.shape)) for name, t in encoder.state_dict().items())
     stamps = [(name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in files]

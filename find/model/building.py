@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from find.errors import CheckpointError
-from find.foundations import VisionEncoder
+from find.foundations.base import VisionEncoder, only_side
 from find.interface import (
     LEVELS,
     STRIDES,
@@ -76,7 +76,7 @@ def build_interface(
 
 def check_sides(config: FINDConfig, vision: VisionEncoder) -> None:
     """Refuses pictures larger than the only size that an encoder takes."""
-    only = vision.image_size if vision.image_size == vision.divisor else None
+    only = only_side(vision)
     if only is not None and config.longest_side > only:
         raise CheckpointError(
             f"vision encoder {config.vision} takes images of {only}x{only} pixels only, but longest_side is "

@@ -83,7 +83,7 @@ class ImageEncoding(Pretrained):
         self, pictures: Sequence[UInt8[np.ndarray, "H W 3"]], frames: Sequence[ImageGeometry]
     ) -> EncodedBatch:
         canvases = torch.stack([frame.place(picture) for picture, frame in zip(pictures, frames, strict=True)])
-        features = self.vision(upload(canvases, self.device))
+        features = self.vision(upload(canvases, self.device)).to(self.device)
         return EncodedBatch(self.interface.encode_image(features.maps, features.pooled, features.aligned))
 
     def _encoded(

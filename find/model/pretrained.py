@@ -63,13 +63,27 @@ class Pretrained(FixedDtypes, HubModel):
         self.folder: Path | None = None  # that it was loaded from
 
     @classmethod
-    def build(cls, config: FINDConfig, *, tasks: Sequence[Task] = ()) -> Self:
-        """A model with an untrained interface; `tasks` as in the constructor."""
-        vision = load_vision(config.vision, dtype=getattr(torch, config.vision_dtype))
+    def build(
+        cls,
+        config: FINDConfig,
+        *,
+        tasks: Sequence[Task] = (),
+        vision: VisionEncoder | None = None,
+        language: LanguageEncoder | None = None,
+    ) -> Self:
+        """A model with an untrained interface; `tasks` as in the constructor.
+
+        Args:
+            vision, language: used instead of the encoders that `config` names; the model's config has their `spec`.
+        """
+        if vision is None:
+            vision = load_vision(config.vision, dtype=getattr(torch, config.vision_dtype))
+        config = replace(config, vision=vision.spec)  # which names the revision that it got
         check_sides(config, vision)
-        dtype = getattr(torch, config.language_dtype)
-        language = load_language(config.language, dtype=dtype, long_texts=config.long_texts)
-        config = replace(config, vision=vision.spec, language=language.spec)  # which name the revisions that they got
+        if language is None:
+            dtype = getattr(torch, config.language_dtype)
+            language = load_language(config.language, dtype=dtype, long_texts=config.long_texts)
+        config = replace(config, language=language.spec)
         paired = config.interface.residual and vision.pooled_dim is not None
         interface = build_interface(
             config,

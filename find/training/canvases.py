@@ -23,6 +23,6 @@ def encode_batch(model: FIND, batch: Batch) -> ImageMemory:
         else:
             images = torch.stack([batch.images[row, :, :height, :width] for row in mine])
         with torch.no_grad():
-            features = model.vision(images)
+            features = model.vision(images).to(model.device)
         parts.append(model.interface.encode_image(features.maps, features.pooled, features.aligned))
     return parts[0] if len(parts) == 1 else concat_memories(parts, list(rows.values()), list(rows))

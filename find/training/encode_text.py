@@ -57,6 +57,7 @@ def encode_text(arguments: argparse.Namespace) -> int:
 
     from find.data.data_split import load_reader
     from find.foundations import load_language
+    from find.foundations.tokenization import TextTokenizer
     from find.model.config import FINDConfig
     from find.training.text_cache import CachedLanguage
     from find.utils.device import choose_device
@@ -65,15 +66,15 @@ def encode_text(arguments: argparse.Namespace) -> int:
     reader = load_reader(arguments.data)
     splits = arguments.split or [reader.train_split, reader.val_split]
     folders = [reader(arguments.root, split) for split in splits]
-    encoder = load_language(
-        config.language, dtype=getattr(torch, config.language_dtype), long_texts=config.long_texts
-    ).to(choose_device(arguments.device))
+    device = choose_device(arguments.device)
+    encoder = load_language(config.language, dtype=getattr(torch, config.language_dtype), long_texts=config.long_texts)
+    if isinstance(encoder, torch.nn.Module):
+        encoder.to(device)
     cached = CachedLanguage(encoder, out)
     texts = {text for folder in folders for text in texts_of(folder, class_prompt=config.class_prompt)}
     print(cached.fill(texts, batch_size=arguments.batch_size))
-    cut = encoder.tokenize.cut
-    if cut:
-        print(f"{cut} texts have more than {encoder.context_length} tokens and were cut")
+    if isinstance(encoder.tokenize, TextTokenizer) and encoder.tokenize.cut:  # other tokenizers do not count them
+        print(f"{encoder.tokenize.cut} texts have more than {encoder.context_length} tokens and were cut")
     return 0
 
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from find.foundations import Frozen, LanguageEncoder, TextFeatures, TokenizedText, fingerprint
+from find.foundations.base import device_of
 from find.training.text_store import DIGEST_BYTES, StoredText, TextStore
 from find.utils.progress import track
 from find.utils.transfer import upload
@@ -104,7 +105,7 @@ class CachedLanguage(Frozen):
                 texts[digests[row]] = text
                 self.store.add(digests[row], text)
         rows = [texts[digest] for digest in digests]
-        device = next(self.encoder.parameters()).device
+        device = device_of(self.encoder)
         tokens = nn.utils.rnn.pad_sequence([row.tokens for row in rows], batch_first=True)
         tokens = F.pad(tokens, (0, 0, 0, tokenized.ids.shape[1] - tokens.shape[1]))
         pooled = None if self.pooled_dim is None else torch.stack([row.pooled for row in rows])

@@ -59,6 +59,7 @@ class HashingLanguage(Frozen):
 
     @torch.no_grad()
     def forward(self, tokenized: TokenizedText) -> TextFeatures:
+        tokenized = tokenized.to(self.words.device)  # from the CPU, where `tokenize` has made them
         tokens: Tensor = self.words[tokenized.ids] + self.places[: tokenized.ids.shape[1]]
         tokens = tokens.masked_fill(tokenized.padding[..., None], 0).to(self.dtype)
         return TextFeatures(tokens=tokens, padding=tokenized.padding, offsets=tokenized.offsets, pooled=None)

@@ -17,7 +17,7 @@ from torch import Tensor
 from find.errors import InputError
 from find.evaluation.evaluate import Task, evaluate
 from find.evaluation.results import Evaluation
-from find.foundations.base import LanguageEncoder, VisionEncoder
+from find.foundations.base import LanguageEncoder, VisionEncoder, device_of
 from find.images.images import ImageLike, read_image
 from find.query.query import Phrase, Query, Region
 
@@ -77,7 +77,7 @@ class FrozenPair:
         for shape in {array.shape for array in pixels}:
             same = [number for number, array in enumerate(pixels) if array.shape == shape]
             stack = torch.from_numpy(np.stack([pixels[number] for number in same])).permute(0, 3, 1, 2)
-            pooled = F.normalize(self.vision(stack.contiguous().to(_device(self.vision))).pooled.float(), dim=-1)
+            pooled = F.normalize(self.vision(stack.contiguous().to(device_of(self.vision))).pooled.float(), dim=-1)
             for number, row in zip(same, pooled, strict=True):
                 rows[number] = row
         return PooledImages(torch.stack(rows))
@@ -85,8 +85,7 @@ class FrozenPair:
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "t d"]:
         """Unit vectors of texts."""
-        tokenized = self.language.tokenize(list(texts)).to(_device(self.language))
-        return F.normalize(self.language(tokenized).pooled.float(), dim=-1)
+        return F.normalize(self.language(self.language.tokenize(texts)).pooled.float(), dim=-1)
 
     def embed_queries(self, queries: Sequence[Query]) -> PooledQueries:
         """Unit vectors of the queries' words; a region counts with the words it replaced (its label).
@@ -121,7 +120,3 @@ def words_of_entity(entity: Phrase | Region) -> str:
     if entity.label is None:
         raise InputError(f"{entity}: this system reads words only, so the region needs a label")
     return entity.label
-
-
-def _device(encoder: Any) -> torch.device:
-    return next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))

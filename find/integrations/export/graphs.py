@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from find.foundations.base import only_side
 from find.integrations.export.asking import Reading
 from find.integrations.export.halves import ImageHalf, QueryHalf, RegionHalf, ScoreHalf, SegmentHalf
 from find.integrations.export.manifest import TensorInfo
@@ -119,8 +120,8 @@ def _graph(name: str, module: nn.Module, arguments: dict[str, Any], sizes: dict[
 
 def _pictures(model: FIND) -> tuple[Tensor, Tensor]:
     vision, resizing = model.vision, model.resizing
-    fixed = getattr(vision, "fixed", False)
-    sides = (vision.image_size,) * 2 if fixed else (4 * resizing.divisor, 5 * resizing.divisor)
+    only = only_side(vision)
+    sides = (only, only) if only else (4 * resizing.divisor, 5 * resizing.divisor)
     pictures = torch.randint(0, 256, (2, 3, *sides), generator=torch.Generator().manual_seed(0))
     # A coloured canvas has values between those of bytes.
     pictures = pictures.to(torch.uint8) if resizing.colour is None else pictures.float()
@@ -129,7 +130,7 @@ def _pictures(model: FIND) -> tuple[Tensor, Tensor]:
 
 def _canvas(model: FIND) -> dict[int, Any]:
     """The sizes of a canvas: any multiples of the divisor, unless the vision encoder takes one size only."""
-    if getattr(model.vision, "fixed", False):
+    if only_side(model.vision):
         return {}
     divisor = model.resizing.divisor
     return {2: divisor * Dim("rows", min=1, max=512), 3: divisor * Dim("columns", min=1, max=512)}

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from find.errors import FindError, InputError
+from find.foundations.tokenization import TextTokenizer
 from find.integrations.export.graphs import Graph, described, graphs, reading_of
 from find.integrations.export.manifest import MANIFEST, PAIR_TERM, TOKENIZER, GraphFile, Manifest
 from find.integrations.export.readme import readme
@@ -47,7 +48,7 @@ def write_model(
         name: what to call the model in messages.
 
     Raises:
-        InputError: the folder is there already, or the model is not in float32.
+        InputError: the folder is there already, the model is not in float32, or its tokenizer has no file.
         FindError: a part that cannot be exported, with the operator that is at fault.
     """
     out = Path(out)
@@ -56,6 +57,11 @@ def write_model(
     dtypes = {p.dtype for p in model.parameters() if p.is_floating_point()}
     if dtypes != {torch.float32}:
         raise InputError(f"the model is in {', '.join(sorted(map(str, dtypes)))}; export it in float32 (dtype=float32)")
+    tokenizer = model.language.tokenize
+    if not isinstance(tokenizer, TextTokenizer):
+        raise InputError(
+            f"{model.language.spec} cannot be exported: its tokenizer is not one of the tokenizers library"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     with _completed(out) as folder:
         files: list[GraphFile] = []
@@ -64,7 +70,7 @@ def write_model(
             yield file
             program = write_graph(graph, folder / file, form)
             files.append(GraphFile(graph.name, file, *described(program, graph)))
-        model.language.tokenize.backend.save(str(folder / TOKENIZER))
+        tokenizer.backend.save(str(folder / TOKENIZER))
         if model.interface.pair_term is not None:
             save_file(model.interface.pair_term.state_dict(), folder / PAIR_TERM)
         manifest = Manifest.of(model, reading_of(model), form.value, OPSET, entities, name, tuple(files))
