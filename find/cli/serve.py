@@ -19,7 +19,8 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
         commands,
         "serve",
         "answer searches of an album over HTTP",
-        "POST /search, /segment, /interact and /embed; GET /images, /images/NAME, /healthz, /readyz and /metrics.\n"
+        "POST /search, /segment, /interact, /find-all, /panoptic, /pictures and /embed; GET /images, /images/NAME,\n"
+        "/videos/NAME, /healthz, /readyz and /metrics.\n"
         "GET / is a page to search and segment with, GET /docs describes the API. A re-indexed album is reloaded\n"
         "within seconds.\n\n"
         "examples:\n"
@@ -43,6 +44,12 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
         type=positive,
         default=512,
         help="cache of encoded images, for quick repeated requests (default: %(default)s)",
+    )
+    limits.add_argument(
+        "--kept-mb",
+        type=positive,
+        default=256,
+        help="uploads that are kept for further requests, for an hour after their last use (default: %(default)s)",
     )
     limits.add_argument("--seconds", type=positive, default=30, help="timeout of a request (default: %(default)s)")
     add_model(parser)
@@ -98,6 +105,7 @@ def serve(arguments: argparse.Namespace) -> int:
         open=4 * arguments.waiting,
         batch=arguments.batch,
         encoded_bytes=arguments.encoded_mb << 20,
+        kept_bytes=arguments.kept_mb << 20,
         seconds=arguments.seconds,
     )
     album = Album.open(arguments.album, load_model(arguments))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from fastapi_offline import FastAPIOffline
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -28,8 +28,14 @@ from find.serving.messages import (
     EmbedAnswer,
     EmbedRequest,
     Error,
+    FindAllAnswer,
+    FindAllRequest,
     InteractAnswer,
     InteractRequest,
+    KeepRequest,
+    KeptPicture,
+    PanopticAnswer,
+    PanopticRequest,
     SampleAnswer,
     SearchAnswer,
     SearchRequest,
@@ -47,6 +53,7 @@ if TYPE_CHECKING:
 ERRORS = {
     status: {"model": Error, "description": text}
     for status, text in {
+        410: "The handle of a picture that is not kept any more; send the picture again",
         413: "Too large a body or picture",
         421: "A host name that the service does not accept",
         422: "A query, picture or number that cannot be used",
@@ -121,6 +128,21 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         """The mask of the thing that points or a box show. Pictures stay encoded, so further requests are fast."""
         return await service.interact(request)
 
+    @app.post("/find-all")
+    async def find_all(request: FindAllRequest) -> FindAllAnswer:
+        """A mask for every instance of what words or examples show, in one picture."""
+        return await service.find_all(request)
+
+    @app.post("/panoptic")
+    async def panoptic(request: PanopticRequest) -> PanopticAnswer:
+        """A picture divided into segments of classes with names of one's choice."""
+        return await service.panoptic(request)
+
+    @app.post("/pictures")
+    async def keep(request: KeepRequest) -> KeptPicture:
+        """Keeps a picture for further requests, which then carry its handle in the place of the file."""
+        return await service.keep(request)
+
     @app.post("/embed")
     async def embed(request: EmbedRequest) -> EmbedAnswer:
         """Vectors of queries and pictures, all in one space."""
@@ -146,6 +168,14 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         labels = (label or []) + [f"object {number}" for number in numbers[len(label or []) :]]
         data = await service.picture(name, frame, list(zip(numbers, labels, strict=False)), side)
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
+
+    @app.get("/videos/{name:path}", response_class=FileResponse)
+    async def video(
+        name: Annotated[str, Path(description="Path below the album's folder of photos")],
+    ) -> FileResponse:
+        """The file of a video of the album, as a whole or a range of it."""
+        headers = {"Cache-Control": "private, max-age=300", "X-Content-Type-Options": "nosniff"}
+        return FileResponse(await service.video(name), headers=headers)
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page() -> HTMLResponse:

@@ -31,6 +31,8 @@ class Limits:
         batch: requests that one call of the model takes.
         encoded_bytes: of pictures that are kept as the model sees them, so that a further question about one of them
             costs a small part of the first; on the model's device.
+        kept_bytes: of the pixels of uploads that are kept under a handle (`POST /pictures`).
+        kept_seconds: since its last use, after which an upload is forgotten.
         seconds: in which a request has to arrive, and after which it is given up.
     """
 
@@ -47,6 +49,8 @@ class Limits:
     open: int = 256
     batch: int = 16
     encoded_bytes: int = 512 << 20
+    kept_bytes: int = 256 << 20
+    kept_seconds: float = 3600.0
     seconds: float = 30.0
 
     def __post_init__(self) -> None:
@@ -62,7 +66,7 @@ class Refusal(Exception):
     """A request that is not answered; `str` is one line for whoever sent it.
 
     Args:
-        status: of HTTP: 404, 408, 413, 421, 422, 429, 503 or 504.
+        status: of HTTP: 404, 408, 410, 413, 421, 422, 429, 503 or 504.
         message: what is wrong and how to fix it.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 QUERY = (
@@ -14,7 +14,8 @@ QUERY = (
     "In a query without entities the model finds them, if it can."
 )
 IMAGES = (
-    "Pictures and masks that the query names, as files in base64. A name that is not here is one of the album's images."
+    "Pictures and masks that the query names, as files in base64; pictures also as handles. A name that is not here is "
+    "one of the album's images."
 )
 
 MOST_PARTS = 1000
@@ -75,6 +76,9 @@ class SearchRequest(_Request):
         description="Keep only those of the k hits whose probability of being relevant is at least this",
     )
     masks: bool = Field(default=False, description="Whether entities come with masks (COCO run-length codes)")
+    include_query: bool = Field(
+        default=False, description="Whether images of the album that the query's regions are of may be hits"
+    )
 
 
 class Mask(BaseModel):
@@ -151,8 +155,24 @@ class SearchAnswer(BaseModel):
     unknown_words: list[str] = Field(description="Words unknown to the language model: results for them are a guess")
 
 
-IMAGE = "The picture to look into, a file in base64; or `name`"
+IMAGE = "The picture to look into, a file in base64 or the handle of a kept picture; or `name`"
 NAME = "An image of the album to look into, by its path below the folder of photos; or `image`"
+
+
+class KeepRequest(_Request):
+    image: str = Field(description="A picture file in base64")
+
+
+class KeptPicture(BaseModel):
+    picture: str = Field(
+        description="Its handle, which requests may carry in the place of the file", examples=["picture:0f3a..."]
+    )
+    width: int
+    height: int
+    seconds: float = Field(
+        description="After its last use, in which the handle is valid; less where other pictures need the room. "
+        "A request with an expired one is answered by 410: send the picture again"
+    )
 
 
 class SegmentRequest(_Request):
@@ -186,6 +206,9 @@ class SegmentAnswer(BaseModel):
 
 _Coordinate = Annotated[float, Field(allow_inf_nan=False)]
 _Point = Annotated[list[_Coordinate], Field(min_length=2, max_length=2)]
+# Of each of many wrong points in a line pydantic would tell otherwise.
+_Line = Annotated[list[_Point], Field(min_length=2, max_length=500), FailFast()]
+_Outline = Annotated[list[_Point], Field(min_length=3, max_length=500), FailFast()]
 
 
 class InteractRequest(_Request):
@@ -197,7 +220,16 @@ class InteractRequest(_Request):
     box: Annotated[list[_Coordinate], Field(min_length=4, max_length=4)] | None = Field(
         default=None, description="x0, y0, x1, y1 in pixels, around the thing, beside `points` or in their place"
     )
+    scribbles: list[_Line] = Field(
+        default=[], max_length=16, description="Lines over the thing, each of 2 or more x, y"
+    )
+    lassos: list[_Outline] = Field(
+        default=[], max_length=16, description="Closed outlines of the thing, each of 3 or more x, y"
+    )
     negatives: list[_Point] = Field(default=[], max_length=64, description="x, y of what does not belong to the thing")
+    negative_scribbles: list[_Line] = Field(
+        default=[], max_length=16, description="Lines over what does not belong to the thing"
+    )
 
 
 class InteractAnswer(BaseModel):
@@ -207,6 +239,68 @@ class InteractAnswer(BaseModel):
     doubtful: bool = Field(description="An empty mask, or a low score")
     box: list[int] | None = Field(description="x0, y0, x1, y1 in pixels; null for an empty mask")
     segmentation: Mask
+
+
+class FindAllRequest(_Request):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "rex.jpg", "query": "[rex.jpg@120,80]", "threshold": 0.5}]}
+    )
+
+    image: str | None = Field(default=None, description=IMAGE)
+    name: str | None = Field(default=None, description=NAME)
+    query: str = Field(
+        description="One phrase or region, which shows by example what is sought: {a dog}, [rex.jpg@120,80]"
+    )
+    others: list[str] = Field(default=[], alias="and", description="Further examples of it")
+    without: list[str] = Field(default=[], description="Examples of what is not sought")
+    images: dict[str, str] = Field(default={}, description=IMAGES)
+    threshold: float = Field(default=0.5, ge=0, le=1, description="Least match probability of what is found")
+
+
+class Instance(BaseModel):
+    text: str
+    score: float = Field(description="Match probability, 0..1")
+    box: list[int] = Field(description="x0, y0, x1, y1 in pixels")
+    segmentation: Mask
+
+
+class FindAllAnswer(BaseModel):
+    read_as: list[str] = Field(description="`query`, each of `and` and each of `without`, " + READ_AS)
+    width: int
+    height: int
+    unknown_words: list[str]
+    instances: list[Instance] = Field(description="The likeliest first; none where there is none")
+
+
+class PanopticRequest(_Request):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "rex.jpg", "classes": ["dog", "sofa", "wall"]}]})
+
+    image: str | None = Field(default=None, description=IMAGE)
+    name: str | None = Field(default=None, description=NAME)
+    classes: list[str] | None = Field(
+        default=None, min_length=1, max_length=256, description="Names of classes; null for COCO's 133"
+    )
+    is_thing: list[bool] | None = Field(
+        default=None,
+        max_length=256,
+        description="Of each class, whether its segments can be counted; null: those of COCO's stuff cannot",
+    )
+
+
+class Segment(BaseModel):
+    text: str = Field(description="Its class")
+    is_thing: bool
+    score: float = Field(description="Class probability, 0..1")
+    box: list[int] = Field(description="x0, y0, x1, y1 in pixels")
+    segmentation: Mask
+
+
+class PanopticAnswer(BaseModel):
+    width: int
+    height: int
+    classes: list[str]
+    unknown_words: list[str] = Field(description="Of the classes: words unknown to the language model")
+    segments: list[Segment]
 
 
 class EmbedRequest(_Request):

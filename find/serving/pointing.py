@@ -28,19 +28,31 @@ class Pointed:
 
 def read_pointed(request: messages.InteractRequest, picture: UInt8[np.ndarray, "h w 3"], share: Share) -> Pointed:
     """Raises Refusal where nothing is shown, or something outside of the picture."""
-    if not request.points and request.box is None:
-        raise Refusal(422, "nothing is pointed at: give points or a box")
+    if not request.points and request.box is None and not request.scribbles and not request.lassos:
+        raise Refusal(422, "nothing is pointed at: give points or a box, scribbles or lassos")
     height, width = picture.shape[:2]
     _check_inside("points", request.points, width, height)
     _check_inside("negatives", request.negatives, width, height)
+    for number, line in enumerate(request.scribbles):
+        _check_inside(f"scribbles[{number}]", line, width, height)
+    for number, line in enumerate(request.negative_scribbles):
+        _check_inside(f"negative_scribbles[{number}]", line, width, height)
     share.take(2 * height * width)  # the two bitmaps, a byte for each pixel
     stroke = np.zeros((height, width), dtype=bool)
     if request.points:
         stroke |= Region(picture, points=request.points).bitmap()
     if request.box is not None:
         stroke |= Region(picture, box=request.box).bitmap()
-    negative = Region(picture, points=request.negatives).bitmap() if request.negatives else None
-    return Pointed(picture, stroke, negative)
+    for line in request.scribbles:
+        stroke |= Region(picture, scribble=line).bitmap()
+    for outline in request.lassos:
+        stroke |= Region(picture, polygon=outline).bitmap()
+    negative = np.zeros((height, width), dtype=bool)
+    if request.negatives:
+        negative |= Region(picture, points=request.negatives).bitmap()
+    for line in request.negative_scribbles:
+        negative |= Region(picture, scribble=line).bitmap()
+    return Pointed(picture, stroke, negative if negative.any() else None)
 
 
 def pointed_answer(found: EntityMask) -> messages.InteractAnswer:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial, wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -20,13 +20,25 @@ from find.model.predictions import EntityMask
 from find.model.tagging import tagged_queries
 from find.query.operators import JoinedQuery
 from find.query.query import Query
-from find.retrieval.connection import UnreadableAlbum
+from find.retrieval.exemplars import without_pictures
 from find.retrieval.filters import filter_sql
 from find.retrieval.relevance import check_relevance, match_head_of, relevant
 from find.serving import messages
 from find.serving.answers import album_image, found_image
 from find.serving.batching import Batcher
 from find.serving.budget import Budget, Share
+from find.serving.drawing import drawn_image, video_file
+from find.serving.embedding import ToEmbed, embed_all
+from find.serving.everything import (
+    Sought,
+    ToDivide,
+    divide_each,
+    find_each,
+    instances_answer,
+    read_classes,
+    segments_answer,
+)
+from find.serving.kept import KeptPictures
 from find.serving.limits import Limits, Refusal, check_count
 from find.serving.metrics import Metrics
 from find.serving.pointing import Pointed, pointed_answer, read_pointed
@@ -65,18 +77,13 @@ class _Search:
     k: int
     where: str | None
     dim: int | None
+    own: set[Path]  # files of the album that are no hits
 
 
 @dataclass(frozen=True)
 class _Segment:
     picture: Pixels
     query: Query
-
-
-@dataclass(frozen=True)
-class _Embed:
-    queries: Sequence[Query]
-    pictures: Sequence[Pixels]
 
 
 def _read_as(text: str, asked: Query, read: Query) -> str:
@@ -97,6 +104,7 @@ class Service:
         self.fingerprint = self.model.fingerprint
         self._match_head = match_head_of(self.model)  # once: on a GPU it is copied
         self.model.feature_cache = FeatureCache(limits.encoded_bytes)
+        self.kept = KeptPictures(limits.kept_bytes, limits.kept_seconds)
         self.metrics = Metrics()
         self.metrics.images.set(len(album))
         self.is_ready = False
@@ -106,13 +114,22 @@ class Service:
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="reader")  # decode and draw beside the model
         self._search = self._batcher("search", self._search_all)
         self._segment = self._batcher("segment", self._segment_all)
-        self._embed = self._batcher("embed", self._embed_all)
+        self._find_all = self._batcher("find-all", self._find_all_of)
+        self._panoptic = self._batcher("panoptic", partial(divide_each, self.model))
+        self._embed = self._batcher("embed", partial(embed_all, self.model, self.fingerprint))
         self._interact = self._batcher("interact", self._interact_all)
-        self._batchers = (self._search, self._segment, self._embed, self._interact)
+        self._batchers = {
+            "search": self._search,
+            "segment": self._segment,
+            "embed": self._embed,
+            "interact": self._interact,
+            "find-all": self._find_all,
+            "panoptic": self._panoptic,
+        }
         self._follower: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        for batcher in self._batchers:
+        for batcher in self._batchers.values():
             batcher.start()
         self._follower = asyncio.create_task(self._follow())
         self.is_ready = True
@@ -121,7 +138,7 @@ class Service:
         """Answers the queued requests, then ends."""
         self.is_ready = False
         self._follower.cancel()
-        await asyncio.gather(*(batcher.stop() for batcher in self._batchers))
+        await asyncio.gather(*(batcher.stop() for batcher in self._batchers.values()))
         self._thread.shutdown()
         self._readers.shutdown()
 
@@ -136,12 +153,12 @@ class Service:
         if request.dim is not None and request.dim > self.album.stamp.dim:
             raise Refusal(422, f"dim: the album's vectors have {self.album.stamp.dim} values, not {request.dim}")
         with self.budget.share() as share:
-            asked = await self._read(lambda: self._asked(request, share))
-            query, found = await self._search.submit(_Search(asked, request.k, request.where, request.dim))
+            item = await self._read(lambda: self._to_search(request, share))
+            query, found = await self._search.submit(item)
             check_relevance(request.min_relevance, self._match_head, [query])
             hits = relevant(found, request.min_relevance)
             texts = [request.query, *request.others, *request.without]
-            read_as = [*map(_read_as, texts, asked.queries, query.queries)]
+            read_as = [*map(_read_as, texts, item.query.queries, query.queries)]
             return await self._read(lambda: self._search_answer(query, read_as, hits, request.masks))
 
     @_in_time
@@ -164,6 +181,29 @@ class Service:
             return await self._read(lambda: pointed_answer(found))
 
     @_in_time
+    async def find_all(self, request: messages.FindAllRequest) -> messages.FindAllAnswer:
+        with self.budget.share() as share:
+            item = await self._read(lambda: self._to_find_all(request, share))
+            query, found = await self._find_all.submit(item)
+            texts = [request.query, *request.others, *request.without]
+            read_as = [*map(_read_as, texts, item.query.queries, query.queries)]
+            return await self._read(
+                lambda: instances_answer(item.picture, query, read_as, found, self._unknown_words(query))
+            )
+
+    @_in_time
+    async def panoptic(self, request: messages.PanopticRequest) -> messages.PanopticAnswer:
+        with self.budget.share() as share:
+            item = await self._read(lambda: self._to_divide(request, share))
+            found = await self._panoptic.submit(item)
+            return await self._read(lambda: segments_answer(self.model, item.classes, found))
+
+    @_in_time
+    async def keep(self, request: messages.KeepRequest) -> messages.KeptPicture:
+        with self.budget.share() as share:
+            return await self._read(lambda: self._keep(request, share))
+
+    @_in_time
     async def embed(self, request: messages.EmbedRequest) -> messages.EmbedAnswer:
         check_count("queries", len(request.queries), self.limits.queries)
         check_count("pictures", len(request.pictures), self.limits.images)
@@ -175,10 +215,14 @@ class Service:
     @_in_time
     async def picture(self, name: str, frame: int, objects: Sequence[tuple[int, str]], side: int) -> bytes:
         """A JPEG of an image of the album with the masks of some of its objects, by their numbers, and their labels."""
-        return await self._read(lambda: self._draw(name, frame, objects, side))
+        return await self._read(lambda: drawn_image(self.album, name, frame, objects, side))
+
+    @_in_time
+    async def video(self, name: str) -> Path:
+        return await self._read(lambda: video_file(self.album, name))
 
     def metrics_text(self) -> bytes:
-        for name, batcher in zip(("search", "segment", "embed", "interact"), self._batchers, strict=True):
+        for name, batcher in self._batchers.items():
             self.metrics.waiting.labels(name).set(batcher.waiting)
         return self.metrics.text()
 
@@ -225,9 +269,12 @@ class Service:
         answers: dict[int, list[Hit]] = {}
         for where, dim in {(item.where, item.dim) for item in items}:
             numbers = [number for number, item in enumerate(items) if (item.where, item.dim) == (where, dim)]
-            most = max(items[number].k for number in numbers)
+            most = max(items[number].k + len(items[number].own) for number in numbers)
             found = album.search_all([queries[number] for number in numbers], most, where=where, dim=dim)
-            answers |= {number: hits[: items[number].k] for number, hits in zip(numbers, found, strict=True)}
+            answers |= {
+                number: without_pictures(hits, items[number].own, items[number].k)
+                for number, hits in zip(numbers, found, strict=True)
+            }
         return [(query, answers[number]) for number, query in enumerate(queries)]
 
     def _segment_all(self, items: Sequence[_Segment]) -> list[tuple[Query, list[EntityMask]]]:
@@ -240,32 +287,9 @@ class Service:
         strokes, negatives = [[item.stroke] for item in items], [[item.negative] for item in items]
         return [one for (one,) in self.model.interact([item.picture for item in items], strokes, negatives)]
 
-    def _embed_all(self, items: Sequence[_Embed]) -> list[messages.EmbedAnswer]:
-        queries = [query for item in items for query in item.queries]
-        pictures = [picture for item in items for picture in item.pictures]
-        asked = iter(self._embedded_queries(queries) if queries else ())
-        shown = iter(self._embedded_pictures(pictures) if pictures else ())
-        return [
-            messages.EmbedAnswer(
-                model=self.fingerprint,
-                queries=[next(asked) for _ in item.queries],
-                pictures=[next(shown) for _ in item.pictures],
-            )
-            for item in items
-        ]
-
-    def _embedded_queries(self, queries: Sequence[Query]) -> list[messages.EmbeddedQuery]:
-        found = self.model.embed_queries(queries)
-        rows = zip(found.query.tolist(), found.entities.tolist(), queries, strict=True)
-        return [
-            messages.EmbeddedQuery(vector=vector, entities=entities[: len(query.entities)])
-            for vector, entities, query in rows
-        ]
-
-    def _embedded_pictures(self, pictures: Sequence[Pixels]) -> list[messages.EmbeddedPicture]:
-        found = self.model.embed_images(pictures, masks=False)
-        rows = zip(found.image.tolist(), found.objects.tolist(), found.scores.tolist(), strict=True)
-        return [messages.EmbeddedPicture(vector=v, objects=objects, scores=scores) for v, objects, scores in rows]
+    def _find_all_of(self, items: Sequence[Sought]) -> list[tuple[JoinedQuery, list[EntityMask]]]:
+        queries = self._with_entities([item.query for item in items])
+        return list(zip(queries, find_each(self.model, items, queries), strict=True))
 
     def _with_entities(self, asked: Sequence[JoinedQuery]) -> list[JoinedQuery]:
         """Plain sentences with the entities that the model finds, in one call; raises Refusal for too many."""
@@ -281,13 +305,31 @@ class Service:
     # --- in the readers' threads ------------------------------------------------------------------------------------
 
     def _pictures(self, images: dict[str, str], share: Share) -> Pictures:
-        return Pictures(images, self.limits, share, stored=self.album.image)
+        return Pictures(images, self.limits, share, stored=self.album.image, kept=self.kept)
 
-    def _asked(self, request: messages.SearchRequest, share: Share) -> JoinedQuery:
+    def _keep(self, request: messages.KeepRequest, share: Share) -> messages.KeptPicture:
+        picture = self._pictures({}, share).decode(request.image, "image")
+        height, width = picture.shape[:2]
+        return messages.KeptPicture(
+            picture=self.kept.add(picture), width=width, height=height, seconds=self.limits.kept_seconds
+        )
+
+    def _to_search(self, request: messages.SearchRequest, share: Share) -> _Search:
         pictures = self._pictures(request.images, share)
         query = read_joined(request.query, request.others, request.without, pictures, self.limits)
         pictures.check_used()
-        return query
+        own = set() if request.include_query else pictures.of_album
+        return _Search(query, request.k, request.where, request.dim, own)
+
+    def _to_find_all(self, request: messages.FindAllRequest, share: Share) -> Sought:
+        pictures = self._pictures(request.images, share)
+        query = read_joined(request.query, request.others, request.without, pictures, self.limits)
+        pictures.check_used()
+        return Sought(pictures.subject(request.image, request.name), query, request.threshold)
+
+    def _to_divide(self, request: messages.PanopticRequest, share: Share) -> ToDivide:
+        classes = read_classes(request, self.limits)
+        return ToDivide(self._pictures({}, share).subject(request.image, request.name), classes)
 
     def _to_segment(self, request: messages.SegmentRequest, share: Share) -> _Segment:
         pictures = self._pictures(request.images, share)
@@ -299,19 +341,22 @@ class Service:
         picture = self._pictures({}, share).subject(request.image, request.name)
         return read_pointed(request, picture, share)
 
-    def _to_embed(self, request: messages.EmbedRequest, share: Share) -> _Embed:
+    def _to_embed(self, request: messages.EmbedRequest, share: Share) -> ToEmbed:
         pictures = self._pictures(request.images, share)
         queries = [read_query(text, pictures, self.limits) for text in request.queries]
         pictures.check_used()
         shown = [pictures.decode(text, f"pictures[{number}]") for number, text in enumerate(request.pictures)]
-        return _Embed(queries, shown)
+        return ToEmbed(queries, shown)
 
     def _search_answer(
         self, query: JoinedQuery, read_as: list[str], hits: Sequence[Hit], masks: bool
     ) -> messages.SearchAnswer:
-        unknown = [word for one in query.queries for word in UnknownWords.read(self.model.language, one).query]
         found = [found_image(rank, hit, masks=masks) for rank, hit in enumerate(hits, start=1)]
-        return messages.SearchAnswer(read_as=read_as, hits=found, unknown_words=list(dict.fromkeys(unknown)))
+        return messages.SearchAnswer(read_as=read_as, hits=found, unknown_words=self._unknown_words(query))
+
+    def _unknown_words(self, query: JoinedQuery) -> list[str]:
+        unknown = [word for one in query.queries for word in UnknownWords.read(self.model.language, one).query]
+        return list(dict.fromkeys(unknown))
 
     def _sample(self, count: int) -> messages.SampleAnswer:
         album = self.album  # which may be followed by another one meanwhile
@@ -323,26 +368,6 @@ class Service:
         entities = entities_json(query, masks, UnknownWords.read(self.model.language, query))
         height, width = picture.shape[:2]
         return messages.SegmentAnswer(read_as=read_as, width=width, height=height, entities=entities)
-
-    def _draw(self, name: str, frame: int, objects: Sequence[tuple[int, str]], side: int) -> bytes:
-        from find.visualization.drawing import Overlay, draw_overlays
-
-        try:
-            hit = self.album.image(name, frame)
-            pixels = hit.pixels()
-        except UnreadableAlbum:
-            raise
-        except FindError as error:  # which names paths of this machine
-            raise Refusal(404, f"no image {name!r} in the album, or its file is gone") from error
-        count = len(hit.found.scores)
-        if len(objects) > count or any(not 0 <= number < count for number, _ in objects):
-            raise Refusal(422, f"{name} has objects 0 to {count - 1}, to be drawn once each")
-        overlays = [Overlay(hit.object_mask(number), label[:80]) for number, label in objects]
-        drawn = draw_overlays(pixels, overlays, min_side=side)
-        drawn.thumbnail((side, side))
-        stream = io.BytesIO()
-        drawn.save(stream, format="JPEG", quality=88)
-        return stream.getvalue()
 
     # --- waiting ----------------------------------------------------------------------------------------------------
 

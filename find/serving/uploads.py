@@ -7,6 +7,7 @@ import base64
 import binascii
 import io
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.retrieval.connection import UnreadableAlbum
 from find.serving.budget import Share
+from find.serving.kept import PREFIX, KeptPictures
 from find.serving.limits import BYTES_A_PIXEL, Limits, Refusal, check_count
 
 if TYPE_CHECKING:
@@ -35,12 +37,20 @@ class Pictures:
         limits: how many pictures and pixels.
         share: what the request takes of the memory of all.
         stored: an image of the album by its name.
+        kept: uploads that are asked about again, by their handles.
     """
 
     def __init__(
-        self, images: Mapping[str, str], limits: Limits, share: Share, *, stored: Callable[[str], Hit]
+        self,
+        images: Mapping[str, str],
+        limits: Limits,
+        share: Share,
+        *,
+        stored: Callable[[str], Hit],
+        kept: KeptPictures,
     ) -> None:
-        self.images, self.limits, self._share, self._stored = images, limits, share, stored
+        self.images, self.limits, self._share, self._stored, self._kept = images, limits, share, stored, kept
+        self.of_album: set[Path] = set()
         self._count = self._pixels = 0
         self._read: dict[str, Pixels] = {}
         self._masks: dict[str, Bool[np.ndarray, "h w"]] = {}
@@ -60,18 +70,22 @@ class Pictures:
         return self._masks[name]
 
     def subject(self, image: str | None, name: str | None) -> Pixels:
-        """The one picture that is looked into: a file in base64, or an image of the album by its name."""
+        """The one picture that is looked into: a file in base64, a handle, or an image of the album by its name."""
         if (image is None) == (name is None):
-            raise Refusal(422, "give one picture: image (a file in base64) or name (an image of the album)")
+            raise Refusal(422, "give one picture: image (base64, or a handle) or name (an image of the album)")
         return self._of_album(name) if image is None else self.decode(image, "image")
 
     def decode(self, text: str, name: str) -> Pixels:
-        """A picture file in base64.
+        """A picture: a file in base64, or the handle of one that is kept.
 
         Raises:
             Refusal: 413 for more pixels than allowed, before any is decoded; 422 where it is not a picture, or one too
-                many.
+                many; 410 for a handle that has expired.
         """
+        if text.startswith(PREFIX):
+            picture = self._kept.get(text)
+            self._take(name, *picture.shape[:2])
+            return picture
         return self._decode(text, name, read_image)
 
     def _decode(self, text: str, name: str, read: Callable[..., np.ndarray]) -> np.ndarray:
@@ -97,6 +111,7 @@ class Pictures:
         try:
             hit = self._stored(name)
             self._take(name, hit.height, hit.width)
+            self.of_album.add(hit.path)
             return hit.pixels()
         except UnreadableAlbum:
             raise

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from find.query.entity import Region
+
 POINT, BOX, NEGATIVE = (60, 100), (20, 30, 90, 120), (10, 10)
+LINE, OUTLINE = [(50, 90), (60, 100), (72, 104)], [(40, 80), (90, 85), (70, 120)]
+BLANK = np.zeros((160, 160, 3), np.uint8)
 
 
 def _mask(answer):
@@ -18,8 +22,11 @@ def _mask(answer):
         ({"points": [POINT]}, [POINT], None),
         ({"box": BOX}, BOX, None),
         ({"points": [POINT, (70, 110)], "negatives": [NEGATIVE]}, [POINT, (70, 110)], [NEGATIVE]),
+        ({"scribbles": [LINE]}, Region(BLANK, scribble=LINE), None),
+        ({"lassos": [OUTLINE]}, Region(BLANK, polygon=OUTLINE), None),
+        ({"points": [POINT], "negative_scribbles": [LINE]}, [POINT], Region(BLANK, scribble=LINE)),
     ],
-    ids=["point", "box", "negative"],
+    ids=["point", "box", "negative", "scribble", "lasso", "negative scribble"],
 )
 def test_what_is_pointed_at_is_what_the_model_takes(client, model, photos, names, encoded, body, stroke, negative):
     found = model.interact([photos / names[0]], [[stroke]], [[negative]])[0][0]
@@ -64,6 +71,13 @@ def test_words_segment_an_image_of_the_album_as_its_file(client, names, encoded)
         ({"name": 0, "box": (1000, 1000, 1100, 1100)}, "box"),
         ({"name": 0, "points": [(1, 2, 3)]}, "points"),
         ({"name": 0, "points": [POINT] * 65}, "64"),
+        ({"name": 0, "scribbles": [[POINT]]}, "scribbles.0"),
+        ({"name": 0, "scribbles": [[POINT, (160, 0)]]}, "scribbles[0]: (160, 0) is outside"),
+        ({"name": 0, "scribbles": [[POINT] * 501]}, "500"),
+        ({"name": 0, "scribbles": [["x"] * 100_000]}, "scribbles.0"),
+        ({"name": 0, "lassos": [LINE[:2]]}, "lassos.0"),
+        ({"name": 0, "lassos": [[(-9, -9), (-5, -9), (-5, -5)]]}, "outside"),
+        ({"name": 0, "points": [POINT], "negative_scribbles": [[POINT, (0, -1)]]}, "negative_scribbles[0]"),
     ],
 )
 def test_wrong_pointing_is_refused_in_one_line(client, names, body, told):

@@ -35,6 +35,16 @@ BODIES: dict[str, dict[str, Any]] = {
         "k": 2, "where": "width > 1", "dim": 16, "masks": True,
     },
     "/segment": {"image": PICTURE, "query": "{a dog} on [rex#m]", "images": {"rex": PICTURE, "m": PICTURE}},
+    "/interact": {
+        "image": PICTURE, "points": [[1, 2]], "box": [0, 0, 9, 9], "scribbles": [[[1, 1], [4, 4]]],
+        "lassos": [[[1, 1], [4, 4], [1, 4]]], "negatives": [[9, 9]], "negative_scribbles": [[[20, 1], [20, 9]]],
+    },
+    "/find-all": {
+        "image": PICTURE, "query": "{a dog}", "and": ["[rex@1,1]"], "without": ["{a car}"], "images": {"rex": PICTURE},
+        "threshold": 0.4,
+    },
+    "/panoptic": {"image": PICTURE, "classes": ["dog", "sky"], "is_thing": [True, False]},
+    "/pictures": {"image": PICTURE},
     "/embed": {"queries": ["{a dog}", "[rex@0,0,9,9]"], "images": {"rex": PICTURE}, "pictures": [PICTURE]},
 }  # fmt: skip
 

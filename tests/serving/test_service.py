@@ -118,7 +118,9 @@ def test_a_region_is_shown_by_an_upload_or_by_an_image_of_the_album(client, albu
     expected = [hit.name for hit in album.search(Query("a thing like ", region), 6, include_query=True)]
     for name, images in (("mine", {"mine": encoded[2]}), (names[2], {})):
         text = f"a thing like [{name}@20,20,120,120]"
-        found = client.post("/search", json={"query": text, "images": images, "k": 6}).json()["hits"]
+        found = client.post("/search", json={"query": text, "images": images, "k": 6, "include_query": True}).json()[
+            "hits"
+        ]
         assert [hit["name"] for hit in found] == expected
 
 

@@ -1,0 +1,50 @@
+"""Pictures of an album as a service shows them: JPEG with masks of objects, and the files of videos."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from find.errors import FindError
+from find.retrieval.connection import UnreadableAlbum
+from find.serving.limits import Refusal
+
+if TYPE_CHECKING:
+    from find.retrieval.album import Album
+
+
+def drawn_image(album: Album, name: str, frame: int, objects: Sequence[tuple[int, str]], side: int) -> bytes:
+    """A JPEG of an image of the album with the masks of some of its objects, by their numbers, and their labels."""
+    from find.visualization.drawing import Overlay, draw_overlays
+
+    try:
+        hit = album.image(name, frame)
+        pixels = hit.pixels()
+    except UnreadableAlbum:
+        raise
+    except FindError as error:  # which names paths of this machine
+        raise Refusal(404, f"no image {name!r} in the album, or its file is gone") from error
+    count = len(hit.found.scores)
+    if len(objects) > count or any(not 0 <= number < count for number, _ in objects):
+        raise Refusal(422, f"{name} has objects 0 to {count - 1}, to be drawn once each")
+    overlays = [Overlay(hit.object_mask(number), label[:80]) for number, label in objects]
+    drawn = draw_overlays(pixels, overlays, min_side=side)
+    drawn.thumbnail((side, side))
+    stream = io.BytesIO()
+    drawn.save(stream, format="JPEG", quality=88)
+    return stream.getvalue()
+
+
+def video_file(album: Album, name: str) -> Path:
+    """The file of a video of the album, which browsers read in parts."""
+    try:
+        hit = album.image(name)
+    except UnreadableAlbum:
+        raise
+    except FindError as error:
+        raise Refusal(404, f"no video {name!r} in the album") from error
+    if hit.seconds is None or not hit.path.is_file():
+        raise Refusal(404, f"{name!r} is no video of the album, or its file is gone")
+    return hit.path

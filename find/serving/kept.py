@@ -1,0 +1,80 @@
+"""Pictures that are sent once and asked about many times: each keeps a handle for a while, within a bound of memory."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from find.serving.limits import Refusal
+
+PREFIX = "picture:"
+"""Begins a handle, which no file in base64 does."""
+
+Pixels = UInt8[np.ndarray, "h w 3"]
+
+
+class KeptPictures:
+    """Decoded uploads by their handles. The one that was used least recently goes first where room is needed.
+
+    A handle tells what the picture's pixels are, so that the same picture gets the same one again.
+
+    Args:
+        most_bytes: of all pictures together; a single larger one is refused.
+        seconds: since its last use, after which a picture is forgotten.
+        clock: tells the time, in seconds.
+    """
+
+    def __init__(self, most_bytes: int, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.most_bytes, self.seconds = most_bytes, seconds
+        self._clock = clock
+        self._kept: OrderedDict[str, tuple[Pixels, float]] = OrderedDict()  # the last one used at the end
+        self._lock = threading.Lock()  # pictures are read in threads
+
+    def __len__(self) -> int:
+        with self._lock:
+            self._forget()
+            return len(self._kept)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(picture.nbytes for picture, _ in self._kept.values())
+
+    def add(self, picture: Pixels) -> str:
+        """The picture's handle. Raises Refusal, 413, where it does not fit by itself."""
+        if picture.nbytes > self.most_bytes:
+            most = f"{self.most_bytes / 3e6:.3g} million"
+            raise Refusal(413, f"the picture has more than the {most} pixels that are kept; send it with each request")
+        digest = hashlib.blake2b(repr(picture.shape).encode(), digest_size=16)
+        digest.update(np.ascontiguousarray(picture))
+        handle = PREFIX + digest.hexdigest()
+        with self._lock:
+            self._kept[handle] = picture, self._clock()
+            self._kept.move_to_end(handle)
+            self._forget()
+        return handle
+
+    def get(self, handle: str) -> Pixels:
+        """Raises Refusal, 410, for a handle that is not known any more, or never was."""
+        with self._lock:
+            self._forget()
+            if handle not in self._kept:
+                raise Refusal(410, f"{handle[:60]} is not kept any more; send the picture to /pictures again")
+            picture, _ = self._kept[handle]
+            self._kept[handle] = picture, self._clock()
+            self._kept.move_to_end(handle)
+            return picture
+
+    def _forget(self) -> None:
+        """Drops what was not used for long, then what is too much; the least recently used are in front."""
+        now = self._clock()
+        while self._kept:
+            _, used = next(iter(self._kept.values()))
+            if now - used <= self.seconds and self.nbytes <= self.most_bytes:
+                return
+            self._kept.popitem(last=False)
