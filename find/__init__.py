@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from find.annotation.labelling.labelling import label
+    from find.annotation.labelling.labels import Label, LabelledPhoto, Labels
     from find.data.data_split import DataSplit
     from find.errors import CheckpointError, DataError, DivergenceError, FindError, InputError, UnknownWordsWarning
     from find.evaluation.evaluate import evaluate
@@ -57,6 +59,9 @@ __all__ = [
     "InterfaceConfig",
     "Interleaving",
     "JoinedQuery",
+    "Label",
+    "LabelledPhoto",
+    "Labels",
     "LanguageEncoder",
     "Objects",
     "PanopticPrediction",
@@ -70,6 +75,7 @@ __all__ = [
     "UnknownWordsWarning",
     "VisionEncoder",
     "evaluate",
+    "label",
     "more_like",
 ]
 
@@ -97,6 +103,9 @@ _HOME = {
     "InterfaceConfig": "find.model.config",
     "Interleaving": "find.evaluation.queries",
     "JoinedQuery": "find.query.operators",
+    "Label": "find.annotation.labelling.labels",
+    "LabelledPhoto": "find.annotation.labelling.labels",
+    "Labels": "find.annotation.labelling.labels",
     "LanguageEncoder": "find.foundations",
     "Objects": "find.retrieval.hits",
     "PanopticPrediction": "find.model.predictions",
@@ -110,6 +119,7 @@ _HOME = {
     "UnknownWordsWarning": "find.errors",
     "VisionEncoder": "find.foundations",
     "evaluate": "find.evaluation.evaluate",
+    "label": "find.annotation.labelling.labelling",
     "more_like": "find.retrieval.exemplars",
 }
 

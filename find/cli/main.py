@@ -15,7 +15,9 @@ from find.cli.bench import add_bench
 from find.cli.convert import add_convert
 from find.cli.data import add_data
 from find.cli.export import add_export
+from find.cli.label import add_label
 from find.cli.more_like import add_more_like
+from find.cli.review import add_review
 from find.cli.segment import add_segment
 from find.cli.serve import add_demo, add_serve
 from find.cli.shell import add_shell
@@ -65,6 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_search(commands)
     add_more_like(commands)
     add_shell(commands)
+    add_label(commands)
+    add_review(commands)
     add_demo(commands)
     add_serve(commands)
     add_export(commands)

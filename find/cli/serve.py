@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import socket
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
         '  curl localhost:8000/search --json \'{"query": "{a dog}", "without": ["{a collar}"]}\'\n',
     )
     parser.add_argument("album", help="an album written by findvl index, or a URI of object storage")
-    _add_address(parser)
+    add_address(parser)
     limits = parser.add_argument_group("limits", "requests beyond them are refused")
     limits.add_argument("--body-mb", type=positive, default=32, help="size of one request body (default: %(default)s)")
     limits.add_argument(
@@ -73,12 +74,12 @@ def add_demo(commands: argparse._SubParsersAction) -> None:
         "--folder", type=Path, default=Path("outputs/page"), help="where the album is stored (default: %(default)s)"
     )
     parser.add_argument("--no-browser", action="store_true", help="print the address without opening a browser")
-    _add_address(parser)
+    add_address(parser)
     add_model(parser)
     parser.set_defaults(run=demo)
 
 
-def _add_address(parser: argparse.ArgumentParser) -> None:
+def add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine)")
     parser.add_argument(
         "--allowed-host",
@@ -128,17 +129,21 @@ def demo(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _server(arguments: argparse.Namespace):
-    """What runs a server; takes its port, and tells what is missing, before anything is loaded."""
+def listener_of(arguments: argparse.Namespace) -> socket.socket:
+    """Takes the server's port, and tells what is missing, before anything is loaded."""
     if not 0 <= arguments.port < 1 << 16:
         raise InputError(f"--port {arguments.port}: ports are 1 to 65535; 0 takes a free one")
     with extra("serve", "the service"):
-        from find.serving.server import listen, run
-    return partial(
-        run,
-        listener=listen(arguments.host, arguments.port),
-        allowed_hosts=[arguments.host, *arguments.allowed_host],
-    )
+        from find.serving.server import listen
+    return listen(arguments.host, arguments.port)
+
+
+def _server(arguments: argparse.Namespace):
+    """What runs a server of an album, at a port that is taken already."""
+    listener = listener_of(arguments)
+    from find.serving.server import run
+
+    return partial(run, listener=listener, allowed_hosts=[arguments.host, *arguments.allowed_host])
 
 
 def _drawn(world: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from find.images.images import ImageLike
 from find.interface import Group, Interface, object_numbers
 from find.model.features import EncodedBatch, ImageFeatures
 from find.model.predictions import EntityMask
-from find.query.entity import Phrase
+from find.query.entity import Entity, Phrase
 from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.tasks import generic
@@ -136,22 +136,45 @@ def find_all(
             "this model has no match head, so it cannot tell whether a thing is there; train one with "
             "scripts/train_match.py"
         )
-    if not 0 <= threshold <= 1:
-        raise InputError(f"threshold is {threshold:g}; it is a probability, between 0 and 1")
+    check_threshold(threshold)
     frames, encoded = model._encoded(images, batch_size)
     check_counts(len(frames), len(queries), "query", "queries")
     if not queries:
         return []
     sought = Sought.embed(model, queries)
+    entities = [query.include[0].entities[0] for query in queries]
+    return instances_of(model.interface, frames, encoded, sought, entities, threshold)
+
+
+def check_threshold(threshold: float) -> None:
+    if not 0 <= threshold <= 1:
+        raise InputError(f"threshold is {threshold:g}; it is a probability, between 0 and 1")
+
+
+def instances_of(
+    interface: Interface,
+    frames: Sequence[ImageGeometry],
+    encoded: Iterable[tuple[list[int], EncodedBatch]],
+    sought: Sought,
+    entities: Sequence[Entity],
+    threshold: float,
+) -> list[list[EntityMask]]:
+    """Every instance of what row k of `sought` says in image k, as `find_all` gives them.
+
+    Args:
+        encoded: batches of the images, each with their numbers.
+        entities: what the instances of each image are named after.
+    """
     answers: list[list[EntityMask]] = [[] for _ in frames]
     for numbers, batch in encoded:
         own = [frames[number] for number in numbers]
-        found = sought.rows(numbers).probabilities(model.interface, batch, own)
-        drawn = _drawn(batch.masks(model.interface), found, own, threshold)
+        found = sought.rows(numbers).probabilities(interface, batch, own)
+        drawn = _drawn(batch.masks(interface), found, own, threshold)
         for number, (masks, chances) in zip(numbers, to_host_together(drawn), strict=True):
-            entity = queries[number].include[0].entities[0]
             kept = _distinct(masks)
-            answers[number] = [EntityMask(masks[k].numpy(), chances[k].item(), entity, chances[k].item()) for k in kept]
+            answers[number] = [
+                EntityMask(masks[k].numpy(), chances[k].item(), entities[number], chances[k].item()) for k in kept
+            ]
     return answers
 
 

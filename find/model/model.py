@@ -72,6 +72,10 @@ class FIND(Inference):
         dog, sofa = model.segment("photo.jpg", "{a red dog} next to {a sofa}")
         dog.mask, dog.box, dog.score
 
+    Load and save: `from_pretrained`, `build`, `save_pretrained`, `push_to_hub`. Find: `segment`, `find_all`, `ground`,
+    `interact`. Name everything: `panoptic`, `instances`, `semantic`. Embed: `encode_images`, `embed_images`,
+    `embed_texts`, `embed_queries`, `embed_classes`. Also `entity_spans`, `run`; all else is torch's.
+
     Images are paths, PIL images or uint8 RGB arrays [H, W, 3]; they may differ in size, and masks come back at their
     own sizes. One image and one prompt give one answer; lists give lists: prompt k is asked of image k, one prompt is
     asked of each image, and one image is asked each prompt. What is answered of an image does not depend on the others

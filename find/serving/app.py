@@ -97,6 +97,12 @@ def create_app(
     )
     app.state.service = service
     _add_routes(app, service)
+    guard(app, limits=limits, metrics=service.metrics, budget=service.budget, hosts=hosts or AllowedHosts())
+    return app
+
+
+def guard(app: FastAPI, *, limits: Limits, metrics: Metrics, budget: Budget, hosts: AllowedHosts) -> None:
+    """Bounds requests, and answers errors in one line of JSON."""
     for kind, answer in (
         (Refusal, lambda error: (error.status, str(error))),
         (UnreadableAlbum, _unreadable),
@@ -106,10 +112,7 @@ def create_app(
         (HTTPException, _of_http),
     ):
         app.add_exception_handler(kind, _handler(answer))
-    app.add_middleware(
-        _Bounds, limits=limits, metrics=service.metrics, budget=service.budget, hosts=hosts or AllowedHosts()
-    )
-    return app
+    app.add_middleware(_Bounds, limits=limits, metrics=metrics, budget=budget, hosts=hosts)
 
 
 def _add_routes(app: FastAPI, service: Service) -> None:

@@ -1,4 +1,4 @@
-"""The service as a server process of one album."""
+"""The service as a server process of one album, and other apps likewise."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from find.serving.hosts import AllowedHosts
 from find.serving.limits import Limits
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from find.retrieval.album import Album
 
 
@@ -49,12 +51,18 @@ def run(
     """
     limits = limits or Limits()
     album.load()
-    name, port = listener.getsockname()[:2]
+    name, _ = listener.getsockname()[:2]
     app = create_app(album, limits=limits, hosts=AllowedHosts(name, allowed_hosts))
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=round(limits.seconds))
+    answer(app, f"{album.name}: {len(album)} images", listener=listener, seconds=limits.seconds, show=show)
+
+
+def answer(app: FastAPI, title: str, *, listener: socket.socket, seconds: float, show: bool) -> None:
+    """Serves an app as `run` does; `title` is printed before its address, requests have `seconds` at the end."""
+    name, port = listener.getsockname()[:2]
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=round(seconds))
     with listener:
         address = f"http://[{name}]:{port}" if listener.family == socket.AF_INET6 else f"http://{name}:{port}"
-        print(f"{album.name}: {len(album)} images at {address} (Ctrl-C ends)", flush=True)
+        print(f"{title} at {address} (Ctrl-C ends)", flush=True)
         if show:
             # Beside the server, which a browser in the terminal waits for; the socket listens already.
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

@@ -7,6 +7,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 
+def write_whole(file: Path, data: bytes) -> None:
+    """A file that takes its name when all of it is written: whoever reads it sees the one before, or this one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(file.name + ".part")
+    unfinished.write_bytes(data)
+    unfinished.replace(file)
+
+
 def write_tensors(file: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """A safetensors file, which takes its name when all of it is written.
 

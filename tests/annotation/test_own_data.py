@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def test_the_page_leads_from_an_export_to_a_search(
 ):
     monkeypatch.chdir(tmp_path)
     roboflow_zip(generate_world("world", images=40, val_images=12, seed=5, workers=1), Path("pets.zip"))
+    shutil.copytree("world/val2017", "more")
     capsys.readouterr()
     printed = {}
     for program, *arguments in commands():
@@ -75,6 +77,9 @@ def test_the_page_leads_from_an_export_to_a_search(
     assert Image.open("outputs/pets/hits.png").width > 0
     names = {path.name for path in Path("data/pets/val").iterdir()}
     assert any(name in printed["search outputs/pets.album"] for name in names)
+    assert "12 photos, 0 skipped" in printed["label more"]
+    labels = json.loads(Path("more/labels.json").read_text())
+    assert [one["name"] for one in labels["categories"]] == ["dog", "bench"] and len(labels["images"]) == 12
 
 
 @pytest.mark.slow

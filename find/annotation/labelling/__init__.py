@@ -1,0 +1,1 @@
+"""From photographs to annotations that a model proposes and people correct."""

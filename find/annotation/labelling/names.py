@@ -1,0 +1,41 @@
+"""What a class is: one thing, by a query, and the name of a class that has only a query."""
+
+from __future__ import annotations
+
+import re
+
+from find.errors import InputError
+from find.query.entity import Phrase
+from find.query.operators import JoinedQuery
+
+ARTICLE = re.compile(r"^(a|an|the|some)\s+", re.IGNORECASE)
+UNNAMED = "object"
+"""The class of examples that nobody has named."""
+
+
+def class_name(query: JoinedQuery) -> str:
+    """Its phrase without the article; examples show an "object"."""
+    entities = query.include[0].entities
+    return phrase_name(entities[0]) if len(entities) == 1 and isinstance(entities[0], Phrase) else UNNAMED
+
+
+def phrase_name(phrase: Phrase) -> str:
+    """ "a red car" is "red car"."""
+    words = " ".join(phrase.text.split())
+    return ARTICLE.sub("", words) or words
+
+
+def written(query: JoinedQuery) -> str:
+    """A joined query in one line, for people."""
+    like = " & ".join(one.text for one in query.include)
+    return " - ".join([like, *(one.text for one in query.exclude)])
+
+
+def check_class(query: JoinedQuery) -> None:
+    """Raises InputError for a query that is not one thing."""
+    for one in query.queries:
+        if len(one.entities) != 1:
+            raise InputError(
+                f"a class is one thing; the query {one.text[:60]!r} has {len(one.entities)} entities: give one phrase "
+                "or region, such as '{a red car}', and each class a query of its own"
+            )

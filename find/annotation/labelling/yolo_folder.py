@@ -1,0 +1,74 @@
+"""Labels as a YOLO segmentation folder: data.yaml, links to the pictures, and a polygon a row."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from find.annotation.labelling.labels import LabelledPhoto, Labels
+from find.annotation.labelling.polygons import single_polygon
+from find.data.yolo_files import label_file
+from find.errors import InputError
+from find.images.rle import decode
+from find.utils.files import write_whole
+
+TRAIN, VAL = "train", "val"
+
+
+@dataclass(frozen=True)
+class YoloFiles:
+    """The folder, and how many pictures each split has."""
+
+    folder: Path
+    pictures: Counter[str]
+
+
+def write_yolo(labels: Labels, folder: Path, *, val_fraction: float, seed: int) -> YoloFiles:
+    if not 0 <= val_fraction < 1:
+        raise InputError(f"the share of val must lie between 0 and 1, not {val_fraction:g}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: this already exists and is not an empty folder. Remove it, or give another one.")
+    numbers = {name: number for number, name in enumerate(labels.categories)}
+    splits = _splits([photo.path for photo in labels.photos], val_fraction, seed)
+    taken: dict[Path, str] = {}
+    for photo in labels.photos:
+        picture = folder / "images" / splits[photo.path] / photo.path
+        rows = label_file(picture)
+        if rows in taken:
+            raise InputError(
+                f"{photo.path} and {taken[rows]} differ in their suffix only, so that they would share the labels of "
+                "YOLO's format; rename one"
+            )
+        taken[rows] = photo.path
+        for place in (picture, rows):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        picture.symlink_to(os.path.abspath(labels.root / photo.path))
+        write_whole(rows, "".join(_rows(photo, numbers)).encode())
+    pictures = Counter(splits.values())
+    config = {"path": ".", "train": f"images/{TRAIN}", "val": f"images/{VAL if pictures[VAL] else TRAIN}"}
+    names = {number: name for name, number in numbers.items()}
+    text = yaml.safe_dump(config | {"names": names}, sort_keys=False, allow_unicode=True)
+    write_whole(folder / "data.yaml", text.encode())
+    return YoloFiles(folder, pictures)
+
+
+def _splits(paths: list[str], fraction: float, seed: int) -> dict[str, str]:
+    """At least one picture trains, and one is held out where there are two and a share of them is asked for."""
+    shuffled = sorted(paths)
+    random.Random(seed).shuffle(shuffled)
+    wanted = min(len(paths) - 1, max(1, round(fraction * len(paths)))) if fraction else 0
+    return {path: VAL if number < wanted else TRAIN for number, path in enumerate(shuffled)}
+
+
+def _rows(photo: LabelledPhoto, numbers: dict[str, int]) -> list[str]:
+    height, width = photo.size
+    rows = []
+    for label in photo.labels:
+        corners = single_polygon(decode(label.segmentation, photo.size)) / (width, height)
+        rows.append(" ".join([str(numbers[label.category]), *(f"{share:.7g}" for share in corners.ravel())]) + "\n")
+    return rows

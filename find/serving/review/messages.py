@@ -1,0 +1,75 @@
+"""Requests and answers of the review page."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from find.serving.messages import Mask
+
+PointXY = Annotated[list[float], Field(min_length=2, max_length=2)]
+Points = Annotated[list[PointXY], Field(max_length=200)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Strokes(_Request):
+    """What shows an object: points and a box in pixels of the photo, and points that do not belong to it."""
+
+    points: Points = []
+    negatives: Points = []
+    box: Annotated[list[float], Field(min_length=4, max_length=4)] | None = None
+
+
+class NewObject(Strokes):
+    category: int
+
+
+class Change(_Request):
+    """A decision on an object, or another class for it."""
+
+    decision: Literal["undecided", "kept", "dropped"] | None = None
+    category: int | None = None
+
+
+class Category(BaseModel):
+    id: int
+    name: str
+
+
+class PhotoLine(BaseModel):
+    """A photo of the list."""
+
+    id: int
+    name: str
+    width: int
+    height: int
+    is_reviewed: bool
+
+
+class Overview(BaseModel):
+    file: str
+    categories: list[Category]
+    photos: list[PhotoLine]
+    missing: list[str] = Field(description="Pictures of the file that are not there")
+
+
+class ReviewedObject(BaseModel):
+    id: int
+    category: int
+    score: float | None = Field(description="What the model gave, if it was the model")
+    state: Literal["undecided", "kept", "corrected", "added", "dropped"]
+    segmentation: Mask | None
+
+
+class PhotoState(BaseModel):
+    """A photo after a change, with what is left to do."""
+
+    id: int
+    is_reviewed: bool
+    objects: list[ReviewedObject]
+    counts: dict[str, int] = Field(description="Objects of the whole file by what was decided")
+    object: int | None = Field(default=None, description="The object that was added")
