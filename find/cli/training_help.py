@@ -10,13 +10,17 @@ import argparse
 from find.training.configs import config_names
 
 ALL = "--help-all"
-SHARED = {
+CONFIG = {
     "-c CONFIG": "a YAML file or the name of a shipped one; may be repeated, later ones override earlier ones",
+}
+DATA = {
     "--data READER": "data reader: coco (default), yolo, or a name or class of an installed package",
     "--data.root FOLDER": "folder of images and annotations, in COCO's layout or the reader's",
     "--data.batch_size N": "images at a time on each device",
     "--data.num_workers N": "processes that read images",
-    "--model.weights MODEL": "a shipped name, a saved folder or a model of the hub to start from",
+}
+WEIGHTS = {"--model.weights MODEL": "a shipped name, a saved folder or a model of the hub to start from"}
+DEVICES = {
     "--trainer.accelerator NAME": "auto, cpu, gpu or mps",
     "--trainer.devices N": "how many devices; auto takes all",
     "--trainer.precision NAME": "auto (default: bf16-mixed where bfloat16 is fast, else 32-true) or a precision",
@@ -25,28 +29,54 @@ EVALUATED = {
     "--weights MODEL": "a shipped name, a saved folder or a model of the hub",
     "--split NAME": "split to use (default: the validation split)",
 }
-OWN = {
+OPTIONS = {
     "fit": {
-        "--model.learning_rate X": "learning rate of AdamW",
-        "--model.loss_weights WEIGHTS": "loss weights by name, such as '{caption: 3, grounding: {dice: 5}}'",
-        "--trainer.max_epochs N": "passes over the training images",
-        "--trainer.max_steps N": "stop after N steps; the learning rate decays to zero by then",
-        "--model.minutes X": "stop after X minutes; the learning rate decays to zero by then",
-        "--trainer.default_root_dir FOLDER": "output folder of the run",
-        "--ckpt_path FILE": "resume an interrupted run from its last.ckpt",
-        "--print_config": "print all settings, including these options, as YAML and exit",
+        "model": CONFIG
+        | WEIGHTS
+        | {
+            "--model.config.vision SPEC": "vision encoder, such as timm:convnext_small.fb_in22k (docs/foundations.md)",
+            "--model.config.language SPEC": "language encoder, such as transformers:google-bert/bert-base-uncased",
+        },
+        "data": DATA,
+        "training": {
+            "--trainer.max_steps N": "stop after N steps; the learning rate decays to zero by then",
+            "--trainer.max_epochs N": "or after N passes over the training images",
+            "--model.minutes X": "or after X minutes, whichever comes first",
+            "--model.learning_rate X": "learning rate of AdamW",
+            "--model.loss_weights WEIGHTS": "loss weights by name, such as '{caption: 3, grounding: {dice: 5}}'",
+            "--seed_everything N": "seed of weights, order and augmentation",
+        },
+        "device": DEVICES,
+        "run": {
+            "--trainer.default_root_dir FOLDER": "output folder: model/, checkpoints, metrics.csv, curves.png",
+            "--ckpt_path FILE": "resume an interrupted run from its last.ckpt",
+            "--print_config": "print all settings, including these options, as YAML and exit",
+        },
     },
-    "validate": {"--ckpt_path FILE": "a checkpoint of findvl fit; or give --model.weights"},
-    "test": EVALUATED
-    | {
-        "--out FILE": "write the metrics as JSON, and a Markdown table beside it",
-        "--tasks NAMES": "comma-separated: panoptic, grounding, interactive, retrieval, interleaved_segmentation, "
-        "interleaved_retrieval, or protocols of installed packages",
-        "--studies NAMES": "comma-separated studies beyond the published tables: variants, probes",
-        "--limit N": "evaluate only the first N images",
-        "--mode NAME": "which entities of a sentence are shown as regions: text, visual or mixed (default)",
+    "validate": {
+        "model": CONFIG | WEIGHTS | {"--ckpt_path FILE": "a checkpoint of findvl fit; or give --model.weights"},
+        "data": DATA,
+        "device": DEVICES,
     },
-    "predict": EVALUATED | {"--out FOLDER": "write predictions.json and predictions/*.png there"},
+    "test": {
+        "model": CONFIG | EVALUATED,
+        "data": DATA,
+        "evaluation": {
+            "--out FILE": "write the metrics as JSON, and a Markdown table beside it",
+            "--tasks NAMES": "comma-separated: panoptic, grounding, interactive, retrieval, interleaved_segmentation, "
+            "interleaved_retrieval, or protocols of installed packages",
+            "--studies NAMES": "comma-separated studies beyond the published tables: variants, probes",
+            "--limit N": "evaluate only the first N images",
+            "--mode NAME": "which entities of a sentence are shown as regions: text, visual or mixed (default)",
+        },
+        "device": DEVICES,
+    },
+    "predict": {
+        "model": CONFIG | EVALUATED,
+        "data": DATA,
+        "output": {"--out FOLDER": "write predictions.json and predictions/*.png there"},
+        "device": DEVICES,
+    },
 }
 EXAMPLES = {
     "fit": "findvl fit -c tiny --data.root data/world --trainer.max_steps 400",
@@ -66,11 +96,15 @@ def training_help(command: str, description: str) -> str:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )
-    for option, text in {**SHARED, **OWN[command], ALL: "show all options"}.items():
-        name, _, value = option.partition(" ")
-        if value:
-            parser.add_argument(name, metavar=value, help=text)
-        else:
-            parser.add_argument(name, action="store_true", help=text)
-    parser.add_argument("-h", "--help", action="store_true", help="this text")
+    for title, options in OPTIONS[command].items():
+        group = parser.add_argument_group(title)
+        for option, text in options.items():
+            name, _, value = option.partition(" ")
+            if value:
+                group.add_argument(name, metavar=value, help=text)
+            else:
+                group.add_argument(name, action="store_true", help=text)
+    group = parser.add_argument_group("help")
+    group.add_argument("-h", "--help", action="store_true", help="this text")
+    group.add_argument(ALL, action="store_true", help="show all options")
     return parser.format_help()
