@@ -147,6 +147,9 @@ def add_search(commands: argparse._SubParsersAction) -> None:
         metavar="P",
         help="keep only hits whose probability of being relevant is at least P (0 to 1); may leave none",
     )
+    parser.add_argument(
+        "--all-copies", action="store_true", help="near-duplicates of a hit are hits of their own, instead of under it"
+    )
     parser.add_argument("-k", type=positive, default=10, help="number of hits (default: %(default)s)")
     add_engine(parser)
     add_model(parser)
@@ -220,6 +223,7 @@ def search(arguments: argparse.Namespace) -> int:
         dim=arguments.dim,
         include_query=arguments.include_query,
         min_relevance=arguments.min_relevance,
+        fold_duplicates=not arguments.all_copies,
     )
     wants_masks = bool(query.entities) and bool(arguments.png or arguments.json)
     pictures = [_pixels(hit) for hit in hits] if wants_masks or arguments.png else []
@@ -245,6 +249,8 @@ def search(arguments: argparse.Namespace) -> int:
     if not is_stdout(arguments.json):
         for rank, hit in enumerate(hits, start=1):
             print(hit_line(rank, hit, query, unknown))
+            if hit.duplicates:
+                print(f"     and {copies_line(hit.duplicates)}")
             if arguments.explain:
                 print(textwrap.indent(hit.explain(), "     "))
         if not hits:
@@ -260,6 +266,12 @@ def nothing_found(arguments: argparse.Namespace, images: int) -> str:
         filtered = " that fits the filter" if arguments.where else ""
         return f"nothing found: no image{filtered} has a relevance of {arguments.min_relevance:g} or more"
     return "no image of the album fits the filter"
+
+
+def copies_line(places: Sequence[str], most: int = 3) -> str:
+    """ "2 near-duplicates: a.jpg, b.jpg", the first few by name."""
+    more = f" and {len(places) - most} more" if len(places) > most else ""
+    return f"{len(places)} near-duplicate{'' if len(places) == 1 else 's'}: {', '.join(places[:most])}{more}"
 
 
 def check_search(arguments: argparse.Namespace) -> None:

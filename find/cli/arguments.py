@@ -216,9 +216,13 @@ def check_outputs(arguments: argparse.Namespace) -> None:
     if arguments.png and arguments.png.suffix.lower() not in suffixes:
         raise InputError(f"--png {arguments.png}: give a file name that ends with one of {', '.join(suffixes)}")
     for name in ("png", "json"):
-        target = getattr(arguments, name)
-        if target and Path(target).is_dir():
-            raise InputError(f"--{name} {target}: this is a folder; give the name of a file to write")
+        check_target(name, getattr(arguments, name))
+
+
+def check_target(option: str, target: str | Path | None) -> None:
+    """Refuses a folder as the file to write."""
+    if target and Path(target).is_dir():
+        raise InputError(f"--{option} {target}: this is a folder; give the name of a file to write")
 
 
 def seconds(begin: float) -> str:

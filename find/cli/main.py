@@ -14,6 +14,7 @@ from find.cli.arguments import Parser
 from find.cli.bench import add_bench
 from find.cli.convert import add_convert
 from find.cli.data import add_data
+from find.cli.duplicates import add_duplicates
 from find.cli.export import add_export
 from find.cli.label import add_label
 from find.cli.more_like import add_more_like
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_index(commands)
     add_search(commands)
     add_more_like(commands)
+    add_duplicates(commands)
     add_shell(commands)
     add_label(commands)
     add_review(commands)

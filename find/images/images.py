@@ -68,6 +68,18 @@ def read_size(image: ImageLike | BinaryIO, *, name: str | None = None) -> tuple[
     return _read(image, name, upright_size)
 
 
+def read_thumbnail(image: str | os.PathLike[str] | BinaryIO, size: tuple[int, int]) -> np.ndarray:
+    """Pixels of a picture, resized to (width, height): uint8 RGB; a JPEG is decoded no larger than this needs. Raises
+    as `read_image` does."""
+    name = image_name(image)
+
+    def small(opened: Image.Image) -> np.ndarray:
+        opened.draft("RGB", (2 * max(size), 2 * max(size)))
+        return np.array(_to_rgb(upright(opened), name).resize(size, Image.Resampling.BILINEAR))
+
+    return _read(image, name, small)
+
+
 def read_mask(
     image: str | os.PathLike[str] | Image.Image | BinaryIO, *, name: str | None = None
 ) -> Bool[np.ndarray, "H W"]:

@@ -5,28 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
-from pathlib import Path, PurePosixPath
+from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 
 from find.errors import FindError, InputError
 from find.query.entity import Region
 from find.query.operators import JoinedQuery
 from find.query.query import Query
-from find.retrieval.connection import UnreadableAlbum
+from find.retrieval.duplicates import THRESHOLD, Duplicates, find_duplicates, find_folded
 from find.retrieval.exemplars import pictures_of, without_pictures
 from find.retrieval.filters import COLUMNS
-from find.retrieval.hits import Hit, Objects, ScorePart
+from find.retrieval.hits import Hit, ScorePart
 from find.retrieval.indexing import IndexReport, index
-from find.retrieval.objects import ObjectMasks
 from find.retrieval.photos import Skipped
 from find.retrieval.ranking import Ranking, score_parts
 from find.retrieval.relevance import check_relevance, match_head_of, relevances, relevant
+from find.retrieval.rows import HIT_COLUMNS, file_below, hit_of_row
 from find.retrieval.table import Embedder, Segmenter, Stamp, open_table, origin, read_root, reading
 from find.retrieval.vector_types import decoded
 from find.retrieval.vectors import QueryVectors, Vectors, take_rows
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from find.interface import MatchHead
     from find.model.predictions import EntityMask
     from find.query.operators import Askable
-
-_HIT_COLUMNS = ("path", "frame", "seconds", "time", "width", "height", "objects", "scores", "boxes", "masks")
 
 
 class Album:
@@ -171,6 +169,7 @@ class Album:
         dim: int | None = None,
         include_query: bool = False,
         min_relevance: float | None = None,
+        fold_duplicates: bool = False,
     ) -> list[Hit]:
         """The `k` images (fewer if fewer there are) that fit the query best, best first.
 
@@ -182,6 +181,7 @@ class Album:
             include_query: the files that the query's own regions are of may be among the hits.
             min_relevance: of the `k` best, only those that are what is sought with this probability (0..1), so perhaps
                 none; `Hit.relevance` tells it. Needs a model with a match head, and entities in the query.
+            fold_duplicates: near-duplicates of a hit are no hits of their own; `Hit.duplicates` names them.
 
         Ties keep the album's order. A query without entities is scored by its sentence alone.
         """
@@ -193,6 +193,7 @@ class Album:
             dim=dim,
             include_query=include_query,
             min_relevance=min_relevance,
+            fold_duplicates=fold_duplicates,
         )[0]
 
     def search_all(
@@ -205,6 +206,7 @@ class Album:
         dim: int | None = None,
         include_query: bool = False,
         min_relevance: float | None = None,
+        fold_duplicates: bool = False,
     ) -> list[list[Hit]]:
         """`search` for many queries at once."""
         if isinstance(queries, str):
@@ -220,9 +222,20 @@ class Album:
         pieces = [vectors[end - len(one.queries) : end] for one, end in zip(joined, ends, strict=True)]
         _check_count(k)
         own = [set() if include_query else pictures_of(one.queries) for one in joined]
-        most = k + max(map(len, own))
-        found = self.search_vectors(joined, pieces, most, where=where, values=values, dim=dim)
-        kept = [without_pictures(hits, pictures, k) for hits, pictures in zip(found, own, strict=True)]
+        if fold_duplicates:
+            allowed = self._ranking.allowed(where, values)
+
+            def best(number: int, count: int) -> list[Hit]:
+                hits = self._found(joined[number], pieces[number], count + len(own[number]), allowed, dim_or_all)
+                return without_pictures(hits, own[number], count)
+
+            dim_or_all = self._ranking.checked_dim(dim)
+            with reading(self.name):
+                kept = [find_folded(self, partial(best, number), k, allowed=allowed) for number in range(len(joined))]
+        else:
+            most = k + max(map(len, own))
+            found = self.search_vectors(joined, pieces, most, where=where, values=values, dim=dim)
+            kept = [without_pictures(hits, pictures, k) for hits, pictures in zip(found, own, strict=True)]
         return [relevant(hits, min_relevance) for hits in kept]
 
     def search_vectors(
@@ -278,7 +291,7 @@ class Album:
         if rows is None or not len(rows):
             raise InputError(f"{self.name}: there is no image {name!r}" + (f" with a frame {frame}" if frame else ""))
         with reading(self.name):
-            return self._hit(take_rows(self.table, rows, _HIT_COLUMNS).to_pylist()[0], 0.0, ())
+            return self._hit(take_rows(self.table, rows, HIT_COLUMNS).to_pylist()[0], 0.0, ())
 
     def sample(self, count: int) -> list[Hit]:
         """Images evenly spread over the album, at most `count`, in its order; hits of no query."""
@@ -287,7 +300,7 @@ class Album:
         if not len(numbers):
             return []
         with reading(self.name):
-            table = self.table.take_offsets(numbers.tolist()).with_row_id().select(list(_HIT_COLUMNS)).to_arrow()
+            table = self.table.take_offsets(numbers.tolist()).with_row_id().select(list(HIT_COLUMNS)).to_arrow()
         return [self._hit(record, 0.0, ()) for record in decoded(table).sort_by("_rowid").to_pylist()]
 
     def ground(self, query: Askable, hits: Sequence[Hit]) -> list[list[EntityMask]]:
@@ -328,7 +341,24 @@ class Album:
     @cached_property
     def paths(self) -> tuple[Path, ...]:
         """The images' files, in the order of the rows."""
-        return tuple(self._file(name) for name in self.to_arrow(["path"])["path"].to_pylist())
+        return tuple(self.file_of(name) for name in self.to_arrow(["path"])["path"].to_pylist())
+
+    def file_of(self, name: str) -> Path:
+        """The file of an image, from its path below the folder of photos."""
+        return file_below(self.root, name, album=self.name)
+
+    def image_vectors(self) -> tuple[Int64[np.ndarray, " i"], Float[torch.Tensor, "i d"]]:
+        """The numbers of the rows, in order, and the unit vectors of their images."""
+        with reading(self.name):
+            return self._ranking.image_vectors()
+
+    def duplicates(self, threshold: float = THRESHOLD) -> Duplicates:
+        """Groups of images that are copies of each other: resized, compressed, brighter or slightly cropped.
+
+        Args:
+            threshold: pairs whose vectors' cosine is lower are not compared by their pixels.
+        """
+        return find_duplicates(self, threshold)
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -339,7 +369,7 @@ class Album:
         rows, scores = self._ranking.best(query, vectors, k, allowed, dim)
         if not len(rows):
             return []
-        table = take_rows(self.table, rows, ["image", *_HIT_COLUMNS])
+        table = take_rows(self.table, rows, ["image", *HIT_COLUMNS])
         asked, images = vectors.cut(dim), Vectors.of(table, self.stamp.objects).cut(dim)
         parts = score_parts(query, asked, images)
         records = table.drop(["image"]).to_pylist()
@@ -357,36 +387,7 @@ class Album:
         return match_head_of(self.model)
 
     def _hit(self, record: dict[str, Any], score: float, parts: tuple[ScorePart, ...]) -> Hit:
-        boxes = np.array(record["boxes"], dtype=np.int32).reshape(-1, 4)
-        counts = {len(boxes), len(record["objects"]), len(record["scores"])}
-        if len(counts) > 1 or min(record["height"], record["width"]) < 1:
-            raise UnreadableAlbum(f"{self.name}: the row of {record['path']} is damaged; index the photos anew")
-        boxes = boxes.clip(0, [record["width"], record["height"]] * 2)
-        return Hit(
-            path=self._file(record["path"]),
-            name=record["path"],
-            score=score,
-            parts=parts,
-            height=record["height"],
-            width=record["width"],
-            found=Objects(
-                np.array(record["objects"], dtype=np.float16),
-                np.array(record["scores"], dtype=np.float32),
-                ObjectMasks.from_bytes(boxes, record["masks"]),
-            ),
-            time=record["time"],
-            frame=record["frame"],
-            seconds=record["seconds"],
-        )
-
-    def _file(self, name: str) -> Path:
-        """The file of a row; an album from elsewhere must not name files outside of its folder of photos."""
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
-            raise UnreadableAlbum(
-                f"{self.name}: the path {name!r} in this album leaves its folder of photos; it is damaged"
-            )
-        return self.root / path
+        return hit_of_row(record, score, parts, album=self.name, root=self.root)
 
 
 def _check_count(k: int) -> None:

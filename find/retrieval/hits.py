@@ -105,6 +105,7 @@ class Hit:
         relevance: the probability that the image is what was sought (`find.retrieval.relevance`); None of models
             without a match head, and of queries without entities.
         frame, seconds: number and time of a video's frame; 0 and None for a photograph.
+        duplicates: images that are near-duplicates of this one, by their places, where a search folds these.
     """
 
     path: Path
@@ -118,6 +119,7 @@ class Hit:
     frame: int = 0
     seconds: float | None = None
     relevance: float | None = None
+    duplicates: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Its place, its score, and the first query's entities with their terms."""

@@ -55,6 +55,16 @@ class Ranking:
         else:
             _ = self._sketch
 
+    def image_vectors(self) -> tuple[Int64[np.ndarray, " i"], Float[Tensor, "i d"]]:
+        """Numbers of all rows, in order, and their images' vectors."""
+        if self._is_exact:
+            vectors = self._vectors(self.stamp.dim)
+            rows, images = vectors.rows, vectors.images
+        else:
+            rows, images = self._sketch.rows, self._sketch.images
+        order = np.argsort(rows)
+        return rows[order], images[torch.from_numpy(order)]
+
     def checked_dim(self, dim: int | None) -> int:
         """How many values are compared; None for all."""
         if dim is not None and not 0 < dim <= self.stamp.dim:

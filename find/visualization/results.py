@@ -89,6 +89,7 @@ def hits_json(
                 "connections": [
                     {"text": fit.text, "entities": list(fit.entities), "fit": shown(fit.value)} for fit in hit.fits
                 ],
+                "duplicates": list(hit.duplicates),
                 "queries": [
                     {"query": part.query.text, "is_excluded": part.is_excluded, "score": shown(part.score)}
                     for part in hit.parts
