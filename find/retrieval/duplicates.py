@@ -178,10 +178,12 @@ class _Comparison:
         same = [a["digest"] == b["digest"] and a["frame"] == b["frame"] and a["path"] != b["path"] for a, b in pairs]
         asked = [k for k, (a, b) in enumerate(pairs) if not same[k] and a["path"] != b["path"]]
         self._read([one for k in asked for one in pairs[k]])
-        asked = [k for k in asked if all(self.pictures[_key(one)] is not None for one in pairs[k])]
+        keys = {_key(one) for k in asked for one in pairs[k]}
+        known = {key: picture for key in keys if (picture := self.pictures[key]) is not None}
+        asked = [k for k in asked if all(_key(one) in known for one in pairs[k])]
         for start in range(0, len(asked), PAIRS_AT_ONCE):
             part = asked[start : start + PAIRS_AT_ONCE]
-            sides = [np.stack([self.pictures[_key(pairs[k][side])] for k in part]) for side in (0, 1)]
+            sides = [np.stack([known[_key(pairs[k][side])] for k in part]) for side in (0, 1)]
             left, right = (torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255 for x in sides)
             for k, is_same in zip(part, are_same(left, right).tolist(), strict=True):
                 same[k] = is_same
