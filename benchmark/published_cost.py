@@ -23,7 +23,7 @@ import torch
 from published_form import random_state
 from transformers import LlamaConfig, LlamaModel
 
-from find.foundations.focal import Flavour, FocalConfig
+from find.foundations.focal import Flavour, FocalConfig, FocalNet, FocalVision
 from find.foundations.tiny import FOLDER as TINY
 from find.integrations.official.convert import convert
 from find.integrations.official.published import Unwritten
@@ -32,6 +32,8 @@ from find.model.model import FIND
 
 RESULT = Path(__file__).resolve().parent / "results" / "published-cost.md"
 FOCAL_T = FocalConfig(Flavour.DEPTHWISE, width=96, depths=(2, 2, 6, 2), levels=(3, 3, 3, 3))
+FOCAL_L = FocalConfig(Flavour.PLAIN, width=192, depths=(2, 2, 18, 2), levels=(4, 4, 4, 4))
+CANVAS = (1, 3, 640, 864)  # of a photo of 640 x 480 whose shortest side becomes 640
 INTERFACE = InterfaceConfig(
     width=512, heads=8, feedforward=2048, layers=9, queries=101, semantic_width=512, mask_width=512, decoder_width=512,
     decoder_layers=6, region_points=512, residual=False,
@@ -61,6 +63,12 @@ def least_cpu_seconds(work: Callable[[], object], *, times: int = 3) -> float:
     return min(spent)
 
 
+def backbone_seconds(config: FocalConfig) -> float:
+    """Of the backbone's pass over a photo."""
+    net = FocalVision(FocalNet(config), config, spec="random")
+    return least_cpu_seconds(lambda: net(torch.zeros(CANVAS, dtype=torch.uint8)))
+
+
 def gigabytes_of(folder: Path) -> float:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e9
 
@@ -86,11 +94,11 @@ def main() -> None:
         features = model.encode_images([photo])
         query = f"{{{TEXT}}}"
         whole = least_cpu_seconds(lambda: model.segment(features, [query]))
-        panoptic = least_cpu_seconds(lambda: model.panoptic(features))
         tokens = model.language.tokenize([TEXT])
         reading = least_cpu_seconds(lambda: model.language(tokens))
         model.language.compute_in(torch.float16)
         emulated = least_cpu_seconds(lambda: model.language(tokens), times=1)
+    tiny, large = (backbone_seconds(config) for config in (FOCAL_T, FOCAL_L))
     block = sum(parameter.numel() for parameter in model.language.model.layers.parameters())
     rest = sum(parameter.numel() for parameter in model.language.parameters()) - block
     numbers = rest + BLOCKS * block
@@ -103,15 +111,15 @@ def main() -> None:
         "| | |\n| --- | ---: |\n"
         f"| converted, without LLaMA | {converted:.2f} GB |\n"
         f"| encoding a photo | {encoding:.1f} s |\n"
+        f"| the backbone's part of it | {tiny:.1f} s (Focal-L: {large:.1f} s) |\n"
         f"| then a query of one phrase, without LLaMA | {whole - reading:.2f} s |\n"
-        f"| then panoptic segmentation | {panoptic:.2f} s |\n"
         f"| reading a text, one block in float32 | {reading:.2f} s |\n"
         f"| reading a text, {BLOCKS} blocks (multiplied) | {BLOCKS * reading:.1f} s |\n"
         f"| the same block in float16 | {emulated:.2f} s |\n"
         f"| LLaMA's {BLOCKS} blocks and embeddings | {numbers / 1e9:.2f} G numbers, {numbers * 2 / 1e9:.1f} GB in "
         f"float16, {numbers * 4 / 1e9:.1f} GB in float32 |\n"
         f"| conversion with one block | {converting:.0f} s |\n"
-        f"| all of this at most resident | {resident():.1f} GB |",
+        f"| all of this, at most resident | {resident():.1f} GB |",
     ]
     RESULT.write_text("\n\n".join(lines) + "\n")
     print(RESULT.read_text())

@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from find.data.cache import free_memory
 from find.errors import CheckpointError
 from find.foundations import fingerprint, focal, load_language, load_vision
 from find.foundations.llama import read_config
@@ -34,6 +35,8 @@ from find.model.model import FIND
 
 BACKBONE, LANGUAGE = "backbone", "language"
 LLAMA_FILES = ("config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
+FLOAT32_GROWTH = 2.5
+"""Bytes that must be free for each number of a language model in 16 bits to compute in float32 instead."""
 LLAMA_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
@@ -183,7 +186,10 @@ def _write_interface(published: Published, config: FINDConfig, class_names: Sequ
     interface.load_state_dict(state)  # with a background that is computed below
     model = FIND(config=here, vision=vision, language=language, interface=interface).eval()
     foundations = {"vision": fingerprint(vision), "language": fingerprint(language)}
-    model.avoid_emulation(torch.device("cpu"))
+    numbers = sum(parameter.numel() for parameter in language.parameters())
+    free = free_memory()
+    if free is None or free > FLOAT32_GROWTH * numbers:  # else the classes take longer
+        model.avoid_emulation(torch.device("cpu"))
     names = list(dict.fromkeys(class_names))
     *rows, background = model.embed_classes([*names, BACKGROUND])
     weights = published.interface | {"background": background}

@@ -14,12 +14,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from find.errors import CheckpointError, FindError, shown
+from find.errors import CheckpointError, FindError, shown, warn_caller
 from find.foundations.llama import count_weights, read_config
-from find.foundations.source import DEFAULT_REVISION, Source, hub_answers
+from find.foundations.source import DEFAULT_REVISION, Source
 from find.integrations.official.convert import LLAMA_FILES, check_new, convert, has_no_weights
 from find.integrations.official.releases import LLAMA, RELEASES, Release
-from find.integrations.official.remote_file import RemoteFile, cached, digest, gigabytes, transport_errors
+from find.integrations.official.remote_file import (
+    RemoteFile,
+    cached,
+    digest,
+    gigabytes,
+    is_unreachable,
+    transport_errors,
+)
 from find.model.location import CONFIG, WEIGHTS
 
 OWNER = "official"
@@ -74,7 +81,7 @@ def fetch_published(
     checkpoint = plan.fetch()
     with WeakFileLock(conversions_folder(name) / ".lock"):
         if out is not None or not is_model(folder):  # which another process may have converted meanwhile
-            print(f"{spec}: converting, with LLaMA's embeddings of COCO's classes ...", file=sys.stderr, flush=True)
+            print(f"{spec}: converting; LLaMA reads COCO's classes, which takes minutes", file=sys.stderr, flush=True)
             convert(checkpoint, folder, llama=plan.language.pinned(), unwritten=release.unwritten)
     return folder
 
@@ -158,13 +165,10 @@ class Plan:
     def make(cls, spec: str, release: Release, language: Source) -> Plan:
         """Asks the hub for sizes and fetches LLaMA's config, which tells whether LLaMA is given to this user."""
         source = Source(release.repository, release.revision, spec)
-        checkpoint = cached(source, release.file, release.revision) or RemoteFile.find(source, release.file)
+        checkpoint = cached_checkpoint(source, release) or RemoteFile.find(source, release.file)
         try:
-            files = () if language.is_folder else tuple(llama_files(language))
-            for file in files:
-                language = file.source  # at the commit that the hub told
-                if file.name == CONFIG:
-                    file.fetch()
+            files = () if language.is_folder else llama_files(language)
+            language = files[0].source if files else language  # at the commit that the hub told
             config = read_config(language.pinned())
         except FindError as error:
             raise CheckpointError(f"{spec}: {error}{INSTEAD}") from error
@@ -173,6 +177,11 @@ class Plan:
             raise CheckpointError(
                 f"{spec} was trained with a LLaMA of {release.llama_blocks} blocks of width {release.llama_width} "
                 f"(LLaMA-7B); {language.name} has {blocks} of width {width}{INSTEAD}"
+            )
+        if config.rms_norm_eps != release.llama_epsilon:
+            warn_caller(
+                f"{language.name} adds {config.rms_norm_eps:g} in its norms, LLaMA-7B {release.llama_epsilon:g}: it "
+                f"looks like another model of the same size (Llama 2?), with which {spec} was not trained"
             )
         return cls(spec, release, checkpoint, language, files, count_weights(config, release.unwritten.block(blocks)))
 
@@ -233,21 +242,37 @@ class Plan:
         return checkpoint
 
 
-def llama_files(source: Source) -> Iterator[RemoteFile]:
-    """What transformers will read of a LLaMA of the hub; nothing where it is cached and the hub does not answer."""
-    from huggingface_hub import HfApi
+def cached_checkpoint(source: Source, release: Release) -> Path | None:
+    """The authors' file in the hub's cache, also where `hf download` has put it under the newest revision."""
+    for revision in (release.revision, DEFAULT_REVISION):
+        file = cached(source, release.file, revision)
+        if file is not None and (revision == release.revision or digest(file) == release.sha256):
+            return file
+    return None
 
-    if cached(source, CONFIG, source.revision or DEFAULT_REVISION) is not None and not hub_answers():
-        return
+
+def llama_files(source: Source) -> tuple[RemoteFile, ...]:
+    """What transformers will read of a LLaMA of the hub; nothing where it is cached and the hub does not answer.
+
+    Its config is fetched, which tells whether the hub gives this LLaMA to this user.
+    """
+    from huggingface_hub import HfApi, hf_hub_download
+
     with source.reading("LLaMA"), transport_errors():
-        about = HfApi().model_info(source.name, revision=source.revision)
+        try:
+            hf_hub_download(source.name, CONFIG, revision=source.revision)
+            about = HfApi().model_info(source.name, revision=source.revision)
+        except Exception as error:
+            if not is_unreachable(error) or cached(source, CONFIG, source.revision or DEFAULT_REVISION) is None:
+                raise
+            return ()
     names = [file.rfilename for file in about.siblings or ()]
     safe = [name for name in names if name.endswith((".safetensors", ".safetensors.index.json")) and "/" not in name]
     weights = safe or [name for name in names if name.startswith("pytorch_model") and "/" not in name]
-    if CONFIG not in names or not weights:
-        raise CheckpointError(f"https://huggingface.co/{source.name} holds no LLaMA in Hugging Face's format")
-    for name in (*(name for name in LLAMA_FILES if name in names), *weights):
-        yield RemoteFile.find(replace(source, revision=about.sha), name)
+    if not weights:
+        raise CheckpointError(f"https://huggingface.co/{source.name} holds no weights in Hugging Face's format")
+    pinned = replace(source, revision=about.sha)
+    return tuple(RemoteFile.find(pinned, name) for name in (*LLAMA_FILES, *weights) if name in names)
 
 
 def existing(folder: Path) -> Path:

@@ -25,7 +25,7 @@ class Release:
         sha256: of the file.
         licence: of the repository.
         llama_width: of the LLaMA that it was trained with.
-        llama_blocks: likewise.
+        llama_blocks, llama_epsilon: likewise; the last is what its norms add, by which it differs from Llama 2.
         unwritten: what the file does not tell.
     """
 
@@ -37,6 +37,7 @@ class Release:
     licence: str = "Apache-2.0"
     llama_width: int = 4096
     llama_blocks: int = 32
+    llama_epsilon: float = 1e-6
     unwritten: Unwritten = field(default_factory=Unwritten)
 
 

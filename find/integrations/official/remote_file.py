@@ -20,6 +20,7 @@ from find.foundations.source import DEFAULT_REVISION, Source
 
 SMALLEST = 10_000_000
 """Bytes of a file from which on it is worth going on with one."""
+HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -158,9 +159,14 @@ def transport_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"):
+        if isinstance(error, ConnectionError) or not is_unreachable(error):
             raise
         raise ConnectionError(str(error).strip() or type(error).__name__) from error
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether the network, not the hub, says so."""
+    return isinstance(error, ConnectionError) or type(error).__module__.partition(".")[0] in HTTP_LIBRARIES
 
 
 def cached(source: Source, name: str, commit: str) -> Path | None:

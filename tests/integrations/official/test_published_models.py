@@ -16,6 +16,7 @@ import torch
 from hub_server import TOKEN, Hub, serve_hub
 from published_form import SMALL, UNWRITTEN, write_checkpoint
 from text_models import write_text_model
+from transformers import LlamaModel
 
 from find.foundations.focal import Flavour, FocalConfig
 from find.integrations.official.convert import convert
@@ -72,6 +73,9 @@ def machine(tmp_path_factory):
         hub.publish("meta/gated", llama, gated=True)
         hub.publish("user/qwen", write_text_model("qwen3", root))
         hub.publish("user/nothing-in-it", root / "empty")
+        (root / "config").mkdir()
+        shutil.copy(llama / "config.json", root / "config")
+        hub.publish("user/config-alone", root / "config")
         own = ("HF_", "HUGGING", "TRANSFORMERS_", "FIND_")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
         environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(root / "home"), "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -137,6 +141,19 @@ def test_one_line_gives_the_model_and_the_second_time_nothing_is_fetched(machine
     assert (again["fingerprint"], again["folder"]) == (expected, first["folder"])
 
 
+def test_what_is_in_the_cache_is_converted_without_network(machine, expected):
+    machine.load()
+    shutil.rmtree(machine.cache / "assets")
+    (snapshot,) = machine.cache.glob("hub/models--xueyanz--FIND/snapshots/*")
+    main = machine.hub.repositories["xueyanz/FIND"].branches["main"]
+    snapshot.rename(snapshot.with_name(main))  # as `hf download xueyanz/FIND` leaves it
+    (machine.cache / "hub" / "models--xueyanz--FIND" / "refs").mkdir(exist_ok=True)
+    (machine.cache / "hub" / "models--xueyanz--FIND" / "refs" / "main").write_text(main)
+    machine.hub.budget = 0
+    answer = machine.load()
+    assert answer.get("fingerprint") == expected, answer
+
+
 def test_the_other_model_has_the_other_backbone(machine):
     other = machine.load("official/find-focall-llama")
     about = json.loads((Path(other["folder"]) / "backbone" / "focal.json").read_text())
@@ -180,7 +197,8 @@ def test_gated_llama_opens_with_the_token(machine, expected):
     ("llama", "told"),
     [
         ("user/nowhere", "there is no https://huggingface.co/user/nowhere that you may see"),
-        ("user/nothing-in-it", "https://huggingface.co/user/nothing-in-it holds no LLaMA"),
+        ("user/nothing-in-it", "user/nothing-in-it has no such file"),
+        ("user/config-alone", "https://huggingface.co/user/config-alone holds no weights"),
         ("user/qwen", "'qwen3', not a LLaMA"),
         ("huggyllama/llama-7b@v9", "has no revision 'v9'"),
     ],
@@ -198,6 +216,14 @@ def test_llama_of_another_size_is_told_before_anything_large_is_fetched(machine)
     error = machine.refused(llama=str(folder))
     assert "a LLaMA of 3 blocks of width 16 (LLaMA-7B)" in error and "has 5 of width 16" in error
     assert machine.hub.downloads(FILE) == 0
+
+
+def test_llama_2_is_warned_of(machine):
+    folder = shutil.copytree(machine.root / "llama", machine.root / "second", dirs_exist_ok=True)
+    about = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(about | {"rms_norm_eps": 1e-5}))
+    said = machine.load(llama=str(folder))["said"]
+    assert "adds 1e-05 in its norms, LLaMA-7B 1e-06: it looks like another model of the same size (Llama 2?)" in said
 
 
 def test_revisions_without_the_file_or_at_all_are_told(machine):
@@ -276,6 +302,22 @@ def test_nothing_in_a_published_file_is_executed(machine, tmp_path):
     machine.hub.publish("xueyanz/FIND", machine.root / "evil", "evil")
     assert "holds more than tensors" in machine.refused(revision="evil", llama=str(machine.root / "llama"))
     assert not (tmp_path / "trace").exists()
+
+
+def test_classes_are_computed_in_float32_where_float16_is_emulated_and_memory_suffices(machine, tmp_path, monkeypatch):
+    def far(name: str) -> float:
+        """How far the kept class embeddings are from those that a CPU computes in float32."""
+        folder = convert(machine.root / "FIND" / FILE, tmp_path / name, llama=str(llama), unwritten=UNWRITTEN).folder
+        model = FIND.from_pretrained(folder)
+        kept = model.embed_classes(["dog", "sky"])
+        model.known_classes = {}
+        return (kept - model.embed_classes(["dog", "sky"])).abs().max().item()
+
+    llama = shutil.copytree(machine.root / "llama", tmp_path / "llama")
+    LlamaModel.from_pretrained(llama, dtype=torch.float16).save_pretrained(llama)
+    assert far("much") < 1e-6
+    monkeypatch.setattr("find.integrations.official.convert.free_memory", lambda: 0)
+    assert 1e-6 < far("little") < 1e-2
 
 
 def test_llama_in_a_folder_is_remembered(machine, expected):
