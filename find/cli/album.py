@@ -56,6 +56,9 @@ score of an image = sentence + 0.5 x mean of its entities' terms
 WHERE_HELP = """\
 --where is an SQL condition on path (relative to the folder of photos), width, height, bytes, time (when taken),
 modified, and, for videos, seconds and frame: "path LIKE 'holiday/%' AND width > 1000 AND time > timestamp '2024-05-01'"
+of photos also on what their EXIF, IPTC and XMP tell: title, description, keywords and people (lists), make, camera
+(model), lens, iso, exposure (seconds), aperture, focal_length (mm), latitude and longitude (degrees):
+"camera = 'Canon EOS R5' AND 'beach' IN keywords AND iso < 800"
 """
 
 INDEX_HELP = """\

@@ -107,6 +107,11 @@ def read_time(image: str | os.PathLike[str] | BinaryIO) -> datetime | None:
     return _read(image, image_name(image), time)
 
 
+def read_with(image: str | os.PathLike[str] | BinaryIO, asked: Callable[[Image.Image], T]) -> T:
+    """What `asked` finds in an opened picture, which it need not decode. Raises as `read_image` does."""
+    return _read(image, image_name(image), asked)
+
+
 def image_name(image: ImageLike | BinaryIO) -> str:
     """What to call a picture in a message: its path, or the kind of object it is."""
     if isinstance(image, (str, os.PathLike)):

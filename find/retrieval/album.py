@@ -331,10 +331,10 @@ class Album:
         with reading(self.name):
             return decoded(self.table.search().select(list(columns or known)).to_arrow())
 
-    def to_pandas(self, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
+    def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """The rows as a data frame; by default what files tell, without vectors and masks."""
         try:
-            return self.to_arrow(columns).to_pandas()
+            return self.to_arrow(columns or [name for name in COLUMNS if name in self.table.schema.names]).to_pandas()
         except ModuleNotFoundError as error:
             raise FindError("a data frame needs pandas; install it with: pip install pandas") from error
 

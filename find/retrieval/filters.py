@@ -11,7 +11,15 @@ import numpy as np
 
 from find.errors import InputError, shown
 
-COLUMNS = ("path", "frame", "seconds", "time", "width", "height", "bytes", "modified")
+FILE_COLUMNS = ("path", "frame", "seconds", "time", "width", "height", "bytes", "modified")
+"""What every album has of its files."""
+LIST_COLUMNS = ("keywords", "people")
+METADATA_COLUMNS = (
+    *("title", "description", *LIST_COLUMNS, "make", "camera", "lens"),
+    *("iso", "exposure", "aperture", "focal_length", "latitude", "longitude"),
+)
+"""What files tell of photographs (`find.images.metadata`); albums of earlier versions do not have it."""
+COLUMNS = (*FILE_COLUMNS, *METADATA_COLUMNS)
 """What a filter may speak of."""
 MOST_CHARACTERS = 100_000
 MOST_OPERATORS = 300
@@ -23,6 +31,13 @@ _TOKEN = re.compile(
     |  (?P<sign><=|>=|<>|!=|\|\||::|[-+*/%=<>(),])  |  (?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
+_IN_LIST = re.compile(
+    r"(?P<text>'(?:[^']|'')*')(\s+(?P<not>not\s+)?in\s+[\"`]?(?P<list>keywords|people)\b[\"`]?)?",
+    re.IGNORECASE,
+)
+"""Finds every text, so that none begins at the end of another."""
+_NAMES = ("word", "quoted")
+"""Kinds of tokens that name columns."""
 _CALL = re.compile(r"\s*\(")
 _WORDS = re.compile(
     "and|or|not|in|like|ilike|escape|between|is|null|true|false|case|when|then|else|end|cast|as"
@@ -30,6 +45,7 @@ _WORDS = re.compile(
 )
 _FUNCTIONS = re.compile(
     "lower|upper|length|starts_with|ends_with|contains|regexp_match|regexp_like"
+    "|array_has|array_length|array_to_string"
     "|date_part|date_trunc|to_timestamp|to_date|abs|round|floor|ceil|coalesce"
 )
 
@@ -39,7 +55,7 @@ def filter_sql(where: str, values: Mapping[str, object] | None = None) -> str:
 
     `where` is an SQL condition on COLUMNS: `width > 640 AND path LIKE :folder`. Each `:name` stands for
     `values["name"]` (text, number, bool, date, time, None, or a list of them for IN), which can say nothing but its
-    value, whatever characters it has.
+    value, whatever characters it has. `'beach' IN keywords` asks whether a list has a text, as `array_has` does.
 
     Raises:
         FindError: another column or function, a statement or comment, a value that is missing or of no use, or a
@@ -87,10 +103,27 @@ def filter_sql(where: str, values: Mapping[str, object] | None = None) -> str:
         raise InputError(f"filter {shown(where)}: its brackets do not match")
     if unused:
         raise InputError(f"filter {shown(where)}: nothing in it is called :{sorted(unused)[0]}")
-    sql = "".join(parts)
+    sql = _with_lists("".join(parts))
     if about_path:
         _check_paths(where, sql)
     return sql
+
+
+def metadata_columns(where: str) -> set[str]:
+    """Those of METADATA_COLUMNS that a condition speaks of."""
+    words = {token.group().strip('"`').lower() for token in _TOKEN.finditer(where) if token.lastgroup in _NAMES}
+    return words & set(METADATA_COLUMNS)
+
+
+def _with_lists(sql: str) -> str:
+    """`'text' IN keywords`, which SQL does not have, as `array_has(keywords, 'text')`."""
+
+    def has(found: re.Match[str]) -> str:
+        if found["list"] is None:
+            return found.group()
+        return f"{'NOT ' if found['not'] else ''}array_has({found['list']}, {found['text']})"
+
+    return _IN_LIST.sub(has, sql)
 
 
 def quoted(text: str) -> str:

@@ -51,7 +51,8 @@ class IndexReport:
     """What a run did, in files; `rows` are the images of the album now, frames of videos among them.
 
     `skipped` are images and videos that could not be used, and why; `others` and `hidden` count files that are none, or
-    whose names start with a dot.
+    whose names start with a dot. `broken_metadata` counts the files whose EXIF, IPTC or XMP could not be read; their
+    pixels are in the album.
     """
 
     added: int = 0
@@ -62,12 +63,14 @@ class IndexReport:
     skipped: list[Skipped] = field(default_factory=list)
     others: int = 0
     hidden: int = 0
+    broken_metadata: int = 0
 
     def __str__(self) -> str:
         counts = {name: getattr(self, name) for name in ("added", "updated", "removed", "unchanged")}
         told = [f"{count} {name}" for name, count in counts.items() if count or name == "added"]
         left_alone = f"; left alone: {counted(self.others, self.hidden)}" if self.others or self.hidden else ""
-        return f"{self.rows} images ({', '.join(told)}, {len(self.skipped)} skipped){left_alone}"
+        broken = f"; {self.broken_metadata} with broken metadata" if self.broken_metadata else ""
+        return f"{self.rows} images ({', '.join(told)}, {len(self.skipped)} skipped){left_alone}{broken}"
 
 
 def index(
@@ -239,6 +242,7 @@ class _Run:
             return
         for picture in pictures:
             self._count(picture.photo.path)
+            self.report.broken_metadata += bool(picture.photo.metadata.broken)
 
     def _count(self, path: str) -> None:
         if path in self.changed:

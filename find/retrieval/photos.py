@@ -19,6 +19,7 @@ from jaxtyping import UInt8
 from find.errors import FindError, InputError
 from find.images.formats import MACOS_NOTE, NONE, PICTURE_SUFFIXES, VIDEO_SUFFIXES, Format, Medium, look_at
 from find.images.images import read_image, read_time
+from find.images.metadata import NOTHING, PhotoMetadata, read_metadata
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 BATCH_PIXELS = 100_000_000
@@ -36,6 +37,7 @@ class Photo:
         time: when it was taken by the camera's clock (EXIF, or a video's own start plus `seconds`), if it tells.
         frame: number of a video's frame; 0 for a photograph.
         seconds: since a video's start; None for a photograph.
+        metadata: what the file tells of a photograph.
     """
 
     path: str
@@ -45,6 +47,7 @@ class Photo:
     time: datetime | None = None
     frame: int = 0
     seconds: float | None = None
+    metadata: PhotoMetadata = NOTHING
 
 
 @dataclass(frozen=True)
@@ -269,6 +272,7 @@ def read_photo(file: PhotoFile) -> Picture | Skipped:
             modified=file.modified,
             digest=hashlib.blake2b(data, digest_size=16).digest(),
             time=read_time(io.BytesIO(data)),
+            metadata=read_metadata(io.BytesIO(data)),
         )
         return Picture(photo, pixels)
     except (FindError, OSError, MemoryError) as error:

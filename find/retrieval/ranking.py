@@ -16,7 +16,7 @@ from find.query.operators import JoinedQuery
 from find.retrieval.candidates import Sketch
 from find.retrieval.chains import match_chain
 from find.retrieval.connection import UnreadableAlbum, first_line, is_of_store
-from find.retrieval.filters import COLUMNS, filter_sql
+from find.retrieval.filters import FILE_COLUMNS, filter_sql, metadata_columns
 from find.retrieval.hits import ConnectionFit, ScorePart, joined_score
 from find.retrieval.table import Stamp, reading
 from find.retrieval.vectors import QueryVectors, Vectors
@@ -78,13 +78,19 @@ class Ranking:
                 raise InputError("there are values for a filter, but no filter (where=...)")
             return None
         sql = filter_sql(where, values)
+        absent = sorted(metadata_columns(where) - set(self.table.schema.names))
+        if absent:
+            raise InputError(
+                f"{self.name}: this album was made by an earlier version, which did not keep {absent[0]}; make a new "
+                "one with: findvl index PHOTOS NEW_ALBUM"
+            )
         try:
             found = self.table.search().where(sql).select(["frame"]).with_row_id(True).to_arrow()
         except BaseException as error:
             if not is_of_store(error):
                 raise
             with reading(self.name):  # what the filter speaks of: if that cannot be read, the filter is not to blame
-                for _ in self.table.search().select(list(COLUMNS)).to_batches():
+                for _ in self.table.search().select(list(FILE_COLUMNS)).to_batches():
                     pass
             raise InputError(f"filter {shown(where)}: {first_line(error)}") from error
         return np.sort(found["_rowid"].to_numpy().astype(np.int64))

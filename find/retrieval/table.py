@@ -22,6 +22,7 @@ from msgspec import Meta
 from find.errors import DataError, FindError
 from find.model.predictions import ImageEmbeddings, QueryEmbeddings
 from find.retrieval.connection import TABLE, UnreadableAlbum, check_album, connect, first_line, is_of_store
+from find.retrieval.filters import METADATA_COLUMNS
 from find.retrieval.objects import ObjectMasks, Selection
 from find.retrieval.photos import Photo
 from find.retrieval.vector_types import VectorType, column_type, encode, fixed_lists, vector_dim
@@ -36,6 +37,18 @@ if TYPE_CHECKING:
 FORMAT = "find-album-2"
 KEY = ("path", "frame")
 """Columns that no two rows share."""
+
+_METADATA_TYPES = {
+    "keywords": pa.list_(pa.string()),
+    "people": pa.list_(pa.string()),
+    "iso": pa.int32(),
+    "exposure": pa.float64(),
+    "aperture": pa.float64(),
+    "focal_length": pa.float64(),
+    "latitude": pa.float64(),
+    "longitude": pa.float64(),
+}
+"""Others are texts. Lists are empty, not null, where a file has none, so that NOT finds them."""
 
 _STAMP, _ROOT, _ORIGIN = b"find", b"find.root", b"find.origin"
 _KEY = {b"lance-schema:unenforced-primary-key": b"true"}
@@ -107,6 +120,7 @@ def album_schema(stamp: Stamp, root: str) -> pa.Schema:
             pa.field("scores", pa.list_(pa.float16()), nullable=False),  # objectness in 0..1
             pa.field("boxes", pa.list_(pa.list_(pa.int32(), 4)), nullable=False),  # x0, y0, x1, y1 in pixels
             pa.field("masks", pa.binary(), nullable=False),  # ObjectMasks.to_bytes
+            *(pa.field(name, _METADATA_TYPES.get(name, pa.string())) for name in METADATA_COLUMNS),
         ],
         metadata={_STAMP: json.dumps({"format": FORMAT, **asdict(stamp)}).encode()},
     )
@@ -147,11 +161,10 @@ def to_rows(
         "scores": lists(pa.array(np.concatenate(scores)), counts),
         "boxes": lists(fixed_lists(np.concatenate(boxes)), counts),
         "masks": masks,
+        **{name: [getattr(photo.metadata, name) for photo in photos] for name in METADATA_COLUMNS},
     }
-    arrays = [
-        column if isinstance(column, pa.Array) else pa.array(column, schema.field(name).type)
-        for name, column in columns.items()
-    ]
+    ordered = [(columns[name], schema.field(name).type) for name in schema.names]  # those that this album has
+    arrays = [column if isinstance(column, pa.Array) else pa.array(column, kind) for column, kind in ordered]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -171,6 +184,8 @@ def read_stamp(schema: pa.Schema, album: str) -> Stamp:
         raise DataError(f"{album}: this is not an album of format {FORMAT}; make one with: findvl index") from error
     for field in album_schema(stamp, ""):
         place = schema.get_field_index(field.name)
+        if place < 0 and field.name in METADATA_COLUMNS:  # of an earlier version
+            continue
         if place < 0 or schema.field(place).type != field.type:
             has = f"has type {schema.field(place).type}, not {field.type}" if place >= 0 else "is missing"
             raise DataError(
