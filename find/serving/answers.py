@@ -1,4 +1,4 @@
-"""Images of an album and what a search found in them, as records of an answer."""
+"""Converts images of an album and search hits to the records of a response."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from find.visualization.results import encode_mask
 if TYPE_CHECKING:
     from find.retrieval.hits import Hit
 
-_LABEL = 70  # characters of an entity's name that are drawn
+_LABEL = 70  # maximum length of a drawn entity name, in characters
 
 
 def album_image(hit: Hit, labels: Mapping[int, Sequence[str]] | None = None) -> messages.AlbumImage:
-    """An image, and where its picture is, with some of its objects: number -> what is written at it."""
+    """An image with the address of its picture; `objects`' labels, by number, are drawn in it."""
     asked = [("frame", hit.frame)]
     if labels:
         asked.append(("objects", ",".join(map(str, labels))))
@@ -33,7 +33,7 @@ def album_image(hit: Hit, labels: Mapping[int, Sequence[str]] | None = None) -> 
 
 
 def found_image(rank: int, hit: Hit, *, masks: bool) -> messages.FoundImage:
-    """A hit: the first query's entities in words, those of all that it should fit in its picture."""
+    """A hit: text lists the entities of the first query, the picture shows those of all queries to match."""
     found = zip(hit.parts[0].query.entity_names, hit.entity_terms, hit.objects, strict=True)
     entities = [
         messages.FoundEntity(
@@ -63,7 +63,7 @@ def found_image(rank: int, hit: Hit, *, masks: bool) -> messages.FoundImage:
 
 
 def _labels(hit: Hit) -> dict[int, list[str]]:
-    """Each object once, with all entities that it is nearest to."""
+    """Each object once, with all entities that matched it."""
     labels: dict[int, list[str]] = {}
     for part in hit.parts:
         if not part.is_excluded:

@@ -1,4 +1,4 @@
-"""The service over HTTP: routes, errors in one line, bounds of a request's body, health and metrics."""
+"""The HTTP service: routes, one-line errors, limits on request bodies, health checks and metrics."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ ERRORS = {
     status: {"model": Error, "description": text}
     for status, text in {
         410: "The handle of a picture that is not kept any more; send the picture again",
-        413: "Too large a body or picture",
+        413: "The body or a picture is too large",
         421: "A host name that the service does not accept",
         422: "A query, picture or number that cannot be used",
         429: "Too many requests are queued; try again",
@@ -65,7 +65,7 @@ ERRORS = {
 PAGE = pathlib.Path(__file__).with_name("page")
 POLICY = "default-src 'self'; img-src 'self' data:"
 OPERATION = ("/healthz", "/readyz", "/metrics")
-"""Routes for those who run the service; answered however much else is asked."""
+"""Routes for operators; they are answered under any load."""
 OBJECTS = r"^(\d{1,4}(,\d{1,4})*)?$"
 log = logging.getLogger(__name__)
 
@@ -75,10 +75,10 @@ def create_app(
 ) -> FastAPI:
     """The service of one album, to be run by an ASGI server.
 
-    Every error is JSON `{"error": "one line"}`: 413 and 422 for what a request asks too much or wrongly, 429 where too
-    many wait, 504 after `limits.seconds`; 503 where files of the album are gone, more requests are open than can be
-    held, or the device has failed; 421 for another host than `hosts` allow (by default: this machine's own names). An
-    album that is indexed again is followed; `look_seconds` lie between looks.
+    Every error is JSON `{"error": "one line"}`: 413 for a request that is too large, 422 for invalid content, 429 when
+    the queue is full, 504 after `limits.seconds`; 503 when album files are missing, too many requests are open, or the
+    device has failed; 421 for a host that `hosts` does not allow (default: this machine's own names). A re-indexed
+    album is reloaded automatically; the service checks for changes every `look_seconds`.
     """
     limits = limits or Limits()
     service = Service(album, limits=limits, look_seconds=look_seconds)
@@ -89,7 +89,7 @@ def create_app(
         yield
         await service.stop()
 
-    app = FastAPIOffline(  # whose /docs takes nothing from elsewhere
+    app = FastAPIOffline(  # its /docs page loads nothing from other hosts
         title="findvl",
         summary="Search an album with any mixture of words and image regions.",
         lifespan=lifespan,
@@ -128,7 +128,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
 
     @app.post("/interact")
     async def interact(request: InteractRequest) -> InteractAnswer:
-        """The mask of the thing that points or a box show. Pictures stay encoded, so further requests are fast."""
+        """The mask of the object marked by points or a box. Encoded pictures are cached, so later requests are fast."""
         return await service.interact(request)
 
     @app.post("/find-all")
@@ -148,7 +148,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
 
     @app.post("/embed")
     async def embed(request: EmbedRequest) -> EmbedAnswer:
-        """Vectors of queries and pictures, all in one space."""
+        """Embeddings of queries and pictures, in one shared space."""
         return await service.embed(request)
 
     @app.get("/images")
@@ -189,14 +189,14 @@ def _add_routes(app: FastAPI, service: Service) -> None:
 
     @app.get("/healthz", tags=["operation"])
     async def healthz() -> dict[str, str]:
-        """The process runs and its device works; where this fails, only another process will help."""
+        """Liveness: the process runs and its device works. If this fails, restart the process."""
         if service.fault is not None:
             raise Refusal(503, FAULTY)
         return {"status": "ok"}
 
     @app.get("/readyz", tags=["operation"])
     async def readyz() -> dict[str, object]:
-        """Requests are answered."""
+        """Readiness: the service accepts requests."""
         if service.fault is not None:
             raise Refusal(503, f"not ready: {FAULTY}")
         if not service.is_ready:
@@ -221,14 +221,14 @@ def _error(status: int, message: str) -> JSONResponse:
 
 
 def _of_http(error: HTTPException) -> tuple[int, str]:
-    if error.status_code == 400:  # of the framework's reading of a body, which gives no reason
+    if error.status_code == 400:  # raised while the framework parses a body; it carries no reason
         return 422, "the body cannot be read as JSON: it is nested too deeply, or has a number with too many digits"
     return error.status_code, str(error.detail)
 
 
 def _unreadable(error: UnreadableAlbum) -> tuple[int, str]:
-    log.error("%s", error)  # which names paths of this machine
-    return 503, "the album cannot be read now; if it has just been indexed anew, try again in a few seconds"
+    log.error("%s", error)  # the exception's text contains server paths
+    return 503, "the album cannot be read now; if it has just been re-indexed, try again in a few seconds"
 
 
 def _no_memory(error: OutOfMemory) -> tuple[int, str]:
@@ -237,7 +237,7 @@ def _no_memory(error: OutOfMemory) -> tuple[int, str]:
 
 
 def _invalid(error: RequestValidationError) -> str:
-    """The first of the mistakes, such as 'k: Input should be a valid integer'."""
+    """The first validation error, such as 'k: Input should be a valid integer'."""
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return f"the body is not JSON ({first['ctx']['error']})"
@@ -248,9 +248,9 @@ def _invalid(error: RequestValidationError) -> str:
 
 
 class _Bounds:
-    """Reads a request's body before anything else sees it, no further than the limit; counts and times answers.
+    """Reads each request body up front, up to the size limit; counts and times responses.
 
-    More requests than `limits.open` at a time are refused before they are read, and so are those to another host.
+    Requests beyond `limits.open` concurrent ones, and requests to other hosts, are refused before they are read.
     """
 
     def __init__(self, app: ASGIApp, *, limits: Limits, metrics: Metrics, budget: Budget, hosts: AllowedHosts) -> None:
@@ -288,7 +288,7 @@ class _Bounds:
         finally:
             self._open -= 1
         route = scope.get("route")
-        path = getattr(route, "path", "other")  # never what a client makes up
+        path = getattr(route, "path", "other")  # only known paths as labels, never client-supplied text
         self.metrics.requests.labels(path, str(status)).inc()
         self.metrics.seconds.labels(path).observe(time.perf_counter() - begin)
 
@@ -319,7 +319,7 @@ class _Bounds:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """The body once, then what the server says (that the client has left)."""
+    """Returns the body once, then whatever the server sends (the client's disconnect)."""
     told = False
 
     async def replayed() -> Message:

@@ -1,4 +1,4 @@
-"""Requests that wait for the model at the same time are answered by one call of it."""
+"""Dynamic batching: requests that are queued at the same time share one call of the model."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class _Job(Generic[Item, Answer]):
 
 
 class Batcher(Generic[Item, Answer]):
-    """Gathers what waits while the model works; whatever waits when it is free goes into its next call.
+    """Queues items while the model is busy; when it is free, its next call takes all queued items.
 
-    Nobody waits for company: a request that finds the model idle is answered by itself.
+    There is no batching delay: a request that arrives while the model is idle is processed alone.
 
     Args:
-        answer: gives one answer for each of several items, in a thread of `executor`. If it raises, each item is
-            tried by itself, so that one that cannot be answered does not spoil the others.
-        executor: with one thread, also where several batchers share a model.
-        most: items of one call.
-        waiting: items that may wait; one whose caller has left counts no more.
-        observe: is told the number of items of each call.
+        answer: returns one answer for each of several items, in a thread of `executor`. If it raises, each item is
+            retried alone, so that a bad item does not fail the others.
+        executor: must have one thread, also if several batchers share a model.
+        most: maximum number of items per call.
+        waiting: maximum queue length; items of disconnected callers do not count.
+        observe: called with the number of items of each call.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class Batcher(Generic[Item, Answer]):
     ) -> None:
         self._answer, self._executor, self._most, self._observe = answer, executor, most, observe
         self._places = waiting
-        self._waiting: dict[_Job[Item, Answer], None] = {}  # in the order that they came
-        self._news = asyncio.Event()  # one came, or the end
+        self._waiting: dict[_Job[Item, Answer], None] = {}  # in order of arrival
+        self._news = asyncio.Event()  # an item arrived, or `stop` was called
         self._is_ending = False
         self._worker: asyncio.Task[None] | None = None
 
@@ -59,7 +59,7 @@ class Batcher(Generic[Item, Answer]):
         self._worker = asyncio.create_task(self._work())
 
     async def stop(self) -> None:
-        """Answers all that wait, then ends."""
+        """Answers all queued items, then ends."""
         self._is_ending = True
         self._news.set()
         if self._worker is not None:
@@ -69,7 +69,7 @@ class Batcher(Generic[Item, Answer]):
         """The item's answer. If the caller is cancelled while it waits, the item is dropped at once.
 
         Raises:
-            Refusal: 429 where too many wait, 503 after `stop`.
+            Refusal: 429 if the queue is full, 503 after `stop`.
             Exception: what `answer` raised for this item.
         """
         if self._is_ending:
@@ -111,7 +111,7 @@ class Batcher(Generic[Item, Answer]):
     def _outcomes(self, items: Sequence[Item]) -> list[Answer | Exception]:
         try:
             answers = self._answer(items)
-        except Exception as error:  # goes to whoever asked
+        except Exception as error:  # re-raised at the caller
             return [error] if len(items) == 1 else [outcome for item in items for outcome in self._outcomes([item])]
         if len(answers) != len(items):
             return [RuntimeError(f"{len(items)} items got {len(answers)} answers")] * len(items)

@@ -1,4 +1,4 @@
-"""Memory that requests may hold together: a bound that each request's own bounds do not give."""
+"""A memory budget shared by all open requests, which limits on single requests cannot give."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from find.serving.limits import Refusal
 
 
 class Budget:
-    """Bytes that are taken by requests and given back when they end; more are refused, to be tried again.
+    """Bytes that requests reserve and release when they end; reservations beyond the total are refused with 503.
 
     Args:
-        total: bytes of all requests together.
+        total: bytes available to all requests together.
     """
 
     def __init__(self, total: int) -> None:
@@ -23,7 +23,7 @@ class Budget:
 
     @contextmanager
     def share(self) -> Iterator[Share]:
-        """What one request takes, until it ends."""
+        """Reserves memory for one request until it ends."""
         share = Share(self)
         try:
             yield share
@@ -32,7 +32,7 @@ class Budget:
 
 
 class Share:
-    """The part of a budget that one request has taken."""
+    """The share of a budget that one request has reserved."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -40,7 +40,7 @@ class Share:
         self._is_closed = False
 
     def take(self, count: int) -> None:
-        """Raises Refusal, 503, where other requests hold too much, or this one was given up meanwhile."""
+        """Raises Refusal (503) if other requests hold too much, or if this one has timed out meanwhile."""
         budget = self._budget
         with budget._lock:
             if self._is_closed:

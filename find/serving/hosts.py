@@ -1,7 +1,7 @@
-"""Which hosts a service answers to: without that, a page elsewhere could read an album by DNS rebinding.
+"""The Host header check: without it, a foreign web page could read an album by DNS rebinding.
 
-The page's own name, made to resolve to this machine, is a host of the attacker's in the browser's eyes; the Host header
-tells it. Addresses in numbers cannot be rebound.
+An attacker lets the page's own domain resolve to this machine; the browser then sends that domain as the Host header.
+Numeric addresses cannot be rebound.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class AllowedHosts:
-    """Loopback's names, the address that the service is bound to, and what is allowed besides.
+    """Accepts loopback names, the address that the service is bound to, and further allowed names.
 
     Args:
-        bound: the address; where that is all of the machine's (0.0.0.0 or ::), any address in numbers is answered to.
-        allowed: further names, such as that of a proxy or of this machine; "*.example.org" stands for all names that
-            end so, "*" for all there are.
+        bound: the address; for 0.0.0.0 or ::, any numeric address is accepted.
+        allowed: further names, such as that of a proxy or of this machine; "*.example.org" matches all its subdomains,
+            "*" matches every name.
     """
 
     def __init__(self, bound: str = "127.0.0.1", allowed: Sequence[str] = ()) -> None:
@@ -30,7 +30,7 @@ class AllowedHosts:
         self.any_address = address is not None and address.is_unspecified
 
     def check(self, header: str | None) -> None:
-        """Raises Refusal, 421, for a Host header of another name. Requests without one come from no browser."""
+        """Raises Refusal (421) for any other Host header. Requests without one do not come from a browser."""
         if header is None:
             return
         host = _without_port(header).lower().removesuffix(".")
@@ -42,7 +42,7 @@ class AllowedHosts:
 
 
 def _without_port(header: str) -> str:
-    if header.startswith("["):  # an address of IPv6
+    if header.startswith("["):  # an IPv6 address
         return header[1:].partition("]")[0]
     return header.partition(":")[0]
 

@@ -1,4 +1,4 @@
-"""What one request may ask of the service, and the refusal of what is more."""
+"""Limits on requests, and the error that a request beyond them gets."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from dataclasses import dataclass
 from find.errors import InputError
 
 COPIES = 2
-"""Of a body that are held: its bytes, and the text that they are parsed to."""
+"""How often a body is held in memory: as raw bytes, and as parsed text."""
 BYTES_A_PIXEL = 3
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of a request and of all that wait together.
+    """Limits on each request and on all open requests together.
 
     Attributes:
-        body_bytes: of a request; images travel in it as base64, a third larger than their files.
-        images: pictures of one request, those of its regions among them.
-        pixels: of all of these together.
+        body_bytes: size of a request body; images in it are base64, a third larger than their files.
+        images: pictures per request, including those of its regions.
+        pixels: total pixels of these pictures.
         characters: of one query, of all queries of a search together, and of a filter.
-        joined: queries of one search.
-        queries: texts or queries of one request for embeddings.
+        joined: queries per search.
+        queries: texts or queries per embedding request.
         entities: of one query, and of all queries of a search together.
-        hits: images that a search may ask for.
-        total_bytes: of all open requests together: their bodies, once as they came and once as text, and the pixels of
+        hits: maximum number of hits of a search.
+        total_bytes: memory of all open requests together: their bodies, raw and as parsed text, and the pixels of
             their pictures.
-        waiting: length of the queue for the model; further requests are refused at once, to be tried again.
-        open: requests that are read, wait or are answered at a time, of any kind.
-        batch: requests that one call of the model takes.
-        encoded_bytes: of pictures that are kept as the model sees them, so that a further question about one of them
-            costs a small part of the first; on the model's device.
-        kept_bytes: of the pixels of uploads that are kept under a handle (`POST /pictures`).
-        kept_seconds: since its last use, after which an upload is forgotten.
-        seconds: in which a request has to arrive, and after which it is given up.
+        waiting: length of the queue for the model; further requests are refused at once with 429.
+        open: concurrent requests of any kind, from reading the body to the end of the response.
+        batch: requests per call of the model.
+        encoded_bytes: cache of encoded pictures on the model's device, so that further requests for a picture
+            cost a small part of the first.
+        kept_bytes: pixels of uploaded pictures that are stored under a handle (`POST /pictures`).
+        kept_seconds: time after its last use at which an uploaded picture is deleted.
+        seconds: the time within which a request has to arrive, and after which it is aborted.
     """
 
     body_bytes: int = 32 << 20
@@ -76,6 +76,6 @@ class Refusal(Exception):
 
 
 def check_count(what: str, count: int, most: int) -> None:
-    """Refuses more of something than a request may have."""
+    """Raises Refusal if a request has more of something than the limit allows."""
     if count > most:
-        raise Refusal(422, f"{count} {what} are more than the {most} that a request may have")
+        raise Refusal(422, f"{count} {what} exceed the limit of {most} per request")

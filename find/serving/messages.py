@@ -1,4 +1,4 @@
-"""Requests and answers of the service; OpenAPI describes these."""
+"""Request and response models of the service, from which its OpenAPI description is generated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMAGES = (
 )
 
 MOST_PARTS = 1000
-"""Of a list, or pictures of a request, that are looked at at all; the service's limits are far below."""
+"""Items of a list, or pictures of a request, above which validation stops; the service's limits are far below."""
 
 
 class _Request(BaseModel):
@@ -28,11 +28,11 @@ class _Request(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _check_names(cls, body: object) -> object:
-        """Says of an unknown field which ones there are; pydantic tells only that it is not permitted, of each."""
+        """Names the valid fields when a request has an unknown one; pydantic says only that it is not permitted."""
         known = [field.alias or name for name, field in cls.model_fields.items()]
         unknown = [name for name in body if name not in known] if isinstance(body, dict) else []
         if unknown:
-            field = unknown[0][:40].encode(errors="replace").decode()  # half a surrogate pair cannot be sent back
+            field = unknown[0][:40].encode(errors="replace").decode()  # without lone surrogates
             told = {"field": field, "known": ", ".join(known)}
             raise PydanticCustomError("unknown_field", "there is no field {field}; there are {known}", told)
         for name, value in body.items() if isinstance(body, dict) else ():
@@ -41,8 +41,8 @@ class _Request(BaseModel):
 
 
 def _check_value(name: str, value: object) -> None:
-    """Refuses what would cost much or could not be answered: of each of millions of wrong parts pydantic tells, in
-    gigabytes; text that is not valid Unicode (half a surrogate pair) cannot be sent back.
+    """Rejects input that is expensive to validate or impossible to answer: pydantic reports each of millions of invalid
+    items, in gigabytes; text with a lone surrogate cannot be encoded in the response.
     """
     parts = value if isinstance(value, (list, dict)) else [value]
     if len(parts) > MOST_PARTS:
@@ -59,23 +59,23 @@ class SearchRequest(_Request):
     model_config = ConfigDict(json_schema_extra={"examples": [{"query": "{a blue car} on {the road}", "k": 5}]})
 
     query: str = Field(description=QUERY, examples=["{a blue car} on {the road}", "a dog like [rex@120,80]"])
-    others: list[str] = Field(default=[], alias="and", description="Queries that an image must match as well")
+    others: list[str] = Field(default=[], alias="and", description="Further queries that an image must match")
     without: list[str] = Field(default=[], description="Queries that it must not match")
     images: dict[str, str] = Field(default={}, description=IMAGES)
-    k: int = Field(default=10, ge=1, description="Number of hits")
+    k: int = Field(default=10, ge=1, description="Maximum number of hits")
     where: str | None = Field(
         default=None,
         description="SQL condition on path, time, width, height, bytes, modified, frame, seconds",
         examples=["width > 640 AND path LIKE 'holiday/%'"],
     )
-    dim: int | None = Field(default=None, ge=1, description="Values of each vector to compare; null for all")
+    dim: int | None = Field(default=None, ge=1, description="Leading values of each vector to compare; null for all")
     min_relevance: float | None = Field(
         default=None,
         ge=0,
         le=1,
-        description="Keep only those of the k hits whose probability of being relevant is at least this",
+        description="Keep only those of the k hits whose probability of relevance is at least this",
     )
-    masks: bool = Field(default=False, description="Whether entities come with masks (COCO run-length codes)")
+    masks: bool = Field(default=False, description="Include the entities' masks (COCO run-length codes)")
     include_query: bool = Field(
         default=False, description="Whether images of the album that the query's regions are of may be hits"
     )
@@ -90,63 +90,63 @@ class Mask(BaseModel):
 
 class FoundEntity(BaseModel):
     text: str = Field(description="The phrase, or the region's name in brackets")
-    term: float = Field(description="Cosine with the image's object that it takes")
-    object: int = Field(description="Number of that object among the image's")
-    box: list[int] = Field(description="x0, y0, x1, y1 in pixels, x1 and y1 just outside")
+    term: float = Field(description="Cosine similarity with the image's object that it matched")
+    object: int = Field(description="Index of that object in the image")
+    box: list[int] = Field(description="x0, y0, x1, y1 in pixels; x1 and y1 are exclusive")
     segmentation: Mask | None = None
 
 
 class FoundConnection(BaseModel):
-    text: str = Field(description="Words beside the entities")
-    entities: list[int] = Field(description="Numbers of the two that they stand between, or of the one they place")
+    text: str = Field(description="Words that connect the entities")
+    entities: list[int] = Field(description="Indices of the two entities that they connect, or of the one they place")
     fit: float = Field(
-        description="How they fit where the objects lie: 1 as they say, 0 they say nothing, -1 otherwise"
+        description="How well they fit the objects' positions: 1 they agree, 0 they say nothing, -1 they contradict"
     )
 
 
 class FoundQuery(BaseModel):
     query: str
-    is_excluded: bool = Field(description="Whether it is one of `without`")
+    is_excluded: bool = Field(description="Whether the query is one of `without`")
     score: float = Field(
-        description="Weighted sum of image_term, the mean of the entities' terms and what connections add; published "
-        "weights: image_term + 0.5 x mean; one alone where one is missing"
+        description="Weighted sum of image_term, the mean of the entities' terms and the connections' terms; published "
+        "weights: image_term + 0.5 x mean; only one of the two if the other is missing"
     )
 
 
 class AlbumImage(BaseModel):
-    name: str = Field(description="Path below the album's folder of photos; what a region of a query calls it")
+    name: str = Field(description="Path below the album's folder of photos; the name to use in a query's region")
     width: int
     height: int
-    time: datetime | None = Field(description="When it was taken, if the file tells")
-    frame: int = Field(description="Number of a video's frame; 0 for a photograph")
-    seconds: float | None = Field(description="Since a video's start; null for a photograph")
-    picture: str = Field(description="Path of its picture with what was found, on this server")
+    time: datetime | None = Field(description="When it was taken, if the file says")
+    frame: int = Field(description="Frame number in a video; 0 for a photo")
+    seconds: float | None = Field(description="Seconds since the video's start; null for a photo")
+    picture: str = Field(description="URL path of the picture with the matched objects drawn, on this server")
 
 
 class SampleAnswer(BaseModel):
-    total: int = Field(description="Images of the album")
+    total: int = Field(description="Number of images in the album")
     images: list[AlbumImage]
 
 
 class FoundImage(AlbumImage):
     rank: int
     score: float = Field(
-        description="Of a single query, its score; else the mean of those of `query` and `and`, less half of the "
-        "greatest of those of `without`"
+        description="For a single query, its score; otherwise the mean score of `query` and `and`, minus half of the "
+        "highest score of `without`"
     )
     relevance: float | None = Field(
         description="Probability that the image is relevant; null for weights without a match head, and for queries "
         "without entities"
     )
     image_term: float | None = Field(
-        description="Cosine of the sentence with the image; null where the query is an entity by itself"
+        description="Cosine similarity of the sentence and the image; null if the query is a single entity"
     )
     entities: list[FoundEntity] = Field(description="Of `query`")
-    connections: list[FoundConnection] = Field(description="Of `query`; none of weights that do not compare them")
-    queries: list[FoundQuery] = Field(description="What `query`, each of `and` and each of `without` gives")
+    connections: list[FoundConnection] = Field(description="Of `query`; empty if the weights do not score connections")
+    queries: list[FoundQuery] = Field(description="Contributions of `query`, of each `and` and of each `without`")
 
 
-READ_AS = "with the entities that were found in braces; a query that marks entities itself is unchanged"
+READ_AS = "with detected entities in braces; queries that mark entities themselves are unchanged"
 
 
 class SearchAnswer(BaseModel):
@@ -156,7 +156,7 @@ class SearchAnswer(BaseModel):
 
 
 IMAGE = "The picture to look into, a file in base64 or the handle of a kept picture; or `name`"
-NAME = "An image of the album to look into, by its path below the folder of photos; or `image`"
+NAME = "An image of the album to segment, by its path below the folder of photos; or give `image`"
 
 
 class KeepRequest(_Request):
@@ -184,12 +184,12 @@ class SegmentRequest(_Request):
 
 class SegmentedEntity(BaseModel):
     text: str
-    score: float = Field(description="Probability with which its mask was chosen, 0..1")
+    score: float = Field(description="Probability with which this mask was selected among all proposals, 0..1")
     present: float | None = Field(
-        description="Probability that it is in the picture at all, 0..1; null for weights without a match head"
+        description="Probability that the entity is in the picture, 0..1; null for weights without a match head"
     )
     doubtful: bool = Field(
-        description="An empty mask, a thing that is probably not there, a low score, or words that the language model "
+        description="True for an empty mask, a probably absent entity, a low score, or words that the language model "
         "has never seen"
     )
     unknown_words: list[str]
@@ -216,9 +216,9 @@ class InteractRequest(_Request):
 
     image: str | None = Field(default=None, description=IMAGE)
     name: str | None = Field(default=None, description=NAME)
-    points: list[_Point] = Field(default=[], max_length=64, description="x, y in pixels, of one thing")
+    points: list[_Point] = Field(default=[], max_length=64, description="x, y in pixels, on one object")
     box: Annotated[list[_Coordinate], Field(min_length=4, max_length=4)] | None = Field(
-        default=None, description="x0, y0, x1, y1 in pixels, around the thing, beside `points` or in their place"
+        default=None, description="x0, y0, x1, y1 in pixels, around the object; with or instead of `points`"
     )
     scribbles: list[_Line] = Field(
         default=[], max_length=16, description="Lines over the thing, each of 2 or more x, y"
@@ -226,7 +226,7 @@ class InteractRequest(_Request):
     lassos: list[_Outline] = Field(
         default=[], max_length=16, description="Closed outlines of the thing, each of 3 or more x, y"
     )
-    negatives: list[_Point] = Field(default=[], max_length=64, description="x, y of what does not belong to the thing")
+    negatives: list[_Point] = Field(default=[], max_length=64, description="x, y of points outside the object")
     negative_scribbles: list[_Line] = Field(
         default=[], max_length=16, description="Lines over what does not belong to the thing"
     )
@@ -235,8 +235,8 @@ class InteractRequest(_Request):
 class InteractAnswer(BaseModel):
     width: int
     height: int
-    score: float = Field(description="Probability with which the mask was chosen, 0..1")
-    doubtful: bool = Field(description="An empty mask, or a low score")
+    score: float = Field(description="Probability with which the mask was selected among all proposals, 0..1")
+    doubtful: bool = Field(description="True for an empty mask or a low score")
     box: list[int] | None = Field(description="x0, y0, x1, y1 in pixels; null for an empty mask")
     segmentation: Mask
 
@@ -311,13 +311,13 @@ class EmbedRequest(_Request):
 
 class EmbeddedQuery(BaseModel):
     vector: list[float] = Field(description="Unit vector of the sentence")
-    entities: list[list[float]] = Field(description="A unit vector each")
+    entities: list[list[float]] = Field(description="One unit vector per entity")
 
 
 class EmbeddedPicture(BaseModel):
     vector: list[float] = Field(description="Unit vector of the image")
     objects: list[list[float]] = Field(description="A unit vector for each object proposal")
-    scores: list[float] = Field(description="How sure each proposal is of its mask, 0..1")
+    scores: list[float] = Field(description="Mask confidence of each proposal, 0..1")
 
 
 class EmbedAnswer(BaseModel):

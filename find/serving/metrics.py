@@ -1,4 +1,4 @@
-"""What the service counts, in Prometheus' text format."""
+"""Metrics of the service, in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """Counters of one service; each has a registry of its own, so several can live in one process."""
+    """Counters of one service, in their own registry, so that several services can run in one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

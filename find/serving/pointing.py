@@ -1,4 +1,4 @@
-"""What points and boxes show in a picture, as requests bring it to the model and as answers tell it."""
+"""Interactive segmentation: points and boxes of a request become bitmaps, and a mask becomes a response."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from find.visualization.uncertainty import doubt
 
 @dataclass(frozen=True)
 class Pointed:
-    """A picture, the pixels that show a thing in it, and those that do not belong to it."""
+    """A picture with bitmaps of the pixels that mark an object, and of those that do not belong to it."""
 
     picture: UInt8[np.ndarray, "h w 3"]
     stroke: Bool[np.ndarray, "h w"]
@@ -27,7 +27,7 @@ class Pointed:
 
 
 def read_pointed(request: messages.InteractRequest, picture: UInt8[np.ndarray, "h w 3"], share: Share) -> Pointed:
-    """Raises Refusal where nothing is shown, or something outside of the picture."""
+    """Raises Refusal if nothing is marked, or a mark lies outside the picture."""
     if not request.points and request.box is None and not request.scribbles and not request.lassos:
         raise Refusal(422, "nothing is pointed at: give points or a box, scribbles or lassos")
     height, width = picture.shape[:2]
@@ -70,5 +70,5 @@ def pointed_answer(found: EntityMask) -> messages.InteractAnswer:
 def _check_inside(name: str, points: Sequence[Sequence[float]], width: int, height: int) -> None:
     for x, y in points:
         if not (0 <= x < width and 0 <= y < height):
-            told = f"({x:g}, {y:g}) is outside of the picture, which is {width} x {height} (width x height)"
+            told = f"({x:g}, {y:g}) is outside the picture, which is {width} x {height} (width x height)"
             raise Refusal(422, f"{name}: {told}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Takes a port, 0 for a free one; who calls before `run` waits for it. Raises FindError where that cannot be."""
+    """Binds a port, 0 for a free one; clients that connect before `run` are queued. Raises FindError if it fails."""
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
@@ -42,12 +42,12 @@ def run(
     show: bool = False,
     allowed_hosts: Sequence[str] = (),
 ) -> None:
-    """Answers until the process is interrupted, then what waits; prints the address once all is ready.
+    """Serves until the process is interrupted, then finishes queued requests; prints the address when ready.
 
     Args:
-        listener: what `listen` gave; closed at the end.
-        show: open the page in a browser, where there is one.
-        allowed_hosts: names that requests may be to, besides loopback's and the address that is listened at.
+        listener: the socket from `listen`; closed at the end.
+        show: open the page in a browser, if there is one.
+        allowed_hosts: host names to accept besides loopback and the bound address.
     """
     limits = limits or Limits()
     album.load()
@@ -64,6 +64,6 @@ def answer(app: FastAPI, title: str, *, listener: socket.socket, seconds: float,
         address = f"http://[{name}]:{port}" if listener.family == socket.AF_INET6 else f"http://{name}:{port}"
         print(f"{title} at {address} (Ctrl-C ends)", flush=True)
         if show:
-            # Beside the server, which a browser in the terminal waits for; the socket listens already.
+            # In a thread: a terminal browser blocks until it is closed. The socket is listening already.
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         uvicorn.Server(config).run(sockets=[listener])

@@ -1,4 +1,4 @@
-"""What the service does, apart from HTTP: checks a request, queues it for the model, shapes the answer."""
+"""The service without HTTP: validates a request, queues it for the model, builds the response."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 Pixels = UInt8[np.ndarray, "h w 3"]
-FAULTY = "the device has failed; the service has to be started again"
+FAULTY = "the device has failed; restart the service"
 
 
 def _in_time(answer: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
-    """Gives a request up after `limits.seconds`, whatever it waits for."""
+    """Aborts a request after `limits.seconds`."""
 
     @wraps(answer)
     async def bounded(service: Service, *args: object) -> T:
@@ -91,27 +91,27 @@ def _read_as(text: str, asked: Query, read: Query) -> str:
 
 
 class Service:
-    """An album and its model, asked by many at once; the model and the album work in one thread.
+    """An album and its model, shared by concurrent requests; model and album run in one thread.
 
     Args:
-        album: what is searched, with the model that made it.
-        limits: what a request may ask.
-        look_seconds: between looks whether the album has been indexed again; what is new is searched from then on.
+        album: the album to search, with the model that made it.
+        limits: limits on requests.
+        look_seconds: interval of the check whether the album has been re-indexed; it is then reloaded.
     """
 
     def __init__(self, album: Album, *, limits: Limits, look_seconds: float = 10.0) -> None:
         self.album, self.model, self.limits, self.look_seconds = album, album.model, limits, look_seconds
         self.fingerprint = self.model.fingerprint
-        self._match_head = match_head_of(self.model)  # once: on a GPU it is copied
+        self._match_head = match_head_of(self.model)  # evaluated once, because reading it copies from a GPU
         self.model.feature_cache = FeatureCache(limits.encoded_bytes)
         self.kept = KeptPictures(limits.kept_bytes, limits.kept_seconds)
         self.metrics = Metrics()
         self.metrics.images.set(len(album))
         self.is_ready = False
-        self.fault: str | None = None  # of the device, which only another process can use again
+        self.fault: str | None = None  # a device error; only a new process can use the device again
         self.budget = Budget(limits.total_bytes)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._readers = ThreadPoolExecutor(2, thread_name_prefix="reader")  # decode and draw beside the model
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="reader")  # decode and draw in parallel with the model
         self._search = self._batcher("search", self._search_all)
         self._segment = self._batcher("segment", self._segment_all)
         self._find_all = self._batcher("find-all", self._find_all_of)
@@ -149,7 +149,7 @@ class Service:
         check_count("hits", request.k, self.limits.hits)
         if request.where is not None:
             check_count("characters of a filter", len(request.where), self.limits.characters)
-            filter_sql(request.where)  # raises FindError, which is told as 422
+            filter_sql(request.where)  # raises FindError, reported as 422
         if request.dim is not None and request.dim > self.album.stamp.dim:
             raise Refusal(422, f"dim: the album's vectors have {self.album.stamp.dim} values, not {request.dim}")
         with self.budget.share() as share:
@@ -227,16 +227,16 @@ class Service:
         return self.metrics.text()
 
     async def _follow(self) -> None:
-        """Puts the album as it is indexed by now in the place of the one that is searched."""
+        """Replaces the served album by its re-indexed version."""
         while True:
             await asyncio.sleep(self.look_seconds)
             try:
                 album = await asyncio.to_thread(self._latest)
-            except FindError as error:  # gone, half copied, made by other weights: what is open is searched on
+            except FindError as error:  # missing, partly copied, other weights: keep the open version
                 log.warning("%s", error)
                 continue
-            except Exception:  # storage may fail in ways of its own, which end no service
-                log.exception("%s: whether this album has been indexed again cannot be seen", self.album.name)
+            except Exception:  # storage errors of any kind must not stop the service
+                log.exception("%s: cannot check whether this album has been re-indexed", self.album.name)
                 continue
             if album is not self.album:
                 self.album = album
@@ -245,13 +245,13 @@ class Service:
     def _latest(self) -> Album:
         album = self.album.latest()
         if album is not self.album:
-            album.load()  # before anybody waits for it
+            album.load()  # before the first request needs it
         return album
 
     # --- in the model's thread --------------------------------------------------------------------------------------
 
     def _by_model(self, answer: Callable[[Sequence[T]], Sequence[object]], items: Sequence[T]) -> Sequence[object]:
-        """`answer`, as long as the device works: after a fault each further call would fail, or never end."""
+        """Calls `answer` while the device works: after a fault every further call would fail or hang."""
         if self.fault is None:
             try:
                 return answer(items)
@@ -259,11 +259,11 @@ class Service:
                 if not is_device_fault(error):
                     raise
                 self.fault = one_line(error)[:200]
-                log.critical("the device has failed, this process has to be started again", exc_info=True)
+                log.critical("the device has failed, restart this process", exc_info=True)
         raise Refusal(503, FAULTY)
 
     def _search_all(self, items: Sequence[_Search]) -> list[tuple[JoinedQuery, list[Hit]]]:
-        """One call of the model for all that have the same filter and `dim`, mostly none."""
+        """One model call for all searches with the same filter and `dim` (most have neither)."""
         album = self.album  # which may be followed by another one meanwhile
         queries = self._with_entities([item.query for item in items])
         answers: dict[int, list[Hit]] = {}
@@ -302,7 +302,7 @@ class Service:
             check_count("entities", sum(len(query.entities) for query in joined.queries), self.limits.entities)
         return read
 
-    # --- in the readers' threads ------------------------------------------------------------------------------------
+    # --- in the reader threads ------------------------------------------------------------------------------------
 
     def _pictures(self, images: dict[str, str], share: Share) -> Pictures:
         return Pictures(images, self.limits, share, stored=self.album.image, kept=self.kept)

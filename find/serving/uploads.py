@@ -1,5 +1,5 @@
-"""Pictures and queries as they come over HTTP. A region's image travels with its query or is one of the album's: names
-are never taken for paths of this machine."""
+"""Pictures and queries of HTTP requests. A region's image is sent with its query or is in the album: names are never
+used as paths on the server."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ Pixels = UInt8[np.ndarray, "h w 3"]
 
 
 class Pictures:
-    """The pictures of one request: each decoded once, and no more than the limits allow for all of them together.
+    """The pictures of one request, each decoded once, within the limits on all of them together.
 
     Args:
         images: name in a query -> picture file in base64, with or without the head of a data URL.
         limits: how many pictures and pixels.
-        share: what the request takes of the memory of all.
-        stored: an image of the album by its name.
+        share: the request's share of the memory budget.
+        stored: returns an image of the album by its name.
         kept: uploads that are asked about again, by their handles.
     """
 
@@ -56,13 +56,13 @@ class Pictures:
         self._masks: dict[str, Bool[np.ndarray, "h w"]] = {}
 
     def named(self, name: str) -> Pixels:
-        """What a query calls `name`: an image of the request, else of the album."""
+        """The image that a query refers to as `name`: from the request, otherwise from the album."""
         if name not in self._read:
             self._read[name] = self.decode(self.images[name], name) if name in self.images else self._of_album(name)
         return self._read[name]
 
     def mask(self, name: str) -> Bool[np.ndarray, "h w"]:
-        """A mask of a region, which the album cannot have. Raises Refusal where the request lacks it."""
+        """A region's mask, which only the request can hold. Raises Refusal if it is missing."""
         if name not in self.images:
             raise Refusal(422, f"the mask {name!r} is missing; send it with the query's images")
         if name not in self._masks:
@@ -102,7 +102,7 @@ class Pictures:
             raise Refusal(422, one_line(error)) from error
 
     def check_used(self) -> None:
-        """Refuses pictures that no query has named."""
+        """Raises Refusal for pictures that no query refers to."""
         unused = sorted(self.images.keys() - self._read.keys() - self._masks.keys())
         if unused:
             raise Refusal(422, f"the image {unused[0]!r} is not in the query; write [{unused[0]}@x,y] there")
@@ -115,7 +115,7 @@ class Pictures:
             return hit.pixels()
         except UnreadableAlbum:
             raise
-        except FindError as error:  # which names paths of this machine
+        except FindError as error:  # the exception's text contains server paths
             message = f"no image {name!r}: neither among the request's images nor in the album"
             raise Refusal(422, message) from error
 
@@ -133,7 +133,8 @@ def read_query(text: str, pictures: Pictures, limits: Limits) -> Query:
     """A query in the command line's syntax, such as `a [dog@120,80] next to {a red sofa}`, with its regions' pixels.
 
     Raises:
-        Refusal: too long, too many entities or images; wrong syntax; a picture that is unknown or broken.
+        Refusal: the query is too long, has too many entities or images, or has wrong syntax; a picture is unknown or
+            broken.
     """
     check_count("characters of a query", len(text), limits.characters)
     try:
@@ -149,7 +150,7 @@ def read_query(text: str, pictures: Pictures, limits: Limits) -> Query:
 def read_joined(
     query: str, others: Sequence[str], without: Sequence[str], pictures: Pictures, limits: Limits
 ) -> JoinedQuery:
-    """The queries of a search, which share its pictures. What one query may have holds for all of them together.
+    """The queries of a search, which share its pictures. The limits on one query apply to all of them together.
 
     Raises Refusal as `read_query` does; names the query where there are several.
     """

@@ -131,7 +131,7 @@ def test_after_a_fault_of_its_device_a_service_is_not_ready(album, encoded, erro
     with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
         assert client.get("/readyz").status_code == client.get("/healthz").status_code == 200
         broken = app.state.service.model = Broken(album.model, error)
-        told = "the device has failed; the service has to be started again"
+        told = "the device has failed; restart the service"
         for _ in range(2):
             assert _told(client.post("/segment", json=SEGMENT | {"image": encoded[0]}), 503) == told
         assert broken.calls == 1  # a further call might never end

@@ -236,12 +236,12 @@ def test_no_path_leads_out_of_the_album(client, album, path):
     [
         ({}, "query: Field required"),
         ({"query": QUERY, "k": 0}, "k: Input should be greater than or equal to 1"),
-        ({"query": QUERY, "k": 10**6}, "1000000 hits are more than the 200"),
+        ({"query": QUERY, "k": 10**6}, "1000000 hits exceed the limit of 200"),
         ({"query": QUERY, "K": 3}, "there is no field K; there are query, and, without, images, k, where, dim"),
         ({"query": QUERY, "and": "a dog"}, "and: Input should be a valid list"),
         ({"query": QUERY, "and": ["a dog", "{a cat"]}, "and[1]: part 1 of the query"),
         ({"query": QUERY, "without": [" "]}, "without[0]: the query is empty"),
-        ({"query": QUERY, "and": ["a dog"] * 16}, "17 queries are more than the 16"),
+        ({"query": QUERY, "and": ["a dog"] * 16}, "17 queries exceed the limit of 16"),
         ({"query": "a" * 1500, "and": ["a" * 1500]}, "3000 characters of a query"),
         ({"query": "{a} " * 10, "without": ["{a} " * 10]}, "20 entities"),
         ({"query": QUERY, "dim": 0}, "dim: Input should be greater than or equal to 1"),
@@ -306,7 +306,7 @@ def test_large_bodies_and_pictures_are_refused_before_they_are_read(album, names
         assert "160 x 160 pixels" in _error(client.post("/search", json=stored), 413)
     with TestClient(create_app(album, limits=Limits(images=2)), base_url=HERE) as client:
         many = {"queries": ["like [x@1,1]"], "images": {"x": _png(8, 8)}, "pictures": [_png(8, 8)] * 2}
-        assert "3 images are more than the 2" in _error(client.post("/embed", json=many), 422)
+        assert "3 images exceed the limit of 2" in _error(client.post("/embed", json=many), 422)
 
 
 def test_a_request_is_given_up_in_time_and_one_too_many_refused(album):
