@@ -1,1 +1,1 @@
-"""Search: one scoring function, and the album of images that it searches."""
+"""Search: albums of embedded images, and how queries are scored against them."""

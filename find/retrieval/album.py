@@ -1,4 +1,4 @@
-"""The album: every image of a folder embedded once and kept in a table, to be searched with any query."""
+"""The album: a table with the embeddings of every image of a folder, which any query can search."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ if TYPE_CHECKING:
 class Album:
     """Embedded images, and the model that embedded them. Made by `Album.build` or `Album.open`.
 
-    It shows the table as it was when it was opened; `latest` gives the album with what has been indexed since. Where a
-    later run has written many commits together, what it replaced is there for an hour: an older `Album` cannot read on
-    then.
+    An `Album` is a snapshot of the table at the time it was opened; `latest` includes what has been indexed since. When
+    a later run compacts the table, the files that it replaces stay for an hour; after that an older `Album` can no
+    longer be read.
 
     Attributes:
-        model: what embeds queries; None for an album that is only read.
-        stamp: what made its vectors.
+        model: embeds queries; None for an album that is only read.
+        stamp: the weights and settings that made its vectors.
         root: the folder of photos.
         report: what `build` did; None for an opened album.
     """
@@ -92,7 +92,7 @@ class Album:
         settings: IndexSettings | None = None,
         progress: bool = True,
     ) -> Album:
-        """Indexes photos (see `find.retrieval.indexing.index`) and opens the album. `report` tells what was done."""
+        """Indexes photos (see `find.retrieval.indexing.index`) and opens the album; its `report` says what was done."""
         settings = settings or IndexSettings()
         report = index(model, photos, path, name=name, settings=settings, progress=progress)
         album = cls.open(path, model, storage=settings.storage)
@@ -109,23 +109,23 @@ class Album:
         storage: Mapping[str, str] | None = None,
         exact_rows: int = EXACT_ROWS,
     ) -> Album:
-        """Opens an album, also one that is being indexed: with what is committed by now.
+        """Opens an album. One that is being indexed can be opened, too: it holds what has been committed so far.
 
         Args:
             path: its folder, or a URI of object storage.
             model: the weights that made it; None to read it only.
-            photos: the folder of photos, if it is not where it was.
+            photos: the folder of photos, if it has moved.
             storage: LanceDB's options of object storage.
             exact_rows: albums of more images are searched in two stages.
 
         Raises:
-            FindError: no such album, a damaged one, or one that other weights have made (its vectors would be
-                compared with those of another space).
+            FindError: the album does not exist, is damaged, or was made by other weights (whose vectors are in another
+                space).
         """
         table, stamp = open_table(path, storage=storage)
         if model is not None:
             stamp.check(model, str(path))
-        table.checkout(table.version)  # later commits of others must not change row numbers under us
+        table.checkout(table.version)  # commits of other processes must not change row numbers in this snapshot
         return cls(
             name=str(path),
             table=table,
@@ -137,9 +137,9 @@ class Album:
         )
 
     def latest(self) -> Album:
-        """The album as it is now; this very one if nothing has been written since it was opened.
+        """The album as it is now; this object itself if nothing has been written since it was opened.
 
-        Raises FindError as `open` does, where it is gone or other weights have made it anew.
+        Raises FindError as `open` does if it was deleted or re-made with other weights.
         """
         table, _ = open_table(self.name, storage=self.storage)
         with reading(self.name):
@@ -148,7 +148,7 @@ class Album:
         return Album.open(self.name, self.model, photos=self._photos, storage=self.storage, exact_rows=self.exact_rows)
 
     def load(self) -> None:
-        """Reads now what the first search would read."""
+        """Reads ahead what the first search would otherwise read."""
         with reading(self.name):
             self._ranking.load()
 
@@ -171,19 +171,19 @@ class Album:
         min_relevance: float | None = None,
         fold_duplicates: bool = False,
     ) -> list[Hit]:
-        """The `k` images (fewer if fewer there are) that fit the query best, best first.
+        """The `k` images (fewer in a smaller album) that match the query best, best first.
 
         Args:
             query: a query, a phrase or a region, or several joined: `A & B`, `A - B`. A str is read by `Query.parse`:
                 "{a red dog} on [photo.jpg@120,80]".
-            where, values: which images are asked; see `find.retrieval.filters.filter_sql`.
+            where, values: which images are searched; see `find.retrieval.filters.filter_sql`.
             dim: compare the first values of the vectors only; for models trained for that (Matryoshka).
-            include_query: the files that the query's own regions are of may be among the hits.
-            min_relevance: of the `k` best, only those that are what is sought with this probability (0..1), so perhaps
-                none; `Hit.relevance` tells it. Needs a model with a match head, and entities in the query.
+            include_query: also return the images that the query's own regions are taken from.
+            min_relevance: of the `k` best, return only those whose probability of relevance (`Hit.relevance`, 0..1) is
+                at least this, so perhaps none. Needs a model with a match head, and entities in the query.
             fold_duplicates: near-duplicates of a hit are no hits of their own; `Hit.duplicates` names them.
 
-        Ties keep the album's order. A query without entities is scored by its sentence alone.
+        Images with equal scores keep the album's order. A query without entities is scored by its sentence alone.
         """
         return self.search_all(
             [query],
@@ -248,7 +248,7 @@ class Album:
         values: Mapping[str, object] | None = None,
         dim: int | None = None,
     ) -> list[list[Hit]]:
-        """`search_all` for queries that are embedded already; `vectors[n]` has a row a query of `queries[n]`."""
+        """`search_all` for embedded queries; `vectors[n]` has one row for each query of `queries[n]`."""
         _check_count(k)
         dim = self._ranking.checked_dim(dim)
         allowed = self._ranking.allowed(where, values)
@@ -266,10 +266,10 @@ class Album:
         values: Mapping[str, object] | None = None,
         dim: int | None = None,
     ) -> list[Hit]:
-        """The images that have the most similar object, without the hit's own; the score is its cosine.
+        """The images with the most similar object, except the hit's own; the score is its cosine similarity.
 
         Args:
-            thing: the number of one of the hit's objects; None for the one that its query's `entity` found.
+            thing: the number of one of the hit's objects; None for the one that the query's `entity` matched.
         """
         _check_count(k)
         number = hit._object(entity, 0) if thing is None else thing
@@ -286,7 +286,7 @@ class Album:
         return [found for found in hits if (found.name, found.frame) != (hit.name, hit.frame)][:k]
 
     def image(self, name: str, frame: int = 0) -> Hit:
-        """One image by its path below the folder of photos: a hit of no query. Raises FindError if it is not there."""
+        """One image by its path below the folder of photos, as a hit without a query. Raises FindError if missing."""
         rows = self._ranking.allowed("path = :name AND frame = :frame", {"name": name, "frame": frame})
         if rows is None or not len(rows):
             raise InputError(f"{self.name}: there is no image {name!r}" + (f" with a frame {frame}" if frame else ""))
@@ -294,7 +294,7 @@ class Album:
             return self._hit(take_rows(self.table, rows, HIT_COLUMNS).to_pylist()[0], 0.0, ())
 
     def sample(self, count: int) -> list[Hit]:
-        """Images evenly spread over the album, at most `count`, in its order; hits of no query."""
+        """At most `count` images, evenly spread over the album, in its order; hits without a query."""
         _check_count(count)
         numbers = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(np.int64)
         if not len(numbers):
@@ -304,10 +304,10 @@ class Album:
         return [self._hit(record, 0.0, ()) for record in decoded(table).sort_by("_rowid").to_pylist()]
 
     def ground(self, query: Askable, hits: Sequence[Hit]) -> list[list[EntityMask]]:
-        """A mask of each entity of the query in each image that was found, by the model (`Hit.mask` needs none).
+        """A mask of each entity of the query in each hit, computed by the model (`Hit.mask` reads the stored ones).
 
         Raises:
-            FindError: the query has no entity or is joined of several, or an image has gone since.
+            FindError: the query has no entity or joins several queries, or an image was deleted meanwhile.
         """
         query, *others = JoinedQuery.of(query).queries
         if others:
@@ -322,8 +322,8 @@ class Album:
     # --- reading --------------------------------------------------------------------------------------------------
 
     def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows as an Arrow table; the columns are those of `find.retrieval.table.album_schema`, vectors in half
-        precision, however they are stored."""
+        """The rows as an Arrow table with the columns of `find.retrieval.table.album_schema`; vectors are decoded to
+        half precision."""
         known = self.table.schema.names
         for name in columns or ():
             if name not in known:
@@ -332,7 +332,7 @@ class Album:
             return decoded(self.table.search().select(list(columns or known)).to_arrow())
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """The rows as a data frame; by default what files tell, without vectors and masks."""
+        """The rows as a data frame; by default the columns with file metadata, without vectors and masks."""
         try:
             return self.to_arrow(columns or [name for name in COLUMNS if name in self.table.schema.names]).to_pandas()
         except ModuleNotFoundError as error:
@@ -365,7 +365,7 @@ class Album:
     def _found(
         self, query: JoinedQuery, vectors: QueryVectors, k: int, allowed: Int64[np.ndarray, " r"] | None, dim: int
     ) -> list[Hit]:
-        """The best `k` of the allowed rows."""
+        """The best `k` rows among the allowed ones."""
         rows, scores = self._ranking.best(query, vectors, k, allowed, dim)
         if not len(rows):
             return []

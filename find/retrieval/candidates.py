@@ -1,9 +1,9 @@
-"""Candidates of a search in a large album: every image scored by a sketch of it, the best ones read and scored exactly.
+"""Two-stage search of large albums: every image is scored by a sketch, and the best candidates are scored exactly.
 
-The sketch of an image is its vector and, for each object, the number of the nearest of some thousand centroids, two
-bytes (centroid interaction as in PLAID, Santhanam et al. 2022). An entity's cosine with every centroid is computed once
-and looked up for all objects; so candidates are ranked by the sum of all terms, which a separate nearest-neighbour
-search for each term cannot do.
+The sketch of an image is its vector and, for each object, the 2-byte index of the nearest of some thousand centroids
+(centroid interaction as in PLAID, Santhanam et al. 2022). The cosines of an entity with all centroids are computed once
+and looked up for all objects, so candidates are ranked by the sum of all terms, which separate nearest-neighbour
+searches for each term cannot do.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ if TYPE_CHECKING:
 SKETCH, CODEBOOK = "sketch", "codebook"
 _CODEBOOK = b"find.codebook"
 BRANCHES = 128
-"""Of the tree of centroids, at both of its levels."""
+"""Branching factor of the tree of centroids, at both of its levels."""
 SAMPLE = 16_384
-"""Images whose objects the centroids are learned from."""
+"""Number of images whose objects the centroids are learned from."""
 CANDIDATES = 1_000
 GROWTH = 4
-"""An album that has grown so many times over gets new centroids."""
+"""Factor of growth after which an album gets new centroids."""
 
 
 @dataclass(frozen=True)
 class Codebook:
-    """A tree of unit vectors: centroids, and below each of them finer ones."""
+    """A two-level tree of unit vectors: centroids, each with finer centroids below it."""
 
     coarse: Float[Tensor, "b d"]
     fine: Float[Tensor, "b b d"]
 
     @classmethod
     def learn(cls, vectors: Float[Tensor, "n d"]) -> Codebook:
-        """By k-means with cosines, at both levels."""
+        """Spherical k-means, at both levels."""
         coarse = _kmeans(vectors, BRANCHES)
         nearest = (vectors @ coarse.T).argmax(1)
         fine = [_kmeans(vectors[nearest == k], BRANCHES, fallback=coarse[k]) for k in range(BRANCHES)]
@@ -64,7 +64,7 @@ class Codebook:
 
     @property
     def rows(self) -> Float[Tensor, "r d"]:
-        """All vectors, as they are kept."""
+        """All vectors, in the order in which they are stored."""
         return torch.cat([self.coarse, self.leaves])
 
     @property
@@ -73,11 +73,11 @@ class Codebook:
 
     @property
     def fingerprint(self) -> bytes:
-        """Changes with the vectors, as they are kept: codes of one codebook mean nothing to another."""
+        """A hash of the stored vectors: codes are valid only with the codebook that made them."""
         return hashlib.blake2b(self.rows.half().numpy().tobytes(), digest_size=16).hexdigest().encode()
 
     def encode(self, objects: Float[Tensor, "i n d"]) -> UInt16[np.ndarray, "i n"]:
-        """The number of the leaf that each vector falls to."""
+        """The index of the leaf that each vector is assigned to."""
         flat = objects.flatten(0, 1).float()
         branch = (flat @ self.coarse.T).argmax(1)
         codes = torch.empty(len(flat), dtype=torch.int64)
@@ -91,16 +91,16 @@ class Codebook:
 
 @dataclass(frozen=True)
 class Sketch:
-    """All images of an album in little memory: 2 bytes an object, the image vectors in half precision."""
+    """A compact form of all images of an album: 2 bytes per object, and the image vectors in half precision."""
 
     codebook: Codebook
     rows: Int64[np.ndarray, " i"]
     images: Float[Tensor, "i d"]
-    codes: UInt16[np.ndarray, "n i"]  # by object first, so that a look-up runs over all images
+    codes: UInt16[np.ndarray, "n i"]  # object-major, so that a look-up runs over all images
 
     @classmethod
     def read(cls, album: str, table: Table, objects: int, *, storage: Mapping[str, str] | None = None) -> Sketch:
-        """As it is kept beside the table; rows that are not in it yet are added here, in memory only."""
+        """The sketch stored beside the table; rows that it lacks are added in memory only."""
         kept = _kept(album, objects, storage)
         codebook = kept.codebook if kept else learn(table, objects)
         keys, codes = (kept.keys, kept.codes) if kept else (np.zeros(0, np.uint64), np.zeros((0, objects), np.uint16))
@@ -119,10 +119,10 @@ class Sketch:
     def candidates(
         self, query: JoinedQuery, vectors: QueryVectors, k: int, allowed: Int64[np.ndarray, " r"] | None = None
     ) -> Int64[np.ndarray, " c"]:
-        """Rows among which the best `k` are: at least CANDIDATES, twenty for each wanted one.
+        """Rows that should contain the best `k`: at least CANDIDATES, and twenty for each of the `k`.
 
         Args:
-            allowed: rows that a filter lets through, sorted.
+            allowed: rows that pass the filter, sorted.
         """
         scores = joined_score(query, self.scores(vectors))
         rows = self.rows
@@ -132,10 +132,10 @@ class Sketch:
         count = max(CANDIDATES, 20 * k)
         if count >= len(rows):
             return rows
-        return rows[np.sort(np.argpartition(-scores, count)[:count])]  # in the album's order, which ties keep
+        return rows[np.sort(np.argpartition(-scores, count)[:count])]  # in the album's order, which equal scores keep
 
     def scores(self, vectors: QueryVectors) -> Float[np.ndarray, "q i"]:
-        """About the score of every image for each query."""
+        """Approximate scores of all images for each query."""
         kept = (~vectors.padding).float()
         share = vectors.entity_weight[:, None] * kept / kept.sum(1, keepdim=True).clamp(min=1)
         tables = (vectors.entities @ self.codebook.leaves.T).numpy()
@@ -162,7 +162,7 @@ def learn(table: Table, objects: int) -> Codebook:
 
 
 def update_sketch(album: str, table: Table, objects: int, *, storage: Mapping[str, str] | None = None) -> None:
-    """Makes or renews the sketch that is kept beside the table."""
+    """Creates or updates the sketch that is stored beside the table."""
     kept = _kept(album, objects, storage)
     facts = table.search().select(["digest", "frame"]).with_row_id(True).to_arrow()
     keys, first = np.unique(row_keys(facts), return_index=True)
@@ -176,7 +176,7 @@ def update_sketch(album: str, table: Table, objects: int, *, storage: Mapping[st
     if not new.any():
         return
     keys, numbers = keys[new], facts["_rowid"].to_numpy().astype(np.int64)[first[new]]
-    order = numbers.argsort()  # as they lie on disk
+    order = numbers.argsort()  # in the order of the rows on disk
     codes_of = {_CODEBOOK: codebook.fingerprint}
     schema = pa.schema([("key", pa.uint64()), ("codes", pa.list_(pa.uint16(), objects))], metadata=codes_of)
 
@@ -188,13 +188,13 @@ def update_sketch(album: str, table: Table, objects: int, *, storage: Mapping[st
 
     rows = pa.RecordBatchReader.from_batches(schema, batches())
     if kept is not None and len(known):
-        kept.table.add(rows)  # which fails where another writer has replaced it since it was read
+        kept.table.add(rows)  # fails if another writer has replaced it since it was read
     else:
         _replace(database, SKETCH, rows)
 
 
 def row_keys(rows: pa.Table) -> UInt64[np.ndarray, " i"]:
-    """A number for the contents of each image, from its file's digest and the number of its frame."""
+    """A key for the content of each image, from the file's digest and the frame number."""
     digests = rows["digest"].combine_chunks()
     words = np.frombuffer(digests.buffers()[1], np.uint64)[2 * digests.offset :][: 2 * len(digests) : 2]
     return words ^ (rows["frame"].to_numpy().astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
@@ -202,7 +202,7 @@ def row_keys(rows: pa.Table) -> UInt64[np.ndarray, " i"]:
 
 @dataclass(frozen=True)
 class _Kept:
-    """The sketch beside an album's table: keys in order, and their codes."""
+    """The stored sketch of an album: sorted keys, and their codes."""
 
     codebook: Codebook
     table: Table
@@ -211,8 +211,8 @@ class _Kept:
 
 
 def _kept(album: str, objects: int, storage: Mapping[str, str] | None) -> _Kept | None:
-    """What there is, if the codes are of this codebook: a run that makes new ones, or was killed meanwhile, has
-    replaced the codebook only."""
+    """The stored sketch, or None if its codes belong to another codebook, as after a run that was killed between
+    writing the codebook and the codes."""
     database = connect(album, storage)
     if not {SKETCH, CODEBOOK, TABLE} <= set(database.list_tables().tables):
         return None
@@ -228,7 +228,7 @@ def _kept(album: str, objects: int, storage: Mapping[str, str] | None) -> _Kept 
 
 
 def _replace(database: DBConnection, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
-    is_there = name in database.list_tables().tables  # to overwrite what is not there is warned of
+    is_there = name in database.list_tables().tables  # LanceDB warns when a missing table is overwritten
     database.create_table(name, rows, mode="overwrite" if is_there else "create")
 
 
@@ -242,7 +242,7 @@ def _best_leaf(cosines: Float[np.ndarray, " l"], codes: UInt16[np.ndarray, "n i"
 def _kmeans(
     vectors: Float[Tensor, "n d"], count: int, *, rounds: int = 10, fallback: Tensor | None = None
 ) -> Float[Tensor, "k d"]:
-    """Unit centroids; places that have no vector get `fallback`, or one of the vectors."""
+    """Unit centroids; empty clusters get `fallback`, or one of the vectors."""
     generator = torch.Generator().manual_seed(0)
     if len(vectors) == 0:
         assert fallback is not None

@@ -1,4 +1,4 @@
-"""Chains of an album's images: structured late interaction of one query with some images, and what made the scores."""
+"""Structured late interaction of one query with images of an album, and the terms of each score."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from find.tasks.connections import Connections
 from find.tasks.structured_interaction import MOST_OBJECTS, Asked, nearest_objects, terms
 
 AT_ONCE = 64
-"""Images whose pairs of objects are compared at a time."""
+"""Number of images whose object pairs are scored at once."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class ChainMatches:
     """One query's chain in some images.
 
     Attributes:
-        score: of structured late interaction.
-        objects: the object that each entity takes.
-        similarity: the cosines of entities with these.
-        links: how the text between two entities fits the objects of both, -1..1; where it reaches over the entity
-            before it, those of the entity before that and of the one after it.
-        reaches: whether it does.
-        after, before: how the text before an entity, and the one after it, fit where its object lies, -1..1.
+        score: the structured late interaction score.
+        objects: the object assigned to each entity.
+        similarity: the cosines of the entities with these objects.
+        links: how well the text between two entities fits their objects, -1..1; where the text skips the entity
+            before it, the objects of the entity before that one and of the entity after the text.
+        reaches: whether it skips one.
+        after, before: how well the text before an entity, and the text after it, fit its object's place, -1..1.
     """
 
     score: Float[Tensor, " i"]
@@ -41,7 +41,7 @@ class ChainMatches:
 
 @torch.inference_mode()
 def match_chain(query: QueryVectors, images: Vectors) -> ChainMatches:
-    """The best joint choice of objects in each image. `query`: one row, which `is_chain`."""
+    """The best joint assignment of entities to objects in each image. `query`: one row, which must be `is_chain`."""
     count = int((~query.padding[0]).sum())
     assert query.connections is not None
     asked = Asked(

@@ -1,4 +1,4 @@
-"""Where an album lies, whether one is there, and the way to LanceDB; imports that library only where it connects."""
+"""Locations of albums, checks that one exists, and connections to LanceDB, which is imported only to connect."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _CLIENT = "lance_namespace_urllib3_client"
 
 
 class UnreadableAlbum(DataError):
-    """Files of an album are damaged or gone: nothing is wrong with what was asked."""
+    """Files of an album are damaged or missing: the request itself is valid."""
 
 
 def is_remote(album: str | os.PathLike[str]) -> bool:
-    """Whether an album lies on object storage: s3://, gs://, az://, ..."""
+    """Whether an album is on object storage: s3://, gs://, az://, ..."""
     return "://" in str(album)
 
 
 def connect(album: str | os.PathLike[str], storage: Mapping[str, str] | None = None) -> DBConnection:
-    """The database that an album is. `storage` are LanceDB's options of object storage (keys, endpoint, ...).
+    """Opens the LanceDB database of an album. `storage` are LanceDB's options of object storage (keys, endpoint, ...).
 
-    Raises UnreadableAlbum where the storage cannot be reached or does not let us in.
+    Raises UnreadableAlbum if the storage cannot be reached or denies access.
     """
     with extra("album", f"the album {album}"):
         _defer_client()
@@ -50,10 +50,10 @@ def connect(album: str | os.PathLike[str], storage: Mapping[str, str] | None = N
 
 
 def has_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | None = None) -> bool:
-    """Whether an album is there.
+    """Whether an album exists.
 
     Raises:
-        FindError: a file is in its place, or a folder that holds other things.
+        FindError: the path is a file, or a folder that holds other things.
     """
     if is_remote(album):
         return TABLE in connect(album, storage).list_tables().tables
@@ -67,20 +67,20 @@ def has_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | Non
 
 
 def check_album(album: str | os.PathLike[str], *, storage: Mapping[str, str] | None = None) -> None:
-    """Raises FindError where no album is; of a local one this is told without a library."""
+    """Raises FindError if there is no album; for a local one this needs no library."""
     if not has_table(album, storage=storage):
         raise DataError(f"{album}: no such album; make one with: findvl index PHOTOS {album}")
 
 
 def is_of_store(error: BaseException) -> bool:
-    """Whether LanceDB or Arrow raised it. A panic of their Rust code has classes that nobody can import."""
+    """Whether LanceDB or Arrow raised the error. Panics of their Rust code have classes that cannot be imported."""
     kind = type(error)
     panicked = kind.__name__ in ("RustPanic", "PanicException")
     return panicked or isinstance(error, (ValueError, RuntimeError, OSError)) or kind.__module__.startswith("pyarrow")
 
 
 def first_line(error: BaseException) -> str:
-    """What a library's error says, without the places in its source; of object storage, what its server says."""
+    """A library's error message without source locations; for object storage, the server's message."""
     text = str(error).strip() or type(error).__name__
     told = re.search(r"<Message>(.+?)</Message>", text)
     if told:
@@ -89,7 +89,7 @@ def first_line(error: BaseException) -> str:
 
 
 class _Deferred(ModuleType):
-    """A package whose own code runs when something of it is first asked for; its modules are imported as ever."""
+    """A package whose own code runs at the first attribute access; its submodules are imported as usual."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -101,8 +101,8 @@ class _Deferred(ModuleType):
 
 
 def _defer_client() -> None:
-    """LanceDB imports the models of its catalog servers' client. The client itself, which the package imports beside
-    them, takes two fifths of LanceDB's import and serves no album."""
+    """LanceDB imports the data models of its catalog client. The client itself, which the same package imports, takes
+    two fifths of LanceDB's import time and is never used for albums."""
     if _CLIENT in sys.modules:
         return
     spec = importlib.util.find_spec(_CLIENT)

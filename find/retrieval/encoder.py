@@ -1,4 +1,4 @@
-"""FIND as an encoder of texts, images and mixtures of both, with the methods of sentence-transformers."""
+"""An encoder of texts, images and mixtures of both, with the interface of sentence-transformers."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ Encodable: TypeAlias = Union[str, Phrase, Region, Query, ImageLike, "list[str | 
 
 
 class Encoder:
-    """One unit vector for whatever is given: texts, images and mixtures are all in one space.
+    """One unit vector for each text, image or mixture of both, all in one space.
 
     Args:
-        model: what embeds.
-        truncate_dim: how many values of each vector are kept; for models trained for that (Matryoshka).
+        model: the model.
+        truncate_dim: keep only the first values of each vector; for models trained for that (Matryoshka).
     """
 
     def __init__(self, model: FIND, *, truncate_dim: int | None = None) -> None:
@@ -42,15 +42,15 @@ class Encoder:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The model's device."""
         return self.model.device
 
     def get_embedding_dimension(self) -> int:
-        """How many values a vector has."""
+        """Number of values of a vector."""
         return self.truncate_dim or self.model.config.interface.semantic_width
 
     def get_sentence_embedding_dimension(self) -> int:
-        """The same by the name that sentence-transformers had for it before."""
+        """The same by its earlier name in sentence-transformers."""
         return self.get_embedding_dimension()
 
     @overload
@@ -93,22 +93,21 @@ class Encoder:
     ) -> Float[np.ndarray, "*n d"] | Float[Tensor, "*n d"]:
         """Vectors of texts, images and mixtures: a row for each input, or one vector for one input.
 
-        A text without braces and brackets is a caption, and stands in the place of a sentence without entities; with
-        them it is a mixture: an interleaved query, of whose vectors this is the sentence's. (`Album.search` compares
-        the entities, too.) The file of an image is a pathlib.Path: a str is always text. Arguments are those of
-        sentence-transformers.
+        A text without braces and brackets is embedded as a caption. With them it is an interleaved query, and the
+        result is its sentence vector (`Album.search` compares the entities, too). Image files are given as
+        pathlib.Path: a str is always text. The arguments are those of sentence-transformers.
 
         Args:
-            show_progress_bar: count batches on stderr.
-            convert_to_numpy: a float32 array; without it, as with `convert_to_tensor`, a tensor.
-            convert_to_tensor: a tensor on the model's device.
-            device: where the model is moved before.
-            normalize_embeddings: the vectors are unit vectors either way.
-            truncate_dim: how many values are kept of each vector.
+            show_progress_bar: show a progress bar on stderr.
+            convert_to_numpy: return a float32 array; if False, a tensor.
+            convert_to_tensor: return a tensor on the model's device.
+            device: move the model there first.
+            normalize_embeddings: ignored: the vectors are always unit vectors.
+            truncate_dim: keep only the first values of each vector.
 
         Raises:
-            InputError: an input of another type, a str that names a file of an image, wrong syntax of a query,
-                unreadable images, a `truncate_dim` that the vectors do not have, a device that is not here.
+            InputError: an input of an unsupported type, a str that is the name of an image file, a query with wrong
+                syntax, an unreadable image, a `truncate_dim` larger than the vectors, or a missing device.
         """
         if device is not None:
             self.model.to(device)
@@ -137,7 +136,7 @@ class Encoder:
         convert_to_tensor: bool = False,
         truncate_dim: int | None = None,
     ) -> Float[np.ndarray, "*n d"] | Float[Tensor, "*n d"]:
-        """Vectors of what is sought, as `encode` gives them: this model has one space, and no prompts."""
+        """The same as `encode`: this model has one space for queries and documents, and no prompts."""
         options: dict[str, Any] = {"batch_size": batch_size, "show_progress_bar": show_progress_bar}
         return self.encode(inputs, convert_to_tensor=convert_to_tensor, truncate_dim=truncate_dim, **options)
 
@@ -147,7 +146,7 @@ class Encoder:
     def similarity(
         left: Float[np.ndarray, "n d"] | Float[Tensor, "n d"], right: Float[np.ndarray, "m d"] | Float[Tensor, "m d"]
     ) -> Float[Tensor, "n m"]:
-        """Cosines of all pairs; single vectors count as one row."""
+        """Cosine similarities of all pairs; a single vector counts as one row."""
         a, b = (normalize(torch.atleast_2d(torch.as_tensor(x)).float(), dim=-1) for x in (left, right))
         if a.shape[1] != b.shape[1]:
             raise InputError(f"vectors of {a.shape[1]} and of {b.shape[1]} values cannot be compared")
@@ -157,7 +156,7 @@ class Encoder:
     def similarity_pairwise(
         left: Float[np.ndarray, "n d"] | Float[Tensor, "n d"], right: Float[np.ndarray, "n d"] | Float[Tensor, "n d"]
     ) -> Float[Tensor, " n"]:
-        """The cosine of each row with the row beside it."""
+        """The cosine similarity of each row of `a` with the same row of `b`."""
         a, b = (normalize(torch.atleast_2d(torch.as_tensor(x)).float(), dim=-1) for x in (left, right))
         if a.shape != b.shape:
             raise InputError(f"rows cannot be paired: {list(a.shape)} and {list(b.shape)}")
@@ -194,7 +193,7 @@ def _embed_mixtures(model: FIND, mixtures: list[Any], batch_size: int) -> Float[
 
 
 def _read(text: str, number: int) -> str | Query:
-    """A text as `Query.parse` reads it; a caption where it has no entities."""
+    """A text as parsed by `Query.parse`; a caption if it has no entities."""
     if os.path.splitext(text)[1].lower() in PICTURE_SUFFIXES and os.path.isfile(text):
         raise InputError(
             f"input {number}, {text!r}, is text that names a file; for its image give pathlib.Path({text!r})"

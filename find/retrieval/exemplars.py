@@ -1,4 +1,4 @@
-"""More like these: the images of an album that resemble photos or regions of photos, and not others."""
+"""Search by example: the images of an album that resemble given photos or regions, and not others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from find.retrieval.table import Embedder
 
 Exemplar: TypeAlias = Union[str, "os.PathLike[str]", Region]
-"""The file of a photo, compared as a whole, or a region of one, compared with objects."""
+"""A photo file, compared as a whole, or a region of a photo, compared with objects."""
 
 
 def more_like(
@@ -37,20 +37,20 @@ def more_like(
     dim: int | None = None,
     include_query: bool = False,
 ) -> list[Hit]:
-    """The `k` images of an album that are most like the examples, best first.
+    """The `k` images of an album that are most similar to the examples, best first.
 
-    The score is the mean of the cosines with what is wanted, less half of the greatest with what is not, as that of a
-    joined query (`find.query.operators.JoinedQuery`). A whole photo is compared by its image's vector, a region with
-    the nearest object.
+    The score is the mean cosine similarity with the wanted examples, minus half of the highest one with the unwanted,
+    as for a joined query (`find.query.operators.JoinedQuery`). A whole photo is compared by its image vector, a region
+    with the nearest object.
 
     Args:
-        wanted: photos, also such as the album does not have, or regions of photos.
-        unwanted: likewise, what the images must not be like.
-        where, values, dim: as `Album.search` takes them.
-        include_query: the examples themselves may be among the hits.
+        wanted: photos or regions of photos, which need not be in the album.
+        unwanted: likewise, examples that hits should not resemble.
+        where, values, dim: as in `Album.search`.
+        include_query: also return the examples themselves.
 
     Raises:
-        InputError: nothing is wanted, an example cannot be read, or the album was opened without a model.
+        InputError: `wanted` is empty, an example cannot be read, or the album was opened without a model.
     """
     include, exclude = _listed(wanted), _listed(unwanted)
     if not include:
@@ -68,18 +68,18 @@ def more_like(
 
 
 def pictures_of(queries: Iterable[Query]) -> set[Path]:
-    """The files that regions of the queries are of."""
+    """The files that the queries' regions are taken from."""
     regions = (entity for query in queries for entity in query.entities if isinstance(entity, Region))
     return {place for region in regions if (place := _place(region.image)) is not None}
 
 
 def without_pictures(hits: Sequence[Hit], pictures: set[Path], k: int) -> list[Hit]:
-    """The first `k` hits that are none of these files."""
+    """The first `k` hits that are not these files."""
     return [hit for hit in hits if hit.path not in pictures][:k]
 
 
 def _place(image: object) -> Path | None:
-    """Where an album would have the file; None of an image in memory."""
+    """The path under which an album would list the file; None for an image in memory."""
     if not isinstance(image, (str, os.PathLike)):
         return None
     path = Path(image)
@@ -91,7 +91,7 @@ def _listed(examples: Exemplar | Sequence[Exemplar]) -> list[Exemplar]:
 
 
 def _embed(model: Embedder, examples: Sequence[Exemplar], queries: Sequence[Query], dim: int) -> QueryVectors:
-    """A row for each example: a photo's vector as a sentence's, a region's as an entity's."""
+    """One row per example: a photo's vector as the sentence, a region's vector as an entity."""
     sentences = torch.zeros(len(examples), dim)
     entities = torch.zeros(len(examples), 1, dim)
     is_region = torch.tensor([isinstance(example, Region) for example in examples])

@@ -1,4 +1,4 @@
-"""Filters of a search: SQL conditions on an album's columns, with values that are passed apart from the text."""
+"""Search filters: SQL conditions on an album's columns, with separately passed values."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ METADATA_COLUMNS = (
 )
 """What files tell of photographs (`find.images.metadata`); albums of earlier versions do not have it."""
 COLUMNS = (*FILE_COLUMNS, *METADATA_COLUMNS)
-"""What a filter may speak of."""
+"""Columns that a filter can use."""
 MOST_CHARACTERS = 100_000
 MOST_OPERATORS = 300
-"""Of a condition: one of a thousand nested ones overflows the stack of LanceDB's planner, which ends the process."""
+"""Maximum per condition: a thousand nested ones overflow the stack of LanceDB's planner and crash the process."""
 
 _TOKEN = re.compile(
     r"""(?P<text>'(?:[^']|'')*')  |  (?P<quoted>"[^"]*"|`[^`]*`)  |  (?P<value>:[A-Za-z_]\w*)
@@ -51,14 +51,14 @@ _FUNCTIONS = re.compile(
 
 
 def filter_sql(where: str, values: Mapping[str, object] | None = None) -> str:
-    """The condition as LanceDB reads it.
+    """Checks a condition and returns it as LanceDB reads it.
 
-    `where` is an SQL condition on COLUMNS: `width > 640 AND path LIKE :folder`. Each `:name` stands for
-    `values["name"]` (text, number, bool, date, time, None, or a list of them for IN), which can say nothing but its
-    value, whatever characters it has. `'beach' IN keywords` asks whether a list has a text, as `array_has` does.
+    `where` is an SQL condition on COLUMNS: `width > 640 AND path LIKE :folder`. Each `:name` is replaced by
+    `values["name"]` (text, number, bool, date, time, None, or a list of them for IN), escaped as a literal, so a value
+    cannot inject SQL. `'beach' IN keywords` asks whether a list has a text, as `array_has` does.
 
     Raises:
-        FindError: another column or function, a statement or comment, a value that is missing or of no use, or a
+        FindError: an unknown column or function, a statement or comment, a missing, unused or unsuitable value, or a
             path that is not below the album's folder of photos.
     """
     if not isinstance(where, str) or not where.strip():
@@ -127,7 +127,7 @@ def _with_lists(sql: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text as an SQL literal."""
+    """A value as an SQL literal."""
     if "\0" in text:
         raise InputError(f"the text {text!r} holds a NUL character")
     return "'" + text.replace("'", "''") + "'"
@@ -161,7 +161,7 @@ def _literal(value: object, name: str) -> str:
     if isinstance(value, str):
         return quoted(value)
     if isinstance(value, Integral):
-        return f"({int(value)})"  # in brackets: two minus signs would begin a comment
+        return f"({int(value)})"  # in parentheses: two minus signs would begin a comment
     if isinstance(value, Real) and np.isfinite(float(value)):
         return f"({float(value)!r})"
     if isinstance(value, datetime):
@@ -172,7 +172,7 @@ def _literal(value: object, name: str) -> str:
 
 
 def _check_paths(where: str, sql: str) -> None:
-    """A path that climbs out of the folder of photos names nothing in the album: more likely a trick than a wish."""
+    """Rejects paths that leave the folder of photos: they match nothing in an album and suggest an attack."""
     for text in re.findall(r"'((?:[^']|'')*)'", sql):
         parts = text.replace("\\", "/").split("/")
         if ".." in parts or text.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", text) or "://" in text:

@@ -1,4 +1,4 @@
-"""What a search finds: an image, the parts of its score, and the objects behind them, in words and as a picture."""
+"""Search hits: an image, the terms of its score, and the matched objects, explained in words and drawn."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 
 
 EXCLUDED_WEIGHT = 0.5
-"""Of the score of what must not be there. A quarter to a half serve best: over 277 pairs of categories of a synthetic
-world, where images with the first and without the second are sought, the mean average precision is 0.74 without it,
-0.88 at 0.25, 0.89 at 0.5 and 0.79 at 1 (benchmark/results/algebra.md)."""
+"""Weight of the score of excluded queries. 0.25 to 0.5 work best: searching for images with one category and without
+another (277 pairs of a synthetic world), the mean average precision is 0.74 at weight 0, 0.88 at 0.25, 0.89 at 0.5 and
+0.79 at 1 (benchmark/results/algebra.md)."""
 
 
 SILENT = 0.1
-"""Words about one entity's place that fit neither better nor worse than so are not explained."""
+"""Words about one entity's place whose fit is smaller than this, in absolute value, are not explained."""
 
 
 @dataclass(frozen=True)
 class ConnectionFit:
-    """How well the words beside entities fit where the objects lie that these have taken.
+    """How well connecting words fit the positions of the objects that the entities matched.
 
     Attributes:
         text: the words.
-        entities: the two that they stand between, or the one of which they tell the place.
-        value: from -1, they say otherwise, over 0, they say nothing, to 1.
-        weight: in the score.
+        entities: the two entities that they connect, or the one whose place they describe.
+        value: 1 if they agree with the positions, 0 if they say nothing, -1 if they contradict them.
+        weight: weight in the score.
     """
 
     text: str
@@ -50,21 +50,21 @@ class ConnectionFit:
 
 @dataclass(frozen=True)
 class ScorePart:
-    """What one query gives to the score of an image.
+    """The contribution of one query to the score of an image.
 
-    With a pair term the entities take objects jointly, and the score is
+    With a pair term, entities are assigned to objects jointly, and the score is
     `sentence_weight * image_term + (entity_weight * sum(entity_terms) + sum(weight * value of fits)) / entities`.
 
     Attributes:
         query: the query.
-        is_excluded: it counts against the image (`A - query`).
-        score: image_term + 0.5 * mean(entity_terms); one of the two alone where the other is missing; of models with a
-            pair term see above.
-        image_term: cosine of the image's vector with the sentence's; None where the query is an entity by itself.
-        entity_terms: for each entity of the query, cosine with the object of the image that it takes.
-        objects: for each entity, the number of that object among those that the album keeps of the image.
-        fits: of the words beside and between the entities.
-        sentence_weight, entity_weight: in the score.
+        is_excluded: whether it counts against the image (`A - query`).
+        score: image_term + 0.5 * mean(entity_terms), or only one of the two if the other is missing; with a pair term,
+            see above.
+        image_term: cosine similarity of the image and the sentence; None if the query is a single entity.
+        entity_terms: for each entity of the query, the cosine similarity with the object that it matched.
+        objects: for each entity, the index of that object among those stored for the image.
+        fits: how well the words around the entities fit.
+        sentence_weight, entity_weight: weights in the score.
     """
 
     query: Query
@@ -80,7 +80,7 @@ class ScorePart:
 
 @dataclass(frozen=True, repr=False)
 class Objects:
-    """The objects that an album keeps of an image, best first: unit vectors, objectness in 0..1, and masks."""
+    """The objects stored for an image, best first: unit vectors, objectness scores (0..1), and masks."""
 
     vectors: Float[np.ndarray, "k d"]
     scores: Float[np.ndarray, " k"]
@@ -95,16 +95,16 @@ class Hit:
     """One image that a search found.
 
     Attributes:
-        path: its file. For a frame of a video, the video's; then `seconds` says where in it.
+        path: the image file. For a video frame, the video file; `seconds` is the frame's time.
         name: the path below the album's folder of photos.
-        score: of a query, its part's; of a joined one, see `JoinedQuery`.
-        parts: what each query gives to it; none where no query was asked (`Album.image`).
-        height, width: of the image, in pixels.
+        score: the score of the query; for a joined query, see `JoinedQuery`.
+        parts: the contribution of each query; empty if there was no query (`Album.image`).
+        height, width: size of the image, in pixels.
         found: the image's objects.
-        time: when it was taken, if the file tells.
-        relevance: the probability that the image is what was sought (`find.retrieval.relevance`); None of models
-            without a match head, and of queries without entities.
-        frame, seconds: number and time of a video's frame; 0 and None for a photograph.
+        time: when it was taken, if the file says.
+        relevance: the probability that the image is relevant (`find.retrieval.relevance`); None for models without a
+            match head, and for queries without entities.
+        frame, seconds: number and time of a video frame; 0 and None for a photo.
         duplicates: images that are near-duplicates of this one, by their places, where a search folds these.
     """
 
@@ -122,13 +122,13 @@ class Hit:
     duplicates: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Its place, its score, and the first query's entities with their terms."""
+        """Name, score, and the entities of the first query with their terms."""
         terms = zip(self.parts[0].query.entity_names, self.entity_terms, strict=False) if self.parts else ()
         return f"Hit({', '.join([self.place, f'{self.score:.3f}', *(f'{name} {term:.3f}' for name, term in terms)])})"
 
     @property
     def place(self) -> str:
-        """The name, of a frame with its time."""
+        """The name; for a video frame, with its time."""
         return self.name if self.seconds is None else f"{self.name} at {self.seconds:.1f} s"
 
     @property
@@ -152,11 +152,11 @@ class Hit:
         return self.parts[0].fits if self.parts else ()
 
     def mask(self, entity: int = 0, *, part: int = 0) -> Bool[np.ndarray, "H W"]:
-        """The mask of the object that an entity of a query found, from the album, at the image's own size."""
+        """The stored mask of the object that an entity matched, at the image's own size."""
         return self.object_mask(self._object(entity, part))
 
     def box(self, entity: int = 0, *, part: int = 0) -> tuple[int, int, int, int]:
-        """Its box: x0, y0, x1, y1 in pixels, x1 and y1 just outside."""
+        """That object's box: x0, y0, x1, y1 in pixels; x1 and y1 are exclusive."""
         x0, y0, x1, y1 = (int(side) for side in self.found.masks.boxes[self._object(entity, part)])
         return x0, y0, x1, y1
 
@@ -165,7 +165,7 @@ class Hit:
         return self.found.masks.draw(number, self.height, self.width)
 
     def explain(self) -> str:
-        """In words: what made the score, and where each entity was found."""
+        """Explains in words how the score was computed, and where each entity was found."""
         told = "" if self.relevance is None else f", relevance {self.relevance:.2f}"
         lines = [
             f"{self.place}: score {self.score:.3f}{told}"
@@ -189,7 +189,7 @@ class Hit:
         return "\n".join(lines)
 
     def pixels(self) -> UInt8[np.ndarray, "H W 3"]:
-        """The image. Raises FindError where it is gone, or has another size than when it was indexed."""
+        """The image's pixels. Raises FindError if it was deleted, or its size has changed since it was indexed."""
         if self.seconds is None:
             from find.images.images import read_image
 
@@ -203,7 +203,7 @@ class Hit:
         return pixels
 
     def draw(self, *, min_side: int = 480) -> Image.Image:
-        """The image with the mask, name and cosine of what each entity found."""
+        """The image with the mask, name and cosine similarity of each entity's object drawn."""
         from find.visualization.drawing import Overlay, draw_overlays
 
         overlays = []
@@ -215,7 +215,7 @@ class Hit:
         return draw_overlays(self.pixels(), overlays, min_side=min_side)
 
     def to_supervision(self) -> Detections:
-        """What the entities found, as supervision's Detections; the confidence is an entity's cosine."""
+        """The matched objects as supervision's Detections; the confidence is the entity's cosine similarity."""
         from find.visualization.supervision import detections
 
         found = [
@@ -227,7 +227,7 @@ class Hit:
         masks = np.array([self.mask(number, part=k) for k, number in found]).reshape(-1, self.height, self.width)
         terms = [self.parts[k].entity_terms[number] for k, number in found]
         names = [self.parts[k].query.entity_names[number] for k, number in found]
-        boxes = [self.box(number, part=k) for k, number in found]  # the masks come back from the album less exactly
+        boxes = [self.box(number, part=k) for k, number in found]  # stored masks are compressed, hence less exact
         return detections(masks, terms, range(len(found)), names, boxes=boxes)
 
     def _where(self, part: ScorePart, fit: ConnectionFit) -> str:
@@ -245,7 +245,7 @@ class Hit:
 
 
 def joined_score(query: JoinedQuery, scores: Sequence[float] | np.ndarray) -> np.ndarray:
-    """The scores of a joined query from those of its queries [queries, ...]."""
+    """The scores of a joined query from the scores [queries, ...] of its queries."""
     scores = np.asarray(scores)
     count = len(query.include)
     total = scores[:count].mean(axis=0)
@@ -275,7 +275,7 @@ def _formula(parts: Sequence[ScorePart]) -> str:
 
 
 def _place(x: float, y: float) -> str:
-    """'at the top left', for a centre in 0..1."""
+    """A position in words, such as 'at the top left', for a centre in 0..1."""
     down = ("top", "middle", "bottom")[min(2, int(3 * y))]
     across = ("left", "", "right")[min(2, int(3 * x))]
     if down == "middle":

@@ -1,7 +1,7 @@
-"""Indexing: an album's table made equal to a folder of photos, every image embedded once.
+"""Indexing: synchronises an album's table with a folder of photos, embedding every image once.
 
-Rows are committed every few seconds, all rows of a file at once; what was committed when a run was interrupted is there
-for the next one, which does the rest.
+Rows are committed every few seconds, all rows of a file together. After an interruption the next run keeps the
+committed rows and continues with the rest.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ if TYPE_CHECKING:
 
 
 class _Unfit(InputError):
-    """The model's vectors cannot be the album's: no image can be embedded."""
+    """The model's vectors do not fit the album, so no image can be embedded."""
 
 
 @dataclass
 class IndexReport:
-    """What a run did, in files; `rows` are the images of the album now, frames of videos among them.
+    """Counts of a run, in files; `rows` is the number of images in the album afterwards, including video frames.
 
-    `skipped` are images and videos that could not be used, and why; `others` and `hidden` count files that are none, or
-    whose names start with a dot. `broken_metadata` counts the files whose EXIF, IPTC or XMP could not be read; their
-    pixels are in the album.
+    `skipped` lists images and videos that could not be used, with reasons; `others` counts files of other kinds and
+    `hidden` those whose names start with a dot. `broken_metadata` counts the files whose EXIF, IPTC or XMP could not be
+    read; their pixels are in the album.
     """
 
     added: int = 0
@@ -82,19 +82,20 @@ def index(
     settings: IndexSettings | None = None,
     progress: bool = True,
 ) -> IndexReport:
-    """Adds new files, embeds changed ones again and drops deleted ones.
+    """Adds new files, re-embeds changed ones and removes deleted ones.
 
     Args:
-        photos: a folder, searched with its sub-folders: the one that the album is of, or a part of it; or files, which
-            are added or updated while all others stay.
+        photos: a folder, searched recursively: the album's folder of photos or a part of it; or files, which are added
+            or updated while all others stay.
         album: the folder to write (a new one, or an album), or a URI of object storage.
-        name: what to call the model in messages.
+        name: the model's name, for messages.
 
-    Images and videos that cannot be read do not stop the work: they are listed in the report, other files counted.
+    Images and videos that cannot be read do not stop the run: they are listed in the report, other files are counted.
 
     Raises:
-        FindError: nothing to index, not one file could be read, an album of other weights or of another folder,
-            another run is writing it, it cannot be written, or memory suffices for not even one image.
+        FindError: there is nothing to index, no file could be read, the album was made with other weights or from
+            another folder, another run is writing it, it cannot be written, or memory does not suffice for a single
+            image.
     """
     settings = settings or IndexSettings()
     with writing(album):
@@ -102,7 +103,7 @@ def index(
             return _Run(model, photos, album, name, settings, progress).run()
         except BaseException as error:
             if not isinstance(error, (MemoryError, OutOfMemory)) and (
-                isinstance(error, ValueError) or not is_of_store(error)  # among them the errors that say all themselves
+                isinstance(error, ValueError) or not is_of_store(error)  # includes FindError, whose message is complete
             ):
                 raise
             if isinstance(error, OutOfMemory):
@@ -117,7 +118,7 @@ def index(
 
 
 class _Run:
-    """One run of `index`; holds what it has made and not yet committed."""
+    """One run of `index`, with the rows that are not committed yet."""
 
     def __init__(
         self,
@@ -133,7 +134,7 @@ class _Run:
         self.stamp: Stamp | None = None
         self.report = IndexReport()
         self.rows: list[pa.RecordBatch] = []
-        self.changed: set[str] = set()  # paths that have rows in the table already
+        self.changed: set[str] = set()  # paths that already have rows in the table
         self.last_commit = time.monotonic()
         self.folder = self._open(photos)
 
@@ -172,7 +173,7 @@ class _Run:
         if self.table is None:
             first = report.skipped[0]
             raise InputError(f"{first.path}: {first.reason}; none of {len(report.skipped)} images can be used")
-        # A changed file that cannot be read any more is gone, too.
+        # The rows of a changed file that can no longer be read are removed as well.
         skipped = {skipped.path for skipped in report.skipped}
         gone += [file.path for file in new if file.path in self.changed and file.file in skipped]
         assert self.stamp is not None
@@ -183,7 +184,7 @@ class _Run:
         return report
 
     def _was_looked_for(self, path: str) -> bool:
-        """Whether a file that was not found is one that this run would have found."""
+        """Whether a missing file is in the scope of this run, and hence was deleted."""
         scope, file = self.folder.scope, self.folder.root / path
         hidden = any(file.is_relative_to(skipped.path) for skipped in self.folder.unlisted)
         return scope is not None and path.startswith(scope) and not hidden
@@ -198,7 +199,7 @@ class _Run:
             advance(len(batch))
 
     def _embed_video(self, file: PhotoFile) -> None:
-        """All frames, or none: a file whose rows are there counts as done."""
+        """All frames of a video or none, because a file with rows counts as done."""
         from find.retrieval.video import read_video
 
         before = len(self.rows)
@@ -225,7 +226,7 @@ class _Run:
             self._commit()
 
     def _add(self, pictures: Sequence[Picture]) -> None:
-        """Embeds pictures together, or each by itself where the model refuses one."""
+        """Embeds pictures as a batch; if the model rejects one, each alone."""
         if not pictures:
             return
         try:
@@ -271,7 +272,7 @@ class _Run:
         return to_rows(photos, embedded, schema=self.table.schema, selection=selection)
 
     def _commit(self) -> None:
-        """Everything since the last commit: at most one commit for new files, one for changed ones."""
+        """Commits all pending rows: at most one commit for new files and one for changed ones."""
         if self.rows and self.table is not None:
             rows = pa.Table.from_batches(self.rows)
             is_changed = np.array([path in self.changed for path in rows["path"].to_pylist()])

@@ -1,4 +1,4 @@
-"""Which object proposals of an image an album keeps, and their masks in about fifty bytes each."""
+"""Selection of the object proposals that an album stores, and their masks, about fifty bytes each."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from find.errors import DataError
 from find.images.canvas import ImageGeometry
 
 SIDE = 32
-"""A mask is kept as SIDE x SIDE pixels of its own box, so that small things keep their shape."""
+"""A mask is stored as SIDE x SIDE pixels of its box, which preserves the shape of small objects."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which proposals are kept: the best by score, without those whose mask or vector a better one already has.
+    """Selects proposals: the best by score, without near duplicates of better ones.
 
     Args:
-        most: how many an image may keep; it keeps one at least.
+        most: maximum per image; at least one is stored.
         mask_overlap, similarity: a proposal is a duplicate where both the intersection over union of its mask and
-            the cosine of its vector with those of a better proposal exceed these. A search loses nothing by it: of
-            find-tiny's 24 proposals 14 are left, and interleaved IR@1 among 300 images stays 86.7 %.
+            the cosine similarity of its vector with those of a better proposal exceed these. This does not hurt
+            searches: 14 of find-tiny's 24 proposals remain, and interleaved IR@1 among 300 images stays at 86.7 %.
     """
 
     most: int = 16
@@ -36,7 +36,7 @@ class Selection:
     def choose(
         self, vectors: Float[Tensor, "n d"], scores: Float[Tensor, " n"], masks: Bool[Tensor, "n h w"]
     ) -> Int64[Tensor, " k"]:
-        """Numbers of the proposals to keep, best first."""
+        """Indices of the selected proposals, best first."""
         flat = masks.flatten(1).float()
         area = flat.sum(1)
         shared = flat @ flat.T
@@ -55,10 +55,10 @@ class Selection:
 
 @dataclass(frozen=True)
 class ObjectMasks:
-    """Masks of an image's objects: their boxes, and their pixels inside them.
+    """Masks of an image's objects: boxes, and the pixels inside them.
 
     Attributes:
-        boxes: x0, y0, x1, y1 in pixels of the image, x1 and y1 just outside; all 0 for an empty mask.
+        boxes: x0, y0, x1, y1 in pixels of the image; x1 and y1 are exclusive; all 0 for an empty mask.
         grids: each mask's pixels inside its box, resized to SIDE x SIDE.
     """
 
@@ -68,7 +68,7 @@ class ObjectMasks:
     @classmethod
     def of(cls, logits: Float[Tensor, "k h w"], frame: ImageGeometry) -> ObjectMasks:
         """From mask logits on an image's canvas, at any stride."""
-        from torchvision.ops import masks_to_boxes, roi_align  # seconds, which a search need not wait for
+        from torchvision.ops import masks_to_boxes, roi_align  # takes seconds to import, and searches do not need it
 
         full = F.interpolate(logits[None].float(), frame.canvas, mode="bilinear", align_corners=False)[0]
         full = full[:, : frame.inner_height, : frame.inner_width]
@@ -94,17 +94,17 @@ class ObjectMasks:
         return mask
 
     def to_bytes(self) -> bytes:
-        """The grids, compressed; each row as its difference from the row above, of which little is left."""
+        """The grids, compressed; each row is stored as its difference from the row above, which compresses well."""
         change = self.grids.copy()
         change[:, 1:] ^= self.grids[:, :-1]
         return zlib.compress(np.packbits(change).tobytes(), 9)
 
     @classmethod
     def from_bytes(cls, boxes: Int[np.ndarray, "k 4"], packed: bytes) -> ObjectMasks:
-        """Inverse of `to_bytes`. Raises FindError where the bytes are not the masks of so many boxes."""
+        """Inverse of `to_bytes`. Raises FindError if the bytes do not hold one mask per box."""
         size = len(boxes) * SIDE * SIDE // 8
         try:
-            bits = zlib.decompressobj().decompress(packed, size + 1)  # no more than that, whatever is packed
+            bits = zlib.decompressobj().decompress(packed, size + 1)  # bounded: a crafted file cannot exhaust memory
         except zlib.error as error:
             raise DataError(f"the masks of an image are damaged ({error})") from error
         if len(bits) != size:

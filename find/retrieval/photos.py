@@ -1,4 +1,4 @@
-"""Photographs and videos on their way into an album: found below a folder, and read ahead in threads."""
+"""Finds the photos and videos of a folder, and reads them ahead in threads."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from find.images.metadata import NOTHING, PhotoMetadata, read_metadata
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 BATCH_PIXELS = 100_000_000
-"""Pixels that are embedded together at most (300 MB), however many images that is."""
+"""Maximum number of pixels per batch (300 MB), regardless of the number of images."""
 IN_ICLOUD = Format(Medium.UNREADABLE, "this photo is in iCloud only; download it")
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A file, or a frame of a video, as its row tells of it.
+    """Metadata of a photo file or of a video frame, as stored in its row.
 
     Attributes:
         path: of the file below the folder of photos, with forward slashes.
         bytes, modified, digest: of the file; the time in UTC, 16 bytes of BLAKE2b.
-        time: when it was taken by the camera's clock (EXIF, or a video's own start plus `seconds`), if it tells.
-        frame: number of a video's frame; 0 for a photograph.
-        seconds: since a video's start; None for a photograph.
+        time: when it was taken by the camera's clock (EXIF, or the start time of a video plus `seconds`), if known.
+        frame: frame number in a video; 0 for a photo.
+        seconds: time since the start of the video; None for a photo.
         metadata: what the file tells of a photograph.
     """
 
@@ -52,7 +52,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A file that may be indexed, as the folder shows it: no more than a look at it costs."""
+    """A file to index, with the metadata that is cheap to read."""
 
     file: Path
     path: str
@@ -66,9 +66,9 @@ class PhotoFile:
 
     @classmethod
     def of(cls, file: Path, root: Path, *, is_video: bool) -> PhotoFile:
-        """A file whose content has been looked at."""
+        """A file whose kind is already known."""
         status = file.stat()
-        modified = EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)  # whole numbers: a float would round
+        modified = EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)  # integers, because a float would round
         return cls(file, file.relative_to(root).as_posix(), status.st_size, modified, is_video)
 
 
@@ -87,7 +87,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels, and what their row tells of them."""
+    """Pixels with their metadata."""
 
     photo: Photo
     pixels: UInt8[np.ndarray, "h w 3"]
@@ -95,17 +95,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class PhotoFolder:
-    """What an album is to hold.
+    """The files that an album should contain.
 
     Attributes:
-        root: the folder that the album's paths start from.
+        root: the folder that paths in the album are relative to.
         files: the images and videos, by path.
-        scope: the part of the root that `files` is all of, as a prefix of paths ("" for the whole root); None where
-            they are some files only.
-        unlisted: sub-folders that could not be looked into.
-        refused: media that nothing here reads, and why.
-        others: how many files are no media at all.
-        hidden: how many files and folders were not looked at, since their names start with a dot.
+        scope: the part of the root that `files` lists completely, as a path prefix ("" for the whole root); None if
+            they are single files.
+        unlisted: sub-folders that could not be listed.
+        refused: media files that cannot be read, with reasons.
+        others: number of files that are not media.
+        hidden: number of files and folders skipped because their names start with a dot.
     """
 
     root: Path
@@ -120,7 +120,7 @@ class PhotoFolder:
 def find_files(
     photos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, root: Path | None = None
 ) -> PhotoFolder:
-    """The images and videos of a folder with its sub-folders, or those files themselves, by what is in them.
+    """The images and videos of a folder and its sub-folders, or the given files, recognised by content.
 
     Args:
         root: where paths start; the folder itself, or the files' common folder, if not given. Hidden files and folders
@@ -165,16 +165,16 @@ def find_files(
 
 
 def counted(others: int, hidden: int) -> str:
-    """What was left alone, in words."""
+    """The numbers of ignored files, in words."""
     told = f"{others} other file{'' if others == 1 else 's'}"
     return f"{told}, {hidden} hidden" if hidden else told
 
 
 class _Walk:
-    """What is found below a folder, by content.
+    """The media found below a folder, recognised by content.
 
     Attributes:
-        found: the images and videos, and whether they are videos; a file that is named twice is one.
+        found: the images and videos, and whether each is a video; a file listed twice counts once.
     """
 
     def __init__(self) -> None:
@@ -192,7 +192,7 @@ class _Walk:
                 self.take(Path(place, name), is_meant=False)
 
     def take(self, file: Path, *, is_meant: bool) -> None:
-        """A file goes where it belongs; one that the user names is tried whatever it is."""
+        """Sorts a file by its kind; one that the user names is always tried."""
         is_hidden = file.name.startswith(".") and not is_meant
         may_tell = file.name.startswith("._") or file.suffix == ".icloud"
         kind = NONE if is_hidden and not may_tell else _look_at(file)
@@ -214,7 +214,7 @@ def _look_at(file: Path) -> Format:
     if file.name.startswith(".") and file.suffix == ".icloud":
         return IN_ICLOUD
     try:
-        if file.is_file():  # no pipe, which would wait for a writer
+        if file.is_file():  # not a pipe, which would block until there is a writer
             return look_at(file)
         reason = "a link to a file that is gone" if file.is_symlink() else "not a regular file"
     except OSError as error:
@@ -225,9 +225,9 @@ def _look_at(file: Path) -> Format:
 
 
 def read_ahead(files: Sequence[PhotoFile], batch_size: int, workers: int) -> Iterator[list[Picture | Skipped]]:
-    """Batches of photographs, read in threads while the last batch is embedded; those that cannot be read as Skipped.
+    """Batches of photos, read in threads while the previous batch is embedded; unreadable files appear as Skipped.
 
-    A batch is shorter where its images are large, and so many fewer are read ahead (`BATCH_PIXELS`).
+    Batches of large images are shorter, and fewer are read ahead (`BATCH_PIXELS`).
     """
     batch: list[Picture | Skipped] = []
     pixels = seen = seen_pixels = 0
@@ -236,7 +236,7 @@ def read_ahead(files: Sequence[PhotoFile], batch_size: int, workers: int) -> Ite
         rest = iter(files)
         try:
             while True:
-                # A few more than one batch, so that threads have work while the model has its own.
+                # A few more than one batch, so that the threads are busy while the model works.
                 batch_of_such = min(batch_size, BATCH_PIXELS * seen // max(seen_pixels, 1))
                 while len(waiting) < batch_of_such + workers and (file := next(rest, None)) is not None:
                     waiting.append(pool.submit(read_photo, file))
@@ -258,7 +258,7 @@ def read_ahead(files: Sequence[PhotoFile], batch_size: int, workers: int) -> Ite
 
 
 def read_photo(file: PhotoFile) -> Picture | Skipped:
-    """The pixels of a photograph and its facts, from one reading of the file."""
+    """The pixels and metadata of a photo, from a single read of the file."""
     try:
         file.path.encode()
     except UnicodeEncodeError:

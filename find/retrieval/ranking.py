@@ -1,4 +1,4 @@
-"""The best rows of an album for a query: all of them scored exactly, or in two stages; and what made their scores."""
+"""Ranks the rows of an album for a query, exactly or in two stages, and splits scores into their terms."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 
 class Ranking:
-    """One version of an album's table, with the vectors or the sketch that were read of it.
+    """One version of an album's table, with the vectors or the sketch read from it.
 
     Args:
-        name: of the album, for messages.
-        exact_rows: of a table that is scored as a whole; larger ones are searched in two stages.
+        name: the album's name, for messages.
+        exact_rows: maximum rows of a table that is scored exactly; larger ones are searched in two stages.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class Ranking:
         self.name, self.table, self.stamp, self.storage = name, table, stamp, storage
         self._rows = table.count_rows()
         self._is_exact = self._rows <= exact_rows
-        self._read: dict[int, Vectors] = {}  # whole, and cut to the number of values that was last asked for
+        self._read: dict[int, Vectors] = {}  # complete, and truncated to the last requested number of values
 
     def __len__(self) -> int:
         return self._rows
 
     def load(self) -> None:
-        """Reads what the first search would read."""
+        """Reads ahead what the first search would otherwise read."""
         if self._is_exact:
             self._vectors(self.stamp.dim)
         else:
@@ -66,13 +66,13 @@ class Ranking:
         return rows[order], images[torch.from_numpy(order)]
 
     def checked_dim(self, dim: int | None) -> int:
-        """How many values are compared; None for all."""
+        """The checked number of values to compare; None means all."""
         if dim is not None and not 0 < dim <= self.stamp.dim:
             raise InputError(f"{self.name}: its vectors have {self.stamp.dim} values, {dim} cannot be taken")
         return dim or self.stamp.dim
 
     def allowed(self, where: str | None, values: Mapping[str, object] | None) -> Int64[np.ndarray, " r"] | None:
-        """The rows that a filter lets through, sorted; None for all."""
+        """The rows that pass a filter, sorted; None means all."""
         if where is None:
             if values:
                 raise InputError("there are values for a filter, but no filter (where=...)")
@@ -89,7 +89,7 @@ class Ranking:
         except BaseException as error:
             if not is_of_store(error):
                 raise
-            with reading(self.name):  # what the filter speaks of: if that cannot be read, the filter is not to blame
+            with reading(self.name):  # if the columns themselves cannot be read, the album is damaged
                 for _ in self.table.search().select(list(FILE_COLUMNS)).to_batches():
                     pass
             raise InputError(f"filter {shown(where)}: {first_line(error)}") from error
@@ -98,12 +98,12 @@ class Ranking:
     def best(
         self, query: JoinedQuery, asked: QueryVectors, k: int, allowed: Int64[np.ndarray, " r"] | None, dim: int
     ) -> tuple[Int64[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-        """Numbers and scores of the best `k` rows among the allowed ones; ties keep the table's order.
+        """Row numbers and scores of the best `k` allowed rows; equal scores keep the table's order.
 
         Chains are solved for the best CHAINS rows by their estimates.
 
         Args:
-            asked: a row for each query of `query`, with all values; the first `dim` are compared.
+            asked: one row for each query of `query`, with all values; the first `dim` are compared.
         """
         if self._is_exact:
             vectors = self._vectors(dim)
@@ -113,13 +113,13 @@ class Ranking:
             allowed = None
         scores = torch.from_numpy(joined_score(query, vectors.scores(asked.cut(dim)).numpy()))
         if not scores.isfinite().all():
-            raise UnreadableAlbum(f"{self.name}: vectors of this album are damaged (NaN); index the photos anew")
+            raise UnreadableAlbum(f"{self.name}: vectors of this album are damaged (NaN); index the photos again")
         if allowed is not None:
             scores[torch.from_numpy(~np.isin(vectors.rows, allowed, assume_unique=True))] = -torch.inf
             k = min(k, len(allowed))
         order = scores.sort(descending=True, stable=True).indices
         if asked.is_chain.any():
-            order = order[: max(CHAINS, 2 * k)].sort().values  # in the album's order again, which ties keep
+            order = order[: max(CHAINS, 2 * k)].sort().values  # back in the album's order, which equal scores keep
             order = order[scores[order] > -torch.inf]
             exact = torch.from_numpy(joined_score(query, exact_scores(asked.cut(dim), vectors[order]).numpy()))
             best = exact.sort(descending=True, stable=True).indices[:k]
@@ -140,7 +140,7 @@ class Ranking:
 
 
 def exact_scores(asked: QueryVectors, vectors: Vectors) -> Float[Tensor, "q i"]:
-    """The score of every query with every image, chains solved."""
+    """The score of every query with every image, including connections."""
     scores = vectors.scores(asked)
     for number in asked.is_chain.nonzero()[:, 0].tolist():
         scores[number] = match_chain(asked[number : number + 1], vectors).score
@@ -148,7 +148,7 @@ def exact_scores(asked: QueryVectors, vectors: Vectors) -> Float[Tensor, "q i"]:
 
 
 def score_parts(query: JoinedQuery, asked: QueryVectors, vectors: Vectors) -> list[tuple[ScorePart, ...]]:
-    """For each image, what each query gives to its score."""
+    """For each image, the contribution of each query to its score."""
     columns = []
     for number, one in enumerate(query.queries):
         mine = asked[number : number + 1]

@@ -1,7 +1,7 @@
-"""How likely an image is what a query means: the match probabilities of what its entities took, and their connections.
+"""Relevance: the probability that an image matches a query, from its entities' match probabilities and connections.
 
-A score ranks; it does not tell whether even the best image has what is sought. Relevance does: it is a probability, and
-"nothing found" is an answer.
+Scores rank images but do not say whether even the best one matches. Relevance is a calibrated probability, so that a
+search can return nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from find.retrieval.vectors import QueryVectors, Vectors
 
 
 def match_head_of(model: object) -> MatchHead | None:
-    """A model's match head, on the CPU; None of models that have none."""
+    """The model's match head, on the CPU; None if it has none."""
     head = getattr(getattr(model, "interface", None), "match_head", None)
     if head is None or head.cosine.device.type == "cpu":
         return head
@@ -37,15 +37,16 @@ def relevances(
     scores: Float[Tensor, "i n"],
     parts: Sequence[tuple[ScorePart, ...]],
 ) -> list[float | None]:
-    """Of each image; None where a query has no entity, so that nothing tells.
+    """The relevance of each image; None if a query has no entity.
 
-    A query is as relevant as its least likely entity, less where a connection says otherwise (-1: not at all); several
-    are as the least of what must be there, times that what must not be is not.
+    For one query it is the smallest match probability of its entities, reduced by contradicting connections (to 0 at
+    -1). For several it is the smallest over the included queries, times the probability that the excluded ones do not
+    match.
 
     Args:
-        asked: a row a query of `query`, with as many values as `vectors`.
-        scores: how sure each object is of its mask.
-        parts: of each image, with the objects that entities took.
+        asked: one row for each query of `query`, with as many values as `vectors`.
+        scores: mask confidence of each object.
+        parts: for each image, the parts of its score, with the matched objects.
     """
     if not parts or not all(part.objects for part in parts[0]):
         return [None] * len(parts)
@@ -74,25 +75,25 @@ def relevances(
 
 
 def check_relevance(least: float | None, head: MatchHead | None, queries: Sequence[JoinedQuery]) -> None:
-    """Refuses a least relevance where nothing could tell it."""
+    """Raises InputError for a `min_relevance` that cannot be computed."""
     if least is None:
         return
     if not 0 <= least <= 1:
         raise InputError(f"min_relevance is {least:g}; it is a probability, between 0 and 1")
     if head is None:
         raise InputError(
-            "this model has no match head, so it cannot tell how relevant an image is; train one with "
+            "this model has no match head, so it cannot estimate relevance; train one with "
             "scripts/train_match.py, or leave min_relevance out"
         )
     for query in queries:
         for one in query.queries:
             if not one.entities:
                 raise InputError(
-                    f"min_relevance needs things whose presence can be told, but the query {one.text[:60]!r} has none; "
+                    f"min_relevance needs entities, but the query {one.text[:60]!r} has none; "
                     "put braces around what must be there, such as {a red dog}"
                 )
 
 
 def relevant(hits: Sequence[Hit], least: float | None) -> list[Hit]:
-    """The hits that are relevant enough."""
+    """The hits whose relevance is at least the minimum."""
     return [hit for hit in hits if least is None or (hit.relevance is not None and hit.relevance >= least)]

@@ -1,7 +1,7 @@
-"""The album's table in LanceDB: its columns, the rows that embedded images become, and the stamp of their model.
+"""The album's table in LanceDB: its columns, rows of embedded images, and the stamp of the model that made them.
 
-An album is a folder (or an object storage URI) with one table, `images`: a row for each photograph and for each frame
-of a video. Every change is one commit, so a reader sees all of it or nothing.
+An album is a folder (or an object storage URI) with one table, `images`: a row for each photo and each video frame.
+Every change is one commit, so a reader sees all of it or nothing.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ _METADATA_TYPES = {
 
 _STAMP, _ROOT, _ORIGIN = b"find", b"find.root", b"find.origin"
 _KEY = {b"lance-schema:unenforced-primary-key": b"true"}
-"""Makes Lance refuse a commit of rows whose keys another writer has committed meanwhile."""
+"""Makes Lance reject a commit of rows whose keys another writer has committed meanwhile."""
 
 
 class Embedder(Protocol):
-    """What an album needs of a model; FIND is one."""
+    """The interface that an album needs from a model; FIND implements it."""
 
     @property
     def fingerprint(self) -> str: ...
@@ -68,21 +68,21 @@ class Embedder(Protocol):
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """A model that draws the entities of queries."""
+    """A model that segments the entities of queries."""
 
     def segment(self, images: Sequence[ImageLike], queries: Sequence[Query]) -> list[list[EntityMask]]: ...
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """What made an album's vectors; kept in the table's schema.
+    """The weights and settings that made an album's vectors; stored in the table's schema.
 
     Attributes:
-        fingerprint: of the model's weights; vectors of others are in another space.
-        model: the name under which the weights were loaded, with the revision where there is one; for people.
-        dim: how many values a vector has.
-        objects: how many object vectors an image has at most.
-        vector_type: how vectors are stored; stamps of earlier versions, which had half precision alone, do not tell.
+        fingerprint: hash of the model's weights; vectors of other weights are in another space.
+        model: the name under which the weights were loaded, with the revision if there is one; for messages.
+        dim: number of values of a vector.
+        objects: maximum number of object vectors per image.
+        vector_type: how vectors are stored; missing in earlier versions, which always used half precision.
     """
 
     fingerprint: str
@@ -97,7 +97,7 @@ class Stamp:
         if fingerprint != self.fingerprint:
             raise DataError(
                 f"{album}: this album was made by other weights ({self.model}, {self.fingerprint[:12]}; yours are "
-                f"{fingerprint[:12]}); open it with those (--weights), or make another album with: findvl index"
+                f"{fingerprint[:12]}); open it with its own weights (--weights), or make a new album with: findvl index"
             )
 
 
@@ -129,9 +129,9 @@ def album_schema(stamp: Stamp, root: str) -> pa.Schema:
 def to_rows(
     photos: Sequence[Photo], embeddings: ImageEmbeddings, *, schema: pa.Schema, selection: Selection
 ) -> pa.RecordBatch:
-    """The rows of images that were embedded together; photo k is image k of the embeddings.
+    """The rows of a batch of embedded images; photo k is image k of the embeddings.
 
-    Vectors longer than the schema's are cut to it and made unit vectors again (Matryoshka), and stored as it says.
+    Vectors longer than the schema's are truncated and normalised again (Matryoshka), and encoded in its vector type.
     """
     stored = schema.field("image").type
     dim = vector_dim(stored)
@@ -169,12 +169,12 @@ def to_rows(
 
 
 def lists(values: pa.Array, counts: Sequence[int]) -> pa.ListArray:
-    """Consecutive values as lists of these lengths."""
+    """Splits consecutive values into lists of these lengths."""
     return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32()), values)
 
 
 def read_stamp(schema: pa.Schema, album: str) -> Stamp:
-    """The stamp in a table's schema. Raises FindError where there is none, or one of another format."""
+    """The stamp in a table's schema. Raises FindError if it is missing or of another format."""
     try:
         values = json.loads((schema.metadata or {})[_STAMP])
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
@@ -201,16 +201,16 @@ def read_root(schema: pa.Schema) -> str:
 
 
 def write_root(table: Table, root: str) -> None:
-    """Another folder of photos, where they have moved."""
+    """Sets the folder of photos after they have moved."""
     table.update_field_metadata({"path": "path", "metadata": {_ROOT.decode(): root}})
 
 
 def create_table(
     album: str | os.PathLike[str], stamp: Stamp, root: str, *, storage: Mapping[str, str] | None = None
 ) -> Table:
-    """An empty album, in one commit.
+    """Creates an empty album, in one commit.
 
-    Raises FileExistsError if one is there, which another run may have begun.
+    Raises FileExistsError if there is one already, perhaps created by another run.
     """
     schema = album_schema(stamp, root)
     schema = schema.with_metadata(schema.metadata | {_ORIGIN: uuid.uuid4().hex.encode()})
@@ -223,7 +223,7 @@ def create_table(
 
 
 def origin(schema: pa.Schema) -> bytes | None:
-    """What tells an album from one that was made in its place; None for albums of earlier versions."""
+    """An id that distinguishes an album from a later one at the same path; None for albums of earlier versions."""
     return (schema.metadata or {}).get(_ORIGIN)
 
 
@@ -231,7 +231,7 @@ def open_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | No
     """An album's table and its stamp.
 
     Raises:
-        FindError: no such album, a file in its place, or one that cannot be read.
+        FindError: the album does not exist, the path is a file, or the album cannot be read.
     """
     check_album(album, storage=storage)
     with reading(album):
@@ -242,7 +242,7 @@ def open_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | No
 
 @contextmanager
 def reading(album: str | os.PathLike[str]) -> Iterator[None]:
-    """Tells of damaged or missing files of an album as an UnreadableAlbum that names it."""
+    """Converts errors from damaged or missing files into an UnreadableAlbum that names the album."""
     try:
         yield
     except FindError:
@@ -251,7 +251,7 @@ def reading(album: str | os.PathLike[str]) -> Iterator[None]:
         if not is_of_store(error):
             raise
         raise UnreadableAlbum(
-            f"{album}: this album cannot be read; it is damaged, or files of it are gone ({first_line(error)}); if it "
+            f"{album}: this album cannot be read; it is damaged, or files are missing ({first_line(error)}); if it "
             "has been indexed since it was opened, open it again"
         ) from error
 

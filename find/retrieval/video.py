@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 SAME_SECONDS = 2e-3
-"""Frames are further apart; an album keeps their times in single precision."""
+"""Times closer than this are the same frame: frames are further apart, and albums store times in single precision."""
 TIMES_BREAK = 512
-"""FFmpeg's flag of formats without an index (AVFMT_TS_DISCONT: MPEG streams), which are sought by guesses."""
+"""FFmpeg's flag of formats without an index (AVFMT_TS_DISCONT: MPEG streams), in which seeking is unreliable."""
 
 
 def read_video(file: PhotoFile, *, every: float) -> Iterator[Picture]:
-    """The first frame of each `every` seconds, upright, decoded one at a time.
+    """The first frame of every interval of `every` seconds, upright, decoded one at a time.
 
     Raises:
-        FindError: PyAV is not installed, or the file is broken or no video.
+        FindError: PyAV is not installed, or the file is damaged or not a video.
     """
     av = _library(file.file)
     try:
@@ -69,15 +69,15 @@ def read_video(file: PhotoFile, *, every: float) -> Iterator[Picture]:
 
 
 def read_frame(file: Path, number: int, seconds: float) -> UInt8[np.ndarray, "H W 3"]:
-    """One frame of a video, upright, by its number and the time that `read_video` told of it.
+    """One frame of a video, upright, by its number and its time as `read_video` gave them.
 
-    Decodes from the last frame before it that stands by itself, or from the start where the file has no times.
+    Decodes from the preceding key frame, or from the start if the file has no times.
 
-    Raises FindError as `read_video` does, or where the video is shorter.
+    Raises FindError as `read_video` does, or if the video is shorter.
     """
     av = _library(file)
     try:
-        with suppress(av.FFmpegError), av.open(str(file)) as container:  # not every format can be sought
+        with suppress(av.FFmpegError), av.open(str(file)) as container:  # not every format supports seeking
             if number and (frame := _frame_at(container, seconds)) is not None:
                 return _upright(frame)
         with av.open(str(file)) as container:
@@ -90,7 +90,7 @@ def read_frame(file: Path, number: int, seconds: float) -> UInt8[np.ndarray, "H 
 
 
 def _frame_at(container: InputContainer, seconds: float) -> VideoFrame | None:
-    """The frame so long after the first one; None where the file cannot be searched by time, or has no such frame."""
+    """The frame `seconds` after the first one; None if the file does not support seeking, or has no such frame."""
     if container.format.flags & TIMES_BREAK:
         return None
     video = container.streams.video[0]
@@ -128,7 +128,7 @@ def _digest(file: Path) -> bytes:
 
 
 def _start(metadata: dict[str, str]) -> datetime | None:
-    """When the recording began, as the file tells it (UTC by its standard, without zone)."""
+    """When the recording began, according to the file (UTC by the format's standard, without a zone)."""
     try:
         return datetime.fromisoformat(metadata["creation_time"].replace("Z", "+00:00")).replace(tzinfo=None)
     except (KeyError, ValueError):

@@ -1,4 +1,4 @@
-"""What all who write an album share: its settings, the lock, the first commit and the following ones."""
+"""Writing albums: settings, the lock, creation and commits."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 
 LOCK = "index.lock"
 EXACT_ROWS = 20_000
-"""Albums of more images are searched in two stages, with the help of a sketch."""
+"""Albums with more images are searched in two stages, with a sketch."""
 MANY_FRAGMENTS = 64
-"""Commits that a table gathers before they are written together; fewer do not slow a search down."""
+"""Number of commits after which a table is compacted; fewer do not slow searches down."""
 
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """How an album is made.
+    """Settings of indexing.
 
     Args:
         batch_size: images embedded together.
         workers: threads that read files.
-        objects: object vectors an image keeps at most; None: the album's own, 16 for a new one.
-        dim: values that a vector keeps (Matryoshka); None: the album's own, all of the model's for a new one.
+        objects: maximum number of object vectors per image; None: as in the album, 16 for a new one.
+        dim: number of values per vector (Matryoshka); None: as in the album, all of the model's for a new one.
         vector_type: how vectors are stored: float16, int8 (half the bytes, nearly the same ranks), or binary (a
             sixteenth, for which ranks suffer); None: the album's own, float16 for a new one.
-        frame_seconds: of a video, the first frame of each so many seconds is an image.
-        commit_seconds: how much work an interruption may cost.
+        frame_seconds: the first frame of every interval of this many seconds of a video becomes an image.
+        commit_seconds: time between commits, hence the work that an interruption can cost.
         storage: LanceDB's options of object storage.
     """
 
@@ -67,11 +67,11 @@ class IndexSettings:
 
 @contextmanager
 def writing(album: str | os.PathLike[str]) -> Iterator[None]:
-    """Keeps other processes of this machine from writing the album; the system frees it if this one is killed.
+    """A lock against other writers on this machine; the system releases it if this process is killed.
 
-    Raises FindError if another one is writing, or the folder cannot be an album.
+    Raises FindError if another process is writing, or the folder cannot be an album.
     """
-    if is_remote(album):  # where all that writes merges rows by their key, and of two commits of a key one fails
+    if is_remote(album):  # on object storage: writers merge rows by key, and one of two conflicting commits fails
         yield
         return
     folder = Path(album)
@@ -97,23 +97,22 @@ def writing(album: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def open_to_write(model: Embedder, album: str | os.PathLike[str], settings: IndexSettings) -> tuple[Table, Stamp]:
-    """An album and its stamp. Raises FindError where other weights made it, or it keeps other vectors than asked."""
+    """An album and its stamp. Raises FindError if it was made by other weights or with other settings."""
     table, stamp = open_table(album, storage=settings.storage)
     stamp.check(model, str(album))
     for what in ("objects", "dim", "vector_type"):
         asked, has = getattr(settings, what), getattr(stamp, what)
         if asked is not None and asked != has:
-            raise InputError(f"{album}: this album keeps {what}={has}, not {asked}; make another album")
+            raise InputError(f"{album}: this album has {what}={has}, not {asked}; make another album")
     return table, stamp
 
 
 def begin(
     model: Embedder, album: str | os.PathLike[str], root: Path, *, name: str, dim: int, settings: IndexSettings
 ) -> tuple[Table, Stamp]:
-    """A new album of the photos below `root`, or the one that another writer has begun meanwhile.
+    """Creates an album of the photos below `root`, or opens the one that another writer has just created.
 
-    Raises FindError where that is another album than this one would be, or vectors of `dim` values cannot be stored as
-    asked.
+    Raises FindError if that one has other settings, or vectors of `dim` values cannot be stored in this vector type.
     """
     vector_type = settings.vector_type or "float16"
     check_vector_type(vector_type, dim)
@@ -131,7 +130,7 @@ def begin(
 
 
 def known_files(album: str | os.PathLike[str], table: Table) -> dict[str, tuple[int, object]]:
-    """path -> bytes and time of the last change, of every file that has rows."""
+    """path -> size in bytes and time of the last change, of every file that has rows."""
     with reading(album):
         rows = table.search().select(["path", "bytes", "modified"]).to_arrow()
     columns = (rows[name].to_pylist() for name in ("path", "bytes", "modified"))
@@ -157,10 +156,11 @@ def write_rows(table: Table, rows: pa.Table, *, is_new: bool) -> None:
 def compact_and_refresh(
     album: str | os.PathLike[str], table: Table, stamp: Stamp, *, storage: Mapping[str, str] | None = None
 ) -> None:
-    """Writes many small commits together; makes or renews the sketch that large albums are searched by.
+    """Compacts small commits, and creates or updates the sketch of large albums.
 
-    An open album reads its own version's files at every search, so those stay for an hour: the disk holds both until
-    the next time that commits are written together.
+    Open albums read the files of their own version at every search, so these stay for an hour: the disk holds both
+        until
+    the next compaction.
     """
     stats: Any = table.stats()  # a dict, whatever its annotation says
     if stats["fragment_stats"]["num_small_fragments"] > MANY_FRAGMENTS:
@@ -170,7 +170,7 @@ def compact_and_refresh(
 
 
 def resolve_root(album: str | os.PathLike[str], root: str) -> Path:
-    """The folder of photos, from what the table keeps of it."""
+    """The folder of photos, from the path stored in the table."""
     return Path(root) if is_remote(album) else Path(os.path.normpath(Path(album).resolve().parent / root))
 
 

@@ -1,1 +1,1 @@
-"""Training the interface: the criterion, the Lightning module, and what `findvl fit` adds to Lightning's own."""
+"""Training the interface: the criterion, the Lightning module, and the callbacks and loggers of `findvl fit`."""

@@ -1,4 +1,4 @@
-"""What a training run leaves in its folder, `trainer.default_root_dir`: checkpoint, model, losses and their curves."""
+"""Files that a run writes to `trainer.default_root_dir`: checkpoint, model, losses and their curves; progress bars."""
 
 import csv
 import math
@@ -17,7 +17,7 @@ from find.training.sharding import WholeStep, save_sharded
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Keeps `last.ckpt` in the run's folder, whatever the loggers; `--ckpt_path` goes on from it.
+    """Writes `last.ckpt` to the run's folder, independently of the loggers; `--ckpt_path` resumes from it.
 
     Args:
         every_n_train_steps: how often it is written; None: after every epoch.
@@ -32,8 +32,8 @@ class LastCheckpoint(ModelCheckpoint):
 
 
 class LossBar(RichProgressBar):
-    """Rich's progress bar with the time to go of the whole run, measured from its own last steps, and every task's
-    loss, by names that are short enough for a terminal. Where nobody watches, a line ten times in a run."""
+    """Rich's progress bar with the remaining time of the whole run, estimated from its latest steps, and every task's
+    loss under a short name. If the output is not a terminal, it prints ten lines per run instead."""
 
     def __init__(self) -> None:
         super().__init__(theme=RichProgressBarTheme(metrics_format=".2f"))
@@ -52,12 +52,12 @@ class LossBar(RichProgressBar):
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, float | str]:
         metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)  # the loggers' count of runs
+        metrics.pop("v_num", None)  # the loggers' version number of the run
         losses = {name.removeprefix("train/"): value for name, value in metrics.items()}
         return {"to go": self.to_go(trainer, pl_module), **losses}
 
     def to_go(self, trainer: L.Trainer, pl_module: L.LightningModule) -> str:
-        """Until the run ends, by steps or by minutes; "?" while it is not known."""
+        """Remaining time, by steps or by minutes; "?" until it is known."""
         pace = self.pace.seconds
         seconds = math.inf if pace is None else pl_module.progress.to_go(trainer.global_step, pace)
         return "?" if math.isinf(seconds) else told_time(seconds)
@@ -75,7 +75,7 @@ class SaveInterface(L.Callback):
     """Writes the model in the format of `FIND.from_pretrained` after every epoch and at the end.
 
     Args:
-        folder: where to; relative to the run's folder.
+        folder: target folder, relative to the run's folder.
     """
 
     def __init__(self, folder: str = "model") -> None:
@@ -96,9 +96,9 @@ class SaveInterface(L.Callback):
 
 
 class LossCurves(L.Callback):
-    """Writes every task's loss to `metrics.csv`, beside what other loggers do, and draws `curves.png` at the end.
+    """Writes every task's loss to `metrics.csv`, in addition to other loggers, and draws `curves.png` at the end.
 
-    A resumed run goes on with the rows that it finds.
+    A resumed run appends to the existing rows.
     """
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -118,7 +118,7 @@ class LossCurves(L.Callback):
 
 
 def draw_curves(log: Path, picture: Path) -> None:
-    """The losses in a `metrics.csv` of the CSV logger, a panel each, training and validation."""
+    """Plots the losses in `metrics.csv`, one panel per task, for training and validation."""
     from matplotlib.figure import Figure
 
     curves: dict[str, dict[str, list[tuple[float, float]]]] = {}

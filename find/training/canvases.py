@@ -1,4 +1,4 @@
-"""A batch's images on their way into the interface: each is encoded on its own canvas, as when it is asked alone."""
+"""Encodes the images of a batch, each on its own canvas, as in inference on a single image."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from find.model.model import FIND
 
 
 def encode_batch(model: FIND, batch: Batch) -> ImageMemory:
-    """The image memory of the batch. Images of one canvas are encoded together, and nobody reads what lies beyond it:
-    so what is learned of an image does not depend on those beside it."""
+    """The image memory of the batch. Images with equal canvases are encoded together, and padding is never read, so
+    what is learned from an image does not depend on the rest of the batch."""
     rows: dict[tuple[int, int], list[int]] = {}
     for row, canvas in enumerate(batch.canvases):
         rows.setdefault(canvas, []).append(row)

@@ -1,4 +1,4 @@
-"""All tasks' losses on one batch: one joint forward, one Hungarian step, named and weighted parts."""
+"""The losses of all tasks on a batch: one joint forward pass, one Hungarian matching, named and weighted losses."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -23,20 +23,21 @@ from find.training.canvases import encode_batch
 from find.training.distributed import gather_entities, gather_rows, propagate_errors, shares
 
 Change = float | SegmentationWeights | Mapping[str, float]
-"""Of a weight: another number; of the weights of a segmentation loss: all of them, or some by their names."""
+"""A changed loss weight: a number, or for a segmentation loss all its weights, or some of them by name."""
 
 
 class Criterion:
-    """Computes every task's loss.
+    """Computes the losses of all tasks.
 
-    In several processes the average of their losses, and of their gradients, is that of one process with all batches.
+    With several processes, averaging their losses and gradients gives those of one process with the joint batch.
 
     Args:
-        weights: of the losses, by name, where they are other than the tasks' own (`Task.weights`).
-        sampling: the places at which masks are compared.
-        deep_supervision: the segmentation losses also before every layer (Mask2Former); slower, better in long runs.
-        nested_widths: the retrieval losses also with embeddings cut to their first so many numbers, so that they may be
-            cut when they are searched (Matryoshka representation learning, Kusupati et al. 2022, Eq. 1).
+        weights: loss weights by name, where they differ from the tasks' defaults (`Task.weights`).
+        sampling: how the points are chosen at which masks are compared.
+        deep_supervision: apply the segmentation losses before every layer, too (Mask2Former); slower, better in long
+            runs.
+        nested_widths: apply the retrieval losses to embeddings truncated to these widths, too, so that searches can use
+            truncated vectors (Matryoshka representation learning, Kusupati et al. 2022, Eq. 1).
     """
 
     def __init__(
@@ -51,16 +52,16 @@ class Criterion:
         self.sampling = sampling or EveryPlace()
         self.deep_supervision = deep_supervision
         self.nested_widths = tuple(nested_widths)
-        self._read: dict[str, tuple[object, TextFeatures]] = {}  # each task's texts, as they were last read
+        self._read: dict[str, tuple[object, TextFeatures]] = {}  # last encoded texts and features of each task
 
     def __call__(self, model: FIND, batch: Batch, class_names: Sequence[str]) -> dict[str, Float[Tensor, ""]]:
-        """The weighted loss of each task, by the loss's name; their sum is to be minimised.
+        """The weighted losses by name; their sum is to be minimised.
 
         `class_names[k]` is the name of the category with index k.
         """
         tasks = list(model.tasks.values())
         weights = merged_weights(tasks, self.weights)
-        with propagate_errors(model.device):  # whatever the batch; from here on they wait for each other
+        with propagate_errors(model.device):  # for any batch; from here on the processes wait for each other
             step = self.forward(model, batch, class_names)
         _share(step)
         step.gathering = _Gathering(step.final)
@@ -68,7 +69,7 @@ class Criterion:
             return {name: _weighted(loss, weights[name]) for task in tasks for name, loss in task.losses(step).items()}
 
     def forward(self, model: FIND, batch: Batch, class_names: Sequence[str]) -> Step:
-        """What a process finds of its own batch, before it hears of the others': the forward and the matching."""
+        """Forward pass and matching of this process's batch, before communication with other processes."""
         interface, tasks = model.interface, list(model.tasks.values())
         class_texts = tuple(model.config.class_prompt.format(name) for name in class_names)
         widths = (*self.nested_widths, model.config.interface.semantic_width)
@@ -83,7 +84,7 @@ class Criterion:
         outputs = interface(step.memory, list(step.prompts.values()), deep=self.deep_supervision)
         step.layers = [layer.float() for layer in (outputs.layers if self.deep_supervision else [outputs.final])]
         step.texts = {name: embedded.float() for name, embedded in texts.items()}
-        with torch.autocast(model.device.type, enabled=False):  # similarities and losses are worth float32
+        with torch.autocast(model.device.type, enabled=False):  # similarities and losses are computed in float32
             features, count = step.memory.mask_features.float(), batch.labels.shape[1]
             step.points = self.sampling(features, batch.segments, count, batch.seeds, step.memory.extents)
             for task in tasks:
@@ -92,7 +93,7 @@ class Criterion:
         return step
 
     def _embed_texts(self, step: Step, tasks: Sequence[Task]) -> dict[str, Float[Tensor, "t d"]]:
-        """Of all tasks together. Features of texts that are the same in each step, as class names, are kept."""
+        """Text features of all tasks, encoded together. Those of constant texts, such as class names, are cached."""
         features = {}
         for task in tasks:
             texts = tuple(task.texts(step))
@@ -115,11 +116,11 @@ class Criterion:
 
 
 def merged_weights(tasks: Sequence[Task], changed: Mapping[str, Change]) -> dict[str, Weight]:
-    """The weight of each loss: the task's own, or what it is changed to. Of the weights of a segmentation loss some may
-    be changed: by a mapping, or each by its name behind the loss's, as "grounding.dice".
+    """The weight of each loss: the task's default, or the given one. Single weights of a segmentation loss can be given
+    in a mapping, or by a dotted name such as "grounding.dice".
 
     Raises:
-        InputError: a name that no task's loss has, or a weight of the wrong kind.
+        InputError: an unknown loss name, or a weight of the wrong kind.
     """
     weights = {name: weight for task in tasks for name, weight in task.weights.items()}
     for named, change in changed.items():
@@ -165,8 +166,8 @@ def _match(step: Step) -> None:
 
 
 def _share(step: Step) -> None:
-    """Asks the other processes, in one message; all of them have to. Means are over things, of which processes have
-    different numbers."""
+    """Gathers counts from all processes in one collective, which all must enter. Means are over objects, whose numbers
+    differ between processes."""
     counts = [count.float() for targets in step.targets.values() for count in targets.counts]
     if counts:
         found = iter(shares(torch.stack(counts)))
@@ -174,7 +175,7 @@ def _share(step: Step) -> None:
 
 
 class _Gathering:
-    """See `find.tasks.task.Gathering`; what several tasks ask for is sent once."""
+    """See `find.tasks.task.Gathering`; what several tasks request is sent once."""
 
     def __init__(self, final: Embeddings) -> None:
         self.final = final

@@ -1,4 +1,4 @@
-"""The data of a training run: two splits of a data set as loaders of `Batch`."""
+"""The data of a training run: data loaders of `Batch` for two splits of a data set."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from find.tasks.task import Task
 
 
 class BatchDataset(Dataset[Batch]):
-    """Whole batches: reads the images of a `Draw`, transforms them and collates.
+    """A data set of whole batches: reads the images of a `Draw`, transforms and collates them.
 
-    All randomness comes from the draw's seeds, so a batch is the same whichever process makes it, and what happens to
-    an image does not depend on those beside it.
+    All randomness comes from the draw's seeds, so a batch does not depend on the process that makes it, and the
+    augmentation of an image does not depend on the rest of the batch.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class BatchDataset(Dataset[Batch]):
 
 
 class BatchLoader(DataLoader[Batch]):
-    """A loader that an interrupted run goes on with behind the batches it has seen."""
+    """A loader that can resume in the middle of an epoch, after the batches already seen."""
 
     taken = 0
 
@@ -83,24 +83,24 @@ class FindDataModule(L.LightningDataModule):
 
     Args:
         root: the folder of the data set; for COCO the one that holds annotations/ and the images.
-        reader: what reads it, by a short name (coco, yolo, or what an installed package declares), by its class path,
-            or the class itself (see `find.data.data_split`).
-        reader_options: what the reader's constructor takes besides root and split.
-        train_split, val_split: splits to read; by default what the reader calls them, for COCO "train2017" and
-            "val2017".
-        batch_size: images a batch and rank.
+        reader: the data reader, by a short name (coco, yolo, or one declared by an installed package), by its class
+            path, or the class itself (see `find.data.data_split`).
+        reader_options: arguments of the reader's constructor besides root and split.
+        train_split, val_split: splits to read; by default the reader's names, for COCO "train2017" and "val2017".
+        batch_size: images per batch and rank.
         num_workers: loader processes; 0 loads in the training process.
-        resizing: how large images become before augmentation, as a model resizes what it is given
-            (`FIND.resizing`); None leaves them as they are, and so do `transforms` that scale.
+        resizing: how images are resized before augmentation, as the model does in inference (`FIND.resizing`); None:
+            not at all. Not applied if `transforms` scale.
         divisor: coarsest stride of the vision encoder; images are padded to a multiple of it.
-        placeholder: the word that stands for a visual entity in a sentence (the language encoder's `placeholder`).
-        tasks: that draw of the batches (the model's `tasks`); by default the six of FIND.
-        max_phrases, max_strokes, max_entities: prompts an image, at most (see `PromptLimits`).
-        max_segments: segments an image, at most, the largest: a model finds no more than it has proposals. None: all.
+        placeholder: the word that replaces a visual entity in a sentence (the language encoder's `placeholder`).
+        tasks: the tasks that draw prompts and targets from samples (the model's `tasks`); by default the six of FIND.
+        max_phrases, max_strokes, max_entities: maximum number of prompts per image (see `PromptLimits`).
+        max_segments: maximum number of segments per image; the largest are used. A model cannot find more than it has
+            proposals. None: all.
         transforms: augmentations of the training images, after resizing.
         cache_in_memory: keep decoded images in memory (see `CachedFolder`; about 0.1 MB for 160 x 160). With worker
             processes the whole split is decoded before they start, so that they share it.
-        seed: of orders, augmentations and drawn prompts.
+        seed: seed of the order, augmentations and drawn prompts.
     """
 
     def __init__(
@@ -148,14 +148,14 @@ class FindDataModule(L.LightningDataModule):
         self.train_folder: DataSplit | None = None
         self.val_folder: DataSplit | None = None
         self.training: BatchLoader | None = None
-        self._interrupted: dict[str, int] | None = None  # where the run was that this one goes on with
+        self._interrupted: dict[str, int] | None = None  # position of the resumed run
 
     def setup(self, stage: str | None = None) -> None:
         """Reads the annotations of the splits that the stage needs.
 
         Raises:
-            FindError: something of the folder is missing or contradicts itself, an image is too narrow to resize, or
-                one that is not resized is smaller than the divisor.
+            FindError: parts of the folder are missing or inconsistent, an image is too narrow to resize, or an image
+                that is not resized is smaller than the divisor.
         """
         if stage in (None, "fit") and self.train_folder is None:
             self.train_folder = self._open(self.train_split)
@@ -169,7 +169,7 @@ class FindDataModule(L.LightningDataModule):
 
     @property
     def categories(self) -> tuple[Category, ...]:
-        """The classes that `Batch.labels` number."""
+        """The classes that `Batch.labels` index."""
         if self.val_folder is None:
             self.setup("validate")
         return self.val_folder.categories
@@ -182,14 +182,15 @@ class FindDataModule(L.LightningDataModule):
         return self.training
 
     def state_dict(self) -> dict[str, Any]:
-        """For checkpoints: where in the epoch the run is.
+        """For checkpoints: the position in the epoch.
 
-        Lightning would ask the loader itself, but it gives nothing back to one that was asked for its length before.
+        Lightning would store the loader's state itself, but does not restore it if the loader's length was read before.
         """
         return {} if self.training is None else {"training": self.training.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Before the loader is made; after it where a strategy wants optimizers, and so its length, first."""
+        """Restores the position, before the loader is made, or after it if a strategy needs optimizers, and hence its
+        length, first."""
         self._interrupted = state.get("training")
         if self.training is not None and self._interrupted is not None:
             self.training.load_state_dict(self._interrupted)
@@ -199,13 +200,13 @@ class FindDataModule(L.LightningDataModule):
         return self._loader(self.val_folder, (), shuffle=False)
 
     def open(self, split: str, **options: Any) -> DataSplit:
-        """A split of the data set, as it is: evaluation reads it by this.
+        """A split of the data set without augmentation, for evaluation.
 
         Args:
-            options: of the reader, instead of or besides `reader_options`.
+            options: reader options that override or extend `reader_options`.
 
         Raises:
-            InputError: the reader has no such option.
+            InputError: the reader does not have an option.
             DataError: the data cannot be read.
         """
         options = self.reader_options | options

@@ -1,4 +1,4 @@
-"""Several processes as one: contrastive losses over all their batches, and failures that stop all of them."""
+"""Distributed training: contrastive losses over the joint batch, and failures that stop all processes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ def is_distributed() -> bool:
 
 
 class _Gather(torch.autograd.Function):
-    """Forward: the rows of all processes. Backward: what all processes' losses say about this one's rows."""
+    """Forward: gathers the rows of all processes. Backward: sums the gradients of all processes for this one's rows."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
@@ -32,10 +32,10 @@ class _Gather(torch.autograd.Function):
 
 
 def gather_rows(x: Float[Tensor, "b ..."]) -> Float[Tensor, "all_b ..."]:
-    """The rows of all processes in the order of their ranks; one process keeps its own.
+    """The rows of all processes in the order of their ranks; a single process gets its own.
 
-    The processes may have different numbers of rows. A loss of the gathered rows, computed alike in every process,
-    gives after DDP's averaging exactly the gradient that one process with the joint batch would have.
+    Processes may have different numbers of rows. If every process computes the same loss from the gathered rows, DDP's
+    average of the gradients equals the gradient of one process with the joint batch.
     """
     return _Gather.apply(x) if is_distributed() else x
 
@@ -43,7 +43,7 @@ def gather_rows(x: Float[Tensor, "b ..."]) -> Float[Tensor, "all_b ..."]:
 def gather_entities(
     entities: Float[Tensor, "b e d"], padding: Bool[Tensor, "b e"]
 ) -> tuple[Float[Tensor, "all_b all_e d"], Bool[Tensor, "all_b all_e"]]:
-    """Entities and their padding of all processes, padded to the largest number that any of them has."""
+    """Entities of all processes and their padding, padded to the largest number of any process."""
     if not is_distributed():
         return entities, padding
     width = torch.tensor(padding.shape[1], device=padding.device)
@@ -54,10 +54,10 @@ def gather_entities(
 
 
 def shares(counts: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
-    """What this process's means over so many things must be multiplied with.
+    """Factors for this process's means over `counts` objects.
 
-    The average over processes (which DDP makes of gradients) of the means so weighted is the mean over the things of
-    all processes together, some of which may have none. One process: ones.
+    The average of the weighted means over processes (as DDP averages gradients) is the mean over the objects of all
+    processes together; processes may have none. With one process: ones.
     """
     if not is_distributed():
         return torch.ones_like(counts)
@@ -67,7 +67,7 @@ def shares(counts: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
 
 
 def mean_over_processes(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Without a gradient; not a number where it is none in any process."""
+    """The mean over processes, without a gradient; NaN if it is NaN in any process."""
     x = x.detach()
     if not is_distributed():
         return x
@@ -78,7 +78,7 @@ def mean_over_processes(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 @contextmanager
 def propagate_errors(device: torch.device) -> Iterator[None]:
-    """What fails in one process stops all, so that none waits for messages that never come; all have to be in it.
+    """A failure in one process stops all, so that none hangs in a collective; all processes must enter it.
 
     Raises:
         FindError: another process failed.
@@ -96,7 +96,7 @@ def propagate_errors(device: torch.device) -> Iterator[None]:
     if own is not None:
         raise own
     if failed:
-        raise FindError(f"process {int(failed) - 1} failed, and so the others stop; what it says tells why")
+        raise FindError(f"process {int(failed) - 1} failed, so the others stop; see its error message")
 
 
 def _row_counts(x: Tensor) -> list[int]:
@@ -107,7 +107,7 @@ def _row_counts(x: Tensor) -> list[int]:
 
 
 def _all_rows(x: Tensor, counts: list[int]) -> Tensor:
-    """Collectives want equal shapes: rows travel padded to the largest number, and the padding is cut off again."""
+    """Collectives need equal shapes: rows are padded to the largest number, and the padding is removed again."""
     padded = x.new_zeros(max(counts), *x.shape[1:])
     padded[: len(x)] = x
     parts = [torch.empty_like(padded) for _ in counts]

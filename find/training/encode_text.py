@@ -1,4 +1,4 @@
-"""`findvl data encode-text`: fills the language cache with all that training on a data folder will ask for."""
+"""`findvl data encode-text`: fills the language cache with all texts that training on a data folder needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add_encode_text(data: argparse._SubParsersAction) -> None:
         "encode-text",
         help=text,
         description=f"{text}. Give the cache to training by --model.text_cache. Sentences in which regions stand for "
-        "words are drawn anew in each step and are not among them. An interrupted run resumes.",
+        "words are drawn in each step and are not included. An interrupted run resumes.",
         epilog="examples:\n"
         "  findvl data encode-text datasets/coco -c coco/dinov3l_qwen3\n"
         "  findvl data encode-text datasets/coco --language transformers:Qwen/Qwen3-0.6B#12 --out cache\n",
@@ -30,10 +30,10 @@ def add_encode_text(data: argparse._SubParsersAction) -> None:
     parser.add_argument("--data", metavar="READER", default="coco", help="coco, yolo ... (default: %(default)s)")
     parser.add_argument("-c", "--config", help="a config of `findvl fit`, for the language encoder and class prompt")
     parser.add_argument("--language", metavar="SPEC", help="a language encoder, instead of the config's")
-    parser.add_argument("--dtype", help="of the encoder, instead of the config's: float32, float16 or bfloat16")
+    parser.add_argument("--dtype", help="the encoder's type, instead of the config's: float32, float16 or bfloat16")
     parser.add_argument("--out", type=Path, help="the cache's folder (default: the config's model.text_cache)")
     parser.add_argument(
-        "--split", action="append", help="may be given several times (default: those for training and validation)"
+        "--split", action="append", help="can be repeated (default: the training and validation splits)"
     )
     parser.add_argument("--batch-size", type=int, default=256, help="texts at a time (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: %(default)s)")
@@ -102,7 +102,7 @@ def _read_settings(config: str) -> dict:
     settings = yaml.safe_load(file.read_text(encoding="utf-8"))
     model = settings.get("model") if isinstance(settings, dict) else None
     if not isinstance(model, dict):
-        raise InputError(f"{file} is no config of `findvl fit`: it has no part `model`")
+        raise InputError(f"{file} is not a config of `findvl fit`: it has no section `model`")
     model = dict(model.get("init_args", model))
     root = (settings.get("trainer") or {}).get("default_root_dir")
     return model | {"text_cache": in_root(model.get("text_cache"), root)}

@@ -1,4 +1,4 @@
-"""What Lightning says at the start of a run, without what nobody can act on here."""
+"""Filters messages from Lightning's start-up output that users cannot act on."""
 
 import logging
 import re
@@ -7,28 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 QUIET = (
-    # advertisements, and what our own line at the start says shorter
+    # advertisements, and what FIND's own first line says more briefly
     r".*litlogger",
     r".*litmodels",
     r"(GPU|TPU|HPU) available: False",
     r"GPU available: True.*used: True",
     r"Using .* Automatic Mixed Precision",
     r"Loading `train_dataloader` to estimate",
-    # by design: one folder for each run, frozen foundations in eval mode, losses logged over the ends of epochs
+    # by design: one folder per run, frozen foundations in eval mode, losses logged across epochs
     r"Checkpoint directory .* exists and is not empty",
     r"Found \d+ module\(s\) in eval mode",
     r"The number of training batches \(\d+\) is smaller than the logging interval",
-    # of Lightning's own code
+    # caused by Lightning's own code
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
 )
-"""Regular expressions for the beginnings of messages. Whatever else Lightning has to say comes through."""
+"""Regular expressions that match the beginnings of messages. All other messages are shown."""
 
 LOGGERS = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero")
 
 
 @contextmanager
 def filtered_messages() -> Iterator[None]:
-    """Within it, Lightning's messages and warnings that `QUIET` names are not shown."""
+    """Hides Lightning's messages and warnings that match `QUIET`."""
     quiet = _Quiet()
     loggers = [logging.getLogger(name) for name in LOGGERS]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""The losses of a run in one CSV file, which an interrupted run goes on with."""
+"""A CSV logger whose file a resumed run continues."""
 
 import csv
 import time
@@ -13,12 +13,12 @@ SECONDS_BETWEEN_WRITES = 10.0
 
 
 class MetricsFile(Logger):
-    """Writes what is logged to a CSV file: a row each time, a column for each name and one for the step.
+    """Writes logged values to a CSV file: a row per call, a column per name and one for the step.
 
-    Lightning's own CSV logger deletes the rows of an earlier run, also where this one continues it.
+    Lightning's own CSV logger deletes the rows of an earlier run even if this one continues it.
 
     Args:
-        file: written anew unless `resume` is called.
+        file: overwritten unless `resume` is called.
     """
 
     def __init__(self, file: Path) -> None:
@@ -40,10 +40,10 @@ class MetricsFile(Logger):
         return str(self.file.parent)
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """The command line writes them to config.yaml."""
+        """Nothing to do: the command line writes them to config.yaml."""
 
     def resume(self, step: int) -> None:
-        """Keeps the file's rows before a step; the later ones are of steps that the run does again."""
+        """Keeps the file's rows before a step; later steps are repeated by the run."""
         if self.file.is_file():
             with self.file.open(newline="") as file:
                 earlier = [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]
@@ -55,7 +55,7 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Lightning asks after every row; long runs need not rewrite their file so often."""
+        """Lightning calls this after every row; long runs rewrite their file less often."""
         if time.monotonic() - self.written > SECONDS_BETWEEN_WRITES:
             self.write()
 

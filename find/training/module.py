@@ -30,21 +30,22 @@ class FINDModule(L.LightningModule):
     """Trains the interface on batches of all tasks.
 
     Args:
-        config: what to build.
-        learning_rate, weight_decay: of AdamW; norms, biases and learned queries do not decay.
-        warmup: share of the run in which the learning rate rises.
-        minutes: stop after so many minutes of training if the run's steps take longer, and let the learning rate reach
-            zero by then.
-        loss_weights: of the tasks' losses by name, where they are to be other than the tasks' own, as
+        config: the model's configuration.
+        learning_rate, weight_decay: parameters of AdamW; norms, biases and learned queries do not decay.
+        warmup: fraction of the run in which the learning rate rises.
+        minutes: stop after this many minutes of training if the run's steps take longer; the learning rate reaches zero
+            by then.
+        loss_weights: loss weights by name, where they differ from the tasks' defaults, such as
             {caption: 3.0, grounding: {dice: 5}}.
-        mask_sampling: where masks are compared; default: at every place of the mask features.
-        deep_supervision: the segmentation losses also before every layer.
-        nested_widths: the retrieval losses also with embeddings cut to their first so many numbers, so that searches
-            may do with these (`dim` in `Album.search`).
-        text_cache: folder in which the language encoder's features are kept, so that each distinct text is encoded
-            once; may be filled ahead by `findvl data encode-text`, and shared by runs and processes;
-            "{default_root_dir}" in it stands for `--trainer.default_root_dir` on the command line.
-        text_cache_limit: gigabytes that the cache may take; what comes then is encoded in each step.
+        mask_sampling: how the points are chosen at which masks are compared; default: all positions of the mask
+            features.
+        deep_supervision: apply the segmentation losses before every layer, too.
+        nested_widths: apply the retrieval losses to embeddings truncated to these widths, too, so that searches can use
+            truncated vectors (`dim` in `Album.search`).
+        text_cache: folder that caches the language encoder's features, so that each distinct text is encoded once; can
+            be filled in advance by `findvl data encode-text`, and shared by runs and processes; "{default_root_dir}" in
+            it stands for `--trainer.default_root_dir` on the command line.
+        text_cache_limit: maximum size of the cache in gigabytes; texts beyond it are encoded in each step.
         weights: start from these trained weights instead of new ones; "{folder}" in `config` is their folder.
     """
 
@@ -72,13 +73,13 @@ class FINDModule(L.LightningModule):
         wide = [width for width in nested_widths if not 0 < width < config.interface.semantic_width]
         if wide:
             raise InputError(
-                f"nested_widths {wide}: embeddings can be cut to less than semantic_width, "
+                f"nested_widths {wide}: embeddings can be truncated to less than semantic_width, "
                 f"{config.interface.semantic_width}, and to 1 at least"
             )
         self.find.nested_widths = tuple(nested_widths)
         for idle in idle_parameters(self.find.interface):
             idle.requires_grad_(False)
-        merged_weights(list(self.find.tasks.values()), loss_weights or {})  # a misspelt name is told now
+        merged_weights(list(self.find.tasks.values()), loss_weights or {})  # reports a misspelt name at once
         self.criterion = Criterion(
             weights=loss_weights,
             sampling=mask_sampling,
@@ -90,13 +91,13 @@ class FINDModule(L.LightningModule):
         self.warmup = warmup
         self.minutes = minutes
         self.weights = weights
-        self.seconds_spent = 0.0  # by the run that a checkpoint continues
+        self.seconds_spent = 0.0  # in the run that the checkpoint comes from
         self.class_names: list[str] = []
-        self.strict_loading = False  # a checkpoint lacks the foundations by design
+        self.strict_loading = False  # checkpoints do not contain the foundations
 
     @property
     def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
-        """DDP asks for it: every process builds the foundations itself, so none has to be sent them."""
+        """Called by DDP: every process builds the foundations itself, so they need not be broadcast."""
         names = (name for part in (self.named_parameters(), self.named_buffers()) for name, _ in part)
         return [name for name in names if not name.startswith("find.interface.")]
 
@@ -106,7 +107,7 @@ class FINDModule(L.LightningModule):
         self.class_names = [category.words for category in self.trainer.datamodule.categories]
 
     def configure_model(self) -> None:
-        """Deals the interface out where processes share it, which is `--trainer.strategy sharded`."""
+        """Shards the interface over the processes if `--trainer.strategy sharded` is set."""
         if self.device_mesh is not None and not isinstance(self.criterion, WholeStep):
             # Not as a child: the interface is one of `find` already.
             self.__dict__["criterion"] = shard(self.criterion, self.find.interface, self.device_mesh)
@@ -117,7 +118,7 @@ class FINDModule(L.LightningModule):
             raise InputError("the run has no end: give --trainer.max_epochs, --trainer.max_steps or --model.minutes")
         optimizer = adamw(self.find.interface, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
         self.progress = Progress(steps=steps, minutes=self.minutes, spent=self.seconds_spent)
-        self.share_next = 0.0  # until the first step, which starts the clock
+        self.share_next = 0.0  # not before the first step, which starts the clock
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda _: max(warmup_cosine(self.share_next, warmup=self.warmup), 1e-4)
         )
@@ -147,9 +148,9 @@ class FINDModule(L.LightningModule):
         self.seed = torch.initial_seed()
 
     def on_train_batch_start(self, *_: Any) -> None:
-        """The clocks of several processes differ: the first one's counts.
+        """The clocks of processes differ: the first process's clock decides.
 
-        What layers draw follows the step, so that a run that goes on draws what it would have drawn.
+        Random numbers in layers are seeded by the step, so a resumed run draws the same ones.
         """
         self.progress.at(self.global_step)
         self.share_next = max(self.share_next, self.progress.after(self.global_step))  # never back
@@ -164,13 +165,13 @@ class FINDModule(L.LightningModule):
 
     @property
     def early_end(self) -> str | None:
-        """How far a run came whose minutes were over before its steps, in words; None of any other run."""
+        """The last step of a run that was stopped by its time budget, in words; None for any other run."""
         if not self.progress.ended_early(self.global_step):
             return None
         return f"stopped at step {self.global_step} of {self.progress.steps:.0f}"
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The interface only."""
+        """The parameters of the interface only."""
         state = super().state_dict(*args, **kwargs)
         return {name: value for name, value in state.items() if ".interface." in name}
 
@@ -187,26 +188,26 @@ class FINDModule(L.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses the checkpoint of another model; Lightning's own loading has to forgive what is missing."""
+        """Rejects checkpoints of other models; Lightning's own loading must be lenient about missing keys."""
         source = "the checkpoint" if self._trainer is None else str(self.trainer.ckpt_path)
         about = checkpoint.get("find")
         if about is None:
-            raise CheckpointError(f"{source} is no checkpoint of `findvl fit`, or of another version of it")
+            raise CheckpointError(f"{source} is not a checkpoint of `findvl fit`, or was made by another version")
         config = FINDConfig.from_dict(about["config"], source=source)
         if config != self.find.config:
             raise CheckpointError(
-                f"{source} was made with another model.config than this run's; go on with the config.yaml beside it"
+                f"{source} was made with another model.config than this run's; resume with the config.yaml beside it"
             )
         prefix = "find.interface."
         weights = {name.removeprefix(prefix): value for name, value in checkpoint.get("state_dict", {}).items()}
         trained = Checkpoint(config, about["foundations"], weights, source)
         trained.check_foundations(**self.foundations)
-        if "state_dict" in checkpoint:  # a strategy that shards has loaded it
+        if "state_dict" in checkpoint:  # a sharding strategy has loaded it already
             trained.load_into(self.find.interface)
         self.seconds_spent = about["seconds"]
 
     def _loss(self, stage: str, batch: Batch) -> Tensor:
-        """The sum of all tasks' losses; logged are each and their sum, of all processes' batches together."""
+        """The sum of all tasks' losses; logs each loss and the sum, averaged over processes."""
         losses: dict[str, Tensor] = {}
         try:
             losses = self.criterion(self.find, batch, self.class_names)
@@ -227,7 +228,7 @@ class FINDModule(L.LightningModule):
         return values.sum()
 
     def _stop_at_nan(self, batch: Batch, losses: dict[str, Tensor]) -> NoReturn:
-        """`losses` is empty where not even the matching could be done."""
+        """`losses` is empty if matching failed already."""
         rank = f"-rank{self.global_rank}" if is_distributed() else ""
         file = Path(self.trainer.default_root_dir) / f"nan_batch{rank}.json"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
-"""AdamW for the interface: which parameters decay, a learning rate that follows the share of the run done, and whether
-the same steps give the same weights."""
+"""AdamW for the interface: weight decay by parameter, a learning rate schedule by the completed fraction of the run,
+and a check whether training can be deterministic."""
 
 import math
 import time
@@ -25,9 +25,10 @@ def parameter_groups(module: nn.Module, *, weight_decay: float) -> list[dict[str
 
 
 def idle_parameters(interface: Interface) -> Iterator[nn.Parameter]:
-    """Weights that no training step reads; DDP would wait for their gradients.
+    """Weights without a gradient in training, for which DDP would wait.
 
-    Those of levels that too few layers look at, and memories, which carry an answer into a next round of strokes.
+    These belong to feature levels that no layer attends to, and to memories, which carry the result of one round of
+    strokes to the next.
     """
     unread = slice(len(interface.layers), None)
     for parts in (interface.sampler.projections, interface.level_projections):
@@ -37,19 +38,19 @@ def idle_parameters(interface: Interface) -> Iterator[nn.Parameter]:
 
 
 def warmup_cosine(progress: float, *, warmup: float) -> float:
-    """Factor of the learning rate at a share of the run in [0, 1]: linear warm-up, then half a cosine to zero."""
+    """Learning rate factor at a fraction of the run in [0, 1]: linear warm-up, then half a cosine to zero."""
     if progress < warmup:
         return progress / warmup
     return 0.5 * (1 + math.cos(math.pi * min((progress - warmup) / (1 - warmup), 1.0)))
 
 
 class Progress:
-    """The share of a run that is done: of its steps, or of its minutes where a budget is given.
+    """The completed fraction of a run: of its steps, or of its minutes if a budget is given.
 
     Args:
-        steps: that the run would take.
-        minutes: the wall-clock budget, counted from the first step; None: steps alone count.
-        spent: seconds of the budget that went by before an interruption.
+        steps: number of steps of the run.
+        minutes: the wall-clock budget, counted from the first step; None: no budget.
+        spent: seconds of the budget that were spent before an interruption.
     """
 
     def __init__(
@@ -70,11 +71,11 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Since the first step, those before an interruption included; the clock starts when `at` is first asked."""
+        """Seconds of training, including those before an interruption; the first call of `at` starts the clock."""
         return self.spent + (0.0 if self.started is None else self.clock() - self.started)
 
     def at(self, step: int) -> float:
-        """The share that is done when a step begins."""
+        """The completed fraction at the beginning of a step."""
         if self.started is None:
             self.started = self.clock()
         now = self.seconds
@@ -82,7 +83,7 @@ class Progress:
         return self._share(step, now)
 
     def after(self, step: int) -> float:
-        """The share when the step after this one begins, if this one takes as long as the one before it."""
+        """The completed fraction at the beginning of the next step, if this step takes as long as the previous one."""
         return self._share(step + 1, self.asked + self.last_step)
 
     def _share(self, step: int, seconds: float) -> float:
@@ -92,24 +93,24 @@ class Progress:
         return min(done, 1.0)
 
     def to_go(self, step: int, pace: float) -> float:
-        """Seconds until the run ends, at `pace` seconds a step; infinite where nothing ends it."""
+        """Seconds until the run ends, at `pace` seconds per step; infinite if it has no end."""
         left = pace * max(self.steps - step, 0)
         return left if self.budget is None else min(left, max(self.budget - self.seconds, 0.0))
 
     def ended_early(self, step: int) -> bool:
-        """Whether the minutes were over before the steps."""
+        """Whether the time budget ended the run before its steps."""
         return self.budget is not None and step < self.steps < math.inf
 
 
 class Pace:
-    """Seconds a step of a run, by its last steps: the first ones of a process tell nothing."""
+    """Seconds per step, from the latest steps: the first steps of a process are not representative."""
 
     def __init__(self, *, over: int = 20, clock: Callable[[], float] = time.monotonic) -> None:
         self.ends: deque[float] = deque(maxlen=over + 1)
         self.clock = clock
 
     def mark(self) -> None:
-        """At the end of each step."""
+        """Called at the end of each step."""
         self.ends.append(self.clock())
 
     @property
@@ -123,11 +124,11 @@ def adamw(module: nn.Module, *, learning_rate: float, weight_decay: float) -> to
 
 
 def check_deterministic(device: torch.device) -> None:
-    """Raises FindError where steps were asked to repeat to the last bit (`--trainer.deterministic true`) and cannot."""
+    """Raises FindError if bitwise reproducible steps (`--trainer.deterministic true`) are impossible."""
     asked = torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
     if asked and device.type != "cpu":
         raise InputError(
-            f"--trainer.deterministic true: on {device.type} PyTorch has no deterministic form of what a training step "
-            "needs (the gradient of bilinear sampling, the class loss over many proposals). With --trainer."
-            "deterministic warn the rest is deterministic and steps repeat up to rounding; on a CPU true is kept"
+            f"--trainer.deterministic true: on {device.type} PyTorch has no deterministic implementation of what a "
+            "training step needs (the gradient of bilinear sampling, the class loss over many proposals). Use "
+            "--trainer.deterministic warn: the rest is deterministic and steps repeat up to rounding; or a CPU"
         )

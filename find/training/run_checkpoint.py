@@ -1,4 +1,4 @@
-"""Checks that a checkpoint of `findvl fit` can be resumed, before anything is built."""
+"""Checks that a checkpoint of `findvl fit` can be resumed, before the model is built."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ ANOTHER = "resume from another one, or train from the start"
 
 
 def check_run_checkpoint(path: str | Path) -> None:
-    """Reads a file once, none of its tensors into memory.
+    """Reads a file once, without loading tensors into memory.
 
     Raises:
-        FindError: it is missing, truncated or damaged, or holds more than tensors and plain values, as a file from
-            elsewhere may: what else there is would be run when it is loaded.
+        FindError: it is missing, truncated or damaged, or contains pickled objects other than tensors and plain values,
+            which could run code when loaded.
     """
     file = Path(path)
     if not file.is_file():
         raise CheckpointError(f"{path}: there is no such checkpoint")
     try:
-        with zipfile.ZipFile(file) as archive:  # whose table of contents is at the end: a truncated file has none
+        with zipfile.ZipFile(file) as archive:  # a zip's table of contents is at its end, so a truncated file has none
             damaged = archive.testzip()
         if damaged is not None:
             raise CheckpointError(f"{path} is damaged (in {damaged}); {ANOTHER}")
@@ -33,7 +33,7 @@ def check_run_checkpoint(path: str | Path) -> None:
         raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} holds more than tensors and plain values, which would be run when it is loaded; {ANOTHER}"
+            f"{path} contains objects other than tensors and plain values, which could run code when loaded; {ANOTHER}"
         ) from error
-    except Exception as error:  # readers of archives and of tensors raise many types
-        raise CheckpointError(f"{path} is truncated or no checkpoint of `findvl fit`; {ANOTHER}") from error
+    except Exception as error:  # readers of archives and tensors raise many exception types
+        raise CheckpointError(f"{path} is truncated or not a checkpoint of `findvl fit`; {ANOTHER}") from error

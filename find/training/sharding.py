@@ -1,4 +1,4 @@
-"""FSDP: processes share the interface, each keeping a part of its weights, gradients and moments."""
+"""FSDP: the interface's weights, gradients and optimizer moments are sharded over processes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ NAME = "sharded"
 
 
 class ShardedInterface(ModelParallelStrategy):
-    """The interface by FSDP2 over all processes; checkpoints are single files, as without it.
+    """Shards the interface by FSDP2 over all processes; checkpoints are single files, as without sharding.
 
-    The foundations stay whole in every process: they have neither gradients nor moments, and with a language cache the
-    processes ask the language encoder at different times, which collectives would not survive.
+    The foundations are replicated: they have neither gradients nor moments, and with a language cache the processes
+        call
+    the language encoder at different times, which would deadlock collectives.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -38,13 +39,13 @@ StrategyRegistry.register(NAME, ShardedInterface, description="the interface by 
 
 
 class WholeStep(nn.Module):
-    """The criterion around the interface, as the unit that is sharded.
+    """The criterion around the interface, as the sharded unit.
 
-    A step enters the interface by several of its methods: so its weights are gathered before the first, stay until the
-    backward pass is through them, and gradients are dealt out once.
+    A step calls several methods of the interface: so its weights are gathered before the first, kept until the backward
+    pass is done, and gradients are reduced once.
 
     Attributes:
-        numbers: names of parameters that were single numbers, which FSDP2 refuses, and became vectors of one.
+        numbers: names of scalar parameters, which FSDP2 does not support, and which became vectors of length 1.
     """
 
     def __init__(self, criterion: Criterion, interface: nn.Module) -> None:
@@ -62,7 +63,7 @@ class WholeStep(nn.Module):
 
 
 def shard(criterion: Criterion, interface: nn.Module, mesh: DeviceMesh) -> WholeStep:
-    """The criterion to call from now on; the interface's parameters become parts."""
+    """Shards the interface's parameters and returns the criterion to call from now on."""
     step = WholeStep(criterion, interface)
     fully_shard(step, mesh=mesh["data_parallel"], reshard_after_forward=False)
     return step
@@ -70,9 +71,9 @@ def shard(criterion: Criterion, interface: nn.Module, mesh: DeviceMesh) -> Whole
 
 @torch.no_grad()
 def save_sharded(find: FIND, step: WholeStep, folder: Path, *, write: bool) -> None:
-    """What `find.save_pretrained` does; all processes have to call it, and one writes."""
+    """Like `find.save_pretrained`; all processes must call it, and one writes."""
     state = find.interface.state_dict()
-    # A clone waits for its data, which the whole tensor need not have done.
+    # Cloning waits until the gathered data has arrived.
     weights = {n: value.full_tensor().clone() if isinstance(value, DTensor) else value for n, value in state.items()}
     weights |= {name: weights[name].reshape(()) for name in step.numbers}
     if write:

@@ -1,4 +1,4 @@
-"""Trains a tagger of entities on sentences with linked phrases, over a language encoder that stays as it is."""
+"""Trains an entity tagger on sentences with linked phrases, on top of a frozen language encoder."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from find.utils.transfer import upload
 Tagged = tuple[str, Sequence[Span]]
 """A sentence and the characters [start, end) of its entities, in reading order."""
 STRANGE = "qwzx"
-"""Stands for a word that a vocabulary does not have: entities are told by the words around them, too."""
+"""Replaces words to simulate unknown ones: the context also tells where entities are."""
 ARTICLES = ("a ", "an ", "the ")
 VERBS = ("stands", "flies", "hangs", STRANGE, f"{STRANGE} {STRANGE}")
-"""Inserted before an entity that has an article."""
+"""Adjectives that are inserted before an entity with an article."""
 
 
 def train_tagger(
@@ -35,10 +35,10 @@ def train_tagger(
     seed: int = 0,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
-    """Each step draws sentences, varies them as people type (`varied`) and reads them anew.
+    """Each step draws sentences, augments them (`varied`) and encodes them.
 
     Args:
-        report: told the step and the mean of the latest losses every 50 steps.
+        report: called every 50 steps with the step and the mean of the latest losses.
     """
     chance = random.Random(seed)
     device = tagger.read.weight.device
@@ -63,10 +63,11 @@ def train_tagger(
 
 
 def varied(sentence: Tagged, chance: random.Random) -> Tagged:
-    """As people type queries: a part of the sentence, without articles, in another case, with a strange word."""
+    """Augments a sentence in the way people type queries: shortened, without articles, in another case, with an unknown
+    word."""
     text, spans = sentence
     pieces = _pieces(text, spans)
-    if len(spans) > 1 and chance.random() < 0.35:  # some neighbours and what is between them
+    if len(spans) > 1 and chance.random() < 0.35:  # some adjacent entities and the text between them
         count = chance.randint(1, len(spans) - 1)
         first = chance.randint(0, len(spans) - count)
         pieces = ["", *pieces[2 * first + 1 : 2 * (first + count)], ""]
@@ -77,10 +78,10 @@ def varied(sentence: Tagged, chance: random.Random) -> Tagged:
         words = pieces[number]
         if bare and chance.random() < 0.8:
             words = _without_article(words)
-        if strange and chance.random() < 0.5 and " in " not in words:  # "a person in ..." could go on in any way
+        if strange and chance.random() < 0.5 and " in " not in words:  # "a person in ..." could continue in any way
             parts = words.split(" ")
             place = chance.randrange(_without_article(words) != words, len(parts))
-            parts[place : place + chance.randrange(2)] = [STRANGE]  # in a word's place, or before it
+            parts[place : place + chance.randrange(2)] = [STRANGE]  # instead of a word, or before it
             words = " ".join(parts)
         pieces[number] = words
     for number in range(0, len(pieces) - 1, 2):

@@ -1,4 +1,4 @@
-"""The language cache: a language encoder that encodes each distinct text once and keeps its features on disk."""
+"""The language cache: a language encoder that encodes each distinct text once and caches its features on disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GIGABYTE = 10**9
 
 @dataclass(frozen=True)
 class CacheReport:
-    """How often texts were looked up and found, and what lies on disk."""
+    """Numbers of look-ups and hits, and the size on disk."""
 
     folder: Path
     looked_up: int
@@ -39,20 +39,21 @@ class CacheReport:
             f"text cache {self.folder}: {self.looked_up} texts looked up, {self.found} found ({share:.1f} %), "
             f"{self.looked_up - self.found} encoded; it holds {self.texts} texts in {self.megabytes:.1f} MB"
         )
-        return line + (f", and is full: {self.left_out} were left out" if self.left_out else "")
+        return line + (f", and is full: {self.left_out} texts were not added" if self.left_out else "")
 
 
 class CachedLanguage(Frozen):
-    """A `LanguageEncoder` that looks features up before it asks the encoder that it stands for.
+    """A `LanguageEncoder` that looks features up before it calls the wrapped encoder.
 
-    A text's key is its tokens, so texts that the encoder cannot tell apart are one; offsets come from the tokenizer,
-    which always runs. Features are kept in the type in which the encoder computes them, so nothing is lost.
+    A text's key is its tokens, so texts with equal tokens share an entry; offsets come from the tokenizer, which always
+    runs. Features are stored in the data type in which the encoder computes them, so caching is lossless.
 
     Args:
-        encoder: gives what is not there yet; its weights and all that the features depend on name the folder.
-        folder: of the caches of all encoders; this one's lies inside.
-        encoder_fingerprint: of the encoder, where it is known already.
-        limit: gigabytes that this encoder's cache may take.
+        encoder: the wrapped encoder; the folder's name is a hash of its weights and of all else that features depend
+            on.
+        folder: the folder of all encoders' caches; this one's is a sub-folder.
+        encoder_fingerprint: the encoder's fingerprint, if known already.
+        limit: maximum size of this encoder's cache in gigabytes.
     """
 
     def __init__(
@@ -83,15 +84,15 @@ class CachedLanguage(Frozen):
         key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
         self.store = TextStore(Path(folder) / key[:16], limit=None if limit is None else int(limit * GIGABYTE))
         note = self.store.folder / "about.json"
-        if not note.exists():  # for people
+        if not note.exists():  # for human readers
             note.write_text(json.dumps(about | {"spec": self.spec}, indent=2) + "\n")
         self.looked_up = self.found = 0
-        self._given = encoder(encoder.tokenize(["a"])).tokens.dtype  # which may be wider than what it computes in
+        self._given = encoder(encoder.tokenize(["a"])).tokens.dtype  # which may be wider than the type it computes in
         self.freeze()
 
     @torch.no_grad()
     def forward(self, tokenized: TokenizedText) -> TextFeatures:
-        """What the encoder would give, on the encoder's device."""
+        """The same as the encoder's output, on its device."""
         digests = _digests(tokenized)
         if not digests:
             return self.encoder(tokenized)
@@ -117,12 +118,12 @@ class CachedLanguage(Frozen):
         )
 
     def state_dict(self, *args: object, **kwargs: object) -> dict[str, Tensor]:
-        """The encoder's: with or without a cache it is the same foundation."""
+        """The encoder's fingerprint: the cache does not change the foundation."""
         return self.encoder.state_dict(*args, **kwargs)
 
     def fill(self, texts: Iterable[str], *, batch_size: int = 256, progress: bool = True) -> CacheReport:
-        """Encodes the texts that are not there yet and writes them; if interrupted, it resumes."""
-        ordered = sorted(set(texts), key=len)  # little padding
+        """Encodes and writes the texts that are missing; resumes after an interruption."""
+        ordered = sorted(set(texts), key=len)  # minimises padding
         starts = range(0, len(ordered), batch_size)
         for start in track(starts, "encoding texts", shown=progress):
             self(self.tokenize(ordered[start : start + batch_size]))

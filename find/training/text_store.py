@@ -1,4 +1,4 @@
-"""Features of texts on disk: files that are written once and whole, and mapped into memory to be read."""
+"""Text features on disk: immutable files that are written atomically and read by memory mapping."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SUFFIX = ".safetensors"
 UNFINISHED = ".unfinished"
 DIGEST_BYTES = 16
 STALE_AFTER = 24 * 3600
-"""Seconds after which an unfinished file is a dead process's."""
+"""Seconds after which an unfinished file is assumed to belong to a dead process."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,16 @@ class StoredText:
 
 
 class TextStore:
-    """Texts' features by 16-byte digests, in a folder that any number of processes may read and add to at once.
+    """Text features by 16-byte digests, in a folder that any number of processes can read and extend concurrently.
 
-    Each process gathers what it adds and writes it as a file of its own, first under another name: a file is whole or
-    not there, whenever a process dies, and none is ever changed. What two processes add both is there twice. A reader
-    sees the files that were there when it opened the folder, and what it has added itself.
+    Each process buffers its additions and writes them to a file of its own, which is renamed when complete: files are
+    complete or absent, even if a process dies, and never change. Texts added by two processes are stored twice. A
+    reader sees the files that existed when it opened the folder, and its own additions.
 
     Args:
-        folder: is made if need be. The keys must say all that the features depend on, or the folder's name must.
-        limit: bytes that the folder may have; what is added beyond is left out and counted in `left_out`.
-        flush_at: bytes that are gathered before they are written, and lost where the process dies.
+        folder: created if missing. The keys or the folder's name must include everything that the features depend on.
+        limit: maximum size of the folder in bytes; additions beyond it are dropped and counted in `left_out`.
+        flush_at: bytes that are buffered before they are written, and lost if the process dies.
     """
 
     def __init__(self, folder: str | Path, *, limit: int | None = None, flush_at: int = 64 * 2**20) -> None:
@@ -70,11 +70,11 @@ class TextStore:
 
     @property
     def nbytes(self) -> int:
-        """Of the files and of what will be written."""
+        """Size of the files and of the buffer."""
         return sum(file.nbytes for file in self._files) + self._pending_bytes
 
     def get(self, digests: Sequence[bytes]) -> list[StoredText | None]:
-        """What is known of each, in order; None of a text that was never added."""
+        """The features of each text, in order; None for a missing text."""
         places = self._find(digests).tolist() if len(digests) else []
         return [
             self._pending.get(digest) if place < 0 else self._files[self._file_of[place]].read(int(self._row_of[place]))
@@ -93,7 +93,7 @@ class TextStore:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what was added since the last time."""
+        """Writes the buffered additions."""
         if not self._pending:
             return
         texts = list(self._pending.values())
@@ -116,12 +116,12 @@ class TextStore:
         self._index()
 
     def _index(self) -> None:
-        """Where each text is, sorted by the first half of its digest."""
+        """The location of each text, sorted by the first half of its digest."""
         counts = [len(file.lengths) for file in self._files]
         digests = np.concatenate([np.zeros((0, 2), np.uint64), *(file.digests for file in self._files)])
         files = np.repeat(np.arange(len(counts)), counts)
         rows = np.concatenate([np.zeros(0, int), *(np.arange(count) for count in counts)])
-        _, first = np.unique(digests[:, 0], return_index=True)  # sorted, and once each
+        _, first = np.unique(digests[:, 0], return_index=True)  # sorted and unique
         self._keys, self._checks = digests[first, 0], digests[first, 1]
         self._file_of, self._row_of = files[first], rows[first]
 
@@ -135,7 +135,7 @@ class TextStore:
 
 
 class _File:
-    """One file of a store; tokens of all its texts stand behind each other."""
+    """One file of a store, with the concatenated tokens of its texts."""
 
     def __init__(self, path: Path) -> None:
         self.nbytes = path.stat().st_size
@@ -148,11 +148,11 @@ class _File:
 
     @classmethod
     def open(cls, path: Path) -> _File | None:
-        """None for a file that cannot be read, which is told: a disk that was full, or lost its power."""
+        """None for a file that cannot be read, with a warning: after a full disk or a power failure."""
         try:
             return cls(path)
         except (SafetensorError, OSError) as error:
-            warnings.warn(f"{path} of the text cache is broken ({error}): it is passed over; remove it", stacklevel=3)
+            warnings.warn(f"{path} of the text cache is damaged ({error}) and is ignored; delete it", stacklevel=3)
             return None
 
     def read(self, row: int) -> StoredText:

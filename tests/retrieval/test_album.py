@@ -187,7 +187,7 @@ def test_an_album_of_fewer_values_takes_queries_of_more(photos, tmp_path):
     album = Album.build(ColorModel(), photos, tmp_path / "short.album", settings=settings, progress=False)
     assert album.to_arrow()["image"].type.list_size == 2
     assert album.search(Query(Phrase("green")), k=1)[0].name in ("a.png", "b.png")
-    with pytest.raises(FindError, match="keeps objects=1, not 2"):
+    with pytest.raises(FindError, match="has objects=1, not 2"):
         Album.build(ColorModel(), photos, tmp_path / "short.album", settings=IndexSettings(objects=2), progress=False)
 
 

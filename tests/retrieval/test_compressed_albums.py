@@ -102,7 +102,7 @@ def test_an_album_keeps_its_type_and_another_one_is_refused(kind, photos, tmp_pa
     album = _album(photos, tmp_path / "my.album", kind)
     assert album.report.unchanged == 10
     other = "int8" if kind == "float16" else "float16"
-    with pytest.raises(FindError, match=rf"keeps vector_type={kind}, not {other}; make another album"):
+    with pytest.raises(FindError, match=rf"has vector_type={kind}, not {other}; make another album"):
         _album(photos, tmp_path / "my.album", other)
 
 
@@ -168,4 +168,4 @@ def test_the_command_says_so_in_one_line(photos, tmp_path, capsys):
     capsys.readouterr()
     assert main(["index", only, album, "--vector-type", "binary"]) != 0
     told = capsys.readouterr().err
-    assert "keeps vector_type=int8, not binary" in told and told.count("\n") == 1
+    assert "has vector_type=int8, not binary" in told and told.count("\n") == 1

@@ -80,7 +80,7 @@ def test_an_album_that_another_writer_begins_meanwhile_is_gone_on_with(photos, s
 
     album = "s3://pictures/other.album"
     settings = replace(settings, dim=2)  # which the other writer's has not
-    with pytest.raises(FindError, match="keeps dim=3, not 2"):
+    with pytest.raises(FindError, match="has dim=3, not 2"):
         index(Slow(), photos, album, settings=settings, progress=False)
 
 

@@ -88,7 +88,7 @@ def test_a_worker_with_other_weights_is_refused(photos, tmp_path):
     with pytest.raises(FindError, match="this machine's weights are colours-2"):
         _index(photos, album, load=partial(_other_weights, str(tmp_path / "here")))
     assert len(Album.open(album)) == 0
-    with pytest.raises(FindError, match="keeps dim=3, not 2"):
+    with pytest.raises(FindError, match="has dim=3, not 2"):
         _index(photos, album, settings=replace(SETTINGS, dim=2))
 
 

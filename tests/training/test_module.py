@@ -111,7 +111,9 @@ def test_run_may_start_from_trained_weights_of_the_same_config_only(tmp_path):
 
 
 def test_widths_that_cut_nothing_off_are_refused():
-    with pytest.raises(FindError, match=r"nested_widths \[24\]: embeddings can be cut to less than semantic_width, 24"):
+    with pytest.raises(
+        FindError, match=r"nested_widths \[24\]: embeddings can be truncated to less than semantic_width, 24"
+    ):
         FINDModule(CONFIG, nested_widths=(8, 24))
 
 

@@ -61,6 +61,6 @@ def test_a_program_in_a_checkpoint_is_not_run(checkpoint: Path, tmp_path: Path):
     pickle.loads(pickle.dumps(Program(mark)))
     mark.unlink()
     torch.save({"state_dict": {}, "find": Program(mark)}, checkpoint)
-    with pytest.raises(FindError, match="holds more than tensors and plain values, which would be run"):
+    with pytest.raises(FindError, match="contains objects other than tensors and plain values, which could run code"):
         check_run_checkpoint(checkpoint)
     assert not mark.exists()
