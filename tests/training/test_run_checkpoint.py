@@ -50,7 +50,7 @@ def test_wherever_it_is_cut_or_changed_it_is_told(checkpoint: Path):
 @pytest.mark.parametrize("content", [b"", b"{}", b"PK", b"PK\x05\x06" + b"\0" * 18, b"\x80\x04]."])
 def test_files_that_are_none_are_told(checkpoint: Path, content: bytes):
     checkpoint.write_bytes(content)
-    with pytest.raises(FindError, match=r"last\.ckpt is truncated or no checkpoint of `findvl fit`"):
+    with pytest.raises(FindError, match=r"last\.ckpt is truncated or not a checkpoint of `findvl fit`"):
         check_run_checkpoint(checkpoint)
     with pytest.raises(FindError, match="there is no such checkpoint"):
         check_run_checkpoint(checkpoint.with_name("other.ckpt"))
