@@ -154,9 +154,10 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     @app.get("/images")
     async def sample(
         count: Annotated[int, Query(ge=1, le=200, description="Maximum number of images")] = 12,
+        name: Annotated[str | None, Query(description="Only this one, by its path below the folder of photos")] = None,
     ) -> SampleAnswer:
-        """A sample of images, evenly spread over the album."""
-        return await service.sample(count)
+        """A sample of images, evenly spread over the album, or one of them by its name."""
+        return await service.sample(count, name)
 
     @app.get("/images/{name:path}", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
     async def picture(

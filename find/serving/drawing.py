@@ -13,19 +13,18 @@ from find.serving.limits import Refusal
 
 if TYPE_CHECKING:
     from find.retrieval.album import Album
+    from find.retrieval.hits import Hit
 
 
 def drawn_image(album: Album, name: str, frame: int, objects: Sequence[tuple[int, str]], side: int) -> bytes:
     """A JPEG of an image of the album with the masks of some of its objects, by their numbers, and their labels."""
     from find.visualization.drawing import Overlay, draw_overlays
 
+    hit = named_image(album, name, frame)
     try:
-        hit = album.image(name, frame)
         pixels = hit.pixels()
-    except UnreadableAlbum:
-        raise
     except FindError as error:  # which names paths of this machine
-        raise Refusal(404, f"no image {name!r} in the album, or its file is gone") from error
+        raise Refusal(404, f"the file of {name!r} is gone, or has changed since it was indexed") from error
     count = len(hit.found.scores)
     if len(objects) > count or any(not 0 <= number < count for number, _ in objects):
         raise Refusal(422, f"{name} has objects 0 to {count - 1}, to be drawn once each")
@@ -37,14 +36,19 @@ def drawn_image(album: Album, name: str, frame: int, objects: Sequence[tuple[int
     return stream.getvalue()
 
 
-def video_file(album: Album, name: str) -> Path:
-    """The file of a video of the album, which browsers read in parts."""
+def named_image(album: Album, name: str, frame: int = 0) -> Hit:
+    """Raises Refusal, 404, where the album has no such image."""
     try:
-        hit = album.image(name)
+        return album.image(name, frame)
     except UnreadableAlbum:
         raise
-    except FindError as error:
-        raise Refusal(404, f"no video {name!r} in the album") from error
+    except FindError as error:  # which names paths of this machine
+        raise Refusal(404, f"no image {name!r} in the album") from error
+
+
+def video_file(album: Album, name: str) -> Path:
+    """The file of a video of the album, which browsers read in parts."""
+    hit = named_image(album, name)
     if hit.seconds is None or not hit.path.is_file():
         raise Refusal(404, f"{name!r} is no video of the album, or its file is gone")
     return hit.path

@@ -27,7 +27,7 @@ from find.serving import messages
 from find.serving.answers import album_image, found_image
 from find.serving.batching import Batcher
 from find.serving.budget import Budget, Share
-from find.serving.drawing import drawn_image, video_file
+from find.serving.drawing import drawn_image, named_image, video_file
 from find.serving.embedding import ToEmbed, embed_all
 from find.serving.everything import (
     Sought,
@@ -162,8 +162,8 @@ class Service:
             return await self._read(lambda: self._search_answer(query, read_as, hits, request.masks))
 
     @_in_time
-    async def sample(self, count: int) -> messages.SampleAnswer:
-        return await self._read(lambda: self._sample(count))
+    async def sample(self, count: int, name: str | None) -> messages.SampleAnswer:
+        return await self._read(lambda: self._sample(count, name))
 
     @_in_time
     async def segment(self, request: messages.SegmentRequest) -> messages.SegmentAnswer:
@@ -358,9 +358,10 @@ class Service:
         unknown = [word for one in query.queries for word in UnknownWords.read(self.model.language, one).query]
         return list(dict.fromkeys(unknown))
 
-    def _sample(self, count: int) -> messages.SampleAnswer:
+    def _sample(self, count: int, name: str | None) -> messages.SampleAnswer:
         album = self.album  # which may be followed by another one meanwhile
-        return messages.SampleAnswer(total=len(album), images=[album_image(hit) for hit in album.sample(count)])
+        hits = album.sample(count) if name is None else [named_image(album, name)]
+        return messages.SampleAnswer(total=len(album), images=[album_image(hit) for hit in hits])
 
     def _segment_answer(
         self, picture: Pixels, query: Query, read_as: str, masks: Sequence[EntityMask]

@@ -423,7 +423,7 @@ def test_the_page_needs_nothing_from_elsewhere(client):
     answer = client.get("/")
     assert answer.headers["content-type"].startswith("text/html")
     parts = re.findall(r"(?:src|href)=\"(page/[^\"]+)", answer.text)
-    assert len(parts) == 2
+    assert len(parts) == 3
     for text in [answer.text, *(client.get(f"/{part}").text for part in parts)]:
         assert len(text) > 300 and "http://" not in text and "https://" not in text
     assert "default-src 'self'" in answer.headers["content-security-policy"]

@@ -1,6 +1,7 @@
-// Masks as the service tells them, COCO's compressed run-length codes, drawn and saved.
+// Masks as the service tells them, COCO's compressed run-length codes, and drawn.
 
-export const COLORS = ["#ff7f0e", "#17becf", "#e377c2", "#bcbd22", "#9467bd", "#2ca02c", "#d62728", "#1f77b4"];
+// Those of the service's pictures (PALETTE in find/visualization/drawing.py).
+export const COLORS = ["#e63957", "#2176ff", "#f79e1b", "#8e44c8", "#12a394", "#ec50b4", "#6e8c14", "#78543c"];
 
 // One byte for each pixel, row by row: 1 in the mask. The code counts down the columns.
 export function decode({ size: [height, width], counts }) {
@@ -25,15 +26,15 @@ export function decode({ size: [height, width], counts }) {
   return mask;
 }
 
-function canvasOf({ size: [height, width] }) {
+export function canvasOf({ size: [height, width] }) {
   return Object.assign(document.createElement("canvas"), { width, height });
 }
 
 // A color as a canvas stores it, in one number.
-const pack = (...rgba) => new Uint32Array(new Uint8Array(rgba).buffer)[0];
+export const pack = (...rgba) => new Uint32Array(new Uint8Array(rgba).buffer)[0];
 
 // Calls `colorOf` for each pixel; an array for each would take a second in a photo of 12 megapixels.
-function paint(canvas, colorOf) {
+export function paint(canvas, colorOf) {
   const context = canvas.getContext("2d"), image = context.createImageData(canvas.width, canvas.height);
   const pixels = new Uint32Array(image.data.buffer);
   for (let pixel = 0; pixel < pixels.length; pixel++) pixels[pixel] = colorOf(pixel);
@@ -53,15 +54,4 @@ export function overlay(segmentation, color) {
       y >= line && !mask[pixel - line * width] || y + line < height && !mask[pixel + line * width];
   };
   return paint(canvas, pixel => mask[pixel] ? isRim(pixel) ? rim : tint : 0);
-}
-
-// The mask as a PNG of the picture's size: white in it, black elsewhere.
-export function savePng(segmentation, name) {
-  const mask = decode(segmentation), white = pack(255, 255, 255, 255), black = pack(0, 0, 0, 255);
-  const canvas = paint(canvasOf(segmentation), pixel => mask[pixel] ? white : black);
-  canvas.toBlob(blob => {
-    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  }, "image/png");
 }

@@ -1,21 +1,36 @@
-// Two modes, one at a time.
+// Two modes, one at a time; the address tells which one, and what it shows.
 
+import { remember, told } from "./address.js";
 import { at } from "./common.js";
-import "./search.js";
-import { begin } from "./segment.js";
+import * as search from "./search.js";
+import * as segment from "./segment.js";
 
-const MODES = ["search", "segment"];
-let isNew = true;
+const MODES = { search, segment };
 
 function enter(mode) {
-  for (const one of MODES) {
+  for (const one of Object.keys(MODES)) {
     at(one).hidden = one !== mode;
     at(`to-${one}`).setAttribute("aria-pressed", one === mode);
   }
-  if (mode === "segment" && isNew) {
-    isNew = false;
-    begin();
-  }
 }
 
-for (const mode of MODES) at(`to-${mode}`).addEventListener("click", () => enter(mode));
+function restore() {
+  const mode = told().get("mode") === "segment" ? "segment" : "search";
+  enter(mode);
+  MODES[mode].restore(told());
+}
+
+for (const mode of Object.keys(MODES)) {
+  at(`to-${mode}`).addEventListener("click", () => {
+    enter(mode);
+    if (mode === "segment") segment.begin();
+    else if (!at("hits").children.length) search.restore(new URLSearchParams());
+    remember(MODES[mode].told());
+  });
+}
+search.onSegment(picture => {
+  enter("segment");
+  segment.openPicture(picture);
+});
+addEventListener("popstate", restore);
+restore();

@@ -1,27 +1,30 @@
 // The mode that searches the album.
 
-import { addBox, addMark, ask, at, inSquare, make, onPointing, pictureOf, read, say, stored, title } from "./common.js";
+import { remember } from "./address.js";
+import { ask, at, inSquare, make, makeButton, pictureOf, plain, say, stored, title } from "./common.js";
+import * as fields from "./fields.js";
+import { folded, hitFigure } from "./hits.js";
 import { COLORS, overlay } from "./masks.js";
+import { addBox, addMark, onPointing } from "./pointing.js";
+import { namesIn, regionsOf, thingsOf } from "./query.js";
+import { addUpload, askAbout, isUpload } from "./uploads.js";
+import { openViewer } from "./viewer.js";
 
-const images = new Map();  // the pictures that were added: name -> data URL
-const seen = new Map();  // those of the album that were pointed at: name -> what `frame` takes
+const seen = new Map();  // images of the album that were pointed at: name -> what `frame` takes
 const taken = new Map();  // what the model takes for a region: its name and place -> its mask, once it has answered
 const painted = new WeakMap();  // an element of a picture -> its masks' canvases, which typing only shows and hides
-// Of a query: an escaped character, a phrase, or a region with its picture's name and place.
-const PART = /\\.|\{((?:\\.|[^\\}])*)\}|\[((?:\\.|[^\\\]@#])*)(?:@([^\]]*)|#[^\]]*)\]/gsu;
-let turn = 0;
+let turn = 0, segment = () => {};
 
-// The regions of the query by the number of their thing, counted as the query names them.
+export const onSegment = action => segment = action;
+
+// The regions of all queries, numbered through.
 function regions() {
-  const things = [...at("query").value.matchAll(PART)].filter(([text]) => !text.startsWith("\\"));
-  return things.flatMap(([, , name, where], number) => name === undefined ? [] :
-    [{ number: number + 1, name: name.replace(/\\(.)/gsu, "$1"), ...placesOf(where ?? "") }]);
-}
-
-// Points and boxes of "x,y;x,y" or "x0,y0,x1,y1"; what is no number yet is left out while it is typed.
-function placesOf(text) {
-  const places = text.split(";").map(one => one.split(",").map(Number)).filter(one => one.every(Number.isFinite));
-  return { points: places.filter(one => one.length === 2), boxes: places.filter(one => one.length === 4) };
+  let before = 0;
+  return fields.queries().flatMap(query => {
+    const found = regionsOf(query).map(region => ({ ...region, number: region.number + before }));
+    before += thingsOf(query).length;
+    return found;
+  });
 }
 
 const keyOf = ({ name, points, boxes }) => JSON.stringify([name, points, boxes]);
@@ -54,10 +57,9 @@ async function look() {
   const asked = regions().filter(one => one.points.length + one.boxes.length === 1 || one.points.length && !one.boxes.length);
   for (const region of asked.filter(one => !taken.has(keyOf(one)))) {
     const { name, points, boxes } = region;
-    const picture = images.has(name) ? { image: images.get(name) } : { name };
     taken.set(keyOf(region), null);
     try {
-      const answer = await ask("interact", { ...picture, points, box: boxes[0] ?? null });
+      const answer = await askAbout("interact", { points, box: boxes[0] ?? null }, { subject: name });
       taken.set(keyOf(region), answer.segmentation);
     } catch (error) {
       taken.delete(keyOf(region));
@@ -69,29 +71,39 @@ async function look() {
 }
 
 // Adds what is at a place of a picture to the query.
-function join(picture, where) {
-  if (!images.has(picture.name)) seen.set(picture.name, { ...picture, src: picture.src.split("&")[0] });  // without what was found
-  const escaped = picture.name.replace(/[\\{}[\]@#]/g, "\\$&");  // as a query wants it
-  at("query").value = `${at("query").value.trimEnd()} [${escaped}@${where.join(",")}]`.trimStart();
-  at("query").focus({ preventScroll: true });
+function join(picture, place) {
+  if (!isUpload(picture.name)) seen.set(picture.name, { ...picture, src: plain(picture.src) });
+  fields.addRegion(picture.name, place);
   mark();
   look();
 }
 
-// A picture whole in a square; what is pointed at in one that `asks` joins the query, which knows it by its name.
-function frame(shown, ...caption) {
-  const picture = pictureOf(shown);
-  picture.title = shown.asks ? "click an object or drag a box to add it to the query" : "a video frame; queries cannot refer to it";
+// A picture whole in a square; what is pointed at in it joins the query. Queries cannot refer to a film's frames: `open`
+// shows these.
+function frame(shown, caption, open) {
+  const picture = pictureOf(shown), isFrame = shown.seconds !== null;
+  picture.title = isFrame ? "play the film from here" : "click an object or drag a box to add it to the query";
   picture.firstChild.loading = "lazy";
-  if (shown.asks) {
+  if (isFrame) {
+    picture.classList.add("film");
+    picture.addEventListener("click", open);
+  } else {
     picture.classList.add("asks");
-    const joined = where => join(shown, where);
+    const joined = place => join(shown, place);
     onPointing(picture, { click: joined, drag: joined });
   }
   const figure = make("figure");
   figure.append(inSquare(picture), make("figcaption"));
   figure.lastChild.append(...caption);
   return figure;
+}
+
+function figuresOf(groups, figure) {
+  const actions = { join, segment: picture => segment(picture) };
+  return groups.map((group, number) => {
+    const openAt = moment => openViewer(groups, number, moment, actions);
+    return figure(group, (shown, caption) => frame(shown, caption, () => openAt(group.hit)), openAt);
+  });
 }
 
 // Shows what `work` gives, unless something else has been asked since; under an error nothing is shown.
@@ -107,7 +119,7 @@ async function show(work) {
   at("hits").replaceChildren(...figures);
   showRead(read);
   const names = new Set(regions().map(({ name }) => name));
-  at("asked").replaceChildren(...[...names].filter(name => seen.has(name)).map(name => frame(seen.get(name), name)));
+  at("asked").replaceChildren(...[...names].filter(name => seen.has(name)).map(name => frame(seen.get(name), [name])));
   say("said", words, wrong);
   mark();
   if (!wrong) look();
@@ -119,64 +131,63 @@ function showRead(read) {
   if (!read) return;
   const parts = [];
   let from = 0;
-  for (const found of read.matchAll(PART)) {
-    if (found[1] === undefined) continue;
-    parts.push(read.slice(from, found.index), make("mark", found[1]));
-    from = found.index + found[0].length;
+  for (const [number, { start, end, phrase }] of thingsOf(read).entries()) {
+    if (phrase === undefined) continue;
+    const chip = make("mark", phrase);
+    chip.style.setProperty("--chip", COLORS[number % COLORS.length]);
+    parts.push(read.slice(from, start), chip);
+    from = end;
   }
-  const correct = Object.assign(make("button", "Correct"), { type: "button" });
-  correct.addEventListener("click", () => {
+  at("read").replaceChildren("Entities found: ", ...parts, read.slice(from), " ", makeButton("Correct", () => {
     at("query").value = read;
     at("query").focus();
-  });
-  at("read").replaceChildren("Entities found: ", ...parts, read.slice(from), " ", correct);
+  }));
 }
 
 async function begin() {
   const { total, images: some } = await ask("images?count=12");
   const many = total === 1 ? "1 image" : `${total} images`;
   const words = some.length < total ? `${many} are in the album; ${some.length} of them:` : `${many} in the album:`;
-  return [some.map(image => frame(stored(image), title(image))), words, ""];
-}
-
-async function search(query) {
-  const used = Object.fromEntries(regions().filter(({ name }) => images.has(name)).map(({ name }) => [name, images.get(name)]));
-  const least = at("relevance").value === "" ? null : Number(at("relevance").value);
-  const start = performance.now();
-  const found = await ask("search", { query, images: used, k: 24, min_relevance: least });
-  const figures = found.hits.map(hit => {
-    const between = new Map(hit.connections.filter(one => one.entities.length === 2).map(one => [one.entities[0], one]));
-    const terms = hit.entities.flatMap((entity, number) => {
-      const words = between.get(number);
-      const term = `${entity.text} ${entity.term.toFixed(2)}`;
-      return words ? [term, `${words.text} ${words.fit.toFixed(2)}`] : [term];
-    });
-    if (hit.image_term !== null) terms.unshift(`sentence ${hit.image_term.toFixed(2)}`);
-    if (hit.relevance !== null) terms.unshift(`relevance ${hit.relevance.toFixed(2)}`);
-    return frame(stored(hit), make("b", `${hit.rank}. ${hit.score.toFixed(3)} `), title(hit), make("br"), terms.join(" · "));
+  const groups = some.map(image => ({ hit: image, moments: [image] }));
+  const figures = figuresOf(groups, ({ hit }, framed, openAt) => {
+    const open = makeButton(title(hit), () => openAt(hit));
+    open.className = "open";
+    return framed(stored(hit), [open]);
   });
-  const doubt = found.unknown_words.length ? `; unknown words, so results are a guess: ${found.unknown_words.join(", ")}` : "";
-  const many = figures.length === 1 ? "1 image" : figures.length ? `${figures.length} images` :
-    least === null ? "nothing found" : `nothing found with a relevance of at least ${least}`;
-  const took = `${many} in ${Math.round(performance.now() - start)} ms${doubt}`;
-  return [figures, took, found.read_as[0] === query ? "" : found.read_as[0]];
+  return [figures, words, ""];
 }
 
-// A file's name without what a query would read as syntax, and never that of an image of the album, which has a dot.
-function nameOf(file) {
-  const stem = file.name.replace(/\.[^.]*$/, "").replace(/[^\p{L}\p{N}_-]+/gu, "-").replace(/^-+|-+$/g, "") || "picture";
-  let name = stem;
-  for (let number = 2; images.has(name); number++) name = `${stem}-${number}`;
-  return name;
+async function search() {
+  const body = fields.body(), start = performance.now();
+  const found = await askAbout("search", body, { named: namesIn(fields.queries()) });
+  const groups = folded(found.hits), figures = figuresOf(groups, hitFigure);
+  const doubt = found.unknown_words.length ? `; unknown words, so results are a guess: ${found.unknown_words.join(", ")}` : "";
+  const none = body.min_relevance !== null ? `nothing found with a relevance of at least ${body.min_relevance}` :
+    body.where !== null ? "no image fits the filters" : "nothing found";
+  const films = found.hits.length - groups.length, moments = films ? ` with ${found.hits.length} moments` : "";
+  const many = groups.length === 1 ? "1 image" : groups.length ? `${groups.length} images` : none;
+  return [figures, `${many}${moments} in ${Math.round(performance.now() - start)} ms${doubt}`,
+    found.read_as[0] === body.query ? "" : found.read_as[0]];
 }
+
+function run() {
+  const isAsked = at("query").value.trim() !== "";
+  if (isAsked) say("said", "searching ...");
+  show(() => isAsked ? search() : begin());
+}
+
+export function restore(address) {
+  fields.restore(address);
+  run();
+}
+
+export const told = () => fields.entries();
 
 at("file").addEventListener("change", async () => {
   for (const file of at("file").files) {
     try {
-      const { url, width, height } = await read(file);
-      const name = nameOf(file);
-      images.set(name, url);
-      at("mine").append(frame({ src: url, name, width, height, asks: true }, name));
+      const picture = await addUpload(file);
+      if (!at("mine").querySelector(`[data-name="${picture.name}"]`)) at("mine").append(frame(picture, [picture.name]));
     } catch (error) {
       say("said", error.message, true);
     }
@@ -185,13 +196,20 @@ at("file").addEventListener("change", async () => {
   mark();
 });
 
-at("query").addEventListener("input", mark);
+at("form").addEventListener("input", mark);
 at("form").addEventListener("submit", event => {
   event.preventDefault();
-  const query = at("query").value;
-  if (query.trim()) say("said", "searching ...");
-  show(() => query.trim() ? search(query) : begin());
+  remember(fields.entries());
+  run();
 });
 
-at("query").value = new URLSearchParams(location.search).get("q") ?? "";  // a search that can be linked to
-at("form").requestSubmit();
+// Arrows go from hit to hit.
+at("hits").addEventListener("keydown", event => {
+  if (!event.target.matches(".open")) return;
+  const all = [...document.querySelectorAll("#hits .open")], here = all.indexOf(event.target);
+  const columns = getComputedStyle(at("hits")).gridTemplateColumns.split(" ").length;
+  const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  all[here + step]?.focus();
+});

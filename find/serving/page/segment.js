@@ -1,137 +1,202 @@
-// The mode that segments one picture, by clicks, a box or words.
+// The mode that segments one picture: by pointing, by words and queries, all of a kind, or everything.
 
-import { addBox, addMark, ask, at, inSquare, make, onPointing, pictureOf, read, say, stored, title } from "./common.js";
-import { COLORS, overlay, savePng } from "./masks.js";
+import { remember } from "./address.js";
+import { append, ask, at, fit, inSquare, make, makeButton, pictureOf, say, stored, title } from "./common.js";
+import { pngOf } from "./downloads.js";
+import { COLORS, overlay } from "./masks.js";
+import { onPointing } from "./pointing.js";
+import { escaped, namesIn } from "./query.js";
+import * as strokes from "./strokes.js";
+import { drawThings } from "./things.js";
+import { addMask, addUpload, askAbout, isUpload, uploadOf } from "./uploads.js";
 
-let shown = null;  // the picture: what `pictureOf` takes, with `asked`, how requests name it
+let shown = null;  // the picture, as `pictureOf` takes it
 let picture = null;  // its element
-let strokes = [];  // { point, isNegative } or { box }, in their order
-let turn = 0;
+let task = "";  // what the address tells of the last question: "", "segment", "all" or "everything"
+let selected = null;  // the object that was pointed at, as the service tells it
+let turn = 0, isNew = true;
 
-function open(image, asked) {
-  shown = { ...image, asked };
-  picture = pictureOf(shown);
+function open(image) {
+  shown = image;
+  const src = isUpload(image.name) ? image.src : `${image.src}&side=1280`;
+  picture = pictureOf({ ...image, src });
   picture.classList.add("asks");
-  picture.style.width = `min(100%, ${(70 * image.width / image.height).toFixed(2)}vh)`;
-  picture.style.aspectRatio = `${image.width} / ${image.height}`;
+  fit(picture, 70);
+  const isNegative = event => event.altKey || event.button === 2 || at("negative").getAttribute("aria-pressed") === "true";
   onPointing(picture, {
-    click: (point, event) => {
-      const isNegative = event.altKey || event.button === 2 || at("negative").getAttribute("aria-pressed") === "true";
-      add({ point, isNegative });
-    },
-    drag: box => add({ box }),
+    click: (point, event) => pointed(strokes.add({ kind: isNegative(event) ? "not" : "point", points: [point] })),
+    drag: box => pointed(strokes.add({ kind: "box", box })),
+    stroke: (tool, points, event) => pointed(strokes.add({ kind: isNegative(event) ? "not-scribble" : tool, points })),
+    tool: () => document.querySelector("#tools input:checked").value,
+    keys: true,
   });
   at("stage").replaceChildren(picture);
   clear();
   picture.scrollIntoView({ block: "nearest" });
 }
 
-function add(stroke) {
-  if (stroke.box) strokes = strokes.filter(one => !one.box);  // there is one box at a time
-  strokes.push(stroke);
-  point();
-}
-
 function clear() {
-  strokes = [];
+  strokes.clear();
   turn++;
+  task = "";
   draw([]);
   say("segment-said", shown ? "" : "open a picture, or choose one of the album");
 }
 
 // The masks of what was found, the strokes above them, and a line for each thing.
 function draw(things) {
-  picture?.querySelectorAll("canvas, .mark, .drawn").forEach(old => old.remove());
-  things.forEach(({ segmentation }, number) => picture.append(overlay(segmentation, COLORS[number % COLORS.length])));
-  for (const { box, point, isNegative } of strokes) {
-    if (box) addBox(picture, box);
-    else addMark(picture, isNegative ? "−" : "+", point, isNegative ? "mark not" : "mark");
-  }
-  at("things").replaceChildren(...things.map(line));
-}
-
-function line(thing, number) {
-  const item = make("li"), color = make("i");
-  color.style.background = COLORS[number % COLORS.length];
-  const present = thing.present === null ? "" : `, present with probability ${thing.present.toFixed(2)}`;
-  const told = thing.box === null ? "nothing found" : `score ${thing.score.toFixed(2)}${present}`;
-  item.append(color, `${thing.text}: ${told}${thing.doubtful ? " (doubtful)" : ""}`);
-  if (thing.box !== null) {
-    const save = Object.assign(make("button", "Download mask"), { type: "button" });
-    save.setAttribute("aria-label", `Download the mask of ${thing.text}`);
-    const stem = shown.name.replace(/.*\//, "").replace(/\.[^.]*$/, "");
-    save.addEventListener("click", () => savePng(thing.segmentation, `${stem}-mask-${number + 1}.png`));
-    item.append(save);
-  }
-  return item;
+  selected = null;
+  picture?.querySelectorAll("canvas, .mark, .drawn, svg").forEach(old => old.remove());
+  things.filter(({ box }) => box !== null).forEach(({ segmentation }, number) =>
+    picture.append(overlay(segmentation, COLORS[number % COLORS.length])));
+  if (picture) strokes.draw(picture);
+  drawThings(shown, things);
 }
 
 // Shows the things that `work` finds, unless something else has been asked since.
-async function find(work) {
+async function find(work, isRestored) {
   const mine = ++turn, start = performance.now();
+  if (!isRestored) remember(told());
   say("segment-said", "segmenting ...");
   try {
     const [things, words] = await work();
-    if (mine !== turn) return;
+    if (mine !== turn) return [];
     draw(things);
     say("segment-said", `${words}${Math.round(performance.now() - start)} ms`);
+    return things;
   } catch (error) {
-    if (mine !== turn) return;
+    if (mine !== turn) return [];
     draw([]);
     say("segment-said", error.message, true);
+    return [];
   }
 }
 
-function point() {
-  const points = strokes.filter(one => one.point && !one.isNegative).map(one => one.point);
-  const negatives = strokes.filter(one => one.isNegative).map(one => one.point);
-  const box = strokes.find(one => one.box)?.box ?? null;
+// Asks for the object that the strokes show.
+async function pointed(changed = true, isRestored = false) {
+  if (!changed) return;
+  task = "";
   draw([]);
-  if (!points.length && !box) {
+  if (!strokes.showsThing()) {
     turn++;
-    say("segment-said", strokes.length ? "now click an object, or drag a box around it" : "");
+    say("segment-said", strokes.isEmpty() ? "" : "now click an object, or drag a box around it");
     return;
   }
-  find(async () => {
-    const found = await ask("interact", { ...shown.asked, points, box, negatives });
+  const [thing] = await find(async () => {
+    const found = await askAbout("interact", strokes.body(), { subject: shown.name });
     return [[{ ...found, text: "selected object", present: null }], ""];
-  });
+  }, isRestored);
+  if (!thing || thing.box === null) return;
+  selected = thing;
+  const buttons = Object.assign(make("li"), { className: "actions" });
+  buttons.append(makeButton("Find all like this", () => {
+    at("phrase").value = selectedRegion();
+    asked("all");
+  }), makeButton("Use in the query", () => {
+    append(at("phrase"), selectedRegion());
+    say("segment-said", "added to the query; open the picture to look into, then press Segment or Find all");
+  }));
+  at("things").append(buttons);
+}
+
+// The selected object as a region of a query: by its points or box, else by its mask.
+function selectedRegion() {
+  const place = strokes.place();
+  return `[${escaped(shown.name)}${place === null ? `#${addMask(pngOf(selected.segmentation))}` : `@${place}`}]`;
+}
+
+const TASKS = {
+  async segment(query, about) {
+    const found = await askAbout("segment", { query }, about);
+    return [found.entities, found.read_as === query ? "" : `read as ${found.read_as}; `];
+  },
+  async all(query, about) {
+    const found = await askAbout("find-all", { query, threshold: Number(at("threshold").value) }, about);
+    const count = found.instances.length;
+    const unknown = found.unknown_words.length ? `unknown words: ${found.unknown_words.join(", ")}; ` : "";
+    return [found.instances, `${count ? `${count} found` : "nothing found"}; ${unknown}`];
+  },
+  async everything(query, about) {
+    const classes = at("classes").value.split(",").map(name => name.trim()).filter(Boolean);
+    const found = await askAbout("panoptic", { classes: classes.length ? classes : null }, { subject: about.subject });
+    const unknown = found.unknown_words.length ? `unknown words: ${found.unknown_words.join(", ")}; ` : "";
+    return [found.segments, `${found.segments.length} segments; ${unknown}`];
+  },
+};
+
+function asked(which, isRestored = false) {
+  const query = at("phrase").value.trim();
+  if (!shown) return say("segment-said", "open a picture, or choose one of the album, first", true);
+  if (!query && which !== "everything") return say("segment-said", "type what to segment, such as: a red dog", true);
+  strokes.clear();
+  task = which;
+  find(() => TASKS[which](query, { subject: shown.name, named: namesIn([query]) }), isRestored);
+}
+
+// As the address has it.
+export function told() {
+  return [["mode", "segment"], ["picture", shown?.name], ["task", task], ["phrase", at("phrase").value.trim()],
+    ["threshold", task === "all" ? at("threshold").value : ""],
+    ["classes", task === "everything" ? at("classes").value.trim() : ""], ...strokes.entries()];
+}
+
+export async function restore(address) {
+  await begin();
+  at("phrase").value = address.get("phrase") ?? "";
+  if (address.has("threshold")) at("threshold").value = address.get("threshold");
+  if (address.has("classes")) at("classes").value = address.get("classes");
+  if (address.get("task") === "everything") at("everything").open = true;
+  const name = address.get("picture");
+  if (!name) return;
+  try {
+    open(isUpload(name) ? uploadOf(name) : await albumImage(name));
+  } catch (error) {
+    say("segment-said", error.message, true);
+    return;
+  }
+  if (Object.hasOwn(TASKS, address.get("task") ?? "")) asked(address.get("task"), true);
+  else pointed(strokes.read(address), true);
+}
+
+// An image of the album by its name; its picture tells its size.
+async function albumImage(name) {
+  const src = `images/${name.split("/").map(encodeURIComponent).join("/")}?frame=0`;
+  const { images } = await ask(`images?count=1&name=${encodeURIComponent(name)}`);
+  return { ...stored(images[0]), src };
+}
+
+export function openPicture(image) {
+  begin();
+  open(image);
+  remember(told());
 }
 
 at("phrase-form").addEventListener("submit", event => {
   event.preventDefault();
-  const query = at("phrase").value.trim();
-  if (!shown) return say("segment-said", "open a picture, or choose one of the album, first", true);
-  if (!query) return say("segment-said", "type what to segment, such as: a red dog", true);
-  strokes = [];
-  find(async () => {
-    const found = await ask("segment", { ...shown.asked, query });
-    return [found.entities, found.read_as === query ? "" : `read as ${found.read_as}; `];
-  });
+  asked("segment");
 });
-
+at("find-all").addEventListener("click", () => asked("all"));
+at("divide").addEventListener("click", () => asked("everything"));
 at("negative").addEventListener("click", () => {
   at("negative").setAttribute("aria-pressed", at("negative").getAttribute("aria-pressed") !== "true");
 });
-at("undo").addEventListener("click", () => {
-  if (!strokes.length) return;
-  strokes.pop();
-  point();
-});
+at("undo").addEventListener("click", () => pointed(strokes.undo()));
 at("clear").addEventListener("click", clear);
 at("open").addEventListener("change", async () => {
   try {
-    const file = at("open").files[0], { url, width, height } = await read(file);
-    open({ src: url, name: file.name, width, height }, { image: url });
+    open(await addUpload(at("open").files[0]));
+    remember(told());
   } catch (error) {
     say("segment-said", error.message, true);
   }
   at("open").value = "";
 });
 
-// The album's pictures to choose from; called when the mode is entered for the first time.
+// The album's pictures to choose from, when the mode is entered for the first time.
 export async function begin() {
-  clear();
+  if (!isNew) return;
+  isNew = false;
+  if (!shown) clear();
   try {
     const { images } = await ask("images?count=12");
     at("choices").replaceChildren(...images.filter(image => image.seconds === null).map(choice));
@@ -141,10 +206,11 @@ export async function begin() {
 }
 
 function choice(image) {
-  const button = Object.assign(make("button"), { type: "button", className: "choice" });
-  const small = stored(image), figure = make("figure");
-  figure.append(inSquare(pictureOf(small)), make("figcaption", title(image)));
+  const button = makeButton("", () => openPicture(stored(image)));
+  button.className = "choice";
+  const figure = make("figure");
+  figure.append(inSquare(pictureOf(stored(image))), make("figcaption", title(image)));
+  figure.querySelector("img").alt = "";  // its name stands below
   button.append(figure);
-  button.addEventListener("click", () => open({ ...small, src: `${small.src}&side=1280` }, { name: image.name }));
   return button;
 }
