@@ -134,6 +134,7 @@ class FIND(Inference):
         """Vectors of class names, to compare with object proposals; `classes` as `panoptic` takes them."""
         return super().embed_classes(ClassSet.of(classes).names)
 
+    @short_signature
     @torch.inference_mode()
     def entity_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """Characters [start, end) of what each plain sentence names; `Query.from_text` makes a query of them.
@@ -391,3 +392,6 @@ class FIND(Inference):
     @torch.inference_mode()
     def _run(self, images: ImageList, task: Task, prompts: Sequence[Any], *, batch_size: int) -> Any:
         return task.predict(self, images, prompts, batch_size=batch_size)
+
+
+short_signature(FIND.__init__)  # which it inherits

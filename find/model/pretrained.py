@@ -63,6 +63,7 @@ class Pretrained(FixedDtypes, HubModel):
         self.folder: Path | None = None  # that it was loaded from
 
     @classmethod
+    @short_signature
     def build(
         cls,
         config: FINDConfig,

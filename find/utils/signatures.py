@@ -10,8 +10,8 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def short_signature(method: Method) -> Method:
-    """Lets `help` show the names and defaults of a method's arguments on one line; their types stay where they are."""
+    """Lets `help` show the names and defaults of a method's arguments on one line; types stay in the source."""
     signature = inspect.signature(method)
     bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
-    method.__signature__ = signature.replace(parameters=bare)  # type: ignore[attr-defined]
+    method.__signature__ = signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)  # type: ignore[attr-defined]
     return method

@@ -196,3 +196,15 @@ def test_help_shows_our_methods_first_each_on_a_line():
     public |= {"embed_images", "embed_texts", "embed_queries", "embed_classes", "entity_spans", "find_all", "run"}
     assert {name for name, _ in lines} == public
     assert max(len(name) + len(rest) + 6 for name, rest in lines) <= 150
+
+
+def test_help_names_the_methods_at_once_and_signatures_fit_a_line():
+    text = pydoc.render_doc(FIND, renderer=pydoc.plaintext)
+    head, _, rest = text.partition("Methods defined here:")
+    named = set(re.findall(r"`(\w+)`", head.partition("Load and save:")[2].partition("all else is torch's")[0]))
+    assert {"from_pretrained", "build", "save_pretrained", "segment", "interact", "embed_images"} <= named
+    assert all(callable(getattr(FIND, name)) for name in named)
+    assert "FIND(*, config, vision, language, interface, tasks=())" in head
+    own = rest.partition("Methods inherited")[0]
+    assert max(map(len, re.findall(r"^ \|  \w+\(.*$", own, flags=re.MULTILINE))) <= 120
+    assert rest.index("segment(") < rest.index("torch.nn.modules.module.Module") < rest.index("add_module(")
