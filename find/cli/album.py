@@ -94,8 +94,8 @@ def add_index(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--vector-type",
-        choices=["float16", "int8", "binary"],
-        help="how vectors are stored: float16; int8 for about half the disk space; binary for less, at lower accuracy "
+        choices=["float16", "int8", "int4", "int2", "binary"],
+        help="how vectors are stored, in ever less space at ever less accuracy; see docs/search.md "
         "(default: float16, or that of the existing album)",
     )
     parser.add_argument(

@@ -25,7 +25,7 @@ from find.retrieval.connection import TABLE, UnreadableAlbum, check_album, conne
 from find.retrieval.filters import METADATA_COLUMNS
 from find.retrieval.objects import ObjectMasks, Selection
 from find.retrieval.photos import Photo
-from find.retrieval.vector_types import VectorType, column_type, encode, fixed_lists, vector_dim
+from find.retrieval.vector_types import VectorType, boxes_type, column_type, encode, fixed_lists, vector_dim
 
 if TYPE_CHECKING:
     from lancedb.table import Table
@@ -118,7 +118,7 @@ def album_schema(stamp: Stamp, root: str) -> pa.Schema:
             pa.field("image", vector, nullable=False),  # unit vector
             pa.field("objects", pa.list_(vector), nullable=False),  # unit vectors, best first
             pa.field("scores", pa.list_(pa.float16()), nullable=False),  # objectness in 0..1
-            pa.field("boxes", pa.list_(pa.list_(pa.int32(), 4)), nullable=False),  # x0, y0, x1, y1 in pixels
+            pa.field("boxes", boxes_type(stamp.vector_type), nullable=False),  # x0, y0, x1, y1 in pixels
             pa.field("masks", pa.binary(), nullable=False),  # ObjectMasks.to_bytes
             *(pa.field(name, _METADATA_TYPES.get(name, pa.string())) for name in METADATA_COLUMNS),
         ],
@@ -159,7 +159,7 @@ def to_rows(
         "image": fixed_lists(encode(_unit(embeddings.image.float().cpu().numpy(), dim), stored)),
         "objects": lists(fixed_lists(encode(np.concatenate(vectors), stored)), counts),
         "scores": lists(pa.array(np.concatenate(scores)), counts),
-        "boxes": lists(fixed_lists(np.concatenate(boxes)), counts),
+        "boxes": _boxes(np.concatenate(boxes), counts, schema.field("boxes").type),
         "masks": masks,
         **{name: [getattr(photo.metadata, name) for photo in photos] for name in METADATA_COLUMNS},
     }
@@ -171,6 +171,12 @@ def to_rows(
 def lists(values: pa.Array, counts: Sequence[int]) -> pa.ListArray:
     """Splits consecutive values into lists of these lengths."""
     return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32()), values)
+
+
+def _boxes(boxes: np.ndarray, counts: Sequence[int], stored: pa.DataType) -> pa.ListArray:
+    if stored.value_type == pa.int32():
+        return lists(pa.array(boxes.reshape(-1)), [4 * count for count in counts])
+    return lists(fixed_lists(boxes), counts)
 
 
 def read_stamp(schema: pa.Schema, album: str) -> Stamp:

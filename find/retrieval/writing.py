@@ -40,8 +40,8 @@ class IndexSettings:
         workers: threads that read files.
         objects: maximum number of object vectors per image; None: as in the album, 16 for a new one.
         dim: number of values per vector (Matryoshka); None: as in the album, all of the model's for a new one.
-        vector_type: how vectors are stored: float16, int8 (half the bytes, nearly the same ranks), or binary (a
-            sixteenth, for which ranks suffer); None: the album's own, float16 for a new one.
+        vector_type: how vectors are stored: float16, int8, int4, int2 or binary, each in half the space of the one
+            before and with more loss of accuracy; None: as in the album, float16 for a new one.
         frame_seconds: the first frame of every interval of this many seconds of a video becomes an image.
         commit_seconds: time between commits, hence the work that an interruption can cost.
         storage: LanceDB's options of object storage.

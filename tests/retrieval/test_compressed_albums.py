@@ -53,10 +53,10 @@ QUERIES = [
     Phrase("red") & Phrase("blue"),
     Phrase("red") - Phrase("green"),
 ]
-TOLERANCE = {"int8": 0.01, "binary": 0.35}
+TOLERANCE = {"int8": 0.01, "int4": 0.05, "int2": 0.15, "binary": 0.35}
 
 
-@pytest.mark.parametrize("kind", ["int8", "binary"])
+@pytest.mark.parametrize("kind", ["int8", "int4", "int2", "binary"])
 @pytest.mark.parametrize("exact_rows", [100, 0])
 def test_searches_find_what_they_find_in_half_precision(kind, exact_rows, photos, tmp_path):
     exact = _album(photos, tmp_path / "exact.album", None)
@@ -79,7 +79,7 @@ def test_searches_find_what_they_find_in_half_precision(kind, exact_rows, photos
     assert small.search(QUERIES[0], 1, dim=32)[0].name in ("green-blue.png", "blue-green.png")
 
 
-@pytest.mark.parametrize("kind", ["int8", "binary"])
+@pytest.mark.parametrize("kind", ["int8", "int4", "int2", "binary"])
 def test_rows_come_out_in_half_precision(kind, photos, tmp_path):
     exact = _album(photos, tmp_path / "exact.album", "float16").to_arrow()
     album = _album(photos, tmp_path / "small.album", kind)
@@ -91,7 +91,7 @@ def test_rows_come_out_in_half_precision(kind, photos, tmp_path):
     assert album.sample(2)[0].found.vectors.shape == album.image("red-red.png").found.vectors.shape == (2, 64)
 
 
-@pytest.mark.parametrize("kind", ["float16", "int8", "binary"])
+@pytest.mark.parametrize("kind", ["float16", "int8", "int4", "int2", "binary"])
 def test_an_album_keeps_its_type_and_another_one_is_refused(kind, photos, tmp_path):
     _album(photos, tmp_path / "my.album", kind)
     paint(photos / "new.png", "blue", "red")
@@ -135,7 +135,7 @@ def test_lancedb_searches_bits_by_their_hamming_distance(photos, tmp_path):
     assert found[0]["path"] == "blue-blue.png" and found[0]["_distance"] <= 2
 
 
-@pytest.mark.parametrize("kind", ["int8", "binary"])
+@pytest.mark.parametrize("kind", ["int8", "int4", "int2", "binary"])
 def test_a_sketch_is_made_of_what_is_stored(kind, photos, tmp_path):
     album = _album(photos, tmp_path / "my.album", kind)
     update_sketch(str(tmp_path / "my.album"), album.table, album.stamp.objects)
@@ -143,7 +143,7 @@ def test_a_sketch_is_made_of_what_is_stored(kind, photos, tmp_path):
     assert [hit.name for hit in opened.search(QUERIES[1], 9)] == [hit.name for hit in album.search(QUERIES[1], 9)]
 
 
-@pytest.mark.parametrize("kind", ["int8", "binary"])
+@pytest.mark.parametrize("kind", ["int8", "int4", "int2", "binary"])
 def test_qdrant_gets_decoded_vectors(kind, photos, tmp_path):
     qdrant_client = pytest.importorskip("qdrant_client", reason="Qdrant needs: pip install 'findvl[qdrant]'")
     from find.integrations.qdrant import export

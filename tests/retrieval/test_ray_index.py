@@ -75,6 +75,15 @@ def test_the_album_is_the_usual_one_row_for_row_in_one_commit(photos, tmp_path):
     assert len(names) == len(set(names)) == 14 and "new.png" in names and "1/01.png" not in names
 
 
+def test_vectors_are_compressed_as_by_the_usual_index(photos, tmp_path):
+    settings = replace(SETTINGS, vector_type="int8")
+    _index(photos, tmp_path / "ray.album", settings=settings)
+    index(ColorModel(), photos, tmp_path / "usual.album", settings=settings, progress=False)
+    ours, theirs = Album.open(tmp_path / "ray.album"), Album.open(tmp_path / "usual.album")
+    assert ours.stamp == theirs.stamp and ours.stamp.vector_type == "int8"
+    assert ours.table.search().to_arrow().equals(theirs.table.search().to_arrow())  # the codes themselves
+
+
 def test_commits_of_a_part_each_make_the_same_album(photos, tmp_path):
     report = _index(photos, tmp_path / "parts.album", commit_images=6)
     index(ColorModel(), photos, tmp_path / "usual.album", settings=SETTINGS, progress=False)
