@@ -91,9 +91,9 @@ class RemoteFile:
         if self.size >= SMALLEST and self.missing:
             for folder in (self.blobs, self.lock.parent):
                 folder.mkdir(parents=True, exist_ok=True)
-            with WeakFileLock(self.lock), self._told():
+            with WeakFileLock(self.lock), self.told():
                 self._download()
-        with self.source.reading(self.name), self._told():
+        with self.source.reading(self.name), self.told():
             return Path(hf_hub_download(self.source.name, self.name, revision=self.commit))
 
     def _download(self) -> None:
@@ -127,7 +127,7 @@ class RemoteFile:
         self.partial.replace(self.blobs / self.etag)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def told(self) -> Iterator[None]:
         """Turns what a download raises into one message that says how to go on."""
         try:
             with transport_errors():

@@ -13,10 +13,10 @@ import sys
 import traceback
 
 import torch
-from published_form import LLAMA_BLOCKS, LLAMA_WIDTH, UNWRITTEN
 
 from find.errors import FindError
 from find.integrations.official import fetching
+from find.integrations.official.published import Unwritten
 from find.integrations.official.releases import Release
 from find.model.model import FIND
 
@@ -53,9 +53,9 @@ def main() -> None:
     torch.set_num_threads(1)
     answers, sys.stdout = sys.stdout, sys.stderr
     releases = json.loads(sys.stdin.readline())
-    known = {"llama_width": LLAMA_WIDTH, "llama_blocks": LLAMA_BLOCKS, "unwritten": UNWRITTEN}
     fetching.RELEASES.clear()
-    fetching.RELEASES.update({name: Release(**values, **known) for name, values in releases.items()})
+    for name, facts in releases.items():
+        fetching.RELEASES[name] = Release(**facts | {"unwritten": Unwritten(**facts["unwritten"])})
     for line in sys.stdin:
         print(json.dumps(answer(**json.loads(line))), file=answers, flush=True)
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from hub_server import TOKEN, Hub, serve_hub
-from published_form import SMALL, UNWRITTEN, write_checkpoint
+from published_form import LLAMA_BLOCKS, LLAMA_WIDTH, SMALL, UNWRITTEN, random_state, write_checkpoint
 from text_models import write_text_model
-from transformers import LlamaModel
+from transformers import LlamaConfig, LlamaModel
 
+from find.errors import CheckpointError
 from find.foundations.focal import Flavour, FocalConfig
+from find.foundations.source import Source
 from find.integrations.official.convert import convert
 from find.integrations.official.releases import RELEASES
+from find.integrations.official.remote_file import RemoteFile
+from find.model.config import InterfaceConfig
 from find.model.model import FIND
 
 HERE = Path(__file__).resolve().parent
@@ -76,26 +83,35 @@ def machine(tmp_path_factory):
         (root / "config").mkdir()
         shutil.copy(llama / "config.json", root / "config")
         hub.publish("user/config-alone", root / "config")
-        own = ("HF_", "HUGGING", "TRANSFORMERS_", "FIND_")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-        environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(root / "home"), "HF_HUB_DISABLE_TELEMETRY": "1"}
-        environment |= {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1"}
-        environment["PYTHONPATH"] = os.pathsep.join([str(HERE.parents[2]), str(HERE)])
-        with subprocess.Popen(
-            [sys.executable, str(HERE / "official_driver.py")],
-            env=environment,
-            cwd=root,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
-            table = {}
-            for name, file in FILES.items():
-                data = (root / "FIND" / file).read_bytes()
-                table[name] = {"file": file, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            print(json.dumps(table), file=process.stdin, flush=True)
-            yield Machine(hub, process, root / "home", root)
-            process.kill()
+        known = {"llama_width": LLAMA_WIDTH, "llama_blocks": LLAMA_BLOCKS, "unwritten": asdict(UNWRITTEN)}
+        with user_of(hub, root, {name: facts_of(root / "FIND" / file) | known for name, file in FILES.items()}) as user:
+            yield user
+
+
+def facts_of(file: Path) -> dict[str, object]:
+    data = file.read_bytes()
+    return {"file": file.name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+@contextmanager
+def user_of(hub: Hub, root: Path, releases: dict[str, dict]) -> Iterator[Machine]:
+    """A process in which this hub is the only one, and these files are the published ones."""
+    own = ("HF_", "HUGGING", "TRANSFORMERS_", "FIND_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(root / "home"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    environment |= {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(HERE.parents[2]), str(HERE)])
+    with subprocess.Popen(
+        [sys.executable, str(HERE / "official_driver.py")],
+        env=environment,
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        print(json.dumps(releases), file=process.stdin, flush=True)
+        yield Machine(hub, process, root / "home", root)
+        process.kill()
 
 
 @pytest.fixture(autouse=True)
@@ -261,6 +277,12 @@ def test_broken_download_goes_on_where_it_stopped(machine, expected):
     assert f"{(size - there) / 1e6:.1f} MB" in answer["said"].splitlines()[1]
 
 
+def test_a_disk_that_fills_up_meanwhile_is_told():
+    file = RemoteFile(Source("xueyanz/FIND", None, MODEL), FILE, "0" * 40, 400_000_000, "1" * 64, "http://nowhere")
+    with pytest.raises(CheckpointError, match=f"{MODEL}: the disk is full; free 400.0 MB where .*HF_HOME"), file.told():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_file_that_arrives_short_is_removed(machine, expected):
     machine.hub.cut = 1000
     error = machine.refused(llama=str(machine.root / "llama"))
@@ -328,3 +350,31 @@ def test_llama_in_a_folder_is_remembered(machine, expected):
     machine.hub.budget = 0
     assert machine.load()["folder"] == first["folder"]
     assert machine.load(llama=str(folder))["folder"] == first["folder"]
+
+
+@pytest.mark.slow
+def test_a_file_of_the_real_size_is_resumed_converted_and_segments(tmp_path):
+    focal = FocalConfig(Flavour.DEPTHWISE, width=96, depths=(2, 2, 6, 2), levels=(3, 3, 3, 3))
+    sizes = InterfaceConfig(
+        width=512, heads=8, feedforward=2048, layers=9, queries=101, semantic_width=512, mask_width=512,
+        decoder_width=512, decoder_layers=6, region_points=512, residual=False,
+    )  # fmt: skip
+    (tmp_path / "FIND").mkdir()
+    torch.save(random_state(focal, sizes=sizes, llama_width=4096), tmp_path / "FIND" / FILE)
+    facts = facts_of(tmp_path / "FIND" / FILE)
+    assert facts["size"] == pytest.approx(RELEASES["find-focalt-llama"].size, rel=1e-3)
+    llama = write_text_model("llama", tmp_path)
+    small = json.loads((llama / "config.json").read_text())
+    small |= {"hidden_size": 4096, "num_attention_heads": 32, "head_dim": 128}
+    LlamaModel(LlamaConfig.from_dict(small)).save_pretrained(llama)
+    known = {"llama_width": 4096, "llama_blocks": LLAMA_BLOCKS, "unwritten": {"feature_layer": -2}}
+    with serve_hub() as hub:
+        hub.publish("xueyanz/FIND", tmp_path / "FIND", "main")
+        hub.repositories["xueyanz/FIND"].commits[REVISION] = tmp_path / "FIND"
+        with user_of(hub, tmp_path, {"find-focalt-llama": facts | known}) as user:
+            hub.budget = 200_000_000
+            assert "it goes on from there" in user.refused(llama=str(llama))
+            hub.budget = float("inf")
+            answer = user.load(llama=str(llama))
+            assert answer["mask"] == [40, 64] and answer["classes"] >= 133
+            assert hub.ranges and all(int(asked[6:-1]) > 180_000_000 for asked in hub.ranges)
