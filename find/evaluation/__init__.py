@@ -1,1 +1,1 @@
-"""How good a model is: exact metrics, one protocol a task, and one call that runs them all."""
+"""Evaluation: exact metrics, one protocol per task, and one call that runs them all."""

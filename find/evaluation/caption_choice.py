@@ -1,8 +1,8 @@
-"""The protocol of caption choices: of a picture's captions, do the true ones score more than the false ones?
+"""Caption choice: does a picture's true caption score higher than its false ones?
 
-Beside each figure stands what the captions' words alone give away: a classifier of words and pairs of words that never
-sees a picture, asked about the captions of pictures that it has not learned from (Hsieh et al. 2023 call the gap that a
-set's making leaves between true and false captions its bias).
+Each figure is given beside a text-only baseline: a classifier of words and word pairs that never sees a picture and is
+cross-validated over pictures. It measures how far true and false captions differ in wording alone, a bias of the data
+set (Hsieh et al. 2023).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FOLDS, BUCKETS, EPOCHS = 5, 1 << 14, 8
 
 @dataclass(frozen=True)
 class ChoiceAnswer:
-    """Whether the least true caption scores more than the best false one, and by how much."""
+    """Whether the lowest-scoring true caption beats the highest-scoring false one, and by how much."""
 
     choice: CaptionChoice
     margin: float
@@ -51,8 +51,8 @@ class ChoiceAnswer:
 def answer_choices(
     system: Any, choices: Sequence[CaptionChoice], pictures: Path, *, batch_size: int = 16, progress: bool = True
 ) -> list[ChoiceAnswer]:
-    """Scores each picture with its captions: a FIND model by the score that ranks, with the entities that its tagger
-    finds; any other system by the cosines of `embed_images` and `embed_texts`.
+    """Scores each picture with its captions: a FIND model by its ranking score, with the entities that its tagger
+    finds; any other system by the cosine similarity of `embed_images` and `embed_texts`.
 
     Raises:
         DataError: a picture is missing or cannot be read.
@@ -90,8 +90,8 @@ def _scores(system: Any, files: Sequence[str], captions: Sequence[Sequence[str]]
 
 
 def answer_by_words(choices: Sequence[CaptionChoice], *, seed: int = 0) -> list[ChoiceAnswer]:
-    """The baseline that sees no picture: a linear score of words and pairs of neighbouring words that learns, on the
-    captions of other pictures (five folds), which caption of a choice is the true one."""
+    """The text-only baseline: a linear classifier of words and bigrams, trained on the captions of other pictures (five
+    folds) to choose the true caption."""
     fold = {name: zlib.crc32(name.encode()) % FOLDS for name in {choice.image for choice in choices}}
     margins = [0.0] * len(choices)
     torch.manual_seed(seed)
@@ -139,14 +139,14 @@ def _word_score(weights: nn.EmbeddingBag, text: str) -> Float[Tensor, ""]:
 
 
 def _numbers(text: str) -> list[int]:
-    """Buckets of words, of neighbouring words, and of how many there are."""
+    """Hash buckets of the words, the bigrams and the number of words."""
     words = re.findall(r"\w+", text.lower())
     units = [*words, *(f"{a} {b}" for a, b in pairwise(words)), f"#{min(len(words), 30)}"]
     return [zlib.crc32(unit.encode()) % BUCKETS for unit in units]
 
 
 def summary(title: str, answers: Sequence[ChoiceAnswer], by_words: Sequence[ChoiceAnswer]) -> Measured:
-    """Percentages of choices won, of each kind and of all, with those of the words alone beside them."""
+    """Percentages of correct choices, by kind and overall, with those of the text-only baseline."""
     figures: dict[str, float | None] = {}
     intervals: dict[str, list[float]] = {}
     kinds = list(dict.fromkeys(answer.choice.kind for answer in answers))
@@ -171,7 +171,7 @@ def words_alone(kind: str) -> str:
 
 
 def to_markdown(found: Measured) -> str:
-    """A row a kind; 95 % intervals by bootstrap over pictures."""
+    """One row per kind; 95 % intervals by bootstrap over pictures."""
     lines = ["| true captions win, % | model | words alone | choices |", "| --- | ---: | ---: | ---: |"]
     for kind, count in found.found_details["choices"].items():
         low, high = found.found_intervals.get(kind, [float("nan")] * 2)

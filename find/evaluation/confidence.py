@@ -1,4 +1,4 @@
-"""Confidence intervals by bootstrap over images: how far a figure would move had other images been drawn."""
+"""Confidence intervals by bootstrap over images."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ LEVEL = 0.95
 SEED = 0
 
 Intervals = dict[str, list[float]]
-"""Name of a figure -> low and high end, in the unit in which JSON and tables give the figure."""
+"""Figure name -> lower and upper bound, in the unit that JSON and tables use."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """The middle 95 % of a figure's resamples, in the figure's own unit."""
+    """The central 95 % of a figure's resamples, in the figure's own unit."""
 
     low: float
     high: float
 
     def scaled(self, factor: float) -> list[float]:
-        """Both ends times `factor`, as JSON holds them."""
+        """Both bounds times `factor`, for JSON."""
         return [factor * self.low, factor * self.high]
 
 
@@ -38,15 +38,15 @@ def bootstrap(
 ) -> list[Interval | None]:
     """Percentile intervals (Efron and Tibshirani, "An Introduction to the Bootstrap", section 13.3) of `figures`.
 
-    Images are drawn with replacement, as many as there are; a resample is the multinomial number of times that each
-    was drawn, so the sums of all resamples are one matrix product.
+    Each resample draws as many images as there are, with replacement. It is represented by multinomial counts, so the
+    sums of all resamples are one matrix product.
 
     Args:
-        statistics: what each image adds; a figure is a function of these sums over images.
-        figures: sums of many resamples -> figures, NaN where a resample has none.
+        statistics: summands of each image; a figure is a function of their sums over images.
+        figures: sums of many resamples -> figures, NaN where a figure is undefined.
 
     Returns:
-        One interval a figure; None for one that no resample has.
+        One interval per figure; None if it is undefined in all resamples.
     """
     images = len(statistics)
     if not images:
@@ -63,7 +63,7 @@ def bootstrap(
 
 
 def draws(images: int, resamples: int, seed: int) -> Float[np.ndarray, "r images"]:
-    """How often each image is in each resample."""
+    """How often each resample contains each image."""
     generator = np.random.default_rng(seed)
     return generator.multinomial(images, np.full(images, 1 / images), size=resamples).astype(np.float64)
 
@@ -71,7 +71,7 @@ def draws(images: int, resamples: int, seed: int) -> Float[np.ndarray, "r images
 def sums_of_images(
     image_ids: Int[np.ndarray, " n"], columns: Sequence[Float[np.ndarray, " n"]]
 ) -> Float[np.ndarray, "images c"]:
-    """What the items of each image add up to; images in the order of their ids."""
+    """Sums of the items of each image; images are in the order of their ids."""
     _, rows = np.unique(image_ids, return_inverse=True)
     sums = np.zeros((int(rows.max()) + 1 if len(rows) else 0, len(columns)))
     for number, column in enumerate(columns):
@@ -80,11 +80,11 @@ def sums_of_images(
 
 
 def shares(sums: Float[np.ndarray, "r s"]) -> Float[np.ndarray, "r f"]:
-    """Every column but the last, divided by the last: means of what the last one counts."""
+    """All columns but the last, divided by the last, which holds counts: means."""
     return sums[:, :-1] / sums[:, -1:]
 
 
 def named_intervals(names: Sequence[str], intervals: Sequence[Interval | None], *, factor: float) -> Intervals:
-    """Intervals times `factor` by the names of their figures, as JSON holds them; what has none is left out."""
+    """Intervals times `factor` by figure name, for JSON; figures without an interval are omitted."""
     found = zip(names, intervals, strict=True)
     return {name: interval.scaled(factor) for name, interval in found if interval is not None}

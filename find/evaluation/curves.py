@@ -1,4 +1,4 @@
-"""Curves of a protocol's answers for reports: recall at 1, 2 .. 50, and the share of masks of at least some IoU."""
+"""Curves for reports: recall at 1 to 50, and the fraction of masks above an IoU."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Curve = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Chart:
-    """What curves are drawn in: the title, and what x is."""
+    """A chart's title, and the meaning of its x axis."""
 
     title: str
     axis: str
 
 
 def recall_curve(ranks: Ranks, gallery: int) -> Curve:
-    """Recall at k, for k up to 50 or the gallery's size."""
+    """Recall at k, for k up to 50 or the size of the gallery."""
     most = min(MOST, gallery)
     return {"x": list(range(1, most + 1)), "y": [round(100 * float(y), 3) for y in ranks.curve(most)]}
 
 
 def iou_curve(overlaps: Overlaps) -> Curve:
-    """Share of masks whose IoU is at least x."""
+    """Fraction of masks whose IoU is at least x."""
     ious = np.array([record.iou for record in overlaps.records])
     y = (ious[:, None] >= IOUS).mean(axis=0)
     return {"x": [round(float(x), 2) for x in IOUS], "y": [round(100 * float(value), 3) for value in y]}

@@ -1,7 +1,7 @@
-"""A synthetic world as vectors and exact attributes: which phrases are true of which of an image's objects.
+"""A synthetic world as embeddings and exact attributes, which give the ground truth of phrases for objects.
 
-What a description says and what a segment is are four numbers each (category, colour, size, pattern), so that whether
-they fit is one comparison of tensors.
+Descriptions and segments are four numbers each (category, colour, size, pattern), so that one tensor comparison decides
+whether they match.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ KINDS = (*THINGS, *STUFF)
 ATTRIBUTES = ("category", "colour", "size", "pattern")
 OPTIONS: tuple[tuple[object, ...], ...] = (KINDS, COLOURS, tuple(Size), tuple(Pattern))
 SILENT, MISSING = -1, -2
-"""An attribute that is not said, and one of a segment that has none (stuff) or is not there (padding)."""
+"""An attribute that a description does not mention, and one that a segment lacks (stuff, padding)."""
 MOST_SEGMENTS = 16
 SAME = 0.5
-"""IoU with a segment from which on an object counts as it."""
+"""Minimum IoU for an object proposal to count as a segment."""
 SHARES = (1.0, 0.7, 0.35, 0.4)
-"""How often a phrase says each attribute."""
+"""Probability that a phrase mentions each attribute."""
 CHUNK = 32
 
 
 def as_numbers(description: Description) -> tuple[int, int, int, int]:
-    """What a description says, as numbers."""
+    """The attributes of a description, as numbers."""
     values = (description.kind, description.colour, description.size, description.pattern)
     return tuple(
         SILENT if value is None else options.index(value) for value, options in zip(values, OPTIONS, strict=True)
@@ -49,7 +49,7 @@ def as_numbers(description: Description) -> tuple[int, int, int, int]:
 
 
 def attributes(segment: Segment) -> tuple[int, int, int, int]:
-    """What a segment is, as numbers."""
+    """The attributes of a segment, as numbers."""
     look = segment.look
     if look is None:
         return KINDS.index(segment.kind), MISSING, MISSING, MISSING
@@ -57,12 +57,12 @@ def attributes(segment: Segment) -> tuple[int, int, int, int]:
 
 
 def fits(said: Int64[Tensor, "*q 4"], is_so: Int64[Tensor, "*q 4"]) -> Bool[Tensor, "*q"]:
-    """Whether all that is said is true."""
+    """Whether all mentioned attributes are true."""
     return ((said == SILENT) | (said == is_so)).all(dim=-1)
 
 
 def all_descriptions() -> list[Description]:
-    """All that can be said of one thing or stuff."""
+    """All attributes of one thing or stuff segment."""
     found = [Description(kind) for kind in STUFF]
     for kind in THINGS:
         for colour in (None, *COLOURS):
@@ -79,7 +79,7 @@ def worded(description: Description, chance: random.Random) -> str:
 
 
 def embed_phrases(model: FIND, texts: list[str]) -> Float[Tensor, "t d"]:
-    """Each phrase as a query by itself."""
+    """Each phrase as a query of its own."""
     parts = [
         model.embed_queries([Query(Phrase(text)) for text in texts[start : start + 256]]).entities[:, 0]
         for start in range(0, len(texts), 256)
@@ -89,15 +89,15 @@ def embed_phrases(model: FIND, texts: list[str]) -> Float[Tensor, "t d"]:
 
 @dataclass(frozen=True)
 class DescribedWorld:
-    """Embedded scenes of a world, and what is true of them.
+    """Embedded scenes of a world, with their ground truth.
 
     Attributes:
-        objects, boxes, scores: of each image's object proposals.
-        segments: attributes of each image's segments; MISSING beyond their number.
+        objects, boxes, scores: the object proposals of each image.
+        segments: attributes of each image's segments; MISSING for padding.
         best, overlap: the segment that each object overlaps most, and their IoU.
-        spoken, spoken_said, spoken_image: entities of sentences, embedded in them; what they say; whose image they
-            are true of.
-        shown, shown_is, shown_image: one region an image, embedded; its attributes; its image.
+        spoken, spoken_said, spoken_image: embeddings of the entities of sentences; their attributes; the image that
+            they describe.
+        shown, shown_is, shown_image: the embedding of one region per image; its attributes; its image.
     """
 
     objects: Float[Tensor, "i n d"]
@@ -121,7 +121,7 @@ class DescribedWorld:
         return self.segments[images].gather(1, self.best[images][..., None].expand(-1, -1, 4))
 
     def is_there(self, said: Int64[Tensor, "p 4"], images: Int64[Tensor, " p"]) -> Bool[Tensor, " p"]:
-        """Whether an image has a segment that fits."""
+        """Whether an image has a matching segment."""
         return fits(said[:, None], self.segments[images]).any(dim=-1)
 
     def segments_of(self, image: int) -> list[tuple[int, ...]]:
@@ -130,10 +130,10 @@ class DescribedWorld:
 
     @classmethod
     def cached(cls, path: Path | None, model: FIND, *, seed: int, split: str, count: int) -> DescribedWorld:
-        """What `embed` gives, kept in a file if one is named.
+        """The result of `embed`, cached in a file if one is given.
 
         Raises:
-            InputError: the file is there, of vectors of another model or of other scenes.
+            InputError: the file exists, but holds vectors of another model or of other scenes.
         """
         about = {"model": model.fingerprint, "seed": str(seed), "split": split, "images": str(count)}
         if path is not None and path.exists():
@@ -150,7 +150,7 @@ class DescribedWorld:
 
     @classmethod
     def embed(cls, model: FIND, *, seed: int, split: str, count: int, sentences: int = 2) -> DescribedWorld:
-        """Draws the first `count` scenes of a world, embeds them, and keeps `sentences` of each at most."""
+        """Draws the first `count` scenes of a world and embeds them, with at most `sentences` sentences each."""
         parts: list[list[Tensor]] = []
         with progress_bar(shown=True, transient=True) as bar:
             task = bar.add_task(f"embedding world {seed}, {split}", total=count)
@@ -199,7 +199,7 @@ def _embedded(model: FIND, scenes: list[Scene], start: int, sentences: int) -> l
 
 
 def _in_order(sentence: Sentence) -> list[Description]:
-    """What the phrases of a sentence say, in the order of the text."""
+    """The attributes of a sentence's phrases, in the order of the text."""
     return [sentence.statement.entities[phrase.entity] for phrase in sentence.text.phrases]
 
 
@@ -221,7 +221,7 @@ def _overlaps(masks: Bool[Tensor, "n H W"], one: Scene) -> Float[Tensor, "n s"]:
 
 
 def is_held_out(description: Description) -> bool:
-    """Whether it names a category and colour that train images never show together."""
+    """Whether it names a combination of category and colour that is missing from the training images."""
     return (
         isinstance(description.kind, Thing)
         and description.colour is not None

@@ -1,7 +1,7 @@
-"""Work shared by processes so that results do not depend on how many there are.
+"""Distributed evaluation whose results do not depend on the number of processes.
 
-Chunks of images are dealt round to the processes, so each chunk is the same whatever their number; what was found is
-put back in the order of the images, and only the ordered whole is summed, in every process.
+Chunks of images are dealt to the processes round-robin, so chunks are the same for any number of processes; results are
+gathered in the order of the images, and every process computes the figures from this complete list.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ R = TypeVar("R")
 
 @contextmanager
 def processes() -> Iterator[None]:
-    """The process group of `torchrun`, made here unless there is one, and taken down where it was made."""
+    """The process group of `torchrun`; created and destroyed here unless there is one already."""
     if dist.is_initialized() or int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ:
         yield
         return
@@ -37,12 +37,12 @@ def processes() -> Iterator[None]:
 
 
 def place() -> tuple[int, int]:
-    """Number of this process, and how many there are."""
+    """Rank of this process, and the number of processes."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and prints; also outside of `processes`."""
+    """Whether this process is the one that writes and prints; works outside of `processes`, too."""
     return place()[0] == 0 if dist.is_initialized() else os.environ.get("RANK", "0") == "0"
 
 
@@ -54,12 +54,12 @@ def in_order(
     title: str,
     progress: bool = False,
 ) -> list[R]:
-    """`work` on consecutive chunks of the items, by all processes; one result an item, in the items' order.
+    """Runs `work` on consecutive chunks of the items, in all processes; returns one result per item, in order.
 
-    Chunks for which memory does not suffice are halved.
+    Chunks that do not fit into memory are halved.
 
     Raises:
-        FindError: in every process, whichever one met it, and in all others where one failed in another way.
+        FindError: in every process if one raised it, and in the others if one failed in any other way.
     """
     chunks = [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
     rank, world = place()
@@ -72,7 +72,7 @@ def in_order(
             if len(results) != len(chunk):
                 raise FindError(f"{title}: {len(results)} answers to {len(chunk)} questions")
             mine.append(results)
-    except BaseException as error:  # of any kind: the others wait to be told
+    except BaseException as error:  # any exception, because the other processes wait for the outcome
         if world == 1:
             raise
         failure = error
@@ -89,7 +89,7 @@ def in_order(
 
 
 def _told(failure: BaseException, rank: int) -> str:
-    """What the other processes say of one's failure."""
+    """The error message in the other processes when one has failed."""
     if isinstance(failure, FindError):
         return str(failure)
     reason = [type(failure).__name__, *str(failure).splitlines()[:1]]
@@ -104,9 +104,9 @@ def rows_in_order(
     title: str,
     progress: bool = False,
 ) -> list[Tensor]:
-    """The same for rows of tensors: `work` gives for a chunk some tensors with one row an item.
+    """The same for rows of tensors: `work` returns tensors with one row per item of a chunk.
 
-    The whole is never held twice, which for object vectors of thousands of images matters.
+    The complete result is never held twice, which matters for the object vectors of thousands of images.
     """
     _, world = place()
     wholes: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""Images that a protocol asks about several times: encoded once by a system that can, asked as they are of others."""
+"""Encodes images that a protocol uses several times only once, if the system supports it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from find.images.images import ImageLike
 
 
 def encode_once(system: Any, images: Sequence[ImageLike]) -> Any:
-    """What `system` is to be given in the images' place: the features of its `encode_images`, if it has such a method,
-    else the images."""
+    """The result of the system's `encode_images` if it has such a method, otherwise the images themselves."""
     encode = getattr(system, "encode_images", None)
     return images if encode is None else encode(images)
 
 
 def some_of(given: Any, numbers: Sequence[int]) -> Any:
-    """A part of what `encode_once` gave; all of it is not copied."""
+    """A subset of the result of `encode_once`; the whole is not copied."""
     if list(numbers) == list(range(len(given))):
         return given
     return [given[number] for number in numbers] if isinstance(given, (list, tuple)) else given[list(numbers)]

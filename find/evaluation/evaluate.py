@@ -1,4 +1,4 @@
-"""One call that runs protocols on a data set, and shares what they have in common."""
+"""One call that runs several protocols on a data set and shares their common work."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Task(str, Enum):
 
 
 class Study(str, Enum):
-    """What goes beyond the published tables; done only when asked for."""
+    """Optional studies beyond the published tables."""
 
-    VARIANTS = "variants"  # both interleaved tasks asked and counted in every way, in one table each
-    PROBES = "probes"  # does the true sentence win over one made of the same units?
+    VARIANTS = "variants"  # both interleaved tasks with every query type, region source and gallery, in one table each
+    PROBES = "probes"  # does the true sentence score higher than a false one of the same units?
 
 
 @processes()
@@ -69,27 +69,27 @@ def evaluate(
     """Evaluate a model on one split of a data set.
 
     Args:
-        model: `find.FIND`, or whatever can do the tasks asked for (`find.evaluation.system`).
-        data: a COCO folder, the one that holds annotations/; or a split already read, by whatever reader
+        model: `find.FIND`, or any system that supports the tasks (`find.evaluation.system`).
+        data: a COCO folder, the one that holds annotations/; or a split that any reader has read
             (`find.data.data_split`).
-        tasks: protocols by their names; by default the published six, as far as the data have annotations for them
-            (`Evaluation.skipped` tells the rest).
+        tasks: names of protocols; by default those of the published six for which the data have annotations
+            (`Evaluation.skipped` lists the others).
         protocols: protocols as objects, functions of (system, data, run), names or class paths, instead of `tasks`
             (`find.evaluation.protocol`).
-        studies: what else to do: "variants" of the interleaved tasks, compositional "probes".
-        skip_missing: leave out (and tell) tasks and studies without annotations; by default only where neither `tasks`
-            nor `protocols` is given.
-        limit: use only the first so many images, in every task (then there is no large gallery).
-        split, entities: of a COCO folder that is given by its path (see `CocoFolder`).
-        interleaving: which entities are shown instead of named, and by whose pixels.
-        gallery, large_gallery: images searched by the retrieval tasks; the large one if the split has so many.
-        clicked_images: images for NoC.
-        batch_size: images a call of the model.
-        progress: draw progress bars.
+        studies: optional studies: "variants" of the interleaved tasks, compositional "probes".
+        skip_missing: skip (and report) tasks and studies without annotations; by default only if neither `tasks` nor
+            `protocols` is given.
+        limit: use only the first `limit` images in every task (then there is no large gallery).
+        split, entities: options for a COCO folder given by its path (see `CocoFolder`).
+        interleaving: which entities are regions instead of words, and which images the regions come from.
+        gallery, large_gallery: number of images in the retrieval galleries; the large one needs a split of that size.
+        clicked_images: number of images for NoC.
+        batch_size: images per call of the model.
+        progress: show progress bars.
 
     Raises:
-        FindError: unknown task, unusable folder, an empty selection, or answers of the wrong size.
-        MissingAnnotations: the folder has nothing for a task, and `skip_missing` does not leave it out.
+        FindError: an unknown task, an unusable folder, an empty selection, or answers of the wrong size.
+        MissingAnnotations: the folder lacks annotations for a task, and `skip_missing` is off.
     """
     for name, number in (("limit", limit), ("gallery", gallery), ("clicked_images", clicked_images)):
         if number is not None and number < 1:
@@ -119,7 +119,7 @@ def evaluate(
     skipped: dict[str, str] = {}
 
     def done(name: str, work: Callable[[], Any]) -> Any:
-        """What the work gives; None where the data have nothing for it and that is passed over."""
+        """The result of `work`; None if annotations are missing and may be skipped."""
         begin = time.perf_counter()
         try:
             with warnings.catch_warnings():
@@ -128,7 +128,7 @@ def evaluate(
         except MissingAnnotations as missing:
             if not skips:
                 raise
-            skipped[name] = str(missing)  # told, so that the others' figures are not lost
+            skipped[name] = str(missing)  # recorded, so that the other tasks' figures are not lost
         finally:
             seconds[name] = time.perf_counter() - begin
 

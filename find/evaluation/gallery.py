@@ -1,4 +1,4 @@
-"""Vectors of images and queries, each embedded once and shared by the retrieval protocols."""
+"""Embeddings of images and queries, computed once and shared by the retrieval protocols."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ImageGallery:
     image_ids: tuple[int, ...]
     image: Float[Tensor, "i d"]
     objects: Float[Tensor, "i n d"]
-    boxes: Float[Tensor, "i n 4"] | None = None  # of the objects, in 0..1; None of systems that give none
+    boxes: Float[Tensor, "i n 4"] | None = None  # boxes of the objects, in 0..1; None if the system gives none
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -36,7 +36,7 @@ class ImageGallery:
         return self._rows(slice(count))
 
     def of(self, image_ids: Sequence[int]) -> ImageGallery:
-        """The gallery of some of its images. Raises `FindError` for one that it does not hold."""
+        """A gallery of some of its images. Raises `FindError` if one is missing."""
         if tuple(image_ids) == self.image_ids[: len(image_ids)]:
             return self.first(len(image_ids))
         row_of = {image_id: row for row, image_id in enumerate(self.image_ids)}
@@ -54,14 +54,14 @@ class ImageGallery:
 
 @dataclass(frozen=True)
 class EmbeddedQueries:
-    """Embedded queries, on the CPU; `padding` is True where a query has fewer entities."""
+    """Embedded queries, on the CPU; `padding` is True beyond the number of a query's entities."""
 
     query: Float[Tensor, "q d"]
     entities: Float[Tensor, "q e d"]
     padding: Bool[Tensor, "q e"]
-    owners: tuple[frozenset[int], ...]  # of each query: ids of the images whose pixels it shows
-    is_region: tuple[tuple[bool, ...], ...]  # of each query's entities
-    connections: Connections | None = None  # what the words between entities say; None of systems that compare none
+    owners: tuple[frozenset[int], ...]  # for each query, ids of the images that its regions come from
+    is_region: tuple[tuple[bool, ...], ...]  # for each entity of each query
+    connections: Connections | None = None  # connections between entities; None if the system does not score them
 
 
 def embed_gallery(
@@ -72,7 +72,7 @@ def embed_gallery(
     batch_size: int = 32,
     progress: bool = False,
 ) -> ImageGallery:
-    """Embed some images of a folder, in their order."""
+    """Embeds some images of a folder, in order."""
 
     has_boxes = True
 
@@ -98,7 +98,7 @@ def embed_queries(
     batch_size: int = 32,
     progress: bool = False,
 ) -> EmbeddedQueries:
-    """Embed the queries of some sentences. Their regions' pixels are read a batch at a time and not kept."""
+    """Embeds the queries of some sentences. Pixels of their regions are read batch by batch and released."""
     most = max(len(sentence.phrases) for sentence in sentences)
     pair_term = getattr(model, "pair_term", None)
 
@@ -127,7 +127,7 @@ def embed_queries(
 def embed_texts(
     model: TextEmbedder, texts: Sequence[str], *, batch_size: int = 256, progress: bool = False
 ) -> Float[Tensor, "t d"]:
-    """Embed texts in batches; one that repeats is embedded once."""
+    """Embeds texts in batches, repeated texts only once."""
     unique = list(dict.fromkeys(texts))
     (vectors,) = rows_in_order(
         unique,

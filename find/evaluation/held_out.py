@@ -1,4 +1,4 @@
-"""Which segments of a split show a combination that was kept out of training, where the data set says so."""
+"""Segments with attribute combinations that were held out from training, if the data set lists them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from find.data.data_split import DataSplit
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Ids of the held-out segments of each image; empty for a data set that tells of none."""
+    """Ids of the held-out segments of each image; empty if the data set lists none."""
 
     segments: Mapping[int, frozenset[int]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, data: DataSplit) -> HeldOut:
-        """What the data tell. Raises FindError where their file of it is broken."""
+        """Reads the data set's list. Raises FindError if the file is damaged."""
         return cls(data.held_out())
 
     def holds(self, image_id: int, segment_ids: Iterable[int]) -> bool:

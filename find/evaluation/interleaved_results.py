@@ -1,4 +1,4 @@
-"""What the interleaved protocols give, and the table of all their variants with the published one named."""
+"""Results of the interleaved protocols, and the table of all variants, which marks the published one."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ FEW_SHOWN = 0.05
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of a table of variants: how it was asked and counted, its figures (in percent) and their intervals.
+    """One row of a table of variants: its conditions, figures (in percent) and intervals.
 
-    `is_published` marks the variant whose conditions are those of FIND-Bench's published tables.
+    `is_published` marks the variant with the conditions of FIND-Bench's published tables.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Variant:
 
 
 def variants_table(variants: Sequence[Variant]) -> str:
-    """Markdown, a row a variant; 95 % intervals in brackets."""
+    """Markdown, one row per variant; 95 % intervals in brackets."""
     names = list(dict.fromkeys(name for variant in variants for name in variant.figures))
     lines = [f"| variant | {' | '.join(names)} | n |", f"| --- |{' ---: |' * (len(names) + 1)}"]
     for variant in variants:
@@ -69,7 +69,7 @@ def variants_table(variants: Sequence[Variant]) -> str:
 
 @dataclass(frozen=True)
 class InterleavedSegmentationResult(Result):
-    """Interleaved segmentation: one mask an entity; `phrases` and `regions` are the two kinds of entity apart."""
+    """Interleaved segmentation: one mask per entity; `phrases` and `regions` are the figures by kind of entity."""
 
     title: ClassVar[str] = "Interleaved segmentation"
     metrics: ClassVar[tuple[Metric, ...]] = MASK_METRICS
@@ -93,7 +93,7 @@ class InterleavedSegmentationResult(Result):
 
     @property
     def shown(self) -> float:
-        """Share of the entities that were shown as regions."""
+        """Fraction of the entities that were regions."""
         return (self.regions.count if self.regions else 0) / self.masks.all.count
 
     def to_json(self) -> Figures:
@@ -126,7 +126,7 @@ class InterleavedSegmentationResult(Result):
         return few_shown(self.title, self.interleaving, self.shown)
 
     def variant(self) -> Variant:
-        """The row of this result; published is the coin with the sought segment's own mask as prompt."""
+        """The row of this result; the published variant has mixed queries whose regions are the targets themselves."""
         return Variant(
             name=self.interleaving.name,
             interleaving=self.interleaving,
@@ -139,7 +139,7 @@ class InterleavedSegmentationResult(Result):
 
 @dataclass(frozen=True)
 class TermRanks:
-    """Ranks by the whole score, and by its sentence term alone."""
+    """Ranks by the full score, and by its sentence term alone."""
 
     combined: Ranks = field(repr=False)
     sentence_term: Ranks = field(repr=False)
@@ -147,10 +147,10 @@ class TermRanks:
 
 @dataclass(frozen=True)
 class GalleryResult:
-    """Images found by an interleaved sentence, in one gallery.
+    """Retrieval by interleaved sentences in one gallery.
 
-    `strict`: images that own a region of the query leave that query's gallery (the target stays). `kept`: they stay,
-    as in the published benchmark.
+    `strict`: images that a query's regions come from are removed from its gallery (except the target). `kept`: they
+    stay, as in the published benchmark.
     """
 
     size: int
@@ -180,7 +180,7 @@ class GalleryResult:
         }
 
     def variants(self, interleaving: Interleaving) -> list[Variant]:
-        """Four rows: with and without the entity term, strict and with owners kept."""
+        """Four rows: with and without the entity term, strict and with region owners kept."""
         rows = []
         for terms, score in (("combined", "with entity term"), ("sentence_term", "sentence term alone")):
             for gallery, images in ((self.strict, "strict"), (self.kept, "owners kept")):
@@ -201,14 +201,14 @@ class GalleryResult:
 
 @dataclass(frozen=True)
 class HardNegativeResult:
-    """How often the true sentence scores above each of its negatives for its image, by `combined` score and by the
-    sentence term alone. Fractions (0 to 1); an equal score is a loss."""
+    """How often the true sentence scores higher than its negatives for its image, by the `combined` score and by the
+    sentence term alone. Fractions (0 to 1); ties count as losses."""
 
     combined: float
     sentence_term: float
     sentences: int
     negatives: int
-    by_change: Mapping[str, float]  # combined, pair by pair: what the negative changes -> share of pairs won
+    by_change: Mapping[str, float]  # combined score, by kind of change in the negative: fraction of pairs won
 
     def details(self) -> Figures:
         return {
@@ -222,7 +222,7 @@ class HardNegativeResult:
 
 @dataclass(frozen=True)
 class InterleavedRetrievalResult(Result):
-    """Interleaved retrieval: in the main gallery, in a large one where there are images enough, and hard negatives."""
+    """Interleaved retrieval: in the main gallery, in a large one if the split has enough images, and hard negatives."""
 
     title: ClassVar[str] = "Interleaved retrieval"
     metrics: ClassVar[tuple[Metric, ...]] = IMAGE_METRICS
@@ -232,7 +232,7 @@ class InterleavedRetrievalResult(Result):
     large: GalleryResult | None
     hard_negatives: HardNegativeResult | None
     interleaving: Interleaving
-    shown: float | None  # share of the entities that were shown as regions; None where no sentence has entities
+    shown: float | None  # fraction of the entities that were regions; None if no sentence has entities
     entity_weight: float
 
     def to_json(self) -> Figures:
@@ -272,18 +272,18 @@ class InterleavedRetrievalResult(Result):
 
 
 def few_shown(title: str, interleaving: Interleaving, shown: float | None) -> list[str]:
-    """A note where hardly any entity was shown as a region, though some should have been."""
+    """A note if hardly any entity was a region although some should have been."""
     if interleaving.mode is EntityMode.TEXT or shown is None or shown >= FEW_SHOWN:
         return []
     return [
-        f"{title.lower()}: only {100 * shown:.1f} % of the entities were shown as regions, for the others' phrases "
+        f"{title.lower()}: only {100 * shown:.1f} % of the entities were shown as regions, because the others' phrases "
         "have no reference. Give an entity file with references (entities), or show the sought segments themselves "
         "(regions: same)."
     ]
 
 
 def interleaving_figures(interleaving: Interleaving) -> Figures:
-    """How sentences became queries, for JSON."""
+    """The settings that turn sentences into queries, for JSON."""
     return {
         "entities_shown": interleaving.mode.value,
         "region_source": interleaving.source.value,

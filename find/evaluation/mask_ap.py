@@ -19,7 +19,7 @@ from find.errors import DataError
 
 @dataclass(frozen=True)
 class InstanceScores:
-    """COCO's average precision of masks, fractions (0 to 1); None where there is nothing of that size."""
+    """COCO's mask average precision, fractions (0 to 1); None if there are no objects of that size."""
 
     ap: float | None  # mean over IoU 0.50, 0.55 .. 0.95
     ap50: float | None
@@ -27,14 +27,14 @@ class InstanceScores:
     small: float | None  # below 32 x 32 pixels
     medium: float | None
     large: float | None  # above 96 x 96 pixels
-    ap_of_class: Mapping[int, float] = field(default_factory=dict)  # by category id, of those that the truth has
+    ap_of_class: Mapping[int, float] = field(default_factory=dict)  # by category id, for those in the ground truth
 
 
 def mask_ap(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> InstanceScores:
     """Average precision of `results` (COCO's result format) against `ground_truth` (COCO's instances format).
 
     Raises:
-        FindError: a result is of an image or a category that the ground truth does not have.
+        FindError: a result refers to an image or a category that is not in the ground truth.
     """
     images = {image["id"] for image in ground_truth["images"]}
     categories = {category["id"] for category in ground_truth["categories"]}
@@ -85,16 +85,16 @@ def instance_results(
 def true_instances(
     instances: Instances, sizes: Mapping[int, tuple[int, int]], category_ids: Collection[int], report: Report
 ) -> dict[str, Any]:
-    """The truth of some images: their objects with masks as run-length codes. Objects without a mask are reported.
+    """The ground truth of some images: objects with masks as run-length codes. Objects without a mask are reported.
 
     Args:
-        instances: what the file holds.
-        sizes: height and width of each image that is evaluated.
-        category_ids: the things of the folder.
-        report: where broken masks, and objects that are left out, are told.
+        instances: the content of the instances file.
+        sizes: height and width of each evaluated image.
+        category_ids: the thing categories of the folder.
+        report: receives issues about broken masks and omitted objects.
 
     Raises:
-        FindError: an object has a category that is no thing.
+        FindError: an object has a category that is not a thing.
     """
     known = set(category_ids)
     annotations = []
@@ -104,8 +104,8 @@ def true_instances(
             continue
         if one.category_id not in known:
             raise DataError(
-                f"{instances.source}: {one.item} has category {one.category_id}, which is no thing category of the "
-                "panoptic file; the two files must number categories alike"
+                f"{instances.source}: {one.item} has category {one.category_id}, which is not a thing category of the "
+                "panoptic file; both files must use the same category ids"
             )
         outline = one.outline(size, instances.source, report)
         if outline is not None:
@@ -130,7 +130,7 @@ def true_instances(
 def instances_from_maps(
     maps: Sequence[tuple[int, np.ndarray, Mapping[int, int], Collection[int]]], category_ids: Collection[int]
 ) -> dict[str, Any]:
-    """COCO instances made of panoptic maps, for folders without an instances file.
+    """COCO instances derived from panoptic maps, for folders without an instances file.
 
     `maps` holds, for each image, its id, its segment map [h, w], the category id of each of its thing segments and
     the ids of those among them that are crowd regions.
@@ -157,7 +157,7 @@ def instances_from_maps(
 
 
 def _renumbered(ground_truth: Mapping[str, Any]) -> dict[str, Any]:
-    """The library takes an id of 0 for "unmatched", and one of two objects with the same id for the other."""
+    """Assigns unique ids from 1: the library treats 0 as "unmatched" and confuses objects with equal ids."""
     annotations = [{**annotation, "id": number} for number, annotation in enumerate(ground_truth["annotations"], 1)]
     return {**ground_truth, "annotations": annotations}
 

@@ -1,4 +1,4 @@
-"""Exact metrics of masks: small pure pieces that know no model and no data set."""
+"""Exact mask metrics, independent of models and data sets."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from find.errors import DataError
 from find.evaluation.confidence import SEED, Intervals, bootstrap, named_intervals, sums_of_images
 
 PRECISION_IOU = 0.5
-"""A mask counts as right from this IoU on (`P@0.5`, which the published tables call AP50)."""
+"""Minimum IoU of a correct mask (`P@0.5`, which the published tables call AP50)."""
 
 
 @dataclass(frozen=True)
 class MaskScores:
-    """How well `count` predicted masks fit their targets. Fractions (0 to 1)."""
+    """Scores of `count` predicted masks. Fractions (0 to 1)."""
 
     ciou: float  # sum of intersections / sum of unions: large objects weigh more
-    miou: float  # mean of the IoUs: each object weighs the same
-    precision: float  # share of masks with IoU >= 0.5
+    miou: float  # mean of the IoUs: all objects weigh the same
+    precision: float  # fraction of masks with IoU >= 0.5
     count: int
 
     def to_json(self) -> dict[str, float]:
-        """The figures in percent, by the names of the published tables."""
+        """The figures in percent, under the names of the published tables."""
         return {"cIoU": 100 * self.ciou, "mIoU": 100 * self.miou, "P@0.5": 100 * self.precision}
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Pixels that one predicted mask shares with its target, pixels of both together, and what was asked.
+    """Intersection and union of one predicted mask and its target, and the query.
 
-    A question is known by its image, its `item` (id of the expression, the sentence or the clicked segment) and the
-    number of its `entity` in the sentence (0 for the others).
+    The query is identified by its image, its `item` (id of the expression, the sentence or the clicked segment) and the
+    index of its `entity` in the sentence (0 for others).
     """
 
     image_id: int
@@ -44,8 +44,8 @@ class Overlap:
     entity: int
     intersection: int
     union: int
-    is_region: bool = False  # asked by pixels, not by words
-    held_out: bool = False  # of a kind never seen in training
+    is_region: bool = False  # queried by a region, not by words
+    held_out: bool = False  # an attribute combination held out from training
 
     @property
     def iou(self) -> float:
@@ -54,7 +54,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Overlaps:
-    """All masks of an evaluation beside their targets."""
+    """All mask comparisons of an evaluation."""
 
     records: tuple[Overlap, ...]
 
@@ -67,7 +67,7 @@ class Overlaps:
 
     @cached_property
     def scores(self) -> MaskScores | None:
-        """Figures of all masks; None without any."""
+        """Figures of all masks; None if there are none."""
         if not self.records:
             return None
         return MaskScores(
@@ -112,13 +112,13 @@ def compare(
     is_region: bool = False,
     held_out: bool = False,
 ) -> Overlap:
-    """One predicted mask beside its target. Raises `FindError` where sizes differ or the target is empty."""
+    """Compares a predicted mask with its target. Raises `FindError` if sizes differ or the target is empty."""
     intersection, union = overlap(prediction, target, image_id=image_id)
     return Overlap(image_id, item, entity, intersection, union, is_region, held_out)
 
 
 def overlap(prediction: Bool[np.ndarray, "h w"], target: Bool[np.ndarray, "h w"], *, image_id: int) -> tuple[int, int]:
-    """Intersection and union of two masks in pixels. Raises `FindError` where sizes differ or the target is empty."""
+    """Intersection and union of two masks in pixels. Raises `FindError` if sizes differ or the target is empty."""
     if prediction.shape != target.shape:
         raise DataError(
             f"image {image_id}: a predicted mask is {_size(prediction)}, its target {_size(target)}; "

@@ -12,7 +12,7 @@ from find.utils.progress import track
 def write_panoptic(model: FIND, folder: DataSplit, out: Path, *, batch_size: int = 16, progress: bool = True) -> Path:
     """Segments every image of the folder into its categories.
 
-    Writes `out/predictions.json` and `out/predictions/<image>.png`; gives the JSON's path.
+    Writes `out/predictions.json` and `out/predictions/<image>.png`; returns the path of the JSON.
     """
     pictures = out / "predictions"
     pictures.mkdir(parents=True, exist_ok=True)

@@ -42,8 +42,8 @@ class PanopticScores:
 
 @dataclass(frozen=True, eq=False)
 class SegmentMatches:
-    """What one image adds: of each class the sum of IoUs, true positives, false positives and false negatives (classes
-    in the order in which they were given); and the IoU of every true segment with its prediction, 0 if missed."""
+    """The tallies of one image: for each class the sum of IoUs, true positives, false positives and false negatives
+    (classes in the given order); and the IoU of every true segment with its prediction, 0 if missed."""
 
     tallies: Float[np.ndarray, "k 4"]
     ious: Mapping[int, float]
@@ -59,17 +59,17 @@ def match_segments(
     category_ids: Sequence[int],
     crowd: Collection[int] = (),
 ) -> SegmentMatches:
-    """Match one image's segments; both maps hold segment ids, 0 = void.
+    """Matches the segments of one image; both maps hold segment ids, 0 = void.
 
     Args:
         target_categories: category id of each true segment id.
         predicted_categories: category id of each predicted segment id.
         category_ids: all classes.
-        crowd: ids of the true segments that are crowd regions: nothing is missed there, and a prediction that
-            lies mostly in one of its own category is not held against the model.
+        crowd: ids of the true segments that are crowd regions: they cause no false negatives, and a prediction that
+            lies mostly in a crowd region of its category is not a false positive.
 
     Raises:
-        FindError: sizes differ, an id of a predicted map has no category, or a category is not known.
+        FindError: sizes differ, an id of a predicted map has no category, or a category is unknown.
     """
     row_of = {category: row for row, category in enumerate(category_ids)}
     _check_sizes(image_id, target_map, predicted_map)
@@ -87,7 +87,7 @@ def match_segments(
             continue
         shared = joint[row, column]
         iou = float(shared / (true_areas[row] + predicted_areas[column] - shared - in_void[column]))
-        if iou > 0.5:  # segments do not overlap, so above one half there is one partner at most
+        if iou > 0.5:  # segments do not overlap, so at most one partner has an IoU above one half
             tallies[row_of[target_categories[true]], :2] += iou, 1
             ious[true] = iou
             matched_predictions.add(predicted)
@@ -96,7 +96,7 @@ def match_segments(
         if iou == 0.0:
             tallies[row_of[target_categories[segment]], FALSE_NEGATIVES] += 1
 
-    # COCO's evaluation keeps one crowd region a category, the last one listed.
+    # COCO's evaluation keeps one crowd region per category, the last one listed.
     crowd_of = {category: segment for segment, category in target_categories.items() if segment in crowd}
     for column, predicted in enumerate(predicted_ids.tolist()):
         if predicted == VOID or predicted in matched_predictions:
@@ -168,9 +168,9 @@ def _mean(qualities: list[Quality]) -> Quality | None:
 def _intersections(
     target: Int[np.ndarray, "h w"], predicted: Int[np.ndarray, "h w"]
 ) -> tuple[Int[np.ndarray, " t"], Int[np.ndarray, " p"], Int[np.ndarray, "t p"]]:
-    """The ids in two maps, and the pixels that each pair of them shares.
+    """The ids in two maps, and the number of pixels that each pair of them shares.
 
-    Counts runs of equal pixels, not pixels: some hundreds instead of hundreds of thousands in a photograph.
+    Counts runs of equal pixels instead of pixels: hundreds instead of hundreds of thousands in a photo.
     """
     target, predicted = target.reshape(-1), predicted.reshape(-1)
     changes = (target[1:] != target[:-1]) | (predicted[1:] != predicted[:-1])

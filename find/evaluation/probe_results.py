@@ -1,4 +1,4 @@
-"""What the compositional probes give: how often the true sentence wins, by what was changed and how it was asked."""
+"""Results of the compositional probes: how often the true sentence wins, by kind of change and query type."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True)
 class ProbeAnswer:
-    """By how much the true sentence's score is above the false one's, by the whole score and by the sentence term."""
+    """Margins of the true sentence over the false one, by the full score and by the sentence term."""
 
     image_id: int
     sentence_id: int
@@ -31,10 +31,10 @@ class ProbeAnswer:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Half-truth scores: shares of the probes in which the true sentence wins; guessing gives 50 %, a tie is a loss.
+    """Fractions of the probes in which the true sentence wins; chance is 50 %, and ties count as losses.
 
-    `is_exact`: the false sentences are false by labels, and not by words alone. Sentences of further forms, asked by
-    words, have figures of their own and count in no other.
+    `is_exact`: the false sentences are false according to labels, not only by their wording. Sentences of further
+    forms, queried by words, have figures of their own that count in no other.
     """
 
     answers: tuple[ProbeAnswer, ...] = field(repr=False)
@@ -42,14 +42,14 @@ class ProbeResult:
     images: int
 
     def to_json(self) -> Figures:
-        """Mode -> what was changed -> percentage won by the whole score."""
+        """Mode -> kind of change -> percentage won by the full score."""
         return {
             mode.value: {name: 100 * float(won.mean()) for name, won in self._won(mode, "combined").items()}
             for mode in MODES
         }
 
     def intervals(self) -> dict[str, Intervals]:
-        """95 % of the same figures."""
+        """95 % intervals of the same figures."""
         found = {}
         for mode in MODES:
             found[mode.value] = {}
@@ -71,7 +71,7 @@ class ProbeResult:
         }
 
     def to_markdown(self) -> str:
-        """A row a change; 95 % intervals in brackets."""
+        """One row per kind of change; 95 % intervals in brackets."""
         figures, intervals, counts = self.to_json(), self.intervals(), self.details()["pairs"]
         lines = [f"| true sentence wins, % | {' | '.join(m.value for m in MODES)} | pairs |", "| --- |" + " ---: |" * 4]
         for name, count in counts.items():
@@ -86,7 +86,7 @@ class ProbeResult:
         return "\n".join(lines) + "\n"
 
     def _chosen(self, mode: EntityMode, name: str) -> list[ProbeAnswer]:
-        """Of a change or of all, without those of further forms; or of such a form."""
+        """The probes of one kind of change or of all kinds, without those of further forms; or those of such a form."""
         return [
             answer
             for answer in self.answers
@@ -94,7 +94,7 @@ class ProbeResult:
         ]
 
     def _won(self, mode: EntityMode, score: str) -> dict[str, np.ndarray]:
-        """What was changed -> whether the truth won, probe by probe; only changes that there are."""
+        """Kind of change -> whether the true sentence won, for each probe; only kinds that occur."""
         forms = dict.fromkeys(answer.form for answer in self.answers if answer.form)
         names = [*(change.value for change in ProbeChange), ALL, *forms]
         found = {name: np.array([getattr(a, score) > TIE for a in self._chosen(mode, name)]) for name in names}

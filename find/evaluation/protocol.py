@@ -1,6 +1,6 @@
-"""The base class of evaluation protocols, which ask a system about data, and of their results.
+"""The base classes of evaluation protocols and of their results.
 
-A package adds one by declaring it in its own pyproject.toml; ours are declared the same way:
+A package adds a protocol by declaring it in its pyproject.toml; FIND's own are declared the same way:
 
     [project.entry-points."find.protocols"]
     counting = "mypackage.protocol:Counting"
@@ -42,17 +42,17 @@ class Metric:
 
     @property
     def label(self) -> str:
-        """The name, followed by the unit where it is not percent, and by "lower is better" where that is so."""
+        """The name, with the unit unless it is percent, and with "lower is better" if it applies."""
         told = [] if self.unit == "%" else [self.unit]
         told += [] if self.higher_is_better else ["lower is better"]
         return f"{self.name} ({', '.join(told)})" if told else self.name
 
     def written(self, value: float | None) -> str:
-        """A figure as tables show it."""
+        """A figure formatted for tables."""
         return "–" if value is None else f"{value:.{self.digits}f}"
 
     def best(self, values: Sequence[float | None]) -> float | None:
-        """The best of some figures; None where there is nothing to choose."""
+        """The best of several figures; None if there is no choice."""
         known = [value for value in values if value is not None]
         if len(set(known)) < 2:
             return None
@@ -60,41 +60,41 @@ class Metric:
 
 
 class Result(ABC):
-    """What a protocol measured: figures by the names of `metrics`, in their units, and more about them."""
+    """The result of a protocol: figures by the names of `metrics`, in their units, and further information."""
 
     title: str
-    """For tables, such as "Panoptic segmentation"."""
+    """The title in tables, such as "Panoptic segmentation"."""
     metrics: Sequence[Metric]
     """The columns or rows of tables, in their order."""
     chart: Chart | None = None
-    """What a report draws the curves in, if there are any."""
+    """The chart of a report's curves, if there are any."""
 
     @abstractmethod
     def to_json(self) -> Figures:
-        """The figures by their names; None for one that could not be measured."""
+        """The figures by name; None for one that could not be measured."""
 
     def intervals(self) -> Intervals:
-        """95 % confidence intervals of the figures that have one, by bootstrap over images."""
+        """95 % confidence intervals of those figures that have one, by bootstrap over images."""
         return {}
 
     def details(self) -> Figures:
-        """What else JSON holds: counts, settings, further figures."""
+        """Further content of the JSON: counts, settings, more figures."""
         return {}
 
     def held_out(self) -> Figures | None:
-        """Separate figures for what was `seen` in training and what was `held_out`, if the data say which is which."""
+        """Separate figures for `seen` and `held_out` combinations, if the data distinguish them."""
         return None
 
     def curves(self) -> dict[str, Curve]:
-        """Curves for the chart by their names."""
+        """Curves of the chart by name."""
         return {}
 
     def notes(self) -> list[str]:
-        """Remarks for readers of the figures, one sentence each."""
+        """Notes for readers of the figures, one sentence each."""
         return []
 
     def described(self) -> Figures:
-        """Title, metrics and chart, as JSON holds them so that tables and reports can be made of it."""
+        """Title, metrics and chart, stored in JSON so that tables and reports can be made from it."""
         return {
             "title": self.title,
             "metrics": [dataclasses.asdict(metric) for metric in self.metrics],
@@ -104,9 +104,9 @@ class Result(ABC):
 
 @dataclass(frozen=True)
 class Measured(Result):
-    """A result whose figures are known already, for protocols that need no result class of their own.
+    """A result with given figures, for protocols that need no result class of their own.
 
-    `records` are the answers that the figures were computed from, for inspection; JSON leaves them out.
+    `records` are the answers from which the figures were computed, for inspection; JSON omits them.
     """
 
     title: str
@@ -133,12 +133,12 @@ class Measured(Result):
 
 @dataclass(frozen=True)
 class Run:
-    """One evaluation, as a protocol sees it.
+    """Settings and shared data of one evaluation, passed to its protocols.
 
     Attributes:
-        image_ids: the images to ask about, in the order of the data.
-        limit: the most images that the user wants evaluated; None: no limit.
-        embeddings: vectors of the first images, as many as a protocol has asked for (`EvaluationProtocol.embeds`).
+        image_ids: the images to evaluate, in the order of the data.
+        limit: the user's limit on the number of images; None: no limit.
+        embeddings: embeddings of the first images, as many as a protocol requests (`EvaluationProtocol.embeds`).
     """
 
     image_ids: Sequence[int]
@@ -148,54 +148,54 @@ class Run:
     progress: bool = True
 
     def in_order(self, items: Sequence[T], work: Callable[[Sequence[T]], Sequence[R]], *, title: str) -> list[R]:
-        """`work` on batches of the items, shared by all processes of `torchrun`; one result an item, in their order.
+        """Runs `work` on batches of the items, in all processes of `torchrun`; returns one result per item, in order.
 
-        Figures made of the whole do not depend on the number of processes. Chunks that memory does not suffice for are
-        halved.
+        Figures computed from all results do not depend on the number of processes. Batches that do not fit into memory
+        are halved.
         """
         return in_order(items, work, batch_size=self.batch_size, title=title, progress=self.progress)
 
     @property
     def options(self) -> dict[str, Any]:
-        """Batch size and progress, as functions take them."""
+        """Batch size and progress, as keyword arguments."""
         return {"batch_size": self.batch_size, "progress": self.progress}
 
 
 class EvaluationProtocol(ABC):
-    """Asks a system about the images of a run and scores its answers.
+    """Queries a system about the images of a run and scores its answers.
 
-    If it is a dataclass and is chosen by its name, its fields that are named like settings of `evaluate` (`gallery`,
+    If the class is a dataclass and is chosen by name, fields named like settings of `evaluate` (`gallery`,
     `interleaving` ...) get their values.
     """
 
     name: str
-    """In results: a word, such as "panoptic"."""
+    """The key in results: one word, such as "panoptic"."""
 
     @abstractmethod
     def run(self, system: Any, data: DataSplit, run: Run) -> Result:
-        """Ask the system and score its answers.
+        """Queries the system and scores its answers.
 
         Raises:
-            MissingAnnotations: the data lack the annotations that it needs (`find.evaluation.task_results`).
+            MissingAnnotations: the data lack required annotations (`find.evaluation.task_results`).
             FindError: an answer cannot be used.
         """
 
     def embeds(self, run: Run) -> int:
-        """How many of the run's images, from the first on, it needs embedded in `run.embeddings`."""
+        """How many of the run's first images it needs in `run.embeddings`."""
         return 0
 
     def texts(self, data: DataSplit, run: Run) -> Iterable[str]:
-        """The texts that it gives the system to read, so that unknown words in them can be counted."""
+        """The texts that the system gets, so that unknown words in them can be counted."""
         return ()
 
 
 ProtocolLike = EvaluationProtocol | Callable[[Any, DataSplit, Run], Result] | str
-"""A protocol, a function that does the same, or a name: of an installed package's protocol, or a class path."""
+"""A protocol, an equivalent function, the name of an installed protocol, or a class path."""
 
 
 @dataclass(frozen=True)
 class FunctionProtocol(EvaluationProtocol):
-    """A protocol that is a function of (system, data, run)."""
+    """A protocol that wraps a function of (system, data, run)."""
 
     name: str
     function: Callable[[Any, DataSplit, Run], Result]
@@ -205,7 +205,7 @@ class FunctionProtocol(EvaluationProtocol):
 
 
 def as_protocol(given: ProtocolLike, settings: Mapping[str, Any]) -> EvaluationProtocol:
-    """The protocol that `given` is or names; a named one is built with those of the settings that it takes.
+    """The protocol `given`, or the one that it names; a named one is built with the settings that it takes.
 
     Raises:
         InputError: there is no protocol of that name, or `given` is not one.
@@ -222,4 +222,4 @@ def as_protocol(given: ProtocolLike, settings: Mapping[str, Any]) -> EvaluationP
         return made
     if callable(made) and not isinstance(made, type):
         return FunctionProtocol(getattr(made, "__name__", type(made).__name__), made)
-    raise InputError(f"{given!r} is no protocol: give a find.evaluation.protocol.EvaluationProtocol, or a function")
+    raise InputError(f"{given!r} is not a protocol: give a find.evaluation.protocol.EvaluationProtocol, or a function")

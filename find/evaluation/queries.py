@@ -1,4 +1,4 @@
-"""From a sentence with linked phrases to an interleaved query: which phrases are shown, and by whose pixels."""
+"""Turns sentences with linked phrases into interleaved queries: which phrases become regions, and of which images."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from find.query.query import Query, Region
 
 
 class EntityMode(str, Enum):
-    """Which entities of a sentence are shown instead of named."""
+    """Which entities of a sentence become regions instead of words."""
 
     TEXT = "text"  # none
-    VISUAL = "visual"  # every one that can be
-    MIXED = "mixed"  # each one that can be with some probability, by a seeded coin
+    VISUAL = "visual"  # every one with a region
+    MIXED = "mixed"  # each one with a region with some probability, by a seeded random choice
 
 
 class RegionSource(str, Enum):
-    """Where the pixels of a visual entity come from."""
+    """The source of an entity's region."""
 
-    REFERENCE = "reference"  # the phrase's reference: a segment of the same kind in another image
-    SAME = "same"  # the very segment that is sought, so the query holds its own answer
+    REFERENCE = "reference"  # the phrase's reference: a segment of the same category in another image
+    SAME = "same"  # the target segment itself, so the query contains its own answer
 
 
 @dataclass(frozen=True)
 class SentenceQuery:
-    """A query made of a sentence. `is_region[e]` tells whether entity e is visual; `owners` are the ids of the images
-    whose pixels it shows."""
+    """The query of a sentence. `is_region[e]` is True if entity e is a region; `owners` are the ids of the images that
+    its regions come from."""
 
     query: Query
     is_region: tuple[bool, ...]
@@ -39,24 +39,24 @@ class SentenceQuery:
 
 @dataclass(frozen=True)
 class Interleaving:
-    """How the sentences of a folder become queries.
+    """Settings that turn the sentences of a folder into queries.
 
-    The coin depends on the seed and on the sentence alone, so that a sentence gives the same query in every protocol,
-    order and subset.
+    The random choice depends only on the seed and the sentence, so that a sentence gives the same query in every
+    protocol, order and subset.
     """
 
     mode: EntityMode = EntityMode.MIXED
     source: RegionSource = RegionSource.REFERENCE
-    probability: float = 0.5  # of being shown, in mixed mode
+    probability: float = 0.5  # probability of a region in mixed mode
     seed: int = 0
 
     @property
     def name(self) -> str:
-        """In tables: text, visual (reference) ..."""
+        """The name in tables: text, visual (reference image) ..."""
         return self.mode.value if self.mode is EntityMode.TEXT else f"{self.mode.value} ({self.source.value} image)"
 
     def query(self, sentence: Sentence, folder: DataSplit) -> SentenceQuery:
-        """The query of a sentence; without phrases it is the plain sentence."""
+        """The query of a sentence; the plain sentence if it has no phrases."""
         regions: dict[int, Region] = {}
         owners = set()
         for number, place in enumerate(self.places(sentence)):
@@ -73,7 +73,7 @@ class Interleaving:
         )
 
     def places(self, sentence: Sentence) -> list[tuple[int, tuple[int, ...]] | None]:
-        """For each phrase the image and the segments that are shown instead of its words, or None."""
+        """For each phrase the image and the segments of the region that replaces its words, or None."""
         coins = np.random.default_rng([self.seed, abs(sentence.image_id), abs(sentence.id)])
         share = {EntityMode.TEXT: 0.0, EntityMode.MIXED: self.probability, EntityMode.VISUAL: 1.0}[self.mode]
         shown = coins.random(len(sentence.phrases)) < share
@@ -91,7 +91,7 @@ class Interleaving:
 
 
 def all_interleavings(*, probability: float = 0.5, seed: int = 0) -> tuple[Interleaving, ...]:
-    """Every variant of the interleaved protocols; words alone have no source."""
+    """All variants of the interleaved protocols; queries of words only have no source."""
     text = Interleaving(EntityMode.TEXT, probability=probability, seed=seed)
     return (
         text,

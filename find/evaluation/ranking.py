@@ -1,4 +1,4 @@
-"""Exact metrics of rankings; equal scores count against the model."""
+"""Exact ranking metrics; ties count against the model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from find.evaluation.confidence import SEED, Intervals, bootstrap, named_interva
 CUTOFFS = (1, 5, 10)
 
 TIE = 1e-6
-"""Cosines of float32 vectors that differ by less are equal: rounding moves them by about so much."""
+"""Cosines of float32 vectors that differ by less count as ties: this is about the size of rounding errors."""
 
 
 @dataclass(frozen=True)
 class RecallScores:
-    """Share of `count` queries whose target is among the best 1, 5 and 10. Fractions (0 to 1)."""
+    """Fraction of `count` queries whose target is among the best 1, 5 and 10 (0 to 1)."""
 
     at_1: float
     at_5: float
@@ -27,7 +27,7 @@ class RecallScores:
     count: int
 
     def to_json(self, prefix: str) -> dict[str, float]:
-        """The figures in percent; `prefix` is IR (an image is sought) or TR (a text is sought)."""
+        """The figures in percent; `prefix` is IR (image retrieval) or TR (text retrieval)."""
         return {
             f"{prefix}@1": 100 * self.at_1,
             f"{prefix}@5": 100 * self.at_5,
@@ -37,12 +37,12 @@ class RecallScores:
 
 @dataclass(frozen=True, eq=False)
 class Ranks:
-    """Where each query found what it sought (1 = best): rank, the image it is about, its own id, and its kind."""
+    """The rank of each query's target (1 = best), with the query's image, id and kind."""
 
     ranks: Int[np.ndarray, " q"]
     image_ids: Int[np.ndarray, " q"]
     items: Int[np.ndarray, " q"]  # ids of the sentences or captions
-    held_out: Bool[np.ndarray, " q"]  # shows a combination never seen in training
+    held_out: Bool[np.ndarray, " q"]  # shows a combination held out from training
 
     def __len__(self) -> int:
         return len(self.ranks)
@@ -77,17 +77,17 @@ def pessimistic_ranks(
     *,
     tie: float = 0.0,
 ) -> Int[np.ndarray, " q"]:
-    """Rank (1 = best) of each query's best relevant item; among equal scores the relevant one comes last.
+    """Rank (1 = best) of each query's best relevant item; in a tie the relevant item ranks last.
 
-    So a model that gives every item the same score finds nothing, rather than everything. With several relevant
-    items the best one counts and the others are no competitors.
+    So a model that gives all items the same score finds nothing, rather than everything. If a query has several
+    relevant items, the best one counts and the others are not competitors.
 
     Args:
         scores: higher is better.
-        relevant: the items that answer a query; at least one each.
-        allowed: the items that are in a query's gallery; all if not given. A relevant item must be allowed.
-        tie: scores that lie so close below the relevant one count as equal. The same two vectors may get products
-            that differ in the last digit, depending on where in a matrix they stand.
+        relevant: the relevant items of each query; at least one.
+        allowed: the items in each query's gallery; all if not given. Relevant items must be allowed.
+        tie: scores at most this far below the relevant item's count as ties. The product of the same two vectors may
+            differ in the last digit, depending on their place in a matrix.
 
     Raises:
         FindError: a score is not a number, or a query has no relevant item in its gallery.
@@ -105,7 +105,7 @@ def pessimistic_ranks(
 
 
 def recall(ranks: Int[np.ndarray, " q"]) -> RecallScores | None:
-    """Recall at 1, 5 and 10 of some ranks (1 = best); None without any."""
+    """Recall at 1, 5 and 10 from ranks (1 = best); None if there are none."""
     if not len(ranks):
         return None
     at_1, at_5, at_10 = (float((ranks <= k).mean()) for k in CUTOFFS)

@@ -1,4 +1,4 @@
-"""The whole evaluation: what every protocol found, as JSON and as Markdown."""
+"""The results of an evaluation, as JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from find.evaluation.vocabulary import UnknownWords
 
 @dataclass(frozen=True)
 class Described:
-    """How a protocol is shown: its title, the metrics it gives, and what its curves are drawn in."""
+    """How a protocol is displayed: its title, its metrics, and the chart of its curves."""
 
     title: str
     metrics: tuple[Metric, ...]
@@ -30,7 +30,7 @@ class Described:
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Described:
-        """What `Result.described` gave."""
+        """From the output of `Result.described`."""
         chart = told.get("chart")
         return cls(told["title"], tuple(Metric(**metric) for metric in told["metrics"]), chart and Chart(**chart))
 
@@ -57,8 +57,8 @@ METRICS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that one evaluation found. `results` holds the protocols that were run by their names; `skipped` tells which
-    ones were not for lack of data."""
+    """The results of one evaluation. `results` holds those of each protocol by name; `skipped` lists the protocols that
+    were not run because data were missing."""
 
     split: str
     images: int
@@ -66,12 +66,12 @@ class Evaluation:
     segmentation_variants: Sequence[Variant] = ()
     retrieval_variants: Sequence[Variant] = ()
     probes: ProbeResult | None = None
-    unknown_words: UnknownWords | None = None  # None: the system does not tell
+    unknown_words: UnknownWords | None = None  # None: the system does not report unknown words
     skipped: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> Figures:
-        """Each protocol's figures by its name (null: a published task that was not run), then the rest."""
+        """Each protocol's figures by its name (null: a published task that was not run), and further content."""
         held_out = {name: result.held_out() for name, result in self.results.items()}
         return {
             **dict.fromkeys(PUBLISHED),
@@ -91,7 +91,7 @@ class Evaluation:
         }
 
     def _studies(self) -> Figures:
-        """What goes beyond the published tables, if it was asked for."""
+        """The studies beyond the published tables, if requested."""
         variants = {
             "interleaved_segmentation": self.segmentation_variants,
             "interleaved_retrieval": self.retrieval_variants,
@@ -105,15 +105,14 @@ class Evaluation:
         return found
 
     def notes(self) -> list[str]:
-        """What a reader of the figures has to know, one sentence each."""
+        """Notes for readers of the figures, one sentence each."""
         notes = [note for result in self.results.values() for note in result.notes()]
         if self.unknown_words is not None and self.unknown_words.affected:
             notes.append(self.unknown_words.note())
         return notes + [f"{_title(task)} was not evaluated: {reason}" for task, reason in self.skipped.items()]
 
     def to_markdown(self) -> str:
-        """One row a metric with its interval; what was held out beside what was seen, where the data set tells them
-        apart; the studies."""
+        """One row per metric with its interval; seen and held-out figures, if the data distinguish them; the studies."""
         text = f"| task | metric | {self.split} | 95 % interval |\n| --- | --- | ---: | ---: |\n"
         held_out = ""
         for name, result in self.results.items():
@@ -131,11 +130,11 @@ class Evaluation:
         return text + self.studies_to_markdown() + "".join(f"\n{note}\n" for note in self.notes())
 
     def studies_to_markdown(self) -> str:
-        """Their tables; nothing where none was asked for."""
+        """The tables of the studies; empty if none was requested."""
         text = ""
         for title, variants in (
-            ("Interleaved segmentation in every way", self.segmentation_variants),
-            ("Interleaved retrieval in every way", self.retrieval_variants),
+            ("Interleaved segmentation, all variants", self.segmentation_variants),
+            ("Interleaved retrieval, all variants", self.retrieval_variants),
         ):
             if variants:
                 text += f"\n{title}, percent [95 % interval]:\n\n{variants_table(variants)}"
@@ -145,8 +144,8 @@ class Evaluation:
 
 
 def described(columns: Iterable[Mapping[str, Any]]) -> dict[str, Described]:
-    """The protocols that any of some evaluations has figures of (as `Evaluation.to_json` gives them): the published
-    ones in their order, then others as they come."""
+    """The protocols with figures in any of several evaluations (in the form of `Evaluation.to_json`): the published
+    ones in their order, then others in order of appearance."""
     columns = list(columns)
     told: dict[str, Any] = {}
     for column in columns:
@@ -156,7 +155,7 @@ def described(columns: Iterable[Mapping[str, Any]]) -> dict[str, Described]:
 
 
 def comparison_table(columns: Mapping[str, Figures]) -> str:
-    """Markdown table of several evaluations (as `Evaluation.to_json` gives them), one column each."""
+    """Markdown table of several evaluations (in the form of `Evaluation.to_json`), one column each."""
     text = f"| task | metric | {' | '.join(columns)} |\n| --- | --- |{' ---: |' * len(columns)}\n"
     for name, task in described(columns.values()).items():
         for metric in task.metrics:

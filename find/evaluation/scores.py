@@ -1,5 +1,5 @@
-"""The score that ranks, for the protocols: structured late interaction of models that have a pair term and give boxes,
-the published late interaction of all other systems."""
+"""Ranking scores of the protocols: structured late interaction for models that have a pair term and give boxes, the
+published late interaction for all other systems."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from find.tasks.late_interaction import late_interaction
 from find.tasks.structured_interaction import CHAINS, MOST_OBJECTS, Asked, nearest_objects, terms
 
 AT_ONCE = 64
-"""Queries whose chains are solved at a time."""
+"""Number of queries whose chains are solved at once."""
 
 
 def own_scores(
     gallery: ImageGallery, rows: Sequence[int], queries: EmbeddedQueries, *, entity_weight: float
 ) -> Float[np.ndarray, " q"]:
-    """Score of query k with the image in row `rows[k]` of the gallery. `entity_weight`: of the published score."""
+    """Score of query k with the image in row `rows[k]` of the gallery. `entity_weight` is for the published score."""
     asked: dict[int, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
         asked[row].append(number)
@@ -43,7 +43,7 @@ def all_scores(
 ) -> Float[np.ndarray, "q i"]:
     """Scores of the queries `rows` with all images.
 
-    Chains are solved for each query's best CHAINS images; the others follow below them, in their order.
+    Chains are solved for each query's best CHAINS images; the others rank below them, in their previous order.
     """
     images = gallery.image, gallery.objects
     query, entities, padding = queries.query[rows], queries.entities[rows], queries.padding[rows]
@@ -67,7 +67,7 @@ def all_scores(
 
 
 def has_chains(gallery: ImageGallery, queries: EmbeddedQueries) -> bool:
-    """Whether there is all that structured late interaction needs."""
+    """Whether queries and gallery have what structured late interaction needs."""
     return queries.connections is not None and gallery.boxes is not None and queries.padding.shape[1] > 0
 
 
@@ -88,7 +88,7 @@ def _published(
 def _chained(
     gallery: ImageGallery, row: int, queries: EmbeddedQueries, own: Sequence[int], entity_weight: float
 ) -> Float[Tensor, " q"]:
-    """Of some queries with one image; the weights are the pair term's."""
+    """Scores of some queries with one image; the weights are the pair term's."""
     connections = queries.connections[list(own)]
     objects = gallery.objects[row : row + 1]
     there = torch.ones(objects.shape[:2], dtype=torch.bool)

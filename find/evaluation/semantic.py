@@ -1,4 +1,4 @@
-"""Mean IoU of semantic segmentation, from what each image adds to each class."""
+"""Mean IoU of semantic segmentation, from per-image tallies of each class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from find.evaluation.confidence import SEED, Interval, bootstrap
 
 @dataclass(frozen=True, eq=False)
 class SemanticCounts:
-    """Pixels of one image by class: true, predicted (where a class is true at all), and both at once."""
+    """Pixel counts of one image by class: true, predicted (outside void), and both."""
 
     true: Int[np.ndarray, " k"]
     predicted: Int[np.ndarray, " k"]
@@ -24,12 +24,12 @@ class SemanticCounts:
 def count_pixels(
     target: Int[np.ndarray, "h w"], prediction: Int[np.ndarray, "h w"], *, classes: int, image_id: int
 ) -> SemanticCounts:
-    """Compare two maps of class indices; negative = void (target) or no class (prediction).
+    """Compares two maps of class indices; negative = void (target) or no class (prediction).
 
-    Pixels whose true class is void are left out.
+    Pixels whose true class is void are ignored.
 
     Raises:
-        FindError: sizes differ, or the prediction names a class that there is not.
+        FindError: sizes differ, or the prediction has an unknown class.
     """
     if target.shape != prediction.shape:
         raise DataError(
@@ -48,9 +48,9 @@ def count_pixels(
 
 
 def semantic_miou(counts: Sequence[SemanticCounts]) -> float | None:
-    """Mean IoU (0 to 1) over the classes that some true pixel has; None if there is none.
+    """Mean IoU (0 to 1) over the classes that occur in the ground truth; None if there are none.
 
-    A class that no true pixel has does not count, but predicting it costs the classes that were there.
+    A class that does not occur does not count, but predicting it lowers the IoU of the true classes.
     """
     if not counts:
         return None
@@ -59,7 +59,7 @@ def semantic_miou(counts: Sequence[SemanticCounts]) -> float | None:
 
 
 def miou_interval(counts: Sequence[SemanticCounts], *, seed: int = SEED) -> Interval | None:
-    """95 % interval of `semantic_miou`; a resample's mean is over the classes that it shows."""
+    """95 % interval of `semantic_miou`; a resample's mean is over the classes that occur in it."""
     if not counts:
         return None
     return bootstrap(_statistics(counts), lambda sums: _miou(sums)[:, None], seed=seed)[0]

@@ -1,7 +1,7 @@
-"""What a system must be able to do to enter each protocol; `find.FIND` does all of it, others may do a part.
+"""The interfaces that protocols need from a system; `find.FIND` implements all of them, others may implement some.
 
-A system may also have `encode_images(images)`: what it gives is then given to its methods in the images' place where a
-protocol asks about them several times. It has a length, and `encoded[[0, 2]]` is that of some of the images.
+A system may also have `encode_images(images)`: protocols that use images several times then pass its result to the
+system's methods instead of the images. The result has a length, and `encoded[[0, 2]]` selects some of the images.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from find.query.query import Query
 
 
 class ImageVectors(Protocol):
-    """Images in a shared space; a system without object vectors gives the image's own vector as the only one."""
+    """Images in a shared space; a system without object vectors returns the image vector as the only object."""
 
     @property
     def image(self) -> Float[Tensor, "b d"]: ...
@@ -29,7 +29,7 @@ class ImageVectors(Protocol):
 
 
 class QueryVectors(Protocol):
-    """Queries in a shared space; a system without entity vectors gives rows of padding only."""
+    """Queries in a shared space; a system without entity vectors returns only padding."""
 
     @property
     def query(self) -> Float[Tensor, "q d"]: ...
@@ -85,4 +85,4 @@ class GenericSegmenter(Protocol):
 class FindSystem(
     TextEmbedder, QueryEmbedder, QuerySegmenter, Grounder, InteractiveSegmenter, GenericSegmenter, Protocol
 ):
-    """A system that can enter every protocol."""
+    """A system that supports every protocol."""

@@ -1,4 +1,4 @@
-"""The table of metrics: what it is made of, in which order columns stand, and how figures are written."""
+"""The table of metrics: its content, the order of columns, and the format of figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.table import Table
 from find.evaluation.results import METRICS, PUBLISHED_TASKS
 
 Metrics = Mapping[str, Mapping[str, float | None]]
-"""Task -> metric -> percentage 0-100, clicks for NoC, None where a model cannot do the task."""
+"""Task -> metric -> percentage 0-100, clicks for NoC, None if the model does not support the task."""
 
 COLUMNS: Mapping[str, str] = {
     "untrained": "untrained",
@@ -21,7 +21,7 @@ COLUMNS: Mapping[str, str] = {
 
 
 def only_table(evaluation: Mapping[str, Mapping[str, float | None] | None] | None) -> Metrics:
-    """Exactly the table's tasks and metrics out of an evaluation's JSON; None for what is not known."""
+    """The table's tasks and metrics from an evaluation's JSON; None for missing ones."""
     known = evaluation or {}
     return {task: {metric: (known.get(task) or {}).get(metric) for metric in names} for task, names in METRICS.items()}
 

@@ -1,4 +1,4 @@
-"""How well a tagger finds the entities of plain sentences."""
+"""Evaluation of entity tagging in plain sentences."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Spans = Sequence[tuple[int, int]]
 
 @dataclass(frozen=True)
 class TaggingScores:
-    """Of entities, found if both ends are right. Fractions (0 to 1)."""
+    """Scores of entities, which count as found if both ends are exact. Fractions (0 to 1)."""
 
     precision: float
     recall: float
-    sentences: float  # all of whose entities are found, and no other ones
-    first: float  # sentences whose first entity is found: the head of a referring expression
+    sentences: float  # sentences with exactly the right entities
+    first: float  # sentences whose first entity is found: the head noun of a referring expression
 
     @property
     def f1(self) -> float:
@@ -24,7 +24,7 @@ class TaggingScores:
 
     @classmethod
     def of(cls, true: Sequence[Spans], found: Sequence[Spans]) -> TaggingScores:
-        """Of sentences' entities, as linked and as found; there must be some of both."""
+        """Compares the linked entities of sentences with the found ones; both must not be empty."""
         pairs = [(set(map(tuple, a)), set(map(tuple, b))) for a, b in zip(true, found, strict=True)]
         right = sum(len(a & b) for a, b in pairs)
         firsts = [tuple(a[0]) == tuple(b[0]) if a and b else not a and not b for a, b in zip(true, found, strict=True)]

@@ -1,4 +1,4 @@
-"""What each protocol gives: every answer's record, the figures made of them, and the figures' names in JSON.
+"""Results of the protocols: a record of every answer, the figures computed from them, and their names in JSON.
 
 Figures in JSON are in percent or clicks (`find.evaluation.protocol.Result`).
 """
@@ -28,12 +28,12 @@ IMAGE_METRICS = (Metric("IR@1"), Metric("IR@5"), Metric("IR@10"))
 
 
 class MissingAnnotations(DataError):
-    """The folder lacks what a protocol needs, so this task cannot be evaluated on it."""
+    """The folder lacks annotations that a protocol needs, so the task cannot be evaluated on it."""
 
 
 @dataclass(frozen=True)
 class Divided(Generic[T]):
-    """A figure over everything; where the data set says what was kept out of training, also over the parts."""
+    """A figure over all answers, and over seen and held-out combinations if the data set distinguishes them."""
 
     all: T
     seen: T | None = None
@@ -41,14 +41,14 @@ class Divided(Generic[T]):
 
 
 def divide_masks(overlaps: Overlaps) -> Divided[MaskScores]:
-    """Scores of some masks (at least one), and of the held-out ones apart if there are any."""
+    """Scores of masks (at least one), with separate figures if some are held out."""
     apart = overlaps.where(lambda record: record.held_out)
     seen = overlaps.where(lambda record: not record.held_out).scores if len(apart) else None
     return Divided(all=overlaps.scores, seen=seen, held_out=apart.scores)
 
 
 def divide_ranks(ranks: Ranks) -> Divided[RecallScores]:
-    """Recall of some queries (at least one), and of the held-out ones apart if there are any."""
+    """Recall of queries (at least one), with separate figures if some are held out."""
     if not ranks.held_out.any():
         return Divided(all=ranks.scores)
     return Divided(
@@ -58,7 +58,7 @@ def divide_ranks(ranks: Ranks) -> Divided[RecallScores]:
 
 @dataclass(frozen=True)
 class GenericImage:
-    """What one image adds to generic segmentation; a part is None where the system did not answer that way."""
+    """The tallies of one image for generic segmentation; a part is None if the system does not support it."""
 
     image_id: int
     matches: SegmentMatches | None
@@ -68,7 +68,7 @@ class GenericImage:
 @dataclass(frozen=True)
 class PanopticResult(Result):
     """Generic segmentation. `segment_quality` is the mean over true segments of the IoU with the matched prediction
-    (0 if missed), which unlike PQ can be told for a part of the segments. Fractions (0 to 1); None: not answered."""
+    (0 if missed), which unlike PQ is defined for a subset of the segments. Fractions (0 to 1); None: not supported."""
 
     title: ClassVar[str] = "Panoptic segmentation"
     metrics: ClassVar[tuple[Metric, ...]] = (Metric("PQ"), Metric("mIoU"), Metric("AP"))
@@ -90,7 +90,7 @@ class PanopticResult(Result):
         }
 
     def intervals(self) -> Intervals:
-        """For PQ and mIoU. AP has none: it ranks the instances of all images together, so no image adds a sum."""
+        """For PQ and mIoU. AP has none: it ranks the instances of all images jointly, so it is no sum over images."""
         matches = [image.matches for image in self.per_image if image.matches is not None]
         pixels = [image.pixels for image in self.per_image if image.pixels is not None]
         found = {"PQ": quality_intervals(matches, self.is_thing).get("all"), "mIoU": miou_interval(pixels)}
@@ -159,7 +159,7 @@ class GroundingResult(Result):
 
 @dataclass(frozen=True)
 class ClickTrack:
-    """IoU of one segment's mask after each click, until it was very good or clicks ran out."""
+    """IoU of one segment's mask after each click, until the final IoU or the limit of clicks."""
 
     image_id: int
     segment_id: int
@@ -168,9 +168,9 @@ class ClickTrack:
 
 @dataclass(frozen=True)
 class InteractiveResult(Result):
-    """Interactive segmentation: masks after one click, after one stroke of each kind, and after more and more clicks.
+    """Interactive segmentation: masks after one click, after one stroke of each kind, and after further clicks.
 
-    `tracks` (behind NoC and the IoU after k clicks) and `strokes` are of the first images only.
+    `tracks` (for NoC and the IoU after k clicks) and `strokes` cover the first images only.
     """
 
     title: ClassVar[str] = "Interactive segmentation"
@@ -236,7 +236,7 @@ class InteractiveResult(Result):
 
 @dataclass(frozen=True)
 class RetrievalResult(Result):
-    """Image-text retrieval: images found by a text, texts found by an image. `texts` tells which texts."""
+    """Image-text retrieval: images by text, and texts by image. `texts` is the kind of texts."""
 
     title: ClassVar[str] = "Image-text retrieval"
     metrics: ClassVar[tuple[Metric, ...]] = (*IMAGE_METRICS, Metric("TR@1"), Metric("TR@5"), Metric("TR@10"))
@@ -272,19 +272,19 @@ class RetrievalResult(Result):
 
 
 def percent(fraction: float | None) -> float | None:
-    """A fraction as percentage; None (nothing there to measure) stays None."""
+    """A fraction as a percentage; None (undefined) stays None."""
     return None if fraction is None else 100 * fraction
 
 
 def held_out_masks(parts: Divided[MaskScores]) -> Figures | None:
-    """Both parts' figures, if there is a held-out part."""
+    """The figures of both parts, if there is a held-out part."""
     if parts.held_out is None:
         return None
     return {"seen": parts.seen and parts.seen.to_json(), "held_out": parts.held_out.to_json()}
 
 
 def counted_masks(scores: MaskScores | None) -> Figures | None:
-    """Figures with the number of masks behind them."""
+    """Figures with the number of masks."""
     return None if scores is None else {**scores.to_json(), "count": scores.count}
 
 

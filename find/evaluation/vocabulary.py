@@ -1,4 +1,4 @@
-"""Words that a system's language encoder has never seen: figures on texts with such words are largely guesses."""
+"""Counts words that the system's language encoder does not know: figures on such texts are largely guesses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class UnknownWords:
-    """How many of `texts` different texts hold unknown words, and in how many of them each word is, most first."""
+    """How many of `texts` distinct texts have unknown words, and in how many each word is, most frequent first."""
 
     texts: int
     affected: int
@@ -28,16 +28,16 @@ class UnknownWords:
         }
 
     def note(self) -> str:
-        """One sentence for people."""
+        """A one-sentence summary."""
         words = ", ".join(f"{word} ({count})" for word, count in self.counts[:SHOWN])
         return (
-            f"{self.affected} of {self.texts} different texts hold words that the language encoder has never seen "
-            f"({len(self.counts)} words, most often {words}); what is asked by them is guessed from the rest."
+            f"{self.affected} of {self.texts} distinct texts have words that the language encoder has never seen "
+            f"({len(self.counts)} words, most often {words}); results for them are guesses from the other words."
         )
 
 
 def unknown_words(system: object, texts: Sequence[str]) -> UnknownWords | None:
-    """Asks the system's language encoder; None for a system that has none (`system.language`)."""
+    """Uses the system's language encoder; None for a system without one (`system.language`)."""
     language = getattr(system, "language", None)
     if language is None:
         return None

@@ -88,7 +88,7 @@ def test_a_chart_escapes_names():
 
 def test_what_is_no_result_is_refused(tmp_path: Path):
     (tmp_path / "other.json").write_text("[1]")
-    for path, message in ((tmp_path / "other.json", "no results of"), (tmp_path / "nothing", "no results to read")):
+    for path, message in ((tmp_path / "other.json", "not a result of"), (tmp_path / "nothing", "no results to read")):
         with pytest.raises(FindError, match=message):
             write_report([path], tmp_path / "page.html")
 

@@ -60,8 +60,8 @@ def test_an_installed_protocol_is_run_beside_the_published_ones(
     [
         (("--model", "find-tiny", "--tasks", "coverd"), "there is no 'coverd'; did you mean covered?; panoptic, "),
         (("--model", "frozen-pair:find-tiny", "--tasks", "covered"),
-         "frozen-pair:find-tiny cannot be asked by all of covered: it has no method 'ground'"),
-        (("--model", "find-tiny", "--tasks", "covered", "--save-predictions"), "published tasks only, not of covered"),
+         "frozen-pair:find-tiny does not support all of covered: it has no method 'ground'"),
+        (("--model", "find-tiny", "--tasks", "covered", "--save-predictions"), "published tasks only: run covered"),
     ],
     ids=["misspelt", "a system that cannot", "to be saved"],
 )  # fmt: skip

@@ -175,7 +175,7 @@ def test_words_that_were_never_seen_are_counted_in_what_a_task_reads(root: Path)
     found = evaluation.to_json()["data"]["unknown_words"]
     assert found["texts"] == 16 and found["most_frequent"]["grix"] == 2 <= found["texts_with_unknown_words"]
     assert not {"red", "dog"} & found["most_frequent"].keys()
-    assert "of 16 different texts hold words" in evaluation.to_markdown() and "grix (2)" in evaluation.to_markdown()
+    assert "of 16 distinct texts have words" in evaluation.to_markdown() and "grix (2)" in evaluation.to_markdown()
 
 
 def test_a_system_without_language_encoder_leaves_unknown_words_open(root: Path, folder: CocoFolder):

@@ -55,7 +55,7 @@ def test_instances_come_from_their_own_file_where_there_is_one(folder: CocoFolde
     path.write_text(json.dumps({"images": images, "annotations": [car], "categories": [{"id": 3, "name": "car"}]}))
     assert panoptic(Oracle(folder), folder, image_ids=[100]).to_json()["AP"] == pytest.approx(100)
     path.write_text(json.dumps({"images": images, "annotations": [{**car, "category_id": 187}], "categories": []}))
-    with pytest.raises(FindError, match="category 187, which is no thing category"):
+    with pytest.raises(FindError, match="category 187, which is not a thing category"):
         panoptic(Oracle(folder), folder)
 
 

@@ -1,1 +1,1 @@
-"""The files that predictions travel in: COCO's own result formats, COCO RLE for masks of queries, npz for vectors."""
+"""File formats of predictions: COCO's result formats, COCO RLE for masks of queries, npz for vectors."""

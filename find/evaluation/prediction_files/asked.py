@@ -1,4 +1,4 @@
-"""What the protocols will ask of a folder, found by running them with a system that notes the questions."""
+"""The queries of a protocol on a folder, collected by running it with a system that records them."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from find.query.query import Query
 
 @dataclass
 class QueryCollector:
-    """Notes what it is asked and answers with nothing: empty masks, vectors of zeros."""
+    """Records queries and returns blank results: empty masks, zero vectors."""
 
     folder: NamedFolder
     grounded: list[tuple[int, Parts]] = field(default_factory=list)  # image id, query
-    segmented: list[tuple[int, Parts]] = field(default_factory=list)  # likewise, of interleaved segmentation
+    segmented: list[tuple[int, Parts]] = field(default_factory=list)  # likewise, for interleaved segmentation
     image_ids: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     queries: dict[str, Parts] = field(default_factory=dict)  # by key
 
     @classmethod
     def of(cls, folder: NamedFolder, task: Task, **options: Any) -> QueryCollector:
-        """All questions of one task; `options` as for `evaluate`. Raises `FindError` as `evaluate` does."""
+        """All queries of one task; `options` as for `evaluate`. Raises `FindError` as `evaluate` does."""
         asked = cls(folder)
         evaluate(asked, folder, tasks=[task], progress=False, **options)
         asked.image_ids, asked.texts = list(dict.fromkeys(asked.image_ids)), list(dict.fromkeys(asked.texts))
         return asked
 
     def write(self, path: Path) -> None:
-        """The questions as JSON (see docs/bench-formats.md)."""
+        """The queries as JSON (see docs/bench-formats.md)."""
         queries = AskedQueries()
         for image_id, parts in self.grounded or self.segmented:
             queries.add(image_id, parts)

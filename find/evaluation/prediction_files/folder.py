@@ -1,4 +1,4 @@
-"""A split whose pictures know their ids, so that whoever answers a protocol can tell which image it was asked about."""
+"""A split whose pictures carry their image ids, so that predictions can be looked up by image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from find.errors import DataError
 
 
 class NamedImage(np.ndarray):
-    """uint8 RGB [H, W, 3] that remembers which image of a data set it is."""
+    """A uint8 RGB [H, W, 3] array that carries its image id."""
 
     image_id: int | None
 
@@ -18,7 +18,7 @@ class NamedImage(np.ndarray):
 
 
 class NamedFolder(CocoFolder):
-    """A split that gives `NamedImage`s."""
+    """A split that returns `NamedImage`s."""
 
     def image_at(self, position: int) -> np.ndarray:
         return _named(self.pixels_at(position), self.image_ids[position])
@@ -29,7 +29,7 @@ class NamedFolder(CocoFolder):
 
 
 class BlankFolder(NamedFolder):
-    """A split whose pictures have their size and no content: enough to score answers that were given elsewhere."""
+    """A split whose pictures are blank but have the right size: enough to score existing predictions."""
 
     def pixels_at(self, position: int) -> np.ndarray:
         height, width = self.image_size(self.image_ids[position])
@@ -37,10 +37,10 @@ class BlankFolder(NamedFolder):
 
 
 def id_of(image: object) -> int:
-    """The id of a picture that a `NamedFolder` gave. Raises `FindError` for any other."""
+    """The id of a picture of a `NamedFolder`. Raises `FindError` for any other picture."""
     image_id = getattr(image, "image_id", None)
     if image_id is None:
-        raise DataError("this picture does not know its id: predictions are kept for images of a NamedFolder only")
+        raise DataError("this picture has no id: predictions can be recorded for images of a NamedFolder only")
     return image_id
 
 

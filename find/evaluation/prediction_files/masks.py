@@ -29,12 +29,12 @@ error = partial(DatasetIssue, Severity.ERROR)
 
 @dataclass
 class AskedQueries:
-    """Queries in the order in which a protocol asked them; one that was asked twice in an image stands there twice."""
+    """Queries in the order in which a protocol asks them; repeated queries of an image are listed repeatedly."""
 
     records: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, image_id: int, parts: Parts) -> int:
-        """Notes a query; returns its id in the file."""
+        """Adds a query; returns its id in the file."""
         self.records.append({"id": len(self.records), "image_id": image_id, "parts": parts})
         return len(self.records) - 1
 
@@ -98,12 +98,12 @@ class MaskDocument(Struct):
 
 @dataclass(frozen=True)
 class MaskFile:
-    """Queries with their masks; the k-th time that a query is asked in an image, its k-th answer is given."""
+    """Queries with their masks; when a query is repeated for an image, its k-th use gets its k-th answer."""
 
     path: Path
     folder: CocoFolder
     queries: Mapping[int, dict[str, Any]]
-    masks: Mapping[int, Mapping[int, dict[str, Any]]]  # query id -> number of the entity -> record
+    masks: Mapping[int, Mapping[int, dict[str, Any]]]  # query id -> index of the entity -> record
     asked: Mapping[tuple[int, str], tuple[int, ...]]  # image and key of a query -> its ids in the file
 
     @classmethod
@@ -111,7 +111,7 @@ class MaskFile:
         """Reads the JSON; records that cannot be used are reported and left out.
 
         Raises:
-            FindError: the file is missing, is no JSON, or lacks one of its two lists.
+            FindError: the file is missing, is not JSON, or lacks one of its two lists.
         """
         document = read_document(path, MaskDocument, report)
         queries: dict[int, dict[str, Any]] = {}
@@ -121,7 +121,7 @@ class MaskFile:
             item = f"query {query}"
             if image_id not in folder.table.rows:
                 report(error("unknown image id", path.name, item, f"image {image_id} is not in {folder.table.source}",
-                             "Take the query out, or name the right split"))  # fmt: skip
+                             "Remove the query, or give the right split"))  # fmt: skip
             elif query in queries:
                 report(error("duplicate", path.name, item, "two queries have this id", "Give each its own id"))
             else:
@@ -148,7 +148,7 @@ class MaskFile:
         return cls(path, folder, queries, masks, {key: tuple(ids) for key, ids in asked.items()})
 
     def check(self, wanted: Sequence[tuple[int, Parts]], report: Report) -> None:
-        """Reports queries that a protocol asks and the file does not answer, and masks that cannot be decoded."""
+        """Reports queries of a protocol that the file does not answer, and masks that cannot be decoded."""
         unused = set(self.queries)
         for image_id, parts in wanted:
             ids = self.asked.get((image_id, key_of(parts)), ())
@@ -173,10 +173,10 @@ class MaskFile:
                     report(bad_mask(self.path, answer["item"], problem))
 
     def answer(self, image_id: int, parts: Parts, time: int = 0) -> list[EntityMask]:
-        """The masks of a query's entities, when it is asked for the `time`-th time (from 0).
+        """The masks of a query's entities, for its `time`-th use (from 0).
 
         Raises:
-            FindError: the query is not answered, an entity has no mask, or a mask cannot be decoded.
+            FindError: the query has no answer, an entity has no mask, or a mask cannot be decoded.
         """
         ids = self.asked.get((image_id, key_of(parts)), ())
         if not ids:
@@ -196,7 +196,7 @@ class MaskFile:
 
 
 def write_records(path: Path, **lists: Sequence[Mapping[str, Any]]) -> None:
-    """A JSON object of lists, one record a line: small, and still to be read by people."""
+    """A JSON object of lists, one record per line: compact but readable."""
     parts = []
     for name, records in lists.items():
         lines = ",\n".join(json.dumps(record, ensure_ascii=False) for record in records)
@@ -216,7 +216,7 @@ def _no_mask(path: Path, query: int, entity: int) -> DatasetIssue:
 
 
 def _text(parts: Parts) -> str:
-    """A query as people read it."""
+    """A query in readable form."""
     words = []
     for part in parts:
         if isinstance(part, str):

@@ -59,7 +59,7 @@ class PredictedDocument(Struct):
 
 @dataclass(frozen=True)
 class PanopticFile:
-    """Panoptic predictions on disk; the PNGs are read when they are asked for."""
+    """Panoptic predictions on disk; PNGs are read on demand."""
 
     path: Path
     folder: CocoFolder
@@ -70,7 +70,7 @@ class PanopticFile:
         """Reads the JSON; records that cannot be used are reported and left out.
 
         Raises:
-            FindError: the file is missing, is no JSON, or has no list "annotations".
+            FindError: the file is missing, is not JSON, or has no list "annotations".
         """
         known = {category.id for category in folder.categories}
         records: dict[int, dict[str, Any]] = {}
@@ -80,7 +80,7 @@ class PanopticFile:
             segments = [(segment.id, segment.category_id) for segment in record.segments_info]
             if image_id not in folder.table.rows:
                 report(error("unknown image id", path.name, item, f"the image is not in {folder.table.source}",
-                             "Take the record out, or name the right split"))  # fmt: skip
+                             "Remove the record, or give the right split"))  # fmt: skip
                 continue
             if image_id in records:
                 report(error("image predicted twice", path.name, item, "there are two records of this image",
@@ -92,11 +92,11 @@ class PanopticFile:
 
     @property
     def pictures(self) -> Path:
-        """The folder of PNGs: named as the JSON without its suffix."""
+        """The folder of PNGs, which has the JSON's name without its suffix."""
         return self.path.with_suffix("")
 
     def check(self, image_ids: Iterable[int], report: Report) -> None:
-        """Reports images without a record, and whatever is wrong with the PNGs of the others."""
+        """Reports images without a record, and problems of the others' PNGs."""
         for image_id in image_ids:
             if image_id not in self.records:
                 report(_missing(self.path, image_id))
@@ -128,11 +128,11 @@ class PanopticFile:
                              "painted over it)", "Take it out of segments_info"))  # fmt: skip
 
     def segment_map(self, image_id: int) -> Int[np.ndarray, "h w"]:
-        """One image's segment ids, 0 = none. Raises `FindError` where there is none, or its PNG cannot be read."""
+        """One image's segment ids, 0 = none. Raises `FindError` if it has no record, or its PNG cannot be read."""
         return self._map(self._record(image_id)["file_name"])
 
     def categories(self, image_id: int) -> dict[int, int]:
-        """Category id of each segment of an image. Raises `FindError` where there is no record of it."""
+        """Category id of each segment of an image. Raises `FindError` if it has no record."""
         return self._record(image_id)["segments"] or {}
 
     def _record(self, image_id: int) -> dict[str, Any]:
@@ -154,7 +154,7 @@ class PanopticFile:
 
 
 def record_of(image_id: int, prediction: PanopticPrediction, category_ids: Sequence[int]) -> dict[str, Any]:
-    """The JSON record of a prediction; `category_ids[label]` is COCO's number of a class."""
+    """The JSON record of a prediction; `category_ids[label]` is COCO's id of a class."""
     segments = [{"id": s.id, "category_id": category_ids[s.label], "score": s.score} for s in prediction.segments]
     return {"image_id": image_id, "file_name": f"{image_id:012d}.png", "segments_info": segments}
 
@@ -173,7 +173,7 @@ def _faulty_segments(
             report(error("segment listed twice", file, where, "two segments of the image have this id",
                          "Give each its own id and colour"))  # fmt: skip
         elif not 0 < segment < ID_RANGE:
-            report(error("segment id out of range", file, where, "no colour of a PNG stands for this id",
+            report(error("segment id out of range", file, where, "this id cannot be written as a PNG colour",
                          "Number segments 1 to 16777215; 0 is void"))  # fmt: skip
         else:
             seen.add(segment)

@@ -1,4 +1,4 @@
-"""What a protocol asks, as plain data: a query by its words and by the segments that it shows, and a key to find it."""
+"""Queries as plain data: words and the segments that are their regions; and a key for look-ups."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Parts = list[Any]
 
 
 def parts_of(query: Query, folder: NamedFolder) -> Parts:
-    """A query whose regions are segments of the folder's own images. Raises `FindError` for a region that is not."""
+    """A query whose regions are segments of the folder's own images. Raises `FindError` for any other region."""
     return [_part(part, folder) for part in query.parts]
 
 
 def parts_of_text(text: str) -> Parts:
-    """A text to ground is a query of one phrase."""
+    """A text to ground, as a query of one phrase."""
     return [{"phrase": text}]
 
 
 def key_of(parts: Parts) -> str:
-    """One line of text that is equal for equal queries."""
+    """A one-line key that is equal for equal queries."""
     return json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 

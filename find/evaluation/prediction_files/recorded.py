@@ -1,4 +1,4 @@
-"""A system whose answers lie in files, so that the protocols score what any other system has predicted."""
+"""A system that returns predictions from files, so that the protocols can score any other system."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ImageRows:
 
 @dataclass(frozen=True)
 class QueryRows:
-    """Queries in a shared space; `padding` is True where a query has fewer entities."""
+    """Queries in a shared space; `padding` is True beyond the number of a query's entities."""
 
     query: Float[Tensor, "q d"]
     entities: Float[Tensor, "q e d"]
@@ -39,7 +39,7 @@ class QueryRows:
 
     @classmethod
     def of(cls, vectors: Sequence[tuple[Float[Tensor, " d"], Float[Tensor, "e d"]]]) -> QueryRows:
-        """From each query's vector and the vectors of its entities."""
+        """From the vectors of the queries and of their entities."""
         query = torch.stack([vector for vector, _ in vectors])
         most = max(len(entities) for _, entities in vectors)
         entities = query.new_zeros(len(vectors), most, query.shape[1])
@@ -52,8 +52,8 @@ class QueryRows:
 
 @dataclass
 class RecordedSystem:
-    """Answers grounding, interleaved segmentation and both retrieval tasks from files; what is not there raises
-    `FindError`. (`score_panoptic` takes generic segmentation straight from its files.)"""
+    """Answers grounding, interleaved segmentation and both retrieval tasks from files; a missing prediction raises
+    `FindError`. (`score_panoptic` reads generic segmentation directly from its files.)"""
 
     folder: NamedFolder
     grounding: MaskFile | None = None
@@ -87,7 +87,7 @@ class RecordedSystem:
 
     def _masks(self, file: MaskFile | None, image: ImageLike, parts: Parts) -> list[EntityMask]:
         if file is None:
-            raise DataError("masks of queries are asked for, and no file of them was given")
+            raise DataError("masks of queries are needed, but no file of them was given")
         image_id = id_of(image)
         asked = (file.path, image_id, key_of(parts))
         self._times[asked] += 1
@@ -95,7 +95,7 @@ class RecordedSystem:
 
     def _all_vectors(self) -> Vectors:
         if self.vectors is None:
-            raise DataError("vectors are asked for, and no file of them was given")
+            raise DataError("vectors are needed, but no file of them was given")
         return self.vectors
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""A system that answers as another one does and keeps every answer, as files of predictions."""
+"""A system that wraps another one and records its answers as prediction files."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ VECTORS = "embeddings.npz"
 
 
 class Recorder:
-    """Passes every question on to `system`, and keeps the answers for `save`; panoptic PNGs are written at once.
+    """Forwards every query to `system`, and records the answers for `save`; panoptic PNGs are written immediately.
 
-    Clicks depend on the masks before them, so answers to an interactive user are not kept.
+    Clicks depend on the previous masks, so answers of interactive segmentation are not recorded.
 
     Args:
-        system: who answers.
-        folder: whose images are asked about.
+        system: the wrapped system.
+        folder: the split that is evaluated.
         out: the folder to write.
     """
 
@@ -55,7 +55,7 @@ class Recorder:
         self._vectors = Vectors()
 
     def save(self) -> list[Path]:
-        """Writes what was asked; returns the files."""
+        """Writes the recorded predictions; returns the files."""
         self.out.mkdir(parents=True, exist_ok=True)
         files = []
         if self._panoptic:
@@ -75,7 +75,7 @@ class Recorder:
         return files
 
     def encode_images(self, images: Sequence[ImageLike]) -> NamedFeatures:
-        """What the system keeps of images that it is asked about several times, with the images' names."""
+        """The system's encoded images, with the image ids."""
         return NamedFeatures(images, encode_once(self.system, images))
 
     def panoptic(
@@ -158,7 +158,7 @@ class Recorder:
 
 @dataclass(frozen=True)
 class NamedFeatures:
-    """Images, and what a system is given in their place."""
+    """Images, and the encoded form that the system gets instead."""
 
     images: Sequence[ImageLike]
     given: Any
@@ -178,11 +178,11 @@ def _given(images: Sequence[ImageLike] | NamedFeatures) -> Any:
 
 
 def write_results(path: Path, results: Sequence[dict]) -> None:
-    """COCO's result list, one record a line."""
+    """COCO's result list, one record per line."""
     lines = ",\n".join(json.dumps(result) for result in results)
     path.write_text(f"[\n{lines}\n]\n" if results else "[]\n", encoding="utf-8")
 
 
 def numbers(tensor: Tensor) -> np.ndarray:
-    """float32 on the CPU: what the protocols compute with."""
+    """float32 on the CPU, as the protocols use it."""
     return tensor.float().cpu().numpy()

@@ -25,7 +25,7 @@ warning = partial(DatasetIssue, Severity.WARNING)
 
 
 class Result(Record):
-    """A mask with a category, as COCO's stuff challenge has it."""
+    """A mask with a category, in the format of COCO's stuff challenge."""
 
     fix: ClassVar[str] = "Write the record again, as docs/bench-formats.md says"
 
@@ -48,7 +48,7 @@ class ScoredResult(Result):
 
 @dataclass(frozen=True)
 class ResultFile:
-    """Masks with categories, by image id and in the order of the file; they are decoded when they are asked for."""
+    """Masks with categories, by image id and in the order of the file; decoded on demand."""
 
     path: Path
     folder: CocoFolder
@@ -56,10 +56,10 @@ class ResultFile:
 
     @classmethod
     def read(cls, path: Path, folder: CocoFolder, report: Report, *, scored: bool) -> ResultFile:
-        """Reads the list; records that cannot be used are reported and left out. `scored`: each needs a score.
+        """Reads the list; records that cannot be used are reported and omitted. `scored`: each needs a score.
 
         Raises:
-            FindError: the file is missing, or no JSON list of objects.
+            FindError: the file is missing, or not a JSON list of objects.
         """
         records: dict[int, list[dict[str, Any]]] = defaultdict(list)
         is_thing = {category.id: category.is_thing for category in folder.categories}
@@ -70,7 +70,7 @@ class ResultFile:
             item = f"result {number} of image {image_id}"
             if image_id not in folder.table.rows:
                 report(error("unknown image id", path.name, item, f"the image is not in {folder.table.source}",
-                             "Take the result out, or name the right split"))  # fmt: skip
+                             "Remove the result, or give the right split"))  # fmt: skip
             elif category not in is_thing:
                 report(error("unknown category", path.name, item, f"category {category} is not in "
                              f"{folder.table.source}", "Give the data set's own category ids"))  # fmt: skip
@@ -79,7 +79,7 @@ class ResultFile:
                              "instances", "Leave stuff out of this file"))  # fmt: skip
             elif not math.isfinite(score):
                 report(error("score is no number", path.name, item, f"the score is {score}",
-                             "Give a finite score, higher is surer"))  # fmt: skip
+                             "Give a finite score; higher is more confident"))  # fmt: skip
             else:
                 records[image_id].append(
                     {"category_id": category, "score": score, "segmentation": record.segmentation, "item": item}
@@ -95,7 +95,7 @@ class ResultFile:
             results = self.records.get(image_id, [])
             if not results:
                 report(warning("image without results", self.path.name, f"image {image_id}",
-                               "nothing was found in it", "Nothing, if that is what the model says"))  # fmt: skip
+                               "nothing was found in it", "Nothing, if the model found nothing"))  # fmt: skip
             size = self.folder.image_size(image_id)
             taken = np.zeros(size, bool)
             seen: dict[str, str] = {}
@@ -106,7 +106,7 @@ class ResultFile:
                     report(bad_mask(self.path, result["item"], problem))
                     continue
                 code = json.dumps([result["category_id"], result["segmentation"]["counts"]])
-                if code in seen:  # two proposals may have one mask: the second of them counts as a false one
+                if code in seen:  # two proposals may have the same mask: the second counts as a false positive
                     report((error if exclusive else warning)("duplicate", self.path.name, result["item"],
                            f"category and mask are those of {seen[code]}", "Keep one of them"))  # fmt: skip
                 elif exclusive:
@@ -126,7 +126,7 @@ class ResultFile:
         ]
 
     def semantic(self, image_id: int) -> Int[np.ndarray, "h w"]:
-        """One image's class indices, -1 where no mask lies. Raises `FindError`."""
+        """One image's class indices, -1 where there is no mask. Raises `FindError`."""
         size = self.folder.image_size(image_id)
         labels = np.full(size, -1, np.int64)
         index_of = {category.id: category.index for category in self.folder.categories}

@@ -1,4 +1,4 @@
-"""`findvl bench score` and `validate`: predictions of any system, from files, through the same protocols as a run."""
+"""`findvl bench score` and `validate`: prediction files of any system, scored by the same protocols as a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from find.evaluation.systems.run import Settings
 
 
 class FileTask(str, Enum):
-    """What one file of predictions can be scored for."""
+    """The tasks that a prediction file can be scored for."""
 
     PANOPTIC = "panoptic"
     INSTANCES = "instances"
@@ -38,18 +38,18 @@ class FileTask(str, Enum):
 
     @property
     def task(self) -> Task:
-        """The protocol behind it."""
+        """The protocol of this task."""
         generic = (FileTask.PANOPTIC, FileTask.INSTANCES, FileTask.SEMANTIC)
         return Task.PANOPTIC if self in generic else Task(self.value)
 
     def options(self, settings: Settings) -> dict[str, Any]:
-        """What decides about the questions of this task: studies ask more of the interleaved ones alone."""
+        """The options that determine this task's queries: studies add queries to the interleaved tasks only."""
         interleaved = self in (FileTask.INTERLEAVED_SEGMENTATION, FileTask.INTERLEAVED_RETRIEVAL)
         return settings.options() | ({} if interleaved else {"studies": ()})
 
     @property
     def file(self) -> str:
-        """What `findvl bench run --save-predictions` calls it."""
+        """The file name that `findvl bench run --save-predictions` uses."""
         return {
             FileTask.PANOPTIC: PANOPTIC,
             FileTask.INSTANCES: INSTANCES,
@@ -61,7 +61,7 @@ class FileTask(str, Enum):
 
 @dataclass(frozen=True)
 class Validation:
-    """Every issue of some predictions."""
+    """All issues of a set of predictions."""
 
     issues: tuple[DatasetIssue, ...]
 
@@ -74,15 +74,15 @@ class Validation:
         return f"{errors} errors, {len(self.issues) - errors} warnings"
 
     def lines(self) -> list[str]:
-        """One line an issue: severity, kind, file, item, what is wrong, and how to fix it."""
+        """One line per issue: severity, kind, file, item, what is wrong, and how to fix it."""
         return [f"{issue.severity.value}: {issue.kind}: {issue}" for issue in self.issues]
 
 
 def find_files(predictions: Path, task: FileTask | None) -> dict[FileTask, Path]:
-    """The files to score: one file for the task named, or in a folder all that a run writes (or the task's).
+    """The files to score: one file for the given task, or all files of a run's folder (or only the task's).
 
     Raises:
-        FindError: a file without a task, or nothing to score.
+        FindError: a file without a task, or there is nothing to score.
     """
     if predictions.is_dir():
         folder = predictions / "predictions" if (predictions / "predictions").is_dir() else predictions
@@ -101,18 +101,18 @@ def find_files(predictions: Path, task: FileTask | None) -> dict[FileTask, Path]
 
 
 def _is_there(path: Path, task: FileTask) -> bool:
-    """Whether a run has written the file, and for this task: the two retrieval tasks share theirs."""
+    """Whether the file exists and has data for this task: the two retrieval tasks share a file."""
     asked = {FileTask.RETRIEVAL: "texts", FileTask.INTERLEAVED_RETRIEVAL: "queries"}.get(task)
     if not path.exists() or asked is None:
         return path.exists()
     try:
         return bool(read_arrays(path, [asked]))
     except FindError:
-        return True  # whoever reads it will tell what is wrong
+        return True  # reading the file reports what is wrong
 
 
 def validate(files: dict[FileTask, Path], root: Path, settings: Settings) -> Validation:
-    """Everything that is wrong with predictions; never stops at the first fault.
+    """All issues of predictions; does not stop at the first.
 
     Raises:
         FindError: the data folder cannot be used.
@@ -131,16 +131,16 @@ def validate(files: dict[FileTask, Path], root: Path, settings: Settings) -> Val
 
 
 def score(files: dict[FileTask, Path], root: Path, settings: Settings, *, progress: bool = True) -> Evaluation:
-    """The figures of predictions, by the protocols that `findvl bench run` uses; without a file a figure is None.
+    """The figures of predictions, by the protocols of `findvl bench run`; figures without a file are None.
 
     Raises:
-        FindError: the first error that `validate` would list, or nothing to score.
+        FindError: the first error that `validate` would list, or there is nothing to score.
     """
     folder = BlankFolder(root, settings.split, entities=settings.entities)
 
     def refuse(issue: DatasetIssue) -> None:
         if issue.severity is Severity.ERROR:
-            raise DataError(f"{issue} `findvl bench validate` lists all that is wrong.")
+            raise DataError(f"{issue} `findvl bench validate` lists all issues.")
 
     read = {task: _read(task, path, folder, settings, refuse) for task, path in files.items()}
     image_ids = folder.image_ids[: settings.limit]

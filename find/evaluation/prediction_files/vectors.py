@@ -20,14 +20,14 @@ error = partial(DatasetIssue, Severity.ERROR)
 
 @dataclass
 class Vectors:
-    """Each image with its object vectors, each text, each query with its entity vectors; queries by their key."""
+    """Vectors of images and their objects, of texts, and of queries and their entities; queries by their key."""
 
     images: dict[int, tuple[Float[np.ndarray, " d"], Float[np.ndarray, "n d"]]] = field(default_factory=dict)
     texts: dict[str, Float[np.ndarray, " d"]] = field(default_factory=dict)
     queries: dict[str, tuple[Float[np.ndarray, " d"], Float[np.ndarray, "e d"]]] = field(default_factory=dict)
 
     def width(self) -> int:
-        """Length of the vectors; 0 without any."""
+        """Length of the vectors; 0 if there are none."""
         first = [image for image, _ in self.images.values()][:1] + list(self.texts.values())[:1]
         return len(first[0]) if first else 0
 
@@ -41,12 +41,12 @@ class Vectors:
         texts: Sequence[str],
         queries: Mapping[str, int],
     ) -> None:
-        """Reports what is missing, unknown, of another width or no number; `queries`: key -> number of entities."""
+        """Reports missing and unknown items, wrong widths, NaN and infinity; `queries`: key -> number of entities."""
         for image_id in self.images:
             if image_id not in folder.table.rows:
                 report(error("unknown image id", path.name, f"image {image_id}",
                              f"it is not in {folder.table.source}",
-                             "Take it out, or name the right split"))  # fmt: skip
+                             "Remove it, or give the right split"))  # fmt: skip
         for kind, wanted, given in (
             ("image", image_ids, self.images),
             ("text", texts, self.texts),
@@ -61,11 +61,11 @@ class Vectors:
             if len(entities) not in (0, count):
                 report(error("wrong number of entities", path.name, f"query {key}",
                              f"it has {count} entities and {len(entities)} entity vectors",
-                             "Give one vector an entity in reading order, or none at all"))  # fmt: skip
+                             "Give one vector per entity in reading order, or none at all"))  # fmt: skip
         counts = {len(objects) for _, objects in self.images.values()}
         if len(counts) > 1:
             report(error("uneven objects", path.name, "images", f"images have {min(counts)} to {max(counts)} objects",
-                         "Give every image equally many object vectors (repeat one if need be)"))  # fmt: skip
+                         "Give every image the same number of object vectors (repeat one if necessary)"))  # fmt: skip
         width = self.width()
         for kind, name, vectors in self._all():
             if vectors.shape[-1] != width:
@@ -74,7 +74,7 @@ class Vectors:
                              "Use one embedding space for images, texts and queries"))  # fmt: skip
             if not np.isfinite(vectors).all():
                 report(error("vector holds NaN or infinity", path.name, f"{kind} {name}",
-                             f"{int((~np.isfinite(vectors)).sum())} of its numbers are none",
+                             f"{int((~np.isfinite(vectors)).sum())} of its values are not finite",
                              "Look for a division by zero in the model"))  # fmt: skip
 
     def _all(self):
@@ -101,7 +101,7 @@ def read_vectors(path: Path, report: Report) -> Vectors:
 
 
 def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
-    """The arrays of an npz file, or those of some names that it has. Raises `FindError` for any other file."""
+    """The arrays of an npz file, all or those with the given names. Raises `FindError` for any other file."""
     try:
         file = np.load(path, allow_pickle=False)
         if not isinstance(file, np.lib.npyio.NpzFile):

@@ -1,1 +1,1 @@
-"""The protocols of FIND-Bench, one module a task: each a function of a model and a data folder."""
+"""The protocols of FIND-Bench, one module per task: each a function of a model and a data folder."""

@@ -20,28 +20,28 @@ from find.evaluation.task_results import GroundingResult, MissingAnnotations
 
 
 class TextSource(str, Enum):
-    """Where the texts to ground come from."""
+    """The source of the texts to ground."""
 
-    AUTO = "auto"  # expressions where the folder has them, else phrases
-    EXPRESSIONS = "expressions"  # RefCOCO, RefCOCO+, RefCOCOg and the like: referring_{split}.json
+    AUTO = "auto"  # expressions if the folder has them, otherwise phrases
+    EXPRESSIONS = "expressions"  # RefCOCO, RefCOCO+, RefCOCOg and similar sets: referring_{split}.json
     PHRASES = "phrases"  # the phrases of the entity sentences
 
 
 @dataclass(frozen=True)
 class Question:
-    """A text to find in an image. `item` is the id of its expression or sentence, `entity` its number there; the
-    answer is the union of `segment_ids`."""
+    """A text to find in an image. `item` is the id of its expression or sentence, `entity` its index there; the target
+    is the union of `segment_ids`."""
 
     image_id: int
     item: int
     entity: int
     text: str
     segment_ids: tuple[int, ...]
-    is_marked: bool = False  # the data says that it is held out
+    is_marked: bool = False  # marked as held out in the data
 
 
 GroundingAnswers = Callable[[Sequence[Sequence[Question]]], Sequence[Sequence[Bool[np.ndarray, "h w"]]]]
-"""The questions of some images -> a mask for each question, at the image's own size."""
+"""The texts of some images -> a mask for each text, at the image's own size."""
 
 
 def grounding(
@@ -53,11 +53,11 @@ def grounding(
     batch_size: int = 32,
     progress: bool = False,
 ) -> GroundingResult:
-    """Ask each image for all its texts at once.
+    """Grounds all texts of an image at once.
 
-    A phrase that means several segments is to be answered with their union. An expression is held out if the folder
-    marks it so or if its segment is. The published tables' "AP50" is P@0.5, the share of texts whose mask has an IoU
-    of at least one half: no average precision, since nothing is ranked.
+    The target of a phrase that refers to several segments is their union. An expression is held out if the folder marks
+    it or its segment so. The published tables' "AP50" is P@0.5, the fraction of texts whose mask has an IoU of at least
+    0.5: it is not an average precision, since nothing is ranked.
 
     Args:
         image_ids: the images; all of the split if not given.
@@ -84,14 +84,14 @@ def score_grounding(
     batch_size: int = 32,
     progress: bool = False,
 ) -> GroundingResult:
-    """The same for answers from anywhere: of a model, or read from a file of predictions."""
+    """The same for answers of any origin: a model, or a prediction file."""
     source = text_source(folder, source)
     image_ids = folder.image_ids if image_ids is None else image_ids
     held_out = HeldOut.read(folder)
     questions = [group for image_id in image_ids if (group := questions_of(folder, image_id, source))]
     if not questions:
         raise MissingAnnotations(
-            f"{folder.root}: nothing to ground, for these images have neither expressions of "
+            f"{folder.root}: nothing to ground, because these images have neither expressions of "
             f"referring_{folder.split}.json nor sentences with linked phrases"
             if source is TextSource.PHRASES
             else f"{folder.root}: referring_{folder.split}.json has no expressions of these images"
@@ -115,7 +115,7 @@ def score_grounding(
 
 
 def questions_of(folder: DataSplit, image_id: int, source: TextSource) -> list[Question]:
-    """What an image is asked for."""
+    """The texts to ground in an image."""
     if text_source(folder, source) is TextSource.EXPRESSIONS:
         return [
             Question(image_id, e.id, 0, e.text, (e.segment_id,), e.held_out) for e in folder.expressions_of(image_id)
@@ -128,7 +128,7 @@ def questions_of(folder: DataSplit, image_id: int, source: TextSource) -> list[Q
 
 
 def text_source(folder: DataSplit, source: TextSource) -> TextSource:
-    """The source that is meant, for this folder."""
+    """The actual source for this folder."""
     if source is not TextSource.AUTO:
         return source
     return TextSource.EXPRESSIONS if folder.expressions else TextSource.PHRASES

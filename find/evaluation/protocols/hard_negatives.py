@@ -1,4 +1,4 @@
-"""Hard negatives: does an image's true sentence win over ones that differ from it in an attribute or a relation?"""
+"""Hard negatives: does an image's true sentence beat sentences that differ in one attribute or relation?"""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def hard_negatives(
     batch_size: int = 32,
     progress: bool = False,
 ) -> HardNegativeResult | None:
-    """Score the true sentence and its negatives with their own image; all entities are words.
+    """Scores the true sentence and its negatives with their image; all entities are words.
 
     Returns:
-        None if the data have no hard negatives of the images of the gallery.
+        None if the data have no hard negatives for images of the gallery.
     """
     row_of = {image_id: row for row, image_id in enumerate(gallery.image_ids)}
     cases = [case for case in folder.hard_negatives() if case.truth.image_id in row_of]
@@ -56,10 +56,10 @@ def hard_negatives(
 
 
 def _starts(cases: Sequence[HardNegatives]) -> list[int]:
-    """Where each case but the first begins in the list of all their sentences."""
+    """The offset of each case but the first in the list of all sentences."""
     return np.cumsum([1 + len(case.negatives) for case in cases])[:-1].tolist()
 
 
 def _share_won(cases: Sequence[Float[np.ndarray, " n"]]) -> float:
-    """Share of the cases whose first score is above all others."""
+    """Fraction of the cases whose first score is higher than all others."""
     return float(np.mean([(scores[0] > scores[1:] + TIE).all() for scores in cases]))

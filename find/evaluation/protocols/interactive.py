@@ -1,4 +1,4 @@
-"""Interactive segmentation: a simulated user points at every segment, and clicks until its mask is good."""
+"""Interactive segmentation: a simulated user clicks on every segment until its mask is good."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from find.evaluation.task_results import ClickTrack, InteractiveResult, MissingA
 MAX_CLICKS = 20
 CLICKED_IMAGES = 50
 STROKES = (StrokeKind.CIRCLE, StrokeKind.SCRIBBLE, StrokeKind.POLYGON, StrokeKind.BOX)
-"""Drawn once instead of a click; the published tables' other columns beside the point, which is the first click."""
+"""Kinds of strokes that replace the click: the columns of the published tables other than the point (first click)."""
 
 
 def interactive(
@@ -38,22 +38,23 @@ def interactive(
     batch_size: int = 32,
     progress: bool = False,
 ) -> InteractiveResult:
-    """Segment every segment that is no crowd region from clicks, and from a stroke of each kind.
+    """Segments every segment except crowd regions, from clicks and from a stroke of each kind.
 
-    The first click is the deepest pixel of the segment, each further one the deepest pixel of the larger error, missing
-    or superfluous (`find.data.strokes.next_click`). The model sees all clicks so far. NoC is the mean number of clicks
-    to an IoU; a segment that does not get there within `max_clicks` counts as `max_clicks`. Users stop at an IoU of
-    0.90, so the IoU after k clicks is that of the mask with which each of them stopped or that click k gave.
+    The first click is the innermost pixel of the segment, each further one the innermost pixel of the larger error,
+    false negative or false positive (`find.data.strokes.next_click`). The model gets all clicks so far. NoC is the mean
+    number of clicks to an IoU; a segment that does not reach it within `max_clicks` counts as `max_clicks`. Users stop
+    at an IoU of 0.90, so the IoU after k clicks is that of the mask after click k, or of the final mask if it was
+    reached earlier.
 
-    There is no predictions file for this protocol, since each click depends on the answer to the one before.
+    This protocol has no prediction files, since each click depends on the previous answer.
 
     Args:
         image_ids: the images for the first click; all of the split if not given.
-        clicked_images: on the first so many that have segments, users go on clicking, and draw the other strokes. A
-            model that can encode an image once (`find.evaluation.encoding`) does; of others each click or stroke costs
-            as much as the first.
-        strokes: kinds to draw, once each.
-        seed: of the strokes; each depends on it, the segment and the kind alone.
+        clicked_images: number of images with segments, from the first on, that get further clicks and the other
+            strokes. For models that encode an image once (`find.evaluation.encoding`) these are cheap; for others each
+            click or stroke costs as much as the first.
+        strokes: kinds of strokes, one stroke each.
+        seed: seed of the strokes; a stroke depends only on it, the segment and the kind.
 
     Raises:
         MissingAnnotations: the images have no segments.
@@ -97,7 +98,7 @@ def interactive(
 
 @dataclass(frozen=True)
 class _Watched:
-    """What a user has seen in one image: after the first click, click by click, and after a stroke of each kind."""
+    """The results for one image: after the first click, after each click, and after a stroke of each kind."""
 
     first_click: list[Overlap]
     tracks: list[ClickTrack]
@@ -106,7 +107,7 @@ class _Watched:
 
 @dataclass
 class _Session:
-    """One image, its segments, and what the user has clicked and seen so far. `open` lists the rows still worked on."""
+    """One image, its segments, and the clicks and masks so far. `open` lists the unfinished rows."""
 
     image_id: int
     image: np.ndarray
@@ -145,7 +146,7 @@ class _Session:
         return self.before(self.image_id, self.image, self.segment_ids, self.targets)
 
     def click(self) -> None:
-        """One more click in each open row; a row with nothing left to correct is closed."""
+        """Adds a click to each open row; a row without errors is closed."""
         still_open = []
         for row in self.open:
             clicked = self.positive[row] | self.negative[row]
@@ -156,7 +157,7 @@ class _Session:
         self.open = still_open
 
     def see(self, masks: Sequence[np.ndarray]) -> None:
-        """The model's answers for the open rows; a row that is very good is closed."""
+        """Records the model's masks for the open rows; a row that reaches the final IoU is closed."""
         for row, mask in zip(self.open, masks, strict=True):
             intersection, union = overlap(mask, self.targets[row], image_id=self.image_id)
             self.masks[row] = mask
@@ -164,7 +165,7 @@ class _Session:
         self.open = [row for row in self.open if self.tracks[row][-1] < VERY_GOOD]
 
     def draw(self, kind: StrokeKind, seed: int) -> None:
-        """One stroke instead of a click for every row."""
+        """Sets one stroke instead of a click for every row."""
         for row, (segment_id, target) in enumerate(zip(self.segment_ids, self.targets, strict=True)):
             generator = np.random.default_rng([seed, abs(self.image_id), segment_id, list(StrokeKind).index(kind)])
             self.positive[row] = sample_stroke(target, kind, generator)
@@ -188,15 +189,15 @@ class _Session:
 
 
 def _clickable(folder: DataSplit, image_id: int) -> list[int]:
-    """Ids of an image's segments that are no crowd regions."""
+    """Ids of an image's segments except crowd regions."""
     return [segment.id for segment in folder.segments(image_id) if not segment.is_crowd]
 
 
 def _click_on(
     model: InteractiveSegmenter, given: Any, sessions: Sequence[_Session], held_out: HeldOut, clicks: int
 ) -> list[list[Overlap]]:
-    """Up to so many rounds, each a click on every open row of every session and the model's answers; gives what was
-    seen after the first. `given` are the sessions' images, or the model's features of them."""
+    """Runs up to `count` rounds, each a click on every open row of every session and a call of the model; returns the
+    results after the first. `given` are the sessions' images, or their encoded form."""
     first: list[list[Overlap]] = []
     working = sessions
     for _ in range(clicks):
@@ -218,7 +219,7 @@ def _draw(
     seed: int,
     held_out: HeldOut,
 ) -> list[list[Overlap]]:
-    """One stroke for every segment of the sessions' images, which are begun anew, and what was seen then."""
+    """Restarts the sessions with one stroke for every segment, and returns the results."""
     anew = [session.begun_anew() for session in sessions]
     for session in anew:
         session.draw(kind, seed)

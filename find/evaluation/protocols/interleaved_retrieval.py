@@ -27,7 +27,7 @@ GALLERY = 500
 LARGE_GALLERY = 2000
 ENTITY_WEIGHT = 0.5
 QUERIES_AT_ONCE = 512
-"""Rows of the score matrix that are there at a time; fixed, so that every product is made the same way in any run."""
+"""Rows of the score matrix that are computed at once; fixed, so that results are bitwise reproducible."""
 
 
 def interleaved_retrieval(
@@ -42,22 +42,23 @@ def interleaved_retrieval(
     batch_size: int = 32,
     progress: bool = False,
 ) -> InterleavedRetrievalResult:
-    """IR@k: share of sentences whose image is among the best k of the gallery, one sentence an image (its first).
+    """IR@k: fraction of sentences whose image is among the best k of the gallery; the first sentence of each image.
 
-    Scores are those of a search (`find.evaluation.scores`), and the sentence term alone. Equal scores count against the
-    model.
+    Ranks are given for the score of a search (`find.evaluation.scores`), and for the sentence term alone. Ties count
+    against the model.
 
-    Traps of the published protocol. It leaves in the gallery the images whose pixels a query shows; such an image is
-    found by its own pixels and takes the target's place. Here they leave that query's gallery (strict), and the
-    figures with them kept are given too (`GalleryResult.kept`). Its coin has no seed; ours has. With
-    `RegionSource.SAME` the target itself owns the region and stays, so the figure tells how well an image is
-    recognised by its own pixels; figures of the two sources must not be compared.
+    Pitfalls of the published protocol: it keeps the images that a query's regions come from in the gallery; such an
+        image
+    is found by its own pixels and displaces the target. Here they are removed from that query's gallery (strict), and
+    the figures with them are given as well (`GalleryResult.kept`). Its random choice of regions has no seed; ours has.
+    With `RegionSource.SAME` the region comes from the target itself, which stays, so the figure measures how well an
+    image is recognised by its own pixels; figures of the two sources must not be compared.
 
     Args:
-        gallery: the first so many images of the split.
-        large_gallery: a second gallery, taken if the split has so many images; None for none.
-        entity_weight: of the entity term.
-        embeddings: vectors of the first images, if they are there already. They decide how large galleries can be.
+        gallery: number of images, the first of the split.
+        large_gallery: size of a second gallery, used if the split has that many images; None for none.
+        entity_weight: weight of the entity term.
+        embeddings: existing embeddings of the first images. They limit the size of the galleries.
 
     Raises:
         MissingAnnotations: no image of the gallery has a sentence.
@@ -106,7 +107,7 @@ def search_gallery(
     entity_weight: float = ENTITY_WEIGHT,
     progress: bool = False,
 ) -> GalleryResult:
-    """Rank one gallery for those of the sentences whose image is in it; embeddings may come from anywhere.
+    """Ranks one gallery for the sentences whose image is in it; embeddings may be of any origin.
 
     Args:
         queries: row k is the query of sentence k.
@@ -165,7 +166,7 @@ class InterleavedRetrieval(EvaluationProtocol):
     name: ClassVar[str] = "interleaved_retrieval"
 
     def embeds(self, run: Run) -> int:
-        """As many as the larger gallery has; with a limit there is only one."""
+        """The size of the larger gallery; with a limit there is only one."""
         size, there = min(self.gallery, len(run.image_ids)), len(run.image_ids)
         has_large = run.limit is None and self.large_gallery is not None and self.large_gallery <= there
         return max(size, self.large_gallery) if has_large else size
@@ -182,6 +183,6 @@ class InterleavedRetrieval(EvaluationProtocol):
         )
 
     def texts(self, data: DataSplit, run: Run) -> Iterator[str]:
-        """Whole sentences, whether words of them are shown instead or not."""
+        """Complete sentences, even if some phrases are replaced by regions."""
         for image_id in run.image_ids[: self.gallery]:
             yield from (sentence.text for sentence in data.sentences_of(image_id))

@@ -1,4 +1,4 @@
-"""Interleaved segmentation: a mask for each entity of a sentence, some of them shown instead of named."""
+"""Interleaved segmentation: a mask for each entity of a sentence, some of which are regions instead of words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from find.evaluation.system import QuerySegmenter
 from find.evaluation.task_results import MissingAnnotations
 
 EntityAnswers = Callable[[Sequence[Sentence], Interleaving], Sequence[Sequence[Bool[np.ndarray, "h w"]]]]
-"""Some sentences, and which of their entities are shown -> a mask for each entity, at the image's own size."""
+"""Sentences, and which of their entities are regions -> a mask for each entity, at the image's own size."""
 
 
 def interleaved_segmentation(
@@ -34,14 +34,14 @@ def interleaved_segmentation(
     batch_size: int = 32,
     progress: bool = False,
 ) -> InterleavedSegmentationResult:
-    """Ask for every sentence in its own image; each entity counts once, its target is the union of its segments.
+    """Segments the entities of every sentence in its image; each counts once, its target is the union of its segments.
 
-    By default a seeded half of the phrases that have a reference are shown by that segment of another image.
+    By default a random half of the phrases that have a reference are replaced by that segment of another image.
 
-    Two traps of the published protocol. It shows the sought segment itself, so that the prompt is the answer's own
-    mask in the same image, and the figure tells how well a mask is copied rather than whether an entity is found
-    (`RegionSource.SAME`; figures of both kinds must not be compared). And its coin has no seed, so no two runs ask
-    the same questions; ours depends on the seed and the sentence alone. `all_interleavings` gives every variant.
+    Two pitfalls of the published protocol: its regions are the target segments themselves, so that the prompt is the
+    target mask in the same image, and the figure measures how well a mask is copied rather than whether an entity is
+    found (`RegionSource.SAME`; figures of both kinds must not be compared). And its random choice has no seed, so the
+    queries differ between runs; ours depends only on the seed and the sentence. `all_interleavings` lists all variants.
 
     Raises:
         MissingAnnotations: no sentence of these images has a linked phrase.
@@ -67,7 +67,7 @@ def score_interleaved_segmentation(
     batch_size: int = 32,
     progress: bool = False,
 ) -> InterleavedSegmentationResult:
-    """The same for answers from anywhere: of a model, or read from a file of predictions."""
+    """The same for answers of any origin: a model, or a prediction file."""
     interleaving = interleaving or Interleaving()
     image_ids = folder.image_ids if image_ids is None else image_ids
     held_out = HeldOut.read(folder)
@@ -118,6 +118,6 @@ class InterleavedSegmentation(EvaluationProtocol):
         )
 
     def texts(self, data: DataSplit, run: Run) -> Iterator[str]:
-        """Whole sentences, whether words of them are shown instead or not."""
+        """Complete sentences, even if some phrases are replaced by regions."""
         for image_id in run.image_ids:
             yield from (sentence.text for sentence in data.sentences_of(image_id))

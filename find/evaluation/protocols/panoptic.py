@@ -1,4 +1,4 @@
-"""Generic segmentation: panoptic quality, semantic mean IoU and mask AP of one folder's classes."""
+"""Generic segmentation: panoptic quality, semantic mean IoU and mask AP on one folder's classes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from find.model.predictions import InstancePrediction, PanopticPrediction
 
 @dataclass(frozen=True, eq=False)
 class GenericAnswer:
-    """What a system says of one image; None for a part that it does not do.
+    """A system's answers for one image; None for parts that it does not support.
 
     Attributes:
         segment_map: segment ids, 0 = none; with `categories`, the category id of each.
@@ -44,7 +44,7 @@ class GenericAnswer:
 
 
 GenericAnswers = Callable[[Sequence[int]], Sequence[GenericAnswer]]
-"""Image ids -> what a system says of each image; all of them with the same parts."""
+"""Image ids -> a system's answer for each image; all have the same parts."""
 
 
 def panoptic(
@@ -55,18 +55,18 @@ def panoptic(
     batch_size: int = 32,
     progress: bool = False,
 ) -> PanopticResult:
-    """Ask for all classes of the folder in each image.
+    """Segments each image into all classes of the folder.
 
     - PQ is COCO's, with crowd regions and void.
-    - mIoU is over the classes that the true maps hold; void is left out, crowd regions count as their class.
-    - AP is COCO's mask AP over thing classes. Its truth is instances_{split}.json, where objects may overlap, or the
-      panoptic maps if there is no such file.
+    - mIoU is over the classes in the true maps; void is ignored, crowd regions count as their class.
+    - AP is COCO's mask AP over thing classes. Its ground truth is instances_{split}.json, where objects may overlap, or
+      the panoptic maps if that file is missing.
 
     Args:
         image_ids: the images; all of the split if not given.
 
     Raises:
-        FindError: an answer has another size than its image, or labels that are no class.
+        FindError: an answer has another size than its image, or labels that are not classes.
     """
     categories = folder.categories
     names = [category.words for category in categories]
@@ -102,7 +102,7 @@ def score_panoptic(
     batch_size: int = 32,
     progress: bool = False,
 ) -> PanopticResult:
-    """The same for answers from anywhere: of a model, or read from COCO's result files."""
+    """The same for answers of any origin: a model, or COCO's result files."""
     image_ids = folder.image_ids if image_ids is None else image_ids
     is_thing = {category.id: category.is_thing for category in folder.categories}
     index_of = {category.id: category.index for category in folder.categories}
@@ -159,7 +159,7 @@ def _count(
     segment_map: Int[np.ndarray, "h w"],
     index_of: Mapping[int, int],
 ) -> SemanticCounts:
-    classes = np.array([*(index_of[segment.category_id] for segment in segments), -1])  # the last stands for void
+    classes = np.array([*(index_of[segment.category_id] for segment in segments), -1])  # the last index is void
     target = classes[segment_index(segment_map, np.array([segment.id for segment in segments], np.int32))]
     return count_pixels(target, answer.classes, classes=len(index_of), image_id=image_id)
 
@@ -204,7 +204,7 @@ def _true_instances(folder: DataSplit, image_ids: Sequence[int], thing_ids: Sequ
 
 
 def _listed_instances(folder: DataSplit, image_ids: Sequence[int], thing_ids: Sequence[int]) -> dict[str, Any] | None:
-    """The truth of data that list their objects; what is left out is told in one warning, what is broken refused."""
+    """The ground truth of data with listed objects; omissions are reported in one warning, broken data raise."""
     left_out: Counter[str] = Counter()
     first: dict[str, str] = {}
 

@@ -1,4 +1,4 @@
-"""Compositional probes: does the true sentence still win over one made of the same units, put together wrongly?"""
+"""Compositional probes: does the true sentence beat a false one that recombines the same units?"""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def probes(
     batch_size: int = 32,
     progress: bool = False,
 ) -> ProbeResult:
-    """Score a true and a false sentence with their own image; the false one has two entities exchanged, an attribute
-    exchanged between two, or a relation reversed. Asked by words, by regions, and by a seeded mixture; sentences of
-    further forms (places, "between", ...), where the data have them, by words.
+    """Scores a true and a false sentence with their image; the false one swaps two entities, swaps an attribute of two
+    entities, or reverses a relation. Queries are words, regions, or a random mixture; sentences of further forms
+    (places, "between", ...), if the data have them, are queried by words.
 
-    Regions come from other images, and an entity is shown in both sentences of a probe or in neither. The score is the
-    one that ranks (`find.evaluation.scores`); the published one knows no order, so for exchanged entities its entity
-    term helps only as far as an entity's vector depends on its sentence.
+    Regions come from other images, and an entity is a region in both sentences of a probe or in neither. Sentences are
+    compared by their ranking score (`find.evaluation.scores`). The published score ignores order, so for swapped
+    entities its entity term helps only as far as an entity's vector depends on its sentence.
 
     Args:
         image_ids: the images; all of the split if not given.
-        seed: of the mixture's coin.
-        embeddings: the images' vectors, if they are there already.
+        seed: seed of the mixture.
+        embeddings: existing embeddings of the images.
 
     Raises:
         MissingAnnotations: no sentence of these images allows a probe.
@@ -53,7 +53,7 @@ def probes(
     made = [probe for probe in made if probe.truth.image_id in wanted]
     if not made:
         raise MissingAnnotations(
-            f"{folder.root}: no probe, for there is no probes_{folder.split}.json and no sentence of these images "
+            f"{folder.root}: no probe, because there is no probes_{folder.split}.json and no sentence of these images "
             "has two linked phrases that could be exchanged"
         )
     forms = [probe for probe in folder.form_probes() if probe.truth.image_id in wanted] if is_exact else []
@@ -86,7 +86,7 @@ def probes(
 
 
 def as_asked(probe: Probe, interleaving: Interleaving) -> tuple[Sentence, Sentence]:
-    """The true and the false sentence with references left only to the entities that are shown in both."""
+    """The true and the false sentence, with references only for entities that can be regions in both."""
     shown = [place is not None for place in interleaving.places(probe.truth)]
     both = {k for k, phrase in zip(probe.origin, probe.false.phrases, strict=True) if shown[k] and phrase.reference}
     truth = tuple(p if k in both else replace(p, reference=None) for k, p in enumerate(probe.truth.phrases))

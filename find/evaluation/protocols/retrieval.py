@@ -27,11 +27,11 @@ from find.evaluation.task_results import MissingAnnotations, RetrievalResult
 GALLERY = 500
 KARPATHY_CAPTIONS = 5
 QUERIES_AT_ONCE = 512
-"""Rows of a score matrix that are there at a time; fixed, so that every product is made the same way in any run."""
+"""Rows of the score matrix that are computed at once; fixed, so that results are bitwise reproducible."""
 
 
 class TextKind(str, Enum):
-    """Which texts search and are sought."""
+    """The kind of texts to retrieve with."""
 
     CAPTIONS = "captions"  # captions_{split}.json
     SENTENCES = "sentences"  # the entity sentences, as plain text (the published tables' COCO-Entity column)
@@ -39,7 +39,7 @@ class TextKind(str, Enum):
 
 @dataclass(frozen=True)
 class ImageText:
-    """A text about an image: its words, and its number among the image's captions or the sentence's id."""
+    """A text of an image: its words, and its index among the image's captions or the sentence's id."""
 
     image_id: int
     item: int
@@ -58,18 +58,18 @@ def retrieval(
     batch_size: int = 32,
     progress: bool = False,
 ) -> RetrievalResult:
-    """Cosine between all texts and all images of the gallery.
+    """Image-text retrieval by cosine similarity of all texts and images of the gallery.
 
-    IR@k: share of texts whose image is among the best k. TR@k: share of images with one of their texts among the best
-    k of all texts. Equal scores count against the model. The published figures on COCO are those of Karpathy's test
-    split of 5,000 images (`read_image_ids`) with the first five captions of each (`KARPATHY_CAPTIONS`).
+    IR@k: fraction of texts whose image is among the best k. TR@k: fraction of images with one of their texts among the
+    best k of all texts. Ties count against the model. The published figures on COCO are on Karpathy's test split of
+    5,000 images (`read_image_ids`) with the first five captions of each (`KARPATHY_CAPTIONS`).
 
     Args:
         kind: captions or entity sentences.
         image_ids: the images of the gallery; by default the first `gallery` ones of the split. Images without
             texts are left out.
-        texts_per_image: of each image only the first so many; all by default.
-        embeddings: the images' vectors if they are there already.
+        texts_per_image: use only this many texts of each image; all by default.
+        embeddings: existing embeddings of the images.
 
     Raises:
         MissingAnnotations: no image of the gallery has a text.
@@ -87,7 +87,7 @@ def retrieval(
 def score_retrieval(
     images: ImageGallery, vectors: Float[Tensor, "t d"], texts: Sequence[ImageText], *, kind: TextKind
 ) -> RetrievalResult:
-    """The same for vectors from anywhere; `vectors[k]` is of `texts[k]`, all of unit length.
+    """The same for vectors of any origin; `vectors[k]` belongs to `texts[k]`; all have unit length.
 
     Raises:
         FindError: a score is not a number.
@@ -107,10 +107,10 @@ def score_retrieval(
 def texts_about(
     folder: DataSplit, image_ids: Sequence[int], kind: TextKind, texts_per_image: int | None = None
 ) -> list[ImageText]:
-    """The texts of some images, in the images' order.
+    """The texts of some images, in the order of the images.
 
     Raises:
-        MissingAnnotations: there is none.
+        MissingAnnotations: there are none.
     """
     found: list[ImageText] = []
     for image_id in image_ids:
@@ -130,7 +130,7 @@ def read_image_ids(path: str | Path, folder: DataSplit, *, part: str = "test") -
     images of `part` are taken, by their `cocoid`).
 
     Raises:
-        FindError: the file has another form, or names an image that the folder does not hold.
+        FindError: the file has another format, or names an image that is not in the folder.
     """
     path = Path(path)
     content = read_whole(

@@ -1,4 +1,4 @@
-"""All variants of the interleaved protocols in one table: which entities are shown, by whose pixels, how it counts."""
+"""All variants of the interleaved protocols in one table: query types, region sources, scores and galleries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def segmentation_variants(
     batch_size: int = 32,
     progress: bool = False,
 ) -> list[Variant]:
-    """Interleaved segmentation asked in every way, a row each (`interleaved_segmentation` names the traps)."""
+    """Interleaved segmentation in all variants, one row each (see `interleaved_segmentation` for pitfalls)."""
     options = {"image_ids": image_ids, "batch_size": batch_size, "progress": progress}
     return [
         interleaved_segmentation(model, folder, interleaving=interleaving, **options).variant()
@@ -42,8 +42,8 @@ def retrieval_variants(
     batch_size: int = 32,
     progress: bool = False,
 ) -> list[Variant]:
-    """Interleaved retrieval asked in every way; four rows each: with the entity term and without, strict and with the
-    images kept that own a region (`interleaved_retrieval` names the traps). The images are embedded once.
+    """Interleaved retrieval in all variants, four rows each: with and without the entity term, strict and with region
+    owners kept (see `interleaved_retrieval` for pitfalls). The images are embedded once.
     """
     options = {"batch_size": batch_size, "progress": progress}
     if embeddings is None:

@@ -1,4 +1,4 @@
-"""Line charts as inline SVG: no library, no script, sharp at any size."""
+"""Line charts as inline SVG, without a library or scripts."""
 
 from __future__ import annotations
 

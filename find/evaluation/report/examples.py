@@ -1,4 +1,4 @@
-"""The best and the worst answers of a run, drawn beside the truth: one picture each, with what was asked."""
+"""The best and worst predictions of a run, drawn beside the ground truth, one picture each, with the query."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from find.visualization.drawing import Overlay, draw_overlays, entity_color
 
 EXAMPLES = "examples"
 COUNT = 4
-"""Best ones and worst ones of each task."""
+"""Number of best and of worst examples of each task."""
 SIDE = 360
 GAP = 6
 
 
 @dataclass(frozen=True)
 class Example:
-    """A picture of an answer (left) beside the truth (right), for people."""
+    """A picture of a prediction (left) beside the ground truth (right)."""
 
     task: str
     kind: str  # "best" or "worst"
     image_id: int
-    score: float  # percent: mean IoU of the image's segments, or of the entities asked
+    score: float  # percent: mean IoU of the image's segments, or of the query's entities
     asked: str
     categories: tuple[str, ...]  # classes of the true segments
     file: str = ""
 
 
 def write_examples(found: Evaluation, system: Any, folder: DataSplit, out: Path) -> list[Example]:
-    """Asks the system once more for its best and worst images of each task that gives masks, and draws them.
+    """Runs the system again on its best and worst images of each task with masks, and draws the predictions.
 
     Writes out/examples/*.webp and out/examples/examples.json.
     """
@@ -61,7 +61,7 @@ def write_examples(found: Evaluation, system: Any, folder: DataSplit, out: Path)
 
 
 def read_examples(run: Path) -> list[tuple[Example, bytes]]:
-    """What `write_examples` wrote into a run's folder, with the pictures' bytes; nothing if there is none."""
+    """Reads what `write_examples` wrote into a run's folder, with the pictures' bytes; empty if there is nothing."""
     path = run / EXAMPLES / "examples.json"
     if not path.exists():
         return []
@@ -126,13 +126,13 @@ def _interleaved(
         targets = [np.isin(segment_map, phrase.segment_ids) for phrase in sentence.phrases]
         shown = [str(number) for number, is_region in enumerate(asked.is_region, start=1) if is_region]
         text = numbered([phrase.text for phrase in sentence.phrases])
-        text += f" (asked by pixels of another picture: {', '.join(shown)})" if shown else ""
+        text += f" (regions of another picture: {', '.join(shown)})" if shown else ""
         example = _example(folder, "interleaved_segmentation", kind, sentence.image_id, score, text)
         yield example, _pair(image, *_sides(masks, targets))
 
 
 def _ends(scores: dict[int, float]) -> list[tuple[str, int, float]]:
-    """The best and the worst, which share none."""
+    """The best and the worst, without overlap."""
     order = sorted(scores, key=lambda key: (-scores[key], key))
     count = min(COUNT, len(order) // 2)
     best, worst = order[:count], order[len(order) - count :][::-1]
@@ -153,14 +153,14 @@ def _example(folder: DataSplit, task: str, kind: str, image_id: int, score: floa
 
 
 def numbered(texts: Sequence[str]) -> str:
-    """The texts with the numbers that they have in the pictures."""
+    """The texts with their numbers in the pictures."""
     return "; ".join(f"{number} {text}" for number, text in enumerate(texts, start=1))
 
 
 def _sides(
     answers: Sequence[Bool[np.ndarray, "h w"]], targets: Sequence[Bool[np.ndarray, "h w"]]
 ) -> list[list[Overlay]]:
-    """What is drawn on each side: masks with their numbers, whose words would hide them."""
+    """The masks of one side, labelled with numbers because words would hide them."""
     return [
         [Overlay(mask, str(number), color=entity_color(number - 1)) for number, mask in enumerate(masks, start=1)]
         for masks in (answers, targets)

@@ -26,7 +26,7 @@ DASHES = ("", "6 4", "2 3")
 
 @dataclass(frozen=True)
 class Run:
-    """One system's results, as the page names and colours them."""
+    """One system's results, with its name and colour on the page."""
 
     name: str
     about: str
@@ -39,7 +39,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure as text, its 95 % interval, and whether it is the best of its row."""
+    """A formatted figure, its 95 % interval, and whether it is the best of its row."""
 
     text: str
     interval: str
@@ -47,10 +47,10 @@ class Cell:
 
 
 def write_report(paths: Sequence[Path], out: Path) -> Path:
-    """Writes the page of some runs: each a folder of `findvl bench run` or a JSON of `findvl bench score`.
+    """Writes a page that compares runs, each a folder of `findvl bench run` or a JSON of `findvl bench score`.
 
     Raises:
-        FindError: no results there, or not of this benchmark.
+        FindError: there are no results, or they are not from this benchmark.
     """
     runs = [_read(path, COLORS[number % len(COLORS)]) for number, path in enumerate(paths)]
     environment = Environment(
@@ -96,7 +96,7 @@ def _read(path: Path, color: str) -> Run:
     except OSError as error:
         raise DataError(f"{file}: there are no results to read; give what `findvl bench run` has written") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file}: these are no results of `findvl bench run` or `score` ({error!r})") from error
+        raise DataError(f"{file}: not a result of `findvl bench run` or `score` ({error!r})") from error
 
 
 def _notes(runs: Sequence[Run]) -> list[str]:
@@ -109,7 +109,7 @@ def _notes(runs: Sequence[Run]) -> list[str]:
 def _cells(runs: Sequence[Run], task: str, metric: Metric) -> list[Cell]:
     values = [(run.results.get(task) or {}).get(metric.name) for run in runs]
     asked_alike = len({run.data for run, value in zip(runs, values, strict=True) if value is not None}) == 1
-    best = metric.best(values) if asked_alike else None  # figures on other data are not to be compared
+    best = metric.best(values) if asked_alike else None  # figures on different data must not be compared
     cells = []
     for run, value in zip(runs, values, strict=True):
         interval = run.results.get("intervals", {}).get(task, {}).get(metric.name)
@@ -137,7 +137,7 @@ def _studies(runs: Sequence[Run]) -> list[dict[str, Any]]:
     for run in runs:
         for task, rows in (run.results.get("variants") or {}).items():
             if rows:
-                title = f"{PUBLISHED_TASKS[task].title} asked in every way: {run.name}"
+                title = f"{PUBLISHED_TASKS[task].title}, all variants: {run.name}"
                 body = [
                     (f"{r['name']}{' (as published)' if r['published'] else ''}", r["figures"], r["intervals"])
                     for r in rows
@@ -146,7 +146,7 @@ def _studies(runs: Sequence[Run]) -> list[dict[str, Any]]:
         probes = run.results.get("probes")
         if probes:
             body = [(name, figures, probes["intervals"].get(name, {})) for name, figures in probes["figures"].items()]
-            title = f"Probes, share of true sentences that win: {run.name}"
+            title = f"Probes, fraction of true sentences that win: {run.name}"
             tables.append(_table("interleaved_retrieval", title, body))
     return tables
 
@@ -164,7 +164,7 @@ def _cell(value: float | None, interval: Sequence[float] | None, digits: int, is
 
 
 def _classes(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """For PQ and AP: each category with a bar a run, best first by the first run."""
+    """For PQ and AP: each category with one bar per run, sorted by the first run's figure."""
     blocks = []
     for key, metric in CLASS_FIGURES.items():
         found: dict[str, list[dict[str, Any]]] = {}

@@ -1,4 +1,4 @@
-"""Other people's systems behind FIND-Bench's protocols, a file for each library; loaded by a spec PREFIX:NAME."""
+"""Baselines for FIND-Bench's protocols, one file per library; loaded by a spec PREFIX:NAME."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PREFIXES = (
 
 
 def load_baseline(prefix: str, name: str, *, device: torch.device) -> Any:
-    """The baseline that PREFIX:NAME names; NAME is a folder, a model of the hub, or one at a revision (name@commit).
+    """Loads the baseline PREFIX:NAME; NAME is a folder, a model on the hub, or one at a revision (name@commit).
 
     - `open_clip:ARCHITECTURE/PRETRAINED`, `siglip2:NAME`: dual encoders for the retrieval tasks
     - `qwen-vl:NAME`: a vision-language model as an embedder, for the retrieval tasks
@@ -31,10 +31,10 @@ def load_baseline(prefix: str, name: str, *, device: torch.device) -> Any:
     - `frozen-pair:MODEL`: the foundations of a FIND model without its interface
 
     Raises:
-        FindError: there is no such prefix, no name, or the model cannot be loaded.
+        FindError: the prefix is unknown, the name is missing, or the model cannot be loaded.
     """
     if not name:
-        raise InputError(f"{prefix}: which one? Give a folder or a name of the hub behind the colon, {prefix}:NAME")
+        raise InputError(f"{prefix}: which one? Give a folder or a name on the hub after the colon, {prefix}:NAME")
     if prefix == "frozen-pair":
         from find.evaluation.systems.frozen_pair import load_frozen_pair
 

@@ -1,4 +1,4 @@
-"""Systems that can be benchmarked, named by a spec: FIND by its folder or name, or a baseline on another library."""
+"""Systems to benchmark, named by a spec: a FIND model by its folder or name, or a baseline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from find.evaluation.systems import PREFIXES, load_baseline
 
 @dataclass(frozen=True)
 class BenchmarkSystem:
-    """A system, what it is called in tables, how it enters (one sentence), and the tasks that it can do."""
+    """A system, its name in tables, a one-sentence description, and its supported tasks."""
 
     system: Any
     name: str
@@ -25,23 +25,23 @@ class BenchmarkSystem:
     tasks: tuple[Task, ...]
 
     def choose(self, tasks: Sequence[str] | None) -> list[str]:
-        """The names of the tasks asked for, or of all that it can do.
+        """The names of the requested tasks, or of all supported ones.
 
-        Protocols of other packages may be among them: whether it can do these is known when they ask it.
+        Requested tasks may include protocols of other packages, whose support is known only when they run.
 
         Raises:
-            FindError: it cannot do one of the published tasks that are asked for.
+            FindError: a requested published task is not supported.
         """
         able = [task.value for task in self.tasks]
         if tasks is None:
             return able
         for task in tasks:
             if task in PUBLISHED and task not in able:
-                raise InputError(f"{self.name} does not do the task {task!r}; it can do {', '.join(able)}")
+                raise InputError(f"{self.name} does not support the task {task!r}; it supports {', '.join(able)}")
         return list(tasks)
 
     def check_studies(self, studies: Sequence[str]) -> None:
-        """Raises `FindError` for a study of tasks that it cannot do."""
+        """Raises `FindError` for a study of unsupported tasks."""
         needed = {
             Study.VARIANTS: {Task.INTERLEAVED_SEGMENTATION, Task.INTERLEAVED_RETRIEVAL},
             Study.PROBES: {Task.INTERLEAVED_RETRIEVAL},
@@ -50,11 +50,11 @@ class BenchmarkSystem:
             missing = needed[study] - set(self.tasks)
             if missing:
                 names = " and ".join(sorted(task.value for task in missing))
-                raise InputError(f"{self.name} does not do the study {study.value!r}, for it cannot do {names}")
+                raise InputError(f"{self.name} does not support the study {study.value!r}, which needs {names}")
 
 
 def load_entrant(spec: str, *, device: torch.device) -> BenchmarkSystem:
-    """The system that a spec names: `PREFIX:...` for a baseline (see `find.evaluation.systems`), else a FIND model.
+    """Loads the system of a spec: `PREFIX:...` for a baseline (see `find.evaluation.systems`), otherwise a FIND model.
 
     Raises:
         FindError: there is no such baseline or model, or it cannot be loaded.
@@ -66,7 +66,7 @@ def load_entrant(spec: str, *, device: torch.device) -> BenchmarkSystem:
     if colon and not Path(spec).exists():
         raise InputError(
             f"{spec}: there is no kind of model {prefix!r}; the baselines are {', '.join(PREFIXES)} (each with a "
-            "colon and a name behind it), and anything else is the name or folder of a FIND model"
+            "colon and a name after it), and anything else is the name or folder of a FIND model"
         )
     from find.model.model import FIND
 

@@ -1,4 +1,4 @@
-"""CLIPSeg (Lüddecke & Ecker, 2022) of transformers: a mask for a text, or for a crop that shows what is sought."""
+"""CLIPSeg (Lüddecke & Ecker, 2022) of transformers: a mask for a text or for an image crop."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from find.model.predictions import EntityMask
 from find.query.query import Phrase, Query, Region
 
 PROMPTS = 16
-"""Prompts at a time."""
+"""Number of prompts per batch."""
 
 
 class ClipSeg:
-    """Grounding and interleaved segmentation. A mask is where the probability is at least one half; its score is the
-    largest probability. Entities are asked one by one; a region is asked by its crop, as the model was trained to."""
+    """Grounding and interleaved segmentation. The mask is where the probability is at least 0.5; its score is the
+    largest probability. Entities are prompted one by one; a region by its crop, as in the model's training."""
 
     tasks = (Task.GROUNDING, Task.INTERLEAVED_SEGMENTATION)
-    about = "CLIPSeg; phrases by words, regions by crops of their boxes, each entity for itself"
+    about = "CLIPSeg; phrases by words, regions by crops of their boxes, each entity separately"
 
     def __init__(self, model: CLIPSegForImageSegmentation, processor: CLIPSegProcessor) -> None:
         self.model = model
@@ -49,7 +49,7 @@ class ClipSeg:
             embedded = torch.stack([self._embed(prompt) for prompt in some])
             repeated = inputs["pixel_values"].expand(len(some), -1, -1, -1)
             logits = self.model(pixel_values=repeated, conditional_embeddings=embedded).logits
-            logits = logits.reshape(len(some), *logits.shape[-2:])  # one prompt loses its axis in the library
+            logits = logits.reshape(len(some), *logits.shape[-2:])  # the library drops the axis of a single prompt
             probabilities = resize_logits(logits, pixels.shape[:2]).sigmoid().cpu()
             answers += [EntityMask((one >= 0.5).numpy(), float(one.max())) for one in probabilities]
         return answers
@@ -66,7 +66,7 @@ class ClipSeg:
 
 
 def load_clipseg(name: str, *, device: torch.device) -> ClipSeg:
-    """A folder or repository of the hub, such as CIDAS/clipseg-rd64-refined. Raises `FindError` if it is none."""
+    """Loads a folder or hub repository, such as CIDAS/clipseg-rd64-refined. Raises `FindError` if it is not CLIPSeg."""
     source = Source.parse(name, spec=f"clipseg:{name}")
     with source.reading("CLIPSeg"):
         model = CLIPSegForImageSegmentation.from_pretrained(source.name, revision=source.revision)

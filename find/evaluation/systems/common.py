@@ -1,4 +1,4 @@
-"""What the adapters share: crops of regions, chunks, and masks brought to the image's size."""
+"""Shared by the adapters: crops of regions, chunks, and masks resized to the image."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def crop(region: Region) -> UInt8[np.ndarray, "h w 3"]:
 def segment_by_words(
     grounder: TextGrounder, images: Sequence[ImageLike], queries: Sequence[Query]
 ) -> list[list[EntityMask]]:
-    """Interleaved segmentation for systems that read words only: regions by the words that they replaced."""
+    """Interleaved segmentation for text-only systems: regions are queried by the words that they replaced."""
     return grounder.ground(images, [[words_of_entity(entity) for entity in query.entities] for query in queries])
 
 

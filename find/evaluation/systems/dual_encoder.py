@@ -1,4 +1,4 @@
-"""Dual encoders (CLIP and its kin) in the retrieval tasks: how one vector an image and one a text read a query."""
+"""Dual encoders (CLIP and similar models) in the retrieval tasks, with one vector per image and per text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from find.query.query import Phrase, Query, Region
 
 
 class Towers(Protocol):
-    """A pretrained pair; vectors of any length, which need not be unit."""
+    """A pretrained pair of encoders; vectors need not have unit length."""
 
     def images(self, images: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Float[Tensor, "b d"]: ...
 
@@ -27,11 +27,11 @@ class Towers(Protocol):
 
 
 class DualEncoder:
-    """Retrieval and interleaved retrieval with a pair of towers.
+    """Retrieval and interleaved retrieval with two encoders.
 
-    An image's only object is the image itself. A query is the mean of the unit vectors of its text, with the regions
-    left out, and of each region's crop (the smallest box around it); so a query of words alone is CLIP's own text
-    vector. Its entities are the vectors of the phrases and of the crops.
+    An image's only object is the image itself. A query is the mean of the unit vectors of its text without the regions,
+    and of each region's crop (its bounding box); so a query without regions is CLIP's own text vector. Its entities are
+    the vectors of the phrases and of the crops.
     """
 
     tasks = (Task.RETRIEVAL, Task.INTERLEAVED_RETRIEVAL)
@@ -68,6 +68,6 @@ class DualEncoder:
 
 
 def text_without_regions(query: Query) -> str:
-    """The words of a query; nothing stands where its regions were."""
+    """The words of a query, without its regions."""
     words = [part if isinstance(part, str) else part.text for part in query.parts if not isinstance(part, Region)]
     return " ".join("".join(words).split())

@@ -1,4 +1,4 @@
-"""The frozen pair alone: how far retrieval gets with the foundations' own pooled embeddings, without the interface."""
+"""The frozen-pair baseline: retrieval with the foundations' own pooled embeddings, without the interface."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BASELINE_TASKS = (Task.RETRIEVAL, Task.INTERLEAVED_RETRIEVAL)
 
 @dataclass(frozen=True)
 class PooledImages:
-    """One unit vector an image; it stands for the image and is its only object."""
+    """One unit vector per image, which is also its only object."""
 
     image: Float[Tensor, "b d"]
 
@@ -37,7 +37,7 @@ class PooledImages:
 
 @dataclass(frozen=True)
 class PooledQueries:
-    """One unit vector a query and no entities."""
+    """One unit vector per query, and no entities."""
 
     query: Float[Tensor, "q d"]
 
@@ -51,10 +51,10 @@ class PooledQueries:
 
 
 class FrozenPair:
-    """A CLIP-style pair that scores images with the words of a query; it enters the two retrieval protocols.
+    """A CLIP-style pair that scores images with the words of a query, for the two retrieval protocols.
 
-    It cannot look at regions, so it is given the words that each region replaced: the whole original sentence.
-    Images are resized to the encoder's own square, or to the nearest multiple of its divisor if it has none.
+    It cannot read regions, so it gets the words that each region replaced, hence the complete original sentence. Images
+    are resized to the encoder's square input, or to the nearest multiple of its divisor if it has none.
 
     Raises:
         FindError: the two encoders have no pooled embeddings of one width.
@@ -63,7 +63,7 @@ class FrozenPair:
     def __init__(self, *, vision: VisionEncoder, language: LanguageEncoder) -> None:
         if vision.pooled_dim is None or vision.pooled_dim != language.pooled_dim:
             raise InputError(
-                f"{vision.spec} and {language.spec} are no pair: their pooled embeddings have widths "
+                f"{vision.spec} and {language.spec} are not a pair: their pooled embeddings have widths "
                 f"{vision.pooled_dim} and {language.pooled_dim}; take both from one CLIP-style model"
             )
         self.vision = vision
@@ -88,7 +88,7 @@ class FrozenPair:
         return F.normalize(self.language(self.language.tokenize(texts)).pooled.float(), dim=-1)
 
     def embed_queries(self, queries: Sequence[Query]) -> PooledQueries:
-        """Unit vectors of the queries' words; a region counts with the words it replaced (its label).
+        """Unit vectors of the queries' words; a region is represented by the words it replaced (its label).
 
         Raises:
             FindError: a region has no label.
@@ -104,17 +104,17 @@ class FrozenPair:
 
 
 def evaluate_pair(pair: FrozenPair, root: str | Path, **options: Any) -> Evaluation:
-    """The baseline's column: `evaluate` with the two tasks that a frozen pair can do; the others stay None."""
+    """The baseline's column: `evaluate` with the two tasks that a frozen pair supports; the others are None."""
     return evaluate(pair, root, tasks=BASELINE_TASKS, **options)
 
 
 def words_of(query: Query) -> str:
-    """The query as one text, each region by the words it replaced."""
+    """The query as one text, with each region's label instead of the region."""
     return "".join(part if isinstance(part, str) else words_of_entity(part) for part in query.parts)
 
 
 def words_of_entity(entity: Phrase | Region) -> str:
-    """A phrase's words, or those that a region replaced. Raises `FindError` for a region without a label."""
+    """A phrase's words, or a region's label. Raises `FindError` for a region without a label."""
     if isinstance(entity, Phrase):
         return entity.text
     if entity.label is None:

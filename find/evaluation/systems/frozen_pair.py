@@ -12,7 +12,7 @@ class NamedPair(FrozenPair):
     """A `FrozenPair` that enters the benchmark."""
 
     tasks = BASELINE_TASKS
-    about = "the frozen encoders alone; a region counts with the words that it replaced"
+    about = "the frozen encoders alone; regions are represented by the words that they replaced"
 
 
 def load_frozen_pair(name: str, *, device: torch.device) -> NamedPair:

@@ -27,13 +27,13 @@ from find.query.query import Query
 
 
 class GroundingDinoSam:
-    """Grounding and interleaved segmentation: each text is asked for itself and gets the mask of its best box.
+    """Grounding and interleaved segmentation: each text is prompted separately and gets the mask of its best box.
 
-    The score is the box's. Words only: a region of a query is asked by the words that it replaced.
+    The score is the box's. Text only: a region is prompted by the words that it replaced.
     """
 
     tasks = (Task.GROUNDING, Task.INTERLEAVED_SEGMENTATION)
-    about = "Grounding DINO's best box, SAM's mask of it; a region counts with the words that it replaced"
+    about = "Grounding DINO's best box, SAM's mask of it; regions are prompted by the words that they replaced"
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class GroundingDinoSam:
 
     def _best_box(self, pixels: np.ndarray, text: str) -> tuple[Float[Tensor, 4], float]:
         """x0, y0, x1, y1 in pixels, inside the image, and its score."""
-        prompt = text.lower().strip().rstrip(".") + "."  # the form that it was trained on
+        prompt = text.lower().strip().rstrip(".") + "."  # the text format of its training
         inputs = self.detector_processor(images=pixels, text=prompt, return_tensors="pt", truncation=True)
         output = self.detector(**inputs.to(self.detector.device))
         best = output.logits[0].sigmoid().max(dim=-1).values
@@ -82,7 +82,7 @@ class GroundingDinoSam:
 
 
 def load_grounding_dino_sam(name: str, *, device: torch.device) -> GroundingDinoSam:
-    """DETECTOR+SEGMENTER, each a folder or a repository of the hub. Raises `FindError` for anything else."""
+    """Loads DETECTOR+SEGMENTER, each a folder or a hub repository. Raises `FindError` for anything else."""
     spec = f"grounding-dino+sam:{name}"
     detector_name, plus, segmenter_name = name.partition("+")
     if not (detector_name and plus and segmenter_name):

@@ -23,10 +23,10 @@ from find.tasks import generic
 class UniversalSegmenter:
     """Panoptic, instance and semantic segmentation by a model that proposes masks, each with a class.
 
-    Its labels are matched with the data set's classes by name ("sky-other-merged" is "sky"). What a label without
-    such a class gets of the probability counts as background; a class without label is never found. Proposals become
-    maps by Mask2Former's own inference, which is FIND's (`find.tasks.generic`): masks at the image's size, without
-    the padding that the processor adds.
+    Its labels are matched with the data set's classes by name ("sky-other-merged" is "sky"). The probability of labels
+    without a class counts as background; classes without a label are never found. Proposals are merged into maps by
+    Mask2Former's inference, as in FIND (`find.tasks.generic`): masks at the image's size, without the processor's
+    padding.
     """
 
     tasks = (Task.PANOPTIC,)
@@ -72,7 +72,7 @@ class UniversalSegmenter:
     def _proposals(
         self, images: Sequence[ImageLike], class_names: Sequence[str]
     ) -> list[tuple[Float[Tensor, "n k+1"], Float[Tensor, "n H W"]]]:
-        """Class logits over `class_names`, mask logits at each image's size; kept while the same images are asked."""
+        """Class logits over `class_names`, and mask logits at each image's size; cached for the last images."""
         known, proposals = self._latest
         if len(known) != len(images) or any(a is not b for a, b in zip(known, images, strict=True)):
             proposals = [self._look(pixels_of(image)) for image in images]
@@ -82,7 +82,7 @@ class UniversalSegmenter:
     def _look(self, pixels: np.ndarray) -> tuple[Float[Tensor, "n l+1"], Float[Tensor, "n H W"]]:
         inputs = self.processor(images=pixels, return_tensors="pt").to(self.model.device)
         if len(inputs["pixel_values"]) != 1:
-            raise CheckpointError("this model looks at an image in pieces, as semantic ones do; take a panoptic one")
+            raise CheckpointError("this model splits images into patches, as semantic models do; use a panoptic model")
         output = self.model(pixel_values=inputs["pixel_values"])
         canvas = tuple(inputs["pixel_values"].shape[-2:])
         height, width = inner_size(inputs.get("pixel_mask"), canvas, pixels.shape[:2], self.processor)
@@ -110,7 +110,7 @@ class UniversalSegmenter:
 def inner_size(
     mask: Tensor | None, canvas: tuple[int, int], size: tuple[int, int], processor: object
 ) -> tuple[int, int]:
-    """Height and width of the image on the processor's canvas, whose rest is padding."""
+    """Height and width of the image on the processor's canvas; the rest is padding."""
     if mask is not None:
         return int(mask[0, :, 0].sum()), int(mask[0, 0].sum())
     if getattr(processor, "do_pad", False):  # EoMT fits the longer side into a square and pads the shorter one
@@ -120,7 +120,7 @@ def inner_size(
 
 
 def load_universal(name: str, *, prefix: str, device: torch.device) -> UniversalSegmenter:
-    """A folder or repository of the hub with a panoptic model. Raises `FindError` if it is none."""
+    """Loads a folder or hub repository with a panoptic model. Raises `FindError` if it is something else."""
     source = Source.parse(name, spec=f"{prefix}:{name}")
     with source.reading("the segmentation model"):
         model = AutoModelForUniversalSegmentation.from_pretrained(source.name, revision=source.revision)

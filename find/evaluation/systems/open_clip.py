@@ -38,7 +38,7 @@ def load_open_clip(name: str, *, device: torch.device) -> DualEncoder:
     """`ARCHITECTURE/PRETRAINED` (a tag of open_clip or a file), `local-dir:FOLDER` or `hf-hub:REPO`.
 
     Raises:
-        FindError: open_clip knows no such model or weights, or they cannot be read.
+        FindError: open_clip does not know the model or weights, or they cannot be read.
     """
     model = load_model(name, untrained=False).to(device).eval()
     transform = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)

@@ -1,4 +1,4 @@
-"""A vision-language model (Qwen2-VL, Qwen2.5-VL, Qwen3-VL) as an embedder that reads images between words."""
+"""A vision-language model (Qwen2-VL, Qwen2.5-VL, Qwen3-VL) as an embedder of interleaved text and images."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from find.query.query import Query, Region
 
 IMAGE_PROMPT = "\nSummarize the image above in one word:"
 TEXT_PROMPT = "\nSummarize the sentence above in one word:"
-"""What the last token is asked for (Jiang et al., 2024, E5-V); trained embedders give their own."""
+"""Prompts after which the last token is the embedding (Jiang et al., 2024, E5-V); trained embedders have their own."""
 
 
 class VisionLanguageEmbedder:
-    """Retrieval and interleaved retrieval: the last token's hidden state, asked to sum up what stands before it.
+    """Retrieval and interleaved retrieval with the hidden state of the last token, prompted to summarise the input.
 
     A query keeps its order: words as text, each region as an image of its crop. It has no entity vectors, so its score
     is the sentence term alone.
@@ -73,14 +73,14 @@ class VisionLanguageEmbedder:
 
 
 def load_qwen_vl(name: str, *, device: torch.device) -> VisionLanguageEmbedder:
-    """A folder or repository of the hub whose processor has a chat template. Raises `FindError` if it has none."""
+    """Loads a folder or hub repository whose processor has a chat template. Raises `FindError` if it has none."""
     source = Source.parse(name, spec=f"qwen-vl:{name}")
     with source.reading("the vision-language model"):
         model = AutoModel.from_pretrained(source.name, revision=source.revision)
         processor = AutoProcessor.from_pretrained(source.name, revision=source.revision)
     if not getattr(processor, "chat_template", None):
         raise CheckpointError(
-            f"qwen-vl:{name}: its processor has no chat template, so it is no vision-language chat model"
+            f"qwen-vl:{name}: its processor has no chat template, so it is not a vision-language chat model"
         )
     return VisionLanguageEmbedder(model.to(device).eval(), processor)
 

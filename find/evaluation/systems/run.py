@@ -1,4 +1,4 @@
-"""`findvl bench run`: evaluate any system on a folder, and keep its figures, predictions and examples."""
+"""`findvl bench run`: evaluates any system on a folder, and writes its figures, predictions and examples."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PREDICTIONS = "predictions"
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides which questions are asked; equal settings on equal folders ask the same."""
+    """Settings that determine the queries; equal settings on equal folders give the same queries."""
 
     split: str
     limit: int | None = None
@@ -35,10 +35,10 @@ class Settings:
     gallery: int = 500
     large_gallery: int | None = 2000
     clicked_images: int = 50
-    studies: tuple[str, ...] = ()  # what goes beyond the published tables (`find.evaluation.evaluate.Study`)
+    studies: tuple[str, ...] = ()  # optional studies (`find.evaluation.evaluate.Study`)
 
     def options(self) -> dict[str, Any]:
-        """The arguments of `evaluate` but for the folder."""
+        """The arguments of `evaluate` except the folder."""
         options = asdict(self)
         del options["split"], options["entities"]
         return options
@@ -58,19 +58,20 @@ def run(
 ) -> Evaluation:
     """Evaluates `entrant`, and writes out/results.json, out/examples/ (and out/predictions/ if asked for).
 
-    `reader` reads the data (see `find.data.data_split`). `tasks` are names of installed protocols; without them it does
-    all of the published ones that it can and the folder has annotations for. Of several processes the first writes.
+    `reader` reads the data (see `find.data.data_split`). `tasks` are names of installed protocols; by default all
+    published ones that the system supports and the folder has annotations for. With several processes, the first
+    writes.
 
     Raises:
-        FindError: a task or study that it cannot do, predictions to be saved by several processes or of other than the
-            published tasks, or whatever `evaluate` refuses.
+        FindError: an unsupported task or study, predictions to be saved by several processes or of tasks other than the
+            published ones, or any error of `evaluate`.
     """
     chosen = entrant.choose(tasks)
     entrant.check_studies(settings.studies)
     others = [name for name in chosen if name not in PUBLISHED]
     if save_predictions and others:
         raise InputError(
-            f"predictions are saved of the published tasks only, not of {', '.join(others)}: run these without saving"
+            f"predictions can be saved for the published tasks only: run {', '.join(others)} without saving"
         )
     if save_predictions and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("predictions are saved by one process only: run without torchrun, or without saving them")
@@ -93,11 +94,11 @@ def run(
             progress=progress,
             **settings.options(),
         )
-    except AttributeError as error:  # a protocol of another package may ask what only some systems can do
+    except AttributeError as error:  # a protocol of another package may need methods that only some systems have
         if not others or error.obj is not entrant.system:
             raise
         raise InputError(
-            f"{entrant.name} cannot be asked by all of {', '.join(others)}: it has no method {error.name!r}"
+            f"{entrant.name} does not support all of {', '.join(others)}: it has no method {error.name!r}"
         ) from error
     if recorder is not None:
         recorder.save()
@@ -114,7 +115,7 @@ def write_results(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def results_json(found: Evaluation, *, name: str, about: str, folder: DataSplit, settings: Settings) -> dict[str, Any]:
-    """One system's figures for JSON, with what they were measured on."""
+    """One system's figures for JSON, with the data and settings."""
     figures = found.to_json()
     return {
         "system": {"name": name, "about": about, "source": "measured here"},

@@ -16,17 +16,17 @@ from find.model.predictions import EntityMask
 from find.query.query import Query
 
 THRESHOLD = 0.5
-"""Instances from this score on belong to the answer; if there are none, the best one does."""
+"""Minimum score of instances in the result; if none reaches it, the best one is taken."""
 
 
 class Sam3:
-    """Grounding and interleaved segmentation: the union of the instances found for a text, each text for itself.
+    """Grounding and interleaved segmentation: the union of the instances found for a text, each text separately.
 
-    The score is that of the best instance. Words only: a region of a query is asked by the words that it replaced.
+    The score is that of the best instance. Text only: a region is prompted by the words that it replaced.
     """
 
     tasks = (Task.GROUNDING, Task.INTERLEAVED_SEGMENTATION)
-    about = "SAM 3's instances of a text, united; a region counts with the words that it replaced"
+    about = "the union of SAM 3's instances of a text; regions are prompted by the words that they replaced"
 
     def __init__(self, model: Sam3Model, processor: Sam3Processor) -> None:
         self.model = model
@@ -59,7 +59,7 @@ class Sam3:
 
 
 def load_sam3(name: str, *, device: torch.device) -> Sam3:
-    """A folder or repository of the hub, such as facebook/sam3. Raises `FindError` if it is none."""
+    """Loads a folder or hub repository, such as facebook/sam3. Raises `FindError` if it is not SAM 3."""
     source = Source.parse(name, spec=f"sam3:{name}")
     with source.reading("SAM 3"):
         model = Sam3Model.from_pretrained(source.name, revision=source.revision)

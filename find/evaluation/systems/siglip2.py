@@ -18,7 +18,7 @@ from find.foundations.source import Source
 class TransformersTowers:
     """A model with `get_image_features` and `get_text_features` as `Towers`.
 
-    Texts are padded to the model's full length, as SigLIP was trained, and cut there.
+    Texts are padded or truncated to the model's full length, as in SigLIP's training.
     """
 
     def __init__(self, model: nn.Module, processor: ProcessorMixin) -> None:
@@ -38,12 +38,12 @@ class TransformersTowers:
 
 
 def load_siglip2(name: str, *, device: torch.device) -> DualEncoder:
-    """A folder or repository of the hub with a SigLIP, SigLIP2 or CLIP. Raises `FindError` if it is none."""
+    """Loads a folder or hub repository with a SigLIP, SigLIP2 or CLIP. Raises `FindError` for anything else."""
     source = Source.parse(name, spec=f"siglip2:{name}")
     with source.reading("the dual encoder"):
         model = AutoModel.from_pretrained(source.name, revision=source.revision)
         processor = AutoProcessor.from_pretrained(source.name, revision=source.revision)
     if not hasattr(model, "get_text_features") or not hasattr(model, "get_image_features"):
-        raise CheckpointError(f"siglip2:{name}: a {type(model).__name__} is no dual encoder of images and texts")
+        raise CheckpointError(f"siglip2:{name}: a {type(model).__name__} is not a dual encoder of images and texts")
     towers = TransformersTowers(model.to(device).eval(), processor)
     return DualEncoder(towers, about=f"{type(model).__name__}; regions of a query by crops of their boxes")
