@@ -26,7 +26,7 @@ from find.foundations.base import VisionEncoder
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What a writer of captions may know of an image."""
+    """The information about an image that a caption writer gets."""
 
     image_id: int
     file: Path
@@ -36,12 +36,12 @@ class ImageFacts:
 
 
 CaptionWriter = Callable[[ImageFacts], Sequence[str]]
-"""A hook for a language model: captions of an image; their nouns are linked as those of a file of captions."""
+"""A hook for a language model: returns captions of an image, whose nouns are linked like those of a caption file."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """The file that was made, and what became of sentences and nouns."""
+    """The file that was written, with statistics of sentences and nouns."""
 
     path: Path
     images: int
@@ -50,7 +50,7 @@ class Built:
     references: int
     counts: Mapping[str, int]
     told: tuple[str, ...] = ()
-    """What was left out of the instances or is doubtful: a line a kind, with the number and the first of them."""
+    """Omitted or doubtful instances: a line per kind, with the number and the first of them."""
 
     def to_text(self) -> str:
         left_out = "\n".join(f"{count:>7}  {what}" for what, count in sorted(self.counts.items(), key=lambda i: -i[1]))
@@ -74,31 +74,31 @@ def build(
 ) -> Built:
     """Writes annotations/entity_{split}.json: sentences whose phrases are linked to segments, with references.
 
-    Sentences are the image's captions, those with the most links first; images without a linked caption, and all where
-    there are no captions, get one from a template. The same data and encoder give the same file.
+    Sentences are the image's captions, those with the most links first; images without a linked caption get a sentence
+    from a template. The same data and encoder give the same file.
 
     Args:
         root: a folder in COCO's layout with panoptic or at least instance annotations.
-        out: a new folder for the result, with the images and maps linked to; `root` itself if not given.
+        out: a new folder for the result, with links to the images and maps; `root` itself if not given.
         captions: a file in COCO's caption format, or a function that writes captions of an image; by default
-            captions_{split}.json if it is there.
+            captions_{split}.json if it exists.
         synonyms: more nouns for classes, by the class's plain name.
-        encoder: whose features choose the references; without one there are none.
-        skip_near: images so near in the order of the split lend no reference (frames of a video).
-        name: of the file without .json; entity_{split} if not given.
+        encoder: the vision encoder whose features choose the references; without one there are none.
+        skip_near: take no reference from images within this distance in the order of the split (frames of a video).
+        name: the file's name without .json; entity_{split} if not given.
 
     Raises:
-        FindError: the folder cannot be used, the file is there already, or what was made is not what a reader expects.
+        FindError: the folder cannot be used, the file exists already, or the result does not pass the reader's checks.
     """
     root = Path(root)
     if skip_near < 0:
         raise InputError(f"skip_near is a number of images, not {skip_near}")
     issues: list[DatasetIssue] = []
-    with ExitStack() as undo:  # a run that fails leaves nothing that a later one would take
+    with ExitStack() as undo:  # a failed run leaves nothing that a later one would reuse
         target = _folder(root, out, split, issues.append, undo, progress=progress)
         path = target / "annotations" / f"{name or f'entity_{split}'}.json"
         if path.exists():
-            raise InputError(f"{path}: there is such a file already; give another name, or another folder with out")
+            raise InputError(f"{path}: the file exists already; give another name, or another folder with out")
         folder = CocoFolder(target, split, entities=None)
         lexicon = Lexicon.of(folder.categories, synonyms)
         counts: Counter[str] = Counter()
@@ -130,13 +130,13 @@ def build(
 
 
 def _folder(root: Path, out: Path | None, split: str, report: Report, undo: ExitStack, *, progress: bool) -> Path:
-    """Where the result goes, with panoptic maps in it; `undo` takes away what was made."""
+    """The folder of the result, with panoptic maps in it; `undo` removes what was written."""
     annotations = annotations_folder(root)
     target = root if out is None else Path(out)
     if target != root:
         if target.exists() and any(target.iterdir()):
             raise InputError(f"{target} is not an empty folder: remove it, or choose another one")
-        undo.callback(shutil.rmtree, target, ignore_errors=True)  # links in it are taken away, not followed
+        undo.callback(shutil.rmtree, target, ignore_errors=True)  # links in it are removed, not followed
         (target / "annotations").mkdir(parents=True)
         for place in sorted(root.iterdir()):
             if place.name != "annotations":
@@ -153,7 +153,7 @@ def _folder(root: Path, out: Path | None, split: str, report: Report, undo: Exit
 
 
 def issue_lines(issues: Sequence[DatasetIssue]) -> list[str]:
-    """One line a kind, with how many there are and the first of them."""
+    """One line per kind, with the number of issues and the first of them."""
     counts = Counter(issue.kind for issue in issues)
     first = {issue.kind: issue for issue in reversed(issues)}
     return [f"left out or doubtful: {kind}, {count:,} times; first: {first[kind]}" for kind, count in counts.items()]
@@ -185,7 +185,7 @@ def _captions(
 def _sentences(
     folder: CocoFolder, image_id: int, captions: Sequence[str], lexicon: Lexicon, counts: Counter[str]
 ) -> Iterator[tuple[str, tuple[PhraseSpan, ...]]]:
-    """The linked captions of an image, most links first, or one made by a template."""
+    """The linked captions of an image, most links first, or a sentence from a template."""
     segments = folder.segments(image_id)
     linked = []
     for caption in dict.fromkeys(" ".join(caption.split()) for caption in captions):
@@ -205,7 +205,7 @@ def _sentences(
 
 
 def _write(path: Path, folder: CocoFolder, sentences: Sequence[tuple[int, str, tuple[PhraseSpan, ...]]]) -> None:
-    """FIND-Bench's own layout."""
+    """Writes FIND-Bench's own layout."""
     kept = {image_id for image_id, _, _ in sentences}
     images = []
     for image_id in folder.image_ids:
@@ -229,7 +229,7 @@ def _write(path: Path, folder: CocoFolder, sentences: Sequence[tuple[int, str, t
 
 
 def _check(path: Path, folder: CocoFolder) -> None:
-    """Reads the file as everybody will; anything wrong is a fault of this program, and reported."""
+    """Reads the file back; any issue is a bug of this program, and is reported."""
     issues: list[DatasetIssue] = []
     read_sentences(path, folder.table, issues.append)
     if issues:

@@ -1,4 +1,4 @@
-"""A data set that has instances only gets panoptic maps: each pixel goes to the smallest object that covers it."""
+"""Creates panoptic maps from instances: each pixel belongs to the smallest object that covers it."""
 
 from __future__ import annotations
 
@@ -28,21 +28,20 @@ Drawn = list[tuple[Instance, Outline]]
 def write_panoptic(root: Path, split: str, out: Path, report: Report, *, progress: bool = False) -> dict[str, int]:
     """Writes out/annotations/panoptic_{split}.json and out/panoptic_{split}/*.png from root's instances.
 
-    Crowd regions lie below everything, then objects from large to small, by the pixels of their masks. Pixels of no
-    object are void. Objects that cannot be drawn, have no pixel or lie hidden under others are left out and reported.
-    The JSON comes last, so that what an interrupted run leaves is never taken for a data set.
+    Crowd regions are at the bottom, then objects in order of decreasing mask area. Pixels without an object are void.
+    Objects that cannot be drawn, have no pixels or are completely hidden by others are omitted and reported. The JSON
+    is written last, so that the files of an interrupted run are not mistaken for a data set.
 
     Returns:
-        How many images and segments there are, and how many objects lie hidden under others.
+        The numbers of images, of segments, and of objects hidden by others.
 
     Raises:
-        FindError: there is no such file, no object can be used, two images would share one map, or a folder of that
-            name is there.
+        FindError: the file is missing, no object can be used, two images would share one map, or the folder exists.
     """
     path = root / "annotations" / f"instances_{split}.json"
     target, pictures = out / "annotations" / f"panoptic_{split}.json", out / f"panoptic_{split}"
     if pictures.exists():
-        raise DataError(f"{pictures}: the folder is there, and {target.name} is not. Remove it, or put the JSON there.")
+        raise DataError(f"{pictures}: the folder exists, but {target.name} does not. Remove it, or add the JSON.")
     instances = read_instances(path, report)
     table = PanopticTable.of_images(instances.images.values(), path.name, report)
     if not table.rows:
@@ -77,7 +76,7 @@ def write_panoptic(root: Path, split: str, out: Path, report: Report, *, progres
             try:
                 (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
                 segment_png(segment_map).save(unfinished / name)
-            except OSError as error:  # a name too long, or with what this file system does not take; a full disk
+            except OSError as error:  # a name that is too long or not valid on this file system, or a full disk
                 raise DataError(f"{path}, image {image_id}: its map cannot be written: {error}") from error
             records.append({"image_id": image_id, "file_name": name, "segments_info": segments})
         if instances.objects and not any(record["segments_info"] for record in records):
@@ -104,12 +103,12 @@ def write_panoptic(root: Path, split: str, out: Path, report: Report, *, progres
 def _painted(
     objects: Drawn, size: tuple[int, int], file: str, report: Report
 ) -> tuple[np.ndarray, list[dict[str, Any]], int]:
-    """The map of an image, its segments, and how many objects have no pixel left."""
+    """The map of an image, its segments, and the number of objects that are completely hidden."""
     warning = partial(DatasetIssue, Severity.WARNING, file=file)
     for one, outline in objects:
         if not outline.pixels:
             report(warning("object without a pixel", item=one.item, message="its polygon is thinner than any pixel",
-                           fix="Draw it larger, or take it out"))  # fmt: skip
+                           fix="Draw it larger, or remove it"))  # fmt: skip
     objects = sorted(
         (pair for pair in objects if pair[1].pixels), key=lambda pair: (not pair[0].is_crowd, -pair[1].pixels)
     )
@@ -122,7 +121,7 @@ def _painted(
         if not area:
             hidden += 1
             report(warning("object hidden", item=one.item, message="smaller objects cover all of its pixels",
-                           fix="Nothing, if that is so; a panoptic map has one object a pixel"))  # fmt: skip
+                           fix="Nothing, if this is right; a panoptic map has one object per pixel"))  # fmt: skip
             continue
         segments.append(
             {"id": number, "category_id": one.category_id, "area": area, "bbox": box, "iscrowd": int(one.is_crowd)}

@@ -1,4 +1,4 @@
-"""Words for classes: their names, other nouns for them, plurals; and the small words that end a noun phrase."""
+"""A lexicon of class nouns: names, synonyms, plurals; and function words that end a noun phrase."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "rock": ("boulder",),
     "water": ("lake", "pond"),
 }  # fmt: skip
-"""By a class's plain name: other nouns that mean it. `--synonyms FILE.json` adds to them."""
+"""Synonyms by a class's plain name. `--synonyms FILE.json` adds to them."""
 
 DETERMINERS = frozenset(
     {"a", "an", "the", "this", "that", "these", "those", "one", "another", "some", "several", "many", "few", "both",
@@ -85,29 +85,29 @@ CLOSED = frozenset(
         """,
     )
 )
-"""Words that are no part of a noun phrase: what stands left of them belongs to another one."""
+"""Words that cannot be part of a noun phrase, and hence mark its left boundary."""
 
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Nouns in singular, as tuples of words -> the indices of the classes that they may mean."""
+    """Singular nouns, as tuples of words -> the indices of the classes that they can refer to."""
 
     nouns: Mapping[tuple[str, ...], frozenset[int]]
     longest: int
 
     @classmethod
     def of(cls, categories: Sequence[Category], more: Mapping[str, Sequence[str]] | None = None) -> Lexicon:
-        """Every class by its name, its synonyms and those in `more` (by the class's plain name).
+        """Each class with its name, its synonyms and those in `more` (by the class's plain name).
 
         Raises:
-            FindError: `more` names a class that is not there.
+            FindError: `more` names an unknown class.
         """
         more = more or {}
         known = {category.words.lower() for category in categories}
         for name in more:
             if name.lower() not in known:
                 raise InputError(
-                    f"synonyms for {name!r}: there is no such class; use the plain name of one that is there"
+                    f"synonyms for {name!r}: there is no such class; use the plain name of an existing one"
                 )
         nouns: dict[tuple[str, ...], set[int]] = defaultdict(set)
         for category in categories:
@@ -123,7 +123,7 @@ def read_synonyms(path: Path) -> dict[str, list[str]]:
 
 
 def singular(word: str) -> tuple[str, bool]:
-    """A noun's singular, in small letters, and whether the word was a plural."""
+    """A noun's singular in lower case, and whether the word was a plural."""
     word = word.lower()
     if word in UNCOUNTED:
         return word, False

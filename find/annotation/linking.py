@@ -1,4 +1,4 @@
-"""Noun phrases of captions linked to segments, by words alone: what may be meant twice is left out and counted."""
+"""Links noun phrases of captions to segments, by words alone; ambiguous nouns are omitted and counted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from find.data.sample import Category, PhraseSpan, Segment
 
 TOKEN = re.compile(r"[A-Za-z]+(?:['’][A-Za-z]+)?|\d+|[^\w\s]")
 MOST_WORDS = 4
-"""Words before a noun that may belong to its phrase, besides the article."""
+"""Maximum number of words before a noun in its phrase, besides the article."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Mention:
-    """A noun of the lexicon: tokens [first, last], the classes that it may mean, and whether it is a plural."""
+    """A noun of the lexicon: tokens [first, last], the classes that it can refer to, and whether it is a plural."""
 
     first: int
     last: int
@@ -45,11 +45,11 @@ class Mention:
 def link(
     text: str, segments: Sequence[Segment], categories: Sequence[Category], lexicon: Lexicon, counts: Counter[str]
 ) -> tuple[PhraseSpan, ...]:
-    """The phrases of a sentence that surely mean certain segments of its image; `counts` tells of the others.
+    """The phrases of a sentence that refer unambiguously to segments of its image; `counts` receives the others.
 
-    A singular links where the image has exactly one segment of its class, a plural where it has several (and as many
-    as its numeral says, if it has one); stuff links to all of it. Left out are nouns whose class is not in the image,
-    that may mean two classes of the image, of whose class there is a crowd, that stand before another noun ("dog
+    A singular is linked if the image has exactly one segment of its class, a plural if it has several (and as many as
+    its numeral says, if there is one); stuff is linked to all its segments. Omitted are nouns whose class is not in the
+    image, that can refer to two classes of the image, whose class has a crowd region, that precede another noun ("dog
     house"), and classes named twice in the sentence.
     """
     tokens = [Token(m.group(), m.start(), m.end()) for m in TOKEN.finditer(text)]
@@ -84,7 +84,7 @@ def link(
 
 
 def find_mentions(tokens: Sequence[Token], lexicon: Lexicon) -> list[Mention]:
-    """The nouns of the lexicon in reading order, the longest at each place ("hot dog" is no dog)."""
+    """The nouns of the lexicon in reading order, the longest match at each place ("hot dog" is not a dog)."""
     mentions, place = [], 0
     lemmas = [singular(token.text) if token.is_word else (token.text, False) for token in tokens]
     while place < len(tokens):
@@ -102,7 +102,7 @@ def find_mentions(tokens: Sequence[Token], lexicon: Lexicon) -> list[Mention]:
 
 
 def _problem(tokens: Sequence[Token], mention: Mention, own: Sequence[Segment], category: Category) -> str | None:
-    """Why a mention cannot be linked with all segments of its class; None if it can."""
+    """The reason why a mention cannot be linked to the segments of its class; None if it can."""
     if any(segment.is_crowd for segment in own):
         return "a crowd of the class"
     if not category.is_thing or mention.is_uncounted:
@@ -118,7 +118,7 @@ def _problem(tokens: Sequence[Token], mention: Mention, own: Sequence[Segment], 
 
 
 def _modifies(tokens: Sequence[Token], mention: Mention) -> bool:
-    """Whether a noun seems to stand before the one that it describes: "dog house", "bus stop"."""
+    """Whether a noun seems to modify a following noun, as in "dog house" or "bus stop"."""
     if mention.last + 1 >= len(tokens):
         return False
     following = tokens[mention.last + 1]
@@ -130,7 +130,7 @@ def _is_verb_form(word: str) -> bool:
 
 
 def _start(tokens: Sequence[Token], mention: Mention, covered: set[int]) -> int:
-    """The first token of the noun phrase: its article, or else the words right before the noun that may describe it."""
+    """The first token of the noun phrase: its article, otherwise the first of the modifiers right before the noun."""
     describing = mention.first
     steady = True
     for place in range(mention.first - 1, max(-1, mention.first - MOST_WORDS - 2), -1):
@@ -139,14 +139,14 @@ def _start(tokens: Sequence[Token], mention: Mention, covered: set[int]) -> int:
             return place
         if not token.is_word or token.lower in CLOSED or place in covered:
             break
-        steady = steady and not token.lower.endswith("ing")  # "riding brown horses": riding is no part of it
+        steady = steady and not token.lower.endswith("ing")  # "riding brown horses": "riding" is not part of it
         if steady:
             describing = place
     return describing
 
 
 def spans_as_json(text: str, phrases: Sequence[PhraseSpan]) -> list[Mapping[str, object]]:
-    """The phrases as FIND-Bench writes them: one segment as a string of digits, several as a list of these."""
+    """The phrases in FIND-Bench's format: one segment as a string of digits, several as a list of strings."""
     records = []
     for phrase in phrases:
         ids = [str(segment) for segment in phrase.segment_ids]

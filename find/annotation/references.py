@@ -1,4 +1,4 @@
-"""For a segment, the most similar segment of its class in another image, by the features of a frozen vision encoder."""
+"""References: for each segment, the most similar segment of its class in another image, by frozen vision features."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from find.foundations.base import VisionEncoder
 from find.utils.progress import track
 
 SIDE = 384
-"""Images are looked at with their longer side brought to about this, in multiples of the encoder's divisor."""
+"""Images are encoded with their longer side resized to about this, in multiples of the encoder's divisor."""
 AT_ONCE = 512
-"""Segments compared with all of their class at a time: COCO's train split has a quarter of a million persons."""
+"""Segments compared with their whole class at once: COCO's train split has a quarter of a million persons."""
 
 
 @dataclass(frozen=True)
 class SegmentFeatures:
-    """A unit vector for each segment of a split that is no crowd; `position` is its image's place in the split."""
+    """A unit vector for each segment of a split except crowds; `position` is the index of its image in the split."""
 
     vectors: Float[np.ndarray, "s d"]
     positions: Int[np.ndarray, " s"]
@@ -35,9 +35,9 @@ class SegmentFeatures:
 
 
 def segment_features(folder: CocoFolder, encoder: VisionEncoder, *, progress: bool = False) -> SegmentFeatures:
-    """The mean of the encoder's deepest map inside each segment (places count by the share that the segment covers)."""
+    """The mean of the encoder's deepest map over each segment (cells are weighted by the covered fraction)."""
     vectors, positions, segment_ids, category_ids = [], [], [], []
-    for position, image_id in enumerate(track(folder.image_ids, "looking at segments", shown=progress)):
+    for position, image_id in enumerate(track(folder.image_ids, "encoding segments", shown=progress)):
         segments = [segment for segment in folder.segments(image_id) if not segment.is_crowd]
         if not segments:
             continue
@@ -51,13 +51,13 @@ def segment_features(folder: CocoFolder, encoder: VisionEncoder, *, progress: bo
 
 
 def nearest(features: SegmentFeatures, image_ids: Sequence[int], *, skip: int = 0) -> dict[tuple[int, int], Reference]:
-    """By image and segment id: the segment of the same class with the largest cosine, in another image.
+    """By image and segment id: the segment of the same class with the largest cosine similarity, in another image.
 
-    Equal cosines are decided by the order of the images and segments, so the same features give the same references.
+    Ties are broken by the order of images and segments, so the same features give the same references.
 
     Args:
-        image_ids: of the split, in its order.
-        skip: images that stand so near in the split's order lend nothing: neighbouring frames of a video are copies.
+        image_ids: the images of the split, in order.
+        skip: take no reference from images within this distance in the split: adjacent video frames are near copies.
     """
     found: dict[tuple[int, int], Reference] = {}
     for category in np.unique(features.category_ids):

@@ -112,7 +112,7 @@ class Evaluation:
         return notes + [f"{_title(task)} was not evaluated: {reason}" for task, reason in self.skipped.items()]
 
     def to_markdown(self) -> str:
-        """One row per metric with its interval; seen and held-out figures, if the data distinguish them; the studies."""
+        """One row per metric with its interval; seen and held-out figures, if distinguished; the studies."""
         text = f"| task | metric | {self.split} | 95 % interval |\n| --- | --- | ---: | ---: |\n"
         held_out = ""
         for name, result in self.results.items():

@@ -31,7 +31,7 @@ WRITERS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "cvat coco": (exports.cvat_coco, "a CVAT COCO 1.0 export"),
     "cvat coco of brushes": (lambda root: exports.cvat_coco(root, runs=True), "a CVAT COCO 1.0 export"),
     "cvat xml": (exports.cvat_xml, "CVAT for images (annotations.xml)"),
-    "cvat masks": (exports.cvat_masks, "a folder of pictures and masks, one map of classes a picture"),
+    "cvat masks": (exports.cvat_masks, "a folder of pictures and masks, one class map per picture"),
     "label studio coco": (exports.label_studio_coco, "a Label Studio COCO export"),
     "label studio json": (exports.label_studio_json, "Label Studio's JSON (project-1-at-2026-01-01.json)"),
     "labelme": (exports.labelme, "labelme's JSON files"),
@@ -41,7 +41,7 @@ WRITERS: dict[str, tuple[Callable[[Path], Path], str]] = {
         "a YOLO data set (train, val, test)",
     ),
     "yolo, list": (exports.yolo_with_lists, "a YOLO data set"),
-    "masks of objects": (exports.masks_of_objects, "a folder of pictures and masks, one mask an object"),
+    "masks of objects": (exports.masks_of_objects, "a folder of pictures and masks, one mask per object"),
 }
 
 
@@ -449,7 +449,7 @@ def test_folders_that_are_there_or_no_exports_are_refused(tmp_path: Path):
         run(tmp_path / "text.zip", tmp_path / "again")
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("x")
-    with pytest.raises(FindError, match=r"no export that FIND knows \(1 \.txt\)"):
+    with pytest.raises(FindError, match=r"not an export that FIND knows \(1 \.txt\)"):
         run(tmp_path / "notes", tmp_path / "again")
     with pytest.raises(FindError, match="no JSON file of labelme"):
         run(root, tmp_path / "again", kind="labelme")

@@ -1,4 +1,4 @@
-"""What the numbers and colours of maps of classes mean: lists of names as people and tools write them."""
+"""Class names for the numbers and colours of class maps, read from the lists that people and tools write."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MAPS = ("classes.json", "labels.json", "class_names.json", "id2label.json")
 COLOURS = "labelmap.txt"
 BACKGROUND = {"background", "_background_", "bg", "void", "unlabeled", "unlabelled", "ignore", "__ignore__", "none"}
 VOID = 255
-"""In maps of class numbers: pixels whose class was not decided."""
+"""Value of undecided pixels in maps of class numbers."""
 COLOUR = 1 << 24
-"""Added to a colour's number, so that it is no class's number."""
+"""Added to the number of a colour, so that it is distinct from all class numbers."""
 
 
 @dataclass(frozen=True)
 class Classes:
-    """Names of the values of a map; `note` says where they are from."""
+    """Names of the values of a map; `note` says where they come from."""
 
     names: Mapping[int, str]
     note: str
@@ -42,14 +42,14 @@ class Classes:
 
 
 def read_classes(files: Files) -> Classes:
-    """From labelmap.txt, classes.txt, classes.json and the like; without one, classes are called by their numbers.
+    """Reads labelmap.txt, classes.txt, classes.json or similar; without one, classes are named by their numbers.
 
-    A list without a background starts with 1, for 0 is the background of maps.
+    A list without a background starts at 1, because 0 is the background of maps.
     """
     for path in files.paths:
         name = path.rpartition("/")[2].lower()
         if name == COLOURS:
-            return Classes(_colours(files, path), f"colours mean what {path} says", is_colour=True)
+            return Classes(_colours(files, path), f"colours are named in {path}", is_colour=True)
         if name in LISTS:
             names = _list(files[path].read_text(encoding="utf-8", errors="replace").splitlines())
             return Classes(names, f"{path}: {_first_names(names)}")
@@ -57,7 +57,7 @@ def read_classes(files: Files) -> Classes:
             names = _json(files, path)
             return Classes(names, f"{path}: {_first_names(names)}")
     unnamed = (
-        "nothing names the classes, so they are called by number or colour; put a classes.txt there, a name a line"
+        "there are no class names, so classes are named by number or colour; add a classes.txt with one name per line"
     )
     return Classes({}, unnamed)
 

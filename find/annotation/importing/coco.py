@@ -1,4 +1,4 @@
-"""COCO JSON files of instances as tools write them: what Roboflow, CVAT and Label Studio share, and any other one."""
+"""COCO instance files as annotation tools write them: shared by Roboflow, CVAT, Label Studio and others."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ExportedObject(InstanceRecord):
 
 class ExportedImage(ImageRecord):
     stops: ClassVar[bool] = False
-    fix: ClassVar[str] = "See that the tool can reach the picture, and export again"
+    fix: ClassVar[str] = "Make sure that the tool can access the picture, and export again"
 
 
 class ExportedDocument(msgspec.Struct):
@@ -48,7 +48,7 @@ Documents = Mapping[str, ExportedDocument]
 
 
 def documents(files: Files) -> list[str]:
-    """The JSON files that are COCO's instances, without its keypoints, captions and panoptic annotations."""
+    """The JSON files with COCO instances; files of keypoints, captions and panoptic annotations are excluded."""
     others = ("person_keypoints_", "captions_", "panoptic_")
     candidates = [path for path in files.ending(".json") if not _stem(path).startswith(others)]
     return [path for path in candidates if files.json_fields(path) >= LISTS]
@@ -59,7 +59,7 @@ def read_documents(files: Files, paths: Sequence[str], report: Report) -> dict[s
 
 
 def without_groups(read: Documents, report: Report) -> dict[str, list[ExportedCategory]]:
-    """The categories of each file without those that only name a group of others and have no object in any file."""
+    """The categories of each file, except names of groups that have no object in any file."""
     used = {
         category.name
         for document in read.values()
@@ -96,9 +96,9 @@ def photos_of(
     """The pictures of one file.
 
     Args:
-        split: which they are in.
+        split: the split of the pictures.
         within: the folder of the export that holds them.
-        crowds: whether an object is a crowd, by what the tool means by `iscrowd`.
+        crowds: whether an object is a crowd, according to the tool's use of `iscrowd`.
     """
     names = {category.id: category.name for category in categories}
     objects = _by_image(path, document, names, report)
@@ -111,15 +111,15 @@ def photos_of(
         if image.file_name not in place:
             report(
                 warning("picture is missing", path, item,
-                        f"the export has no such picture, so that its {len(own)} objects are lost",
-                        "Export with pictures, or put it into the folder")
+                        f"the export has no such picture, so its {len(own)} objects are lost",
+                        "Export with pictures, or add it to the folder")
             )  # fmt: skip
         elif place[image.file_name] in seen:
             report(
                 warning("picture listed twice", path, item,
                         f"it is the picture of image {seen[place[image.file_name]]}, too, so that these {len(own)} "
                         "objects are left out: several people may have annotated it",
-                        "Choose one annotation a picture in the tool")
+                        "Choose one annotation per picture in the tool")
             )  # fmt: skip
         else:
             seen[place[image.file_name]] = image.id
@@ -171,7 +171,7 @@ def _stem(path: str) -> str:
 
 
 def _split_of_file(path: str) -> str | None:
-    """Of instances_val2017.json, valid/labels.json, train.json."""
+    """The split of files such as instances_val2017.json, valid/labels.json, train.json."""
     words = _stem(path).replace("-", "_").replace(".", "_").split("_")
     named = [split for word in (*words, *folder_of(path).split("/")) if (split := split_named(word))]
     return named[0] if named else None
@@ -191,7 +191,7 @@ def _read(files: Files, report: Report) -> Export:
     read = read_documents(files, paths, report)
     kept = without_groups(read, report)
     objects = [one for document in read.values() for one in document.annotations]
-    only_crowds = all(one.iscrowd for one in objects)  # tools that write masks so mean single objects
+    only_crowds = all(one.iscrowd for one in objects)  # tools that write masks in this way mean single objects
     photos = []
     for path, document in read.items():
         split = _split_of_file(path)
@@ -206,7 +206,7 @@ def _read(files: Files, report: Report) -> Export:
 
 
 def _folder_for(files: Files, path: str, split: str | None) -> str:
-    """The folder of a file's own pictures: that of its split, where there is one, or the one that it lies in."""
+    """The folder of a file's pictures: that of its split if there is one, otherwise the file's own folder."""
     word = next((word for word in _stem(path).split("_") if split and split_named(word) == split), None)
     for folder in (word, f"images/{word}", folder_of(path)):
         if folder and any(picture.startswith(f"{folder}/") for picture in files.pictures):

@@ -1,7 +1,7 @@
 """CVAT's exports: "COCO 1.0", and the XML of "CVAT for images 1.1".
 
-COCO 1.0 holds annotations/instances_SUBSET.json and images/SUBSET/ (older versions: images/). Whatever was drawn as a
-mask, by brush or by a model, comes as a run-length code with iscrowd 1, though it is a single object.
+COCO 1.0 holds annotations/instances_SUBSET.json and images/SUBSET/ (older versions: images/). Objects drawn as a mask,
+by brush or by a model, are run-length codes with iscrowd 1, although they are single objects.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from find.errors import DataError
 
 XML = "annotations.xml"
 LICENCES = re.compile(r'"licenses":\s*\[\s*\{(?=[^}]*"name":\s*"")(?=[^}]*"id":\s*0)(?=[^}]*"url":\s*"")')
-"""What CVAT, and nobody else, puts at the head of its JSON."""
+"""The header that only CVAT writes into its JSON."""
 WITHOUT_AREA = {"polyline", "points", "cuboid", "skeleton"}
 MALFORMED = (ElementTree.ParseError, ValueError, KeyError)
 
@@ -63,7 +63,7 @@ def _read(files: Files, report: Report) -> Export:
             files, path, document, kept[path], report, split=split_named(_subset(path)), within=within,
             crowds=lambda one: False,
         )  # fmt: skip
-    told = f"{masks} masks are taken as single objects: CVAT writes iscrowd 1 for whatever is drawn as a mask"
+    told = f"{masks} masks are taken as single objects: CVAT writes iscrowd 1 for every object drawn as a mask"
     categories = list(dict.fromkeys(one.name for own in kept.values() for one in own))
     return Export(photos, categories, notes=(told,) if masks else ())
 
@@ -87,7 +87,7 @@ def _read_xml(files: Files, path: str, report: Report) -> Export:
     try:
         root = ElementTree.parse(files[path]).getroot()
     except MALFORMED as error:
-        raise DataError(f"{files[path]}: this is no XML ({error}). Export it again.") from error
+        raise DataError(f"{files[path]}: this is not XML ({error}). Export it again.") from error
     if root.find("track") is not None and root.find("image") is None:
         raise DataError(
             f"{files[path]}: this is CVAT for video, whose tracks lie between frames. Export as COCO 1.0 or as CVAT "
@@ -109,8 +109,8 @@ def _read_xml(files: Files, path: str, report: Report) -> Export:
         if name not in own:
             report(
                 warning("picture is missing", path, f'image "{name}"',
-                        f"the export has no such picture, so that its {len(image)} shapes are lost",
-                        'Export with "Save images", or put it into the folder images/')
+                        f"the export has no such picture, so its {len(image)} shapes are lost",
+                        'Export with "Save images", or add it to the folder images/')
             )  # fmt: skip
             continue
         split = split_named(subset)
@@ -180,7 +180,7 @@ def _segmentation(shape: ElementTree.Element, size: tuple[int, int]) -> object:
         raise ValueError(f"a mask of {width} x {height}")
     if runs.sum() != width * height:
         raise ValueError(f"its runs add up to {runs.sum()} pixels, its box has {width * height}")
-    mask = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)  # row by row, within the box
+    mask = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)  # row-major, within the box
     return placed(mask, left, top, size)
 
 

@@ -1,4 +1,4 @@
-"""What the reader of a tool's export gives, in one form for all tools: photographs, and how to draw their objects."""
+"""The common form of all tools' exports: photos, and functions that draw their objects."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SPLITS = (TRAIN, VAL, TEST)
 
 @dataclass(frozen=True)
 class Drawn:
-    """An object on a photograph.
+    """An object in a photo.
 
     Attributes:
         category: the class's name.
-        segmentation: polygons in pixels or a run-length code, as COCO writes them; None where there is a box only.
-        item: what messages call the object.
-        box: x, y, width, height in pixels, where the export has it.
+        segmentation: polygons in pixels or a run-length code, as in COCO; None if there is only a box.
+        item: the object's name in messages.
+        box: x, y, width, height in pixels, if the export has it.
         is_crowd: many objects in one mask.
     """
 
@@ -37,19 +37,19 @@ class Drawn:
 
 
 Draw: TypeAlias = Callable[[tuple[int, int], Report], Sequence[Drawn]]
-"""The objects of a photograph of a size (height, width), which is its own: many tools write shares of it."""
+"""Returns the objects of a photo, given its size (height, width): many tools write relative coordinates."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photograph of the export.
+    """A photo of the export.
 
     Attributes:
-        path: where it lies.
-        split: "train", "val" or "test"; None where the export does not say.
-        draw: gives its objects, once it is known how large it is.
+        path: its file.
+        split: "train", "val" or "test"; None if the export does not say.
+        draw: returns its objects, given its size.
         file: the annotation file that describes it, for messages.
-        size: height and width as that file says, if it does; those of the picture once it has been opened.
+        size: height and width according to that file, if given; the picture's own once it has been opened.
     """
 
     path: Path
@@ -61,14 +61,14 @@ class Photo:
 
 @dataclass(frozen=True)
 class Export:
-    """All of an export.
+    """A complete export.
 
     Attributes:
         photos: in the order of the export.
-        categories: the classes that it lists, objects or not, in its order; others follow as they appear.
-        stuff: classes without single objects, as the export says.
-        tells_apart: whether it tells single objects of a class apart; where not, every class is stuff.
-        notes: how it was understood, where it could be understood otherwise.
+        categories: the classes that it lists, with or without objects, in its order; others follow as they appear.
+        stuff: classes without single objects, according to the export.
+        tells_apart: whether it distinguishes objects of a class; if not, every class is stuff.
+        notes: how ambiguous parts were interpreted.
     """
 
     photos: Sequence[Photo]
@@ -84,8 +84,8 @@ class Format:
 
     Attributes:
         name: for `--format`.
-        recognise: what a folder is taken for, in words; None where it is another kind.
-        read: raises FindError where nothing can be made of the folder; what is lost is reported.
+        recognise: describes what a folder is; None if it is of another kind.
+        read: reads the folder; raises FindError if it cannot be used, and reports what is lost.
     """
 
     name: str
@@ -100,11 +100,11 @@ def split_named(name: str) -> str | None:
 
 
 def split_of_path(path: str) -> str | None:
-    """The split that a folder of the path names, wherever it stands."""
+    """The split that any folder of the path names."""
     return next((split for part in path.split("/")[:-1] if (split := split_named(part))), None)
 
 
 def splits_text(files: Mapping[str, str | None]) -> str:
-    """The splits in brackets, for descriptions."""
+    """The splits in parentheses, for descriptions."""
     found = [split for split in SPLITS if split in files.values()]
     return f" ({', '.join(found)})" if found else ""

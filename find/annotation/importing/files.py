@@ -1,4 +1,4 @@
-"""The files of an export, from a folder or a zip, and which of them an annotation means."""
+"""The files of an export, from a folder or a zip, and look-up of the files that annotations name."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from find.images.formats import PICTURE_SUFFIXES
 
 PICTURES = frozenset(suffix[1:] for suffix in PICTURE_SUFFIXES)
 SPARE = 64 * 2**20
-"""Bytes of the disk that unpacking leaves free."""
+"""Disk space in bytes that must remain free after unpacking."""
 
 
 class Files:
-    """The files of a folder by their paths below it, with `/`; hidden ones and those that macOS adds are left out.
+    """The files of a folder by their relative paths, with `/`; hidden files and those added by macOS are omitted.
 
     Args:
         root: the folder.
-        scratch: a folder for pictures that have to be taken out of an annotation file.
+        scratch: a folder for pictures that are extracted from annotation files.
     """
 
     def __init__(self, root: Path, scratch: Path) -> None:
@@ -44,12 +44,12 @@ class Files:
         return self.root / path
 
     def ending(self, *suffixes: str) -> list[str]:
-        """Those whose names end so, in any case."""
+        """Paths with these suffixes, in any case."""
         return [path for path in self.paths if path.lower().endswith(suffixes)]
 
     @cached_property
     def pictures(self) -> list[str]:
-        """Those that are pictures, by their suffix."""
+        """Paths of pictures, by suffix."""
         return [path for path in self.paths if path.rpartition(".")[2].lower() in PICTURES and "." in path]
 
     @cached_property
@@ -58,14 +58,14 @@ class Files:
 
     @cached_property
     def pictures_beside(self) -> dict[str, str]:
-        """The first picture of each path without its suffix."""
+        """The first picture for each path without suffix."""
         return {path.rpartition(".")[0]: path for path in reversed(self.pictures)}
 
     def find(self, listed: Sequence[str], within: str = "") -> dict[str, str]:
-        """The file that each listed name means: names may lack folders, or have those of another machine.
+        """The file of each listed name: names may lack folders, or contain those of another machine.
 
         Args:
-            within: only files of this folder, if any are there.
+            within: only files of this folder, if it has any.
         """
         inside = [path for path in self.paths if path.startswith(within)] or self.paths
         here = set(inside)
@@ -79,10 +79,9 @@ class Files:
         return found
 
     def json_fields(self, path: str) -> frozenset[str]:
-        """The names of the fields of a JSON object, or of the first one of a list; none where it is no such file.
+        """The field names of a JSON object, or of the first object of a list; empty for any other file.
 
-        Every format asks this of every JSON file, which may hold pictures or hundreds of thousands of objects, so that
-        each is read once.
+        Every format checks every JSON file, which may be large, so each is read only once.
         """
         if path not in self._json_fields:
             self._json_fields[path] = _json_fields(self[path])
@@ -90,21 +89,21 @@ class Files:
 
     @cached_property
     def only_folder(self) -> Path | None:
-        """The one folder that holds everything, as in zips of a folder."""
+        """The single top-level folder, as in zips of a folder."""
         tops = {path.partition("/")[0] for path in self.paths}
         return self.root / tops.pop() if len(tops) == 1 and all("/" in path for path in self.paths) else None
 
 
 def unpacked(export: Path, scratch: Path) -> Path:
-    """The folder of an export: itself, or what its zip holds, taken out into `scratch`.
+    """The folder of an export: itself, or its zip unpacked into `scratch`.
 
     Raises:
-        FindError: there is no such folder or zip, it is damaged, or the disk has no place for it.
+        FindError: there is no such folder or zip, it is damaged, or the disk has not enough space.
     """
     if export.is_dir():
         return export
     if not export.exists():
-        raise InputError(f"{export}: there is no such folder or zip. Give what your annotation tool has exported.")
+        raise InputError(f"{export}: there is no such folder or zip. Give the export of your annotation tool.")
     if not zipfile.is_zipfile(export):
         raise InputError(f"{export}: this is neither a folder nor a zip. Give the whole export, with its pictures.")
     try:
@@ -146,7 +145,7 @@ def _json_fields(path: Path) -> frozenset[str]:
 
 
 def text_edges(path: Path, size: int = 4096) -> str:
-    """The first and the last characters of a file, where tools say who they are."""
+    """The first and last characters of a file, which identify the tool."""
     with open(path, "rb") as file:
         head = file.read(size)
         file.seek(max(0, path.stat().st_size - size))
@@ -160,12 +159,12 @@ def stem(path: str) -> str:
 
 
 def folder_of(path: str) -> str:
-    """The path of the folder that a file lies in, "" for the root."""
+    """The path of a file's folder, "" for the root."""
     return path.rpartition("/")[0]
 
 
 def suffix_words(paths: Iterable[str]) -> str:
-    """How many files of which suffix there are, the most first, for messages."""
+    """The number of files by suffix, most frequent first, for messages."""
     counts: dict[str, int] = {}
     for path in paths:
         name = path.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""The kinds of exports that can be imported, and which one a folder is."""
+"""The supported kinds of exports, and detection of a folder's kind."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from find.annotation.importing.yolo import YOLO
 from find.errors import DataError, FindError
 
 FORMATS = (ROBOFLOW, CVAT, LABEL_STUDIO, COCO, LABELME, YOLO, MASK_FOLDERS)
-"""The more a format says of its tool, the earlier it is asked."""
+"""All formats; the more specific to a tool, the earlier it is tried."""
 AUTO = "auto"
 
 
 def recognised(files: Files, name: str = AUTO) -> tuple[Format, str, Files]:
-    """The format, what the folder is taken for, and the files: those of the one folder in it, where that is the export.
+    """The format, its description, and the files: those of a single top-level folder if that is the export.
 
     Raises:
-        FindError: it is none of them; tells what is there.
+        FindError: the format is unknown; the message says what the folder holds.
     """
     asked = files
     while (inner := files.only_folder) is not None and split_named(inner.name) is None:  # as in zips of folders
@@ -34,14 +34,14 @@ def recognised(files: Files, name: str = AUTO) -> tuple[Format, str, Files]:
         if taken_for or name == one.name:
             return one, taken_for or f"an export of {name}", files
     raise DataError(
-        f"{asked.root}: this is no export that FIND knows ({suffix_words(asked.paths)}). It knows COCO JSON of "
+        f"{asked.root}: this is not an export that FIND knows ({suffix_words(asked.paths)}). It knows COCO JSON of "
         "Roboflow, CVAT, Label Studio and others, CVAT for images, Label Studio's JSON, labelme, YOLO segmentation, "
-        "and pictures with masks (docs/annotation-tools.md); --format takes it for one of them."
+        "and pictures with masks (docs/annotation-tools.md); --format selects one of them."
     )
 
 
 def unimported(root: Path) -> tuple[Format, str] | None:
-    """The format of a folder that is to be imported first, and what it is taken for; None for any other folder."""
+    """The format and description of a folder that needs to be imported first; None for any other folder."""
     annotations = root / "annotations"
     if not root.is_dir() or any(annotations.glob("panoptic_*.json")):
         return None
@@ -51,5 +51,5 @@ def unimported(root: Path) -> tuple[Format, str] | None:
         return None
     splits = [path.stem.removeprefix("instances_") for path in annotations.glob("instances_*.json")]
     if form is COCO and any((root / split).is_dir() or (root / f"{split}.zip").exists() for split in splits):
-        return None  # `findvl bench build` makes the rest
+        return None  # `findvl bench build` creates the rest
     return form, taken_for

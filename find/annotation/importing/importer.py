@@ -1,4 +1,4 @@
-"""From the export of an annotation tool to a folder in COCO's layout with panoptic maps and FIND-Bench sentences."""
+"""Converts an annotation tool's export to a folder in COCO's layout with panoptic maps and FIND-Bench sentences."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def import_export(
     encoder: VisionEncoder | None = None,
     progress: bool = True,
 ) -> Imported:
-    """Writes `out` from an export; it is there when all went well, and not at all otherwise.
+    """Writes `out` from an export; on failure, `out` is not created.
 
     Args:
-        export: the folder or zip that the tool wrote.
+        export: the folder or zip from the tool.
         kind: a format's name (`FORMATS`), or "auto".
-        val_fraction, seed: how train and val are drawn where the export has not both (`with_splits`).
-        boxes: what becomes of objects with a box and no mask: left out, or a mask of the whole box.
-        pictures: links to the export's, or copies; what was in a zip is moved.
-        encoder: whose features choose the references of the sentences; without one there are none.
+        val_fraction, seed: how train and val are drawn if the export does not have both (`with_splits`).
+        boxes: treatment of objects with a box but no mask: omitted, or masks of the whole box.
+        pictures: link to the export's pictures, or copy them; pictures from a zip are moved.
+        encoder: the vision encoder whose features choose the references; without one there are none.
 
     Raises:
         FindError: the export cannot be used, or `out` is not empty.
@@ -53,7 +53,7 @@ def import_export(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: this already exists and is not an empty folder. Remove it, or give another folder.")
     part = out.with_name(f"{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(part, ignore_errors=True)  # left by a killed run
     scratch = part / "unpacked"
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, part, ignore_errors=True)
@@ -106,7 +106,7 @@ def _add_sentences(part: Path, encoder: VisionEncoder | None, result: Imported, 
 
 
 def next_commands(result: Imported) -> list[str]:
-    """What to run after an import; every line can be pasted into a shell."""
+    """The commands to run after an import; every line can be pasted into a shell."""
     out = shlex.quote(str(result.out))
     run = f"outputs/{result.out.name}"
     model, album = shlex.quote(f"{run}/model"), shlex.quote(f"outputs/{result.out.name}.album")
@@ -123,22 +123,22 @@ def next_commands(result: Imported) -> list[str]:
 
 
 def _usable(photos: Sequence[Photo], report: Report) -> list[Photo]:
-    """Those whose pictures can be read and are as large as their annotations say, with their sizes."""
+    """The photos that can be read and have the annotated size, with their sizes."""
     found = []
     for photo in photos:
         try:
             size = read_size(photo.path)
         except FindError as error:
-            fix = "Put a good one there"
+            fix = "Replace it by a valid picture"
             report(warning("picture cannot be read", photo.path.name, "the picture", str(error), fix))
             continue
         if photo.size is not None and photo.size != size:
             said, own = (f"{width} x {height}" for height, width in (photo.size, size))
-            turned = ", as its EXIF turns it" if photo.size == size[::-1] else ""
+            turned = ", after its EXIF rotation" if photo.size == size[::-1] else ""
             report(
                 warning("picture of another size", photo.file, photo.path.name,
-                        f"it was annotated as {said} and is {own}{turned}, so it is left out",
-                        "Put the picture there that was annotated")
+                        f"it was annotated as {said} but is {own}{turned}, so it is left out",
+                        "Provide the picture that was annotated")
             )  # fmt: skip
             continue
         found.append(replace(photo, size=size))

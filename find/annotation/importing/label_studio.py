@@ -1,7 +1,7 @@
-"""Label Studio's exports: "COCO" (result.json and images/), and its own JSON, which alone keeps brushes pixel by pixel.
+"""Label Studio's exports: "COCO" (result.json and images/), and its own JSON, the only one with exact brush masks.
 
-Its JSON has no pictures: they are looked for in the folder of the export. Shapes are in percent of the picture; a brush
-is a packed run-length code of RGBA bytes (the "rle-pack" library's), whose alpha is the mask.
+The JSON has no pictures: they are searched in the folder of the export. Shapes are in percent of the picture; a brush
+is a packed run-length code of RGBA bytes (format of the "rle-pack" library), whose alpha channel is the mask.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from find.errors import DataError
 TASK = {"id", "data", "annotations"}
 MALFORMED = (ValueError, KeyError, TypeError, IndexError, OverflowError)
 KINDS = ("polygon", "rectangle", "ellipse", "brush")
-"""Shapes with an area. A label stands in the shape, as "polygonlabels", or in a result "labels" of the same id."""
+"""Shapes with an area. The label is in the shape, as "polygonlabels", or in a result "labels" with the same id."""
 
 
 def _recognise(files: Files) -> str | None:
@@ -72,7 +72,7 @@ def _photos(files: Files, path: str, report: Report) -> list[Photo]:
             report(
                 warning("picture is missing", path, item,
                         f"no file of the folder is called {brief(listed[number][0] if listed[number] else None)}",
-                        "Put the pictures beside the JSON: its export has none")
+                        "Put the pictures beside the JSON: the export has none")
             )  # fmt: skip
             continue
         results = _results(task, path, item, report)
@@ -82,7 +82,7 @@ def _photos(files: Files, path: str, report: Report) -> list[Photo]:
 
 
 def _names(task: Any) -> list[str]:
-    """What the picture may be called: uploads get eight characters and a dash before their own name."""
+    """Possible names of the picture: uploads get a prefix of eight characters and a dash."""
     if not isinstance(task, dict):
         return []
     data = task.get("data")
@@ -93,29 +93,29 @@ def _names(task: Any) -> list[str]:
 
 
 def _results(task: Mapping[str, Any], path: str, item: str, report: Report) -> list[dict[str, Any]] | None:
-    """Those of the newest annotation that was not cancelled; None where there is none. What is left out is reported."""
+    """The results of the newest annotation that was not cancelled; None if there is none. Omissions are reported."""
     given = task.get("annotations")
     given = given if _is_list(given) else [given]
     taken = [one for one in given if not (isinstance(one, dict) and one.get("was_cancelled"))]
     annotations = [one for one in taken if isinstance(one, dict) and _is_list(one.get("result"))]
     if len(annotations) < len(taken):
-        told = "an annotation has no list of results, and is left out"
+        told = "an annotation has no list of results and is left out"
         report(warning("broken annotation", path, item, told, "Export again"))
     if not annotations:
-        told = "nobody has annotated it, or whoever did has skipped it, so the picture is left out"
+        told = "it was not annotated or was skipped, so the picture is left out"
         report(
             warning(
-                "picture without annotations", path, item, told, "Annotate it; one without objects is submitted empty"
+                "picture without annotations", path, item, told, "Annotate it; submit pictures without objects empty"
             )
         )
         return None
     if len(annotations) > 1:
-        told = f"of its {len(annotations)} annotations the newest is taken"
+        told = f"the newest of its {len(annotations)} annotations is used"
         report(warning("annotated more than once", path, item, told, "Keep one in the tool, if another is better"))
     newest = max(annotations, key=lambda one: str(one.get("created_at") or ""))
     results = [result for result in newest["result"] if isinstance(result, dict)]
     if len(results) < len(newest["result"]):
-        told = "a result is no object, and is left out"
+        told = "a result is not an object and is left out"
         report(warning("broken annotation", path, item, told, "Export again"))
     return results
 
@@ -135,7 +135,7 @@ def _drawn(results: Sequence[dict[str, Any]], path: str, task: str) -> Draw:
         for number, result in enumerate(results):
             value, kind = result.get("value"), str(result.get("type", "")).removesuffix("labels")
             item = f"{task}, result {brief(result.get('id', number + 1))}"
-            if kind == "" and isinstance(value, dict) and value.get("labels"):  # they name the shape of the same id
+            if kind == "" and isinstance(value, dict) and value.get("labels"):  # the label of another result
                 continue
             if kind not in KINDS:
                 told = f"{kind or 'it'} covers nothing"
@@ -180,7 +180,7 @@ def _shape(
 def _brush(value: Mapping[str, Any], result: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
     own = int(result["original_height"]), int(result["original_width"])
     if own != size:
-        raise ValueError(f"it was painted on {own[1]} x {own[0]} pixels, the picture has {size[1]} x {size[0]}")
+        raise ValueError(f"it was drawn on {own[1]} x {own[0]} pixels, but the picture has {size[1]} x {size[0]}")
     rle = value["rle"]
     data = bytes(rle) if isinstance(rle, list) else msgspec.json.decode(msgspec.json.encode(rle), type=bytes)
     return unpacked_alpha(data, size[0] * size[1]).reshape(size) > 0
@@ -189,12 +189,13 @@ def _brush(value: Mapping[str, Any], result: Mapping[str, Any], size: tuple[int,
 def unpacked_alpha(data: bytes, pixels: int) -> np.ndarray:
     """The alpha values, uint8 [pixels], of a packed run-length code.
 
-    A head of 32 bits with the number of values, 5 with the bits of one, less one, and four times 4 with the bits of
-    lengths, less one; then groups: a bit that says whether one value repeats, 2 that choose a length's bits, the
-    length, less one, and the value or the values.
+    Header: 32 bits with the number of values, 5 bits with the width of a value minus one, and four fields of 4 bits
+        with
+    the widths of lengths minus one. Then groups: 1 bit, whether one value repeats; 2 bits, which width of length; the
+    length minus one; and the value or values.
 
     Raises:
-        ValueError: it is no such code, or not of so many pixels.
+        ValueError: it is not such a code, or has another number of pixels.
     """
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
     place = 0
@@ -202,7 +203,7 @@ def unpacked_alpha(data: bytes, pixels: int) -> np.ndarray:
     def take(count: int) -> int:
         nonlocal place
         if place + count > len(bits):
-            raise ValueError("its code ends too early")
+            raise ValueError("its code is truncated")
         number = int.from_bytes(np.packbits(bits[place : place + count]).tobytes(), "big") >> (-count % 8)
         place += count
         return number

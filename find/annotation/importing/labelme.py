@@ -1,7 +1,7 @@
 """labelme's folders: a JSON beside each picture, with polygons, rectangles, circles and masks.
 
-Shapes of one label and one `group_id` are parts of one object, as in labelme's own converters. The JSON may hold the
-picture, too (`imageData`): that is used where the file is not there.
+Shapes with the same label and `group_id` are parts of one object, as in labelme's own converters. The JSON may contain
+the picture (`imageData`), which is used if the file is missing.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _read(files: Files, report: Report) -> Export:
     photos, used = [], set()
     for path in files.ending(".json"):
         if not _is_labelme(files, path):
-            report(warning("other JSON file", path, "the file", "it is not labelme's, and is not read", "Nothing"))
+            report(warning("other JSON file", path, "the file", "it is not a labelme file and is ignored", "Nothing"))
             continue
         try:
             content = read_json(files[path], "shapes")
@@ -62,7 +62,7 @@ def _read(files: Files, report: Report) -> Export:
         if picture is None and not _from_json(files, path, content):
             report(
                 warning("picture is missing", path, f"imagePath {content.get('imagePath')!r}",
-                        f"it is not there, so that {len(content['shapes'])} shapes are lost", "Put it beside the JSON")
+                        f"it is missing, so {len(content['shapes'])} shapes are lost", "Put it beside the JSON")
             )  # fmt: skip
             continue
         used.add(picture)
@@ -78,7 +78,7 @@ def _read(files: Files, report: Report) -> Export:
 
 
 def _picture(files: Files, path: str, content: Mapping[str, Any]) -> str | None:
-    """The picture: where the JSON says, beside it by that name or by its own, or anywhere by that name."""
+    """The picture: at the JSON's path, beside the JSON by that name or the JSON's own, or anywhere by that name."""
     said = content.get("imagePath")
     said = plain_path(said) if isinstance(said, str) else ""
     folder = f"{folder_of(path)}/" if folder_of(path) else ""
@@ -90,7 +90,7 @@ def _picture(files: Files, path: str, content: Mapping[str, Any]) -> str | None:
 
 
 def _from_json(files: Files, path: str, content: Mapping[str, Any]) -> bool:
-    """Whether the picture could be taken out of the JSON."""
+    """Extracts the picture from the JSON; returns whether it succeeded."""
     data = content.get("imageData")
     if not isinstance(data, str) or not data:
         return False
@@ -104,7 +104,7 @@ def _from_json(files: Files, path: str, content: Mapping[str, Any]) -> bool:
 
 
 def _own_name(path: str, content: Mapping[str, Any]) -> str:
-    """What a picture out of a JSON is called: as the JSON, with the suffix that the picture had."""
+    """The name of an extracted picture: the JSON's name with the picture's suffix."""
     said = str(content.get("imagePath") or "")
     suffix = said.rpartition(".")[2].lower()
     return f"{path.removesuffix('.json').replace('/', '_')}.{suffix if suffix in PICTURES else 'jpg'}"
@@ -127,7 +127,7 @@ def _drawn(shapes: list[dict[str, Any]], path: str) -> Draw:
                 report(warning("broken shape", path, item, f"it cannot be read ({error})", "Draw it again"))
                 continue
             if shape.label in IGNORED:
-                report(warning("ignored region", path, item, "it is no object; its pixels are void", "Nothing"))
+                report(warning("ignored region", path, item, "it is not an object; its pixels are void", "Nothing"))
             elif segmentation is None:
                 report(warning("shape without area", path, item, f"a {shape.shape_type} covers nothing",
                                "Draw a polygon or a mask"))  # fmt: skip
@@ -153,7 +153,7 @@ def _segmentation(shape: ShapeRecord, size: tuple[int, int]) -> Any:
     """Polygons or a run-length code; None for shapes without area."""
     points = shape.points
     if not all(math.isfinite(value) for point in points for value in point):
-        raise ValueError("a point is no number")
+        raise ValueError("a point is not a number")
     kind = shape.shape_type or "polygon"
     corners = (2, 4) if kind == "rectangle" else (2,)
     if kind in ("rectangle", "circle", "mask") and len(points) not in corners:

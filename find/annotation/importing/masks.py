@@ -1,4 +1,4 @@
-"""Plain folders of pictures and masks: maps of class numbers or colours, or one black and white mask an object.
+"""Folders of pictures and masks: maps of class numbers or colours, or one black and white mask per object.
 
 Also Pascal VOC's and CVAT's "Segmentation mask" folders, whose SegmentationObject separates the objects of a class.
 """
@@ -38,7 +38,7 @@ def _recognise(files: Files) -> str | None:
     if not of:
         return None
     several = any(len(masks) > 1 or masks[0].words for masks in of.values())
-    kind = "one mask an object" if several else "one map of classes a picture"
+    kind = "one mask per object" if several else "one class map per picture"
     return f"a folder of pictures and masks, {kind}{splits_text({path: split_of_path(path) for path in of})}"
 
 
@@ -51,7 +51,7 @@ def _read(files: Files, report: Report) -> Export:
         )
     for path in lost:
         report(
-            warning("mask without a picture", path, "the mask", "no picture has its name", "Name it like its picture")
+            warning("mask without a picture", path, "the mask", "no picture has its name", "Name it after its picture")
         )
     classes = read_classes(files)
     objects = {stem(path): files[path] for path in files.pictures if _has_folder(path, OBJECTS)}
@@ -70,13 +70,13 @@ def _read(files: Files, report: Report) -> Export:
         photos.append(Photo(files[picture], split_of_path(picture), draw, of[picture][0].path))
     notes = [classes.note] if any(not mask.words for own in of.values() for mask in own) else []
     if not separate:
-        notes.append("the maps do not tell objects of a class apart, so each class is one region of a picture (stuff)")
+        notes.append("the maps do not separate objects of a class, so each class is one region per picture (stuff)")
     categories = [name for name in classes.names.values() if name.lower() not in BACKGROUND]
     return Export(photos, categories, tells_apart=separate, notes=tuple(notes))
 
 
 def _is_mask(path: str) -> bool:
-    """Whether a picture is one of masks: by a folder, or by the end of its name, as in `a_mask.png`."""
+    """Whether a picture is a mask, by a folder's name, or by the end of its own, as in `a_mask.png`."""
     end = re.split(r"[_\-. ]", stem(path).lower())[-1].rstrip("0123456789")
     return path.rpartition(".")[2].lower() in LOSSLESS and (
         _has_folder(path, MASKS) or (end in MASKS and end != stem(path).lower())
@@ -88,7 +88,7 @@ def _has_folder(path: str, names: set[str]) -> bool:
 
 
 def _masks(files: Files) -> tuple[dict[str, list[Mask]], list[str]]:
-    """The masks of each picture, and those that belong to none."""
+    """The masks of each picture, and masks without a picture."""
     own = [path for path in files.pictures if not _is_mask(path) and not _has_folder(path, OBJECTS)]
     by_stem: dict[str, list[str]] = defaultdict(list)
     for path in own:
@@ -108,7 +108,7 @@ def _masks(files: Files) -> tuple[dict[str, list[Mask]], list[str]]:
 
 
 def _match(path: str, by_stem: Mapping[str, list[str]]) -> tuple[str, str] | None:
-    """The picture of a mask, and the class that its names tell: masks/a.png, masks/dog/a.png, masks/a/dog_1.png,
+    """The picture of a mask, and the class in its path: masks/a.png, masks/dog/a.png, masks/a/dog_1.png,
     masks/a_dog_1.png, a_mask.png."""
     name, folders = stem(path), path.split("/")[:-1]
     within = next((number for number, part in enumerate(folders) if part.lower() in MASKS), len(folders) - 1)
@@ -131,7 +131,7 @@ def _match(path: str, by_stem: Mapping[str, list[str]]) -> tuple[str, str] | Non
 
 
 def _nearest(path: str, pictures: list[str]) -> str:
-    """Of pictures of one name, that of the mask's split, or else of the folder that shares most of its path."""
+    """Among pictures with the same name, the one of the mask's split, otherwise the one with the most similar path."""
     split = split_of_path(path)
     shared = [set(folder_of(path).split("/")) & set(folder_of(picture).split("/")) for picture in pictures]
     order = [(split_of_path(picture) == split, len(common)) for picture, common in zip(pictures, shared, strict=True)]
@@ -139,7 +139,7 @@ def _nearest(path: str, pictures: list[str]) -> str:
 
 
 def _class_words(text: str) -> str:
-    """What is left of a name without numbers and words for masks."""
+    """A name without numbers and words for masks."""
     words = [word for word in re.split(r"[_\-. ]+", text) if word and not word.isdigit() and word.lower() not in MASKS]
     return " ".join(words)
 
@@ -155,14 +155,14 @@ def _drawn(files: Files, masks: list[Mask], classes: Classes, numbers: Path | No
                 report(warning("broken mask", mask.path, "the mask", str(error), "Write it again"))
                 continue
             if values.shape != size or (separate is not None and separate.shape != size):
-                told = f"it has {values.shape[1]} x {values.shape[0]} pixels, its picture {size[1]} x {size[0]}"
+                told = f"it has {values.shape[1]} x {values.shape[0]} pixels, but its picture {size[1]} x {size[0]}"
                 report(warning("mask of another size", mask.path, "the mask", told, "Write it in the picture's size"))
                 continue
             if mask.words:
                 if values.any():
                     found.append(Drawn(mask.words, run_lengths(values > 0), mask.path))
                 else:
-                    report(warning("empty mask", mask.path, "the mask", "all of it is black", "Take it away"))
+                    report(warning("empty mask", mask.path, "the mask", "it is all black", "Take it away"))
                 continue
             found += _of_map(values, separate, classes, mask.path)
         return found
@@ -188,14 +188,14 @@ def _of_map(values: np.ndarray, separate: np.ndarray | None, classes: Classes, p
 
 
 def _values(path: Path) -> np.ndarray:
-    """The class numbers of a mask, int64 [H, W]; of colours, R + 256 G + 65536 B + COLOUR, and 0 for black."""
+    """The class numbers of a mask, int64 [H, W]; for colours, R + 256 G + 65536 B + COLOUR, and 0 for black."""
     try:
         with Image.open(path) as picture:
             if picture.mode in ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N"):
                 values = np.asarray(picture).astype(np.int64)
                 return values * VOID if picture.mode == "1" else values
             rgb = np.asarray(picture.convert("RGB")).astype(np.int64)
-    except Exception as error:  # Pillow's decoders raise many types for broken files
+    except Exception as error:  # Pillow's decoders raise many exception types for broken files
         raise DataError(f"{path}: the mask cannot be read ({error})") from error
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 0] == rgb[..., 2]).all():
         return rgb[..., 0]

@@ -1,4 +1,4 @@
-"""File names of pictures in the imported folder: their own, unless it is taken or JSON cannot hold it."""
+"""File names of pictures in the imported folder: their own, unless taken or not valid in JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Names:
         self.taken: set[str] = set()
 
     def own(self, path: Path) -> tuple[str, bool]:
-        """The name of a picture, and whether it differs from its file's."""
+        """The new name of a picture, and whether it differs from its file's."""
         name = path.name.encode("utf-8", "replace").decode().replace("\\", "_")
         stem, suffix = Path(name).stem, Path(name).suffix
         candidates = [name, f"{path.parent.name}_{name}".encode("utf-8", "replace").decode()]

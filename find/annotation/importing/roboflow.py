@@ -1,6 +1,6 @@
 """Roboflow's COCO export: train/, valid/ and test/, each with its pictures and `_annotations.coco.json`.
 
-Its first category is the name of the project's group of classes, supercategory of all others, and has no object.
+Its first category is the project's group of classes, the supercategory of all others, and has no objects.
 """
 
 from __future__ import annotations

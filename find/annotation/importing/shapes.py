@@ -1,4 +1,4 @@
-"""Polygons of the shapes that annotation tools draw, and objects that are made of several of them."""
+"""Polygons of the shapes in annotation tools, and objects that consist of several shapes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pycocotools import mask as rle
 from find.data.outlines import draw
 
 ROUND = 64
-"""Corners of the polygon that stands for an ellipse: within a thousandth of its radius."""
+"""Corners of the polygon that approximates an ellipse, within a thousandth of its radius."""
 
 
 def rectangle(x0: float, y0: float, x1: float, y1: float) -> list[float]:
@@ -22,7 +22,7 @@ def rectangle(x0: float, y0: float, x1: float, y1: float) -> list[float]:
 
 
 def ellipse(x: float, y: float, radius_x: float, radius_y: float, degrees: float = 0.0) -> list[float]:
-    """The polygon of an ellipse around a centre, turned clockwise as one sees it."""
+    """The polygon of an ellipse around a centre, rotated clockwise as displayed."""
     corners: list[float] = []
     turn = math.radians(degrees)
     for step in range(ROUND):
@@ -36,7 +36,7 @@ def ellipse(x: float, y: float, radius_x: float, radius_y: float, degrees: float
 
 
 def turned(polygon: Sequence[float], x: float, y: float, degrees: float) -> list[float]:
-    """A polygon turned clockwise around a point."""
+    """A polygon rotated clockwise around a point."""
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     corners: list[float] = []
     for px, py in zip(polygon[::2], polygon[1::2], strict=True):
@@ -51,7 +51,7 @@ def run_lengths(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
 
 
 def placed(mask: Bool[np.ndarray, "h w"], left: int, top: int, size: tuple[int, int]) -> dict[str, Any]:
-    """A mask of a part of an image as the code of the whole one; what lies outside is cut off."""
+    """The code of a full-size mask from a mask of a part of the image; pixels outside the image are dropped."""
     whole = np.zeros(size, bool)
     y0, x0 = max(top, 0), max(left, 0)
     part = mask[y0 - top : size[0] - top, x0 - left : size[1] - left]
@@ -60,7 +60,7 @@ def placed(mask: Bool[np.ndarray, "h w"], left: int, top: int, size: tuple[int, 
 
 
 def union(parts: Sequence[Any], size: tuple[int, int]) -> Any:
-    """One segmentation of several parts of an object. Raises ValueError as `draw`."""
+    """Merges several parts of an object into one segmentation. Raises ValueError as `draw` does."""
     if len(parts) == 1:
         return parts[0]
     if all(isinstance(part, list) for part in parts):

@@ -1,4 +1,4 @@
-"""Which pictures train and which are looked at afterwards, where the export does not say."""
+"""Assignment of pictures to train and val, if the export does not give splits."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from find.annotation.importing.export import TEST, TRAIN, VAL, Photo
 from find.errors import DataError, InputError
 
 COPY = re.compile(r"\.rf\.[0-9A-Za-z]+$")
-"""At the end of names of Roboflow's pictures; augmented copies of one photograph differ in it alone."""
+"""The suffix of Roboflow's picture names; augmented copies of a photo differ only in it."""
 
 
 def with_splits(photos: Sequence[Photo], fraction: float, seed: int) -> tuple[list[Photo], str]:
-    """The photographs, all with a split, and what was done in words.
+    """The photos, all with a split, and a description of how they were split.
 
-    Where the export has train and val they stay, and so does test. Photographs without a split are dealt to train and
-    val, `fraction` of them to val; where all have one, those of train are, or else those of the split that there is.
-    Augmented copies of one photograph stay together. The same photographs and seed give the same.
+    Existing train, val and test splits are kept. If train or val is missing, photos without a split are divided into
+    train and val, `fraction` of them into val; if all have a split, those of train are divided, otherwise those of the
+    existing split. Augmented copies of a photo stay together. The same photos and seed give the same result.
 
     Raises:
-        FindError: there are fewer than two photographs to deal.
+        FindError: there are fewer than two photos to divide.
     """
     if not 0 < fraction < 1:
-        raise InputError(f"the share of val must lie between 0 and 1, not {fraction:g}")
+        raise InputError(f"the fraction of val must be between 0 and 1, not {fraction:g}")
     told = {photo.split for photo in photos}
     if None not in told and {TRAIN, VAL} <= told:
         return list(photos), "train and val as in the export"

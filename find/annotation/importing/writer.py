@@ -1,4 +1,4 @@
-"""Writes the pictures and the instances of an export, and keeps count of what is lost."""
+"""Writes the pictures and instances of an export, and counts what is lost."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Pictures = Literal["link", "copy"]
 
 @dataclass
 class Imported:
-    """What was made of an export.
+    """The result of an import.
 
     Attributes:
-        taken_for: the kind of export, in words.
-        pictures, objects: their number by split.
+        taken_for: description of the kind of export.
+        pictures, objects: their numbers by split.
         categories: the classes, in the order of the files.
-        issues: whatever was left out or is doubtful, one each.
-        covered: pixels of objects that lie under another one, and how many pixels all objects have together.
+        issues: everything omitted or doubtful.
+        covered: pixels of objects that are hidden under another one, and pixels of all objects together.
         lines: further lines of the summary.
     """
 
@@ -77,7 +77,7 @@ class Imported:
 
 
 class Writer:
-    """Gathers pictures and objects, and writes the pictures at once and COCO's instances at the end."""
+    """Collects pictures and objects; writes pictures immediately and COCO's instances at the end."""
 
     def __init__(
         self, out: Path, export: Export, boxes: Boxes, pictures: Pictures, scratch: Path, result: Imported
@@ -108,7 +108,7 @@ class Writer:
                 self.of_class[photo.split][_class_name(drawn.category)] += 1
         name, renamed = self.names[photo.split].own(photo.path)
         if renamed:
-            self.report(warning("picture renamed", photo.file, photo.path.name, f"it is called {name} now: another one "
+            self.report(warning("picture renamed", photo.file, photo.path.name, f"it is now {name}: another one "
                                 "has its name, or it cannot be written", "Nothing"))  # fmt: skip
         self._place(photo.path, self.out / photo.split / name)
         self.images[photo.split].append({"id": image_id, "file_name": name, "height": size[0], "width": size[1]})
@@ -119,7 +119,7 @@ class Writer:
             self.result.covered += areas - int(rle.area(rle.merge(codes)))
 
     def write(self) -> None:
-        """The JSON files; classes without objects are reported.
+        """Writes the JSON files; classes without objects are reported.
 
         Raises:
             FindError: there is no object.
@@ -129,7 +129,7 @@ class Writer:
             said = f"{self.result.export}, {self.result.taken_for}: no object can be used"
             raise DataError("; ".join([said, *issue_lines(self.result.issues)]))
         if self.filled:
-            self.result.lines.append(f"{self.filled} boxes without a mask have become rectangles")
+            self.result.lines.append(f"{self.filled} boxes without a mask were filled as rectangles")
         (self.out / "annotations").mkdir()
         things = self.ids.keys() - set(map(_class_name, self.export.stuff)) if self.export.tells_apart else set()
         categories = [{"id": id, "name": name, "isthing": int(name in things)} for name, id in self.ids.items()]
@@ -150,7 +150,7 @@ class Writer:
         if not segmentation and drawn.box is not None:
             if self.boxes == "leave-out":
                 self.report(
-                    warning("box without a mask", file, drawn.item, "it has a box only, and is left out",
+                    warning("box without a mask", file, drawn.item, "it has only a box and is left out",
                             "Draw a polygon or a mask, or import with --boxes fill")
                 )  # fmt: skip
                 return None
@@ -178,7 +178,7 @@ class Writer:
 
     def _place(self, source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_relative_to(self.scratch):  # it was taken out of a zip or an annotation file
+        if source.is_relative_to(self.scratch):  # it was extracted from a zip or an annotation file
             os.replace(source, target)
         elif self.pictures == "link":
             target.symlink_to(source.resolve())
@@ -197,7 +197,7 @@ class Writer:
 
 
 def _class_name(name: str) -> str:
-    """A class's name as a file can hold it, on one line; "" where it has none."""
+    """A class's name on one line with valid characters; "" if it has none."""
     return " ".join(name.encode("utf-8", "replace").decode().split())
 
 

@@ -1,7 +1,7 @@
-"""YOLO's segmentation folders: pictures below images/, a text file of each below labels/, classes in data.yaml.
+"""YOLO segmentation folders: pictures below images/, one text file each below labels/, classes in data.yaml.
 
-A row is the class's number and a polygon, x and y in turn as shares of the picture; one with four numbers is a box.
-Splits are folders, above images/ or in it, or lists such as train.txt.
+A row is the class number and a polygon of alternating x and y, relative to the picture's size; four numbers are a box.
+Splits are folders, above or below images/, or lists such as train.txt.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from find.data.yolo_files import BoxRow, Row, label_file, read_config, read_rows
 from find.errors import DataError
 
 NAMES = ("classes.txt", "obj.names")
-"""Lists of classes where there is no data.yaml: Label Studio's and Darknet's."""
+"""Class lists of folders without data.yaml: Label Studio's and Darknet's."""
 LISTS = ("train.txt", "val.txt", "valid.txt", "validation.txt", "test.txt")
 
 
@@ -52,8 +52,8 @@ def _read(files: Files, report: Report) -> Export:
         label = _label(picture)
         split = listed.get(picture) or split_of_path(picture)
         if label not in files.known:
-            message = "it has no text file, which in YOLO's format means a picture without objects"
-            report(warning("picture without labels", picture, "the picture", message, "Nothing, if that is so"))
+            message = "it has no text file, which means a picture without objects in YOLO's format"
+            report(warning("picture without labels", picture, "the picture", message, "Nothing, if this is right"))
         used.add(label)
         draw = _drawn(files, label, names, has_keypoints="kpt_shape" in config)
         photos.append(Photo(files[picture], split, draw, label))
@@ -66,14 +66,14 @@ def _read(files: Files, report: Report) -> Export:
 
 
 def _config(files: Files) -> dict[str, Any] | None:
-    """data.yaml, or any other YAML that lists names. Raises DataError if data.yaml cannot be used."""
+    """Reads data.yaml, or any other YAML that lists names. Raises DataError if data.yaml cannot be used."""
     for path in sorted(files.ending(".yaml", ".yml"), key=lambda path: (path.count("/"), path)):
         try:
             config = read_config(files[path])
         except DataError:
             if stem(path) == "data":
                 raise
-            continue  # some other program's file
+            continue  # a file of another program
         if config is not None:
             return config
     return None
@@ -87,7 +87,7 @@ def _names(files: Files, config: Mapping[str, Any]) -> dict[int, str]:
             lines = files[path].read_text(encoding="utf-8", errors="replace").splitlines()
             return {number: line.strip() for number, line in enumerate(lines) if line.strip()}
     raise DataError(
-        f"{files.root}: nothing names the classes. Put a data.yaml into it, with names: [cat, dog], in the order of "
+        f"{files.root}: there are no class names. Add a data.yaml with names: [cat, dog], in the order of "
         "their numbers."
     )
 
@@ -97,7 +97,7 @@ def _label(picture: str) -> str:
 
 
 def _listed(files: Files, config: Mapping[str, Any]) -> dict[str, str]:
-    """Picture -> split, by lists of pictures, or by folders that the YAML gives to a split."""
+    """Picture -> split, from lists of pictures, or from the folders of splits in the YAML."""
     found: dict[str, str] = {}
     for path in files.paths:
         name = path.rpartition("/")[2]
