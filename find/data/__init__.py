@@ -1,1 +1,1 @@
-"""Data sets in COCO's panoptic layout, on their way from files to a `Batch`."""
+"""Data sets: readers, samples, transforms and batches."""

@@ -1,4 +1,4 @@
-"""Decoded samples kept in memory, for data sets that fit: four bytes a pixel, one of them for the segment."""
+"""An in-memory cache of decoded samples: four bytes per pixel, one of them for the segment."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ MEMORY = Path("/proc/meminfo")
 class CachedFolder:
     """A folder whose pixels are decoded once: 20,000 images of 160 x 160 take about 2 GB.
 
-    Filled as samples are asked for, or at once by `fill`. Loader processes that are forked after `fill` share the
-    memory; without it, or where processes are spawned (macOS, Windows), each keeps a copy of its own.
+    Filled on access, or completely by `fill`. Loader processes that are forked after `fill` share the memory; without
+    it, or if processes are spawned (macOS, Windows), each has its own copy.
 
     Raises:
-        FindError: the folder needs more memory than is free (where the system tells that, which is on Linux).
+        FindError: the folder needs more memory than is free (checked on Linux only).
     """
 
     def __init__(self, folder: DataSplit) -> None:
@@ -62,7 +62,7 @@ def _ids(sample: Sample) -> np.ndarray:
 
 
 def free_memory() -> int | None:
-    """Bytes that new data may fill, disk caches that would make room included; None where that is not known."""
+    """Available memory in bytes, including reclaimable disk caches; None if unknown."""
     try:
         lines = MEMORY.read_text().splitlines()
     except OSError:

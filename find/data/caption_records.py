@@ -1,4 +1,4 @@
-"""Readers of published files of captions, true ones and false ones about a picture, each in its published form."""
+"""Readers of published caption sets with true and false captions of pictures, in their original formats."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class CaptionChoice:
     """Captions of one picture: each true one should score more than each false one.
 
     Attributes:
-        image: the picture's file, as the set names it, below whichever folder pictures are in.
-        kind: what the captions test.
-        item: how messages and records call it.
+        image: the picture's file name in the set, relative to the folder of pictures.
+        kind: the kind of difference that the captions test.
+        item: its name in messages and records.
     """
 
     image: str
@@ -36,7 +36,7 @@ class CaptionChoice:
 def read_sugarcrepe(path: Path, kind: str) -> list[CaptionChoice]:
     """An object of numbers -> {"filename", "caption", "negative_caption"}.
 
-    Raises DataError for a file, a record or a field that is not so.
+    Raises DataError for a file, record or field of another format.
     """
     data = read_json(path)
     if not isinstance(data, dict):
@@ -71,10 +71,10 @@ def read_sugarcrepe_pp(path: Path, kind: str) -> list[CaptionChoice]:
 
 
 def read_vsr(path: Path, kind: str) -> list[CaptionChoice]:
-    """A line of JSON each: {"image", "caption", "label", "relation"}, label 1 for true and 0 for false.
+    """JSON lines {"image", "caption", "label", "relation"} with label 1 for true and 0 for false.
 
-    Captions are judged one by one there; a score needs two to compare, so each choice is a true one and a false one
-    about the same picture and the same two things. Captions without such a partner are left out.
+    The original task judges single captions; scores need two to compare, so each choice is a true and a false caption
+    of the same picture and the same two things. Captions without such a partner are omitted.
 
     Raises DataError as `read_sugarcrepe` does.
     """
@@ -105,8 +105,8 @@ def read_vsr(path: Path, kind: str) -> list[CaptionChoice]:
 
 
 def _things(caption: str, relation: str) -> tuple[str, str]:
-    """The two things that "The dog is under the chair." relates, in the order of the alphabet; only the zero-shot split
-    names them in fields of their own, and with misprints."""
+    """The two things that "The dog is under the chair." relates, in alphabetical order; only the zero-shot split has
+    them in separate fields, with typos."""
     before, found, after = caption.lower().partition(relation.lower())
     words = (re.sub(r"\b(the|a|an|is|are)\b|[^\w\s]", " ", side).split() for side in (before, after))
     one, other = sorted(" ".join(side) for side in words)
@@ -138,8 +138,8 @@ def read_whatsup(path: Path, kind: str) -> list[CaptionChoice]:
 
 
 def find_picture(folder: Path, name: str) -> Path:
-    """A picture of a set below a folder: by the path that the set gives, by the end of it, or in train2017, val2017 or
-    images. Raises DataError where there is none.
+    """A picture of a set below a folder: by the path in the set, by the end of that path, or in train2017, val2017 or
+    images. Raises DataError if it is missing.
     """
     parts = Path(name.replace("\\", "/")).parts
     tails = ["/".join(parts[start:]) for start in range(len(parts)) if ".." not in parts]

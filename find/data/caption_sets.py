@@ -1,6 +1,6 @@
-"""Published tests of captions, true beside false ones about a picture: SugarCrepe, SugarCrepe++, VSR and What'sUp.
+"""Published caption sets with true and false captions of pictures: SugarCrepe, SugarCrepe++, VSR and What'sUp.
 
-Nothing is downloaded: `prepare_captions` says what is there, where the rest comes from, and under which terms.
+Nothing is downloaded: `prepare_captions` reports which files exist, where to get the others, and the licences.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COCO_VAL = "COCO's val2017 pictures (http://images.cocodataset.org/zips/val2017.
 
 @dataclass(frozen=True)
 class CaptionFile:
-    """One file of a set: `kind` is what its captions test. Without a checksum, a file is read but not compared."""
+    """One file of a set: `kind` is the kind of difference that its captions test. The checksum is optional."""
 
     kind: str
     download: Download
@@ -36,7 +36,7 @@ class CaptionFile:
 
 @dataclass(frozen=True)
 class CaptionSet:
-    """A published set: its files and how they are read, the pictures that they are about, and its terms."""
+    """A published set: its files and their reader, the source of its pictures, and its licence."""
 
     name: str
     title: str
@@ -46,7 +46,7 @@ class CaptionSet:
     terms: str
 
     def choices(self, root: Path, kinds: Sequence[str] | None = None) -> list[CaptionChoice]:
-        """What the files below `root` ask, of all kinds or of some.
+        """The choices in the files below `root`, of all kinds or of some.
 
         Raises:
             InputError: there is no such kind.
@@ -127,11 +127,11 @@ CAPTION_SETS: dict[str, CaptionSet] = {
         ),
     )
 }  # fmt: skip
-"""By the name that the command line knows them by."""
+"""By the name on the command line."""
 
 
 def prepare_captions(root: Path, release: CaptionSet) -> Preparation:
-    """What of a set is there, and what is to be fetched from its publishers."""
+    """Reports which files of a set exist, and which must be downloaded from the publishers."""
     parts, fetch = [], []
     for file in release.files:
         part = _part(root, release, file)

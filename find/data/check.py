@@ -1,4 +1,4 @@
-"""Every issue of a data folder with its file, item and fix: what `findvl data check` prints."""
+"""`findvl data check`: every issue of a data folder, with file, item and fix."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ SENTENCE_FILES = ("entity_{}*.json", "interleave_{}*.json")
 
 
 def check_folder(root: str | Path, split: str | None = None) -> CheckReport:
-    """Reads every file of a folder and lists what is wrong; never stops at the first fault.
+    """Reads every file of a folder and lists all issues; does not stop at the first.
 
     Args:
         root: the folder that holds annotations/ and the images (see `CocoFolder`).
-        split: only this one; None for every split that has a panoptic_{split}.json or an instances_{split}.json.
+        split: check only this split; None for all with a panoptic_{split}.json or an instances_{split}.json.
 
     Raises:
         FindError: there is no such folder, it has no annotations/, or no split is in it.
@@ -65,7 +65,7 @@ def check_folder(root: str | Path, split: str | None = None) -> CheckReport:
 
 
 class _SplitCheck:
-    """The checks of one split; each tells what it finds and goes on."""
+    """The checks of one split; each reports its issues and continues."""
 
     def __init__(self, root: Path, split: str, checked: Counter[str]) -> None:
         self.root = root
@@ -74,8 +74,8 @@ class _SplitCheck:
         self.checked = checked
         self.issues: list[DatasetIssue] = []
         self.report: Report = self.issues.append
-        self.pictures: list[DatasetIssue] = []  # those of the images and the maps themselves
-        self.left_out: set[str] = set()  # segments whose entry in the JSON is broken, and reported
+        self.pictures: list[DatasetIssue] = []  # of the image files and the maps
+        self.left_out: set[str] = set()  # segments with broken JSON entries, which are reported already
         self.alone = False
         self.folder: CocoFolder | FindError
 
@@ -106,7 +106,7 @@ class _SplitCheck:
         self.folder = self._read_as_training_does()
 
     def outcome(self) -> str:
-        """What training and evaluation do with the split: according to the reader itself."""
+        """How training and evaluation will treat the split, according to the reader itself."""
         if self.alone:
             return "refused, until it has panoptic annotations"
         if isinstance(self.folder, FindError):
@@ -233,7 +233,7 @@ class _SplitCheck:
                 warning("wrong area", name, item, f"the JSON says {segment.area} pixels, the PNG has {area}",
                         "Correct the area")
             )  # fmt: skip
-        if any(abs(said - true) > 1 for said, true in zip(segment.bbox, box, strict=True)):  # COCO rounds its boxes
+        if any(abs(said - true) > 1 for said, true in zip(segment.bbox, box, strict=True)):  # COCO's boxes are rounded
             self.report(
                 warning("wrong box", name, item, f"the JSON says {segment.bbox}, the pixels lie in {box}",
                         "Correct the bbox (x, y, width, height)")

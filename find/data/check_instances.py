@@ -1,4 +1,4 @@
-"""Whether a folder's instances agree with its panoptic annotations and have masks that can be drawn."""
+"""Checks that a folder's instances agree with its panoptic annotations and have valid masks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ warning = partial(DatasetIssue, Severity.WARNING)
 
 
 def check_instances(instances: Instances, table: PanopticTable, report: Report) -> None:
-    """Whether the objects agree with the panoptic annotations, and what is wrong with their masks."""
+    """Reports disagreements of objects with the panoptic annotations, and issues of their masks."""
     file = instances.source
     names = {category.id: category.name for category in table.categories}
     for category in instances.categories:
@@ -39,7 +39,7 @@ def check_instances(instances: Instances, table: PanopticTable, report: Report) 
 
 
 def check_masks(instances: Instances, table: PanopticTable, report: Report) -> None:
-    """Draws every object, in an image of the table's size."""
+    """Draws every object at the image size of the panoptic table."""
     file = instances.source
     for id, row in table.rows.items():
         height, width = table.sizes[row].tolist()

@@ -1,4 +1,4 @@
-"""What `findvl data check` has found, as lines, as JSON and for a console."""
+"""The report of `findvl data check`, as text, as JSON and for a console."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from find.data.dataset_issue import DatasetIssue, Severity
 from find.errors import printable
 
 MANY = 5
-"""Of more issues of one kind, the first is shown, with their number."""
+"""Above this number of issues of one kind, only the first is shown, with the number."""
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What was read and what is wrong with it.
+    """Statistics and issues of a data folder.
 
     `checked` counts images, segments, captions, sentences, phrases and expressions, over all splits; `outcomes` says
-    what training and evaluation do with each split.
+    how training and evaluation will treat each split.
     """
 
     root: str
@@ -62,7 +62,7 @@ class CheckReport:
         }
 
     def examples(self) -> list[tuple[DatasetIssue, int]]:
-        """The issues to show, with how many they stand for: all of a kind, or the first where there are many."""
+        """The issues to show, with the number that each represents: all of a kind, or the first of many."""
         counts, shown, seen = self.counts, [], set()
         for issue in self.issues:
             if counts[issue.kind] <= MANY:
@@ -73,17 +73,17 @@ class CheckReport:
         return shown
 
     def to_text(self) -> str:
-        """One line an issue, or a kind of which there are many; then the counts, and what becomes of the data."""
+        """One line per issue, or per kind with many; then the counts, and how the data will be treated."""
         lines = [f"{one.severity.value}: {one.kind}{_times(count)}: {one}" for one, count in self.examples()]
         lines += [f"{count:>7}  {kind}" for kind, count in self.counts.most_common()]
         return "\n".join([*lines, self.summary(), self.outcome()])
 
     def outcome(self) -> str:
-        """What training and evaluation would do with the folder."""
+        """How training and evaluation will treat the folder."""
         return f"training and evaluation: {'; '.join(self.outcomes)}"
 
     def summary(self) -> str:
-        """What was checked and how many errors and warnings there are."""
+        """The numbers of checked items, errors and warnings."""
         checked = ", ".join(f"{count} {what}" for what, count in self.checked.items())
         return f"{printable(self.root)} ({', '.join(self.splits)}): {checked or 'nothing'}; {self.errors} errors, " + (
             f"{self.warnings} warnings"

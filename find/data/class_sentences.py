@@ -1,4 +1,4 @@
-"""Sentences about an image without captions, from its segments alone: what there is, and how things are placed."""
+"""Template sentences for images without captions: classes and spatial relations of the segments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from find.data.sample import Category, PhraseSpan, Reference, Segment, Sentence
 
 MOST_THINGS, MOST_STUFF = 4, 2
 CLEARLY_APART = 0.05
-"""Share of the picture by which two centres differ before a sentence says left, right, above or below."""
+"""Minimum distance of two centres, relative to the picture, for left, right, above or below."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def sentences_of_classes(
 ) -> list[Sentence]:
     """A sentence for each image with classes to name, for data without texts; its id is the image's.
 
-    A phrase refers to the largest segment of its class in the next image that has one, after the last in the first.
+    A phrase's reference is the largest segment of its class in the next image that has one, wrapping around at the end.
 
     Args:
         segments: of each image, by its id, in the order of the data.
@@ -70,8 +70,8 @@ def describe(
 ) -> tuple[str, tuple[PhraseSpan, ...]] | None:
     """A sentence and its phrases; None for an image without classes to name.
 
-    It names up to four classes of things and two of stuff, the largest first, each class once and whole: "two cars" are
-    all cars. Classes with a crowd, and with more things than one counts in words, are passed over.
+    It names up to four thing classes and two stuff classes, the largest first, each once and with all its segments:
+    "two cars" are all cars. Classes with a crowd, or with more things than there are number words, are skipped.
     """
     groups: dict[int, list[Segment]] = defaultdict(list)
     index_of = {category.id: category.index for category in categories}
@@ -116,7 +116,7 @@ def _said(parts: Sequence[str | Group]) -> tuple[str, tuple[PhraseSpan, ...]]:
 
 
 def _relation(first: Group, second: Group, size: tuple[int, int]) -> str:
-    """How the first is placed relative to the second, as the viewer sees it."""
+    """The position of the first relative to the second, as the viewer sees it."""
     if len(first.segments) > 1 or len(second.segments) > 1:
         return "near"
     height, width = size

@@ -36,7 +36,7 @@ AUTO = "auto"
 
 
 class CocoFolder(DataSplit):
-    """The images of one split, read lazily; everything that is written about them, read at once.
+    """The images of one split, read lazily, and their annotations, read at once.
 
     ::
 
@@ -44,21 +44,20 @@ class CocoFolder(DataSplit):
         root/panoptic_{split}/*.png        or root/panoptic_{split}.zip, or either inside annotations/,
                                            or that zip inside root/panoptic_annotations_*.zip
         root/annotations/panoptic_{split}.json
-        root/annotations/captions_{split}.json      where there is one
-        root/annotations/entity_{split}.json        where there is one (`entities="auto"`)
-        root/annotations/referring_{split}.json     where there is one
-        root/annotations/probes_{split}.json        where there is one: false relatives of sentences
+        root/annotations/captions_{split}.json      optional
+        root/annotations/entity_{split}.json        optional (`entities="auto"`)
+        root/annotations/referring_{split}.json     optional
+        root/annotations/probes_{split}.json        optional: false variants of sentences
         root/annotations/hard_negatives_{split}.json    likewise
 
-    Instances may be forked and pickled (see `ZipSource`). Items that cannot be used but do not harm the rest
-    (a phrase whose annotation id is unknown or a crowd region, say) are left out, counted in `skipped` by kind,
-    and reported in one warning.
+    Instances may be forked and pickled (see `ZipSource`). Single items that cannot be used (such as a phrase whose
+    annotation id is unknown or a crowd region) are left out, counted in `skipped` by kind, and reported in one warning.
 
     Args:
         root: the folder that holds annotations/.
         split: for example "val2017".
         entities: which sentences to read: a file's name without .json ("entity_val2017_long",
-            "interleave_val2017"), "auto" for entity_{split} if it is there, None for no sentences.
+            "interleave_val2017"), "auto" for entity_{split} if it exists, None for no sentences.
 
     Raises:
         FindError: a folder or file is missing or cannot be read, or its annotations contradict themselves
@@ -93,7 +92,7 @@ class CocoFolder(DataSplit):
         self.warn_of_skipped(f"findvl data check {root} --split {split}")
 
     def __getitem__(self, position: int) -> Sample:
-        """The image at `position` with all that is known about it."""
+        """The image at `position` with all its annotations."""
         image, segment_map = self.image_at(position), self.segment_map_at(position)
         if image.shape[:2] != segment_map.shape:
             raise DataError(
@@ -103,7 +102,7 @@ class CocoFolder(DataSplit):
         return self.assemble(position, image, segment_map)
 
     def position(self, image_id: int) -> int:
-        """Where the image stands in the order of this folder; FindError if it is not in the split."""
+        """The index of the image in the split; FindError if it is not in the split."""
         try:
             return self.table.rows[image_id]
         except KeyError:
@@ -134,29 +133,29 @@ class CocoFolder(DataSplit):
         return self.table.sizes
 
     def segment_counts(self) -> np.ndarray:
-        """How many segments that are no crowd regions each image has."""
+        """Number of segments of each image, without crowd regions."""
         usable = np.append(0, np.cumsum(~self.table.crowd))
         return np.diff(usable[self.table.offsets])
 
     def held_out(self) -> dict[int, frozenset[int]]:
-        """What held_out.json says, if there is one."""
+        """The content of held_out.json, if it exists."""
         return read_held_out(self.root / "held_out.json", self.split)
 
     def instances(self, report: Report) -> Instances | None:
-        """The objects of instances_{split}.json, if there is one."""
+        """The objects of instances_{split}.json, if it exists."""
         path = self.annotations / f"instances_{self.split}.json"
         return read_instances(path, report) if path.exists() else None
 
     def probes(self) -> list[Probe]:
-        """Those of probes_{split}.json."""
+        """The probes of probes_{split}.json."""
         return labelled_probes(self)
 
     def form_probes(self) -> list[Probe]:
-        """Those of probes_{split}_forms.json."""
+        """The probes of probes_{split}_forms.json."""
         return form_probes(self)
 
     def hard_negatives(self) -> list[HardNegatives]:
-        """Those of hard_negatives_{split}.json, if there is one."""
+        """The cases of hard_negatives_{split}.json, if it exists."""
         has_file = (self.annotations / f"hard_negatives_{self.split}.json").exists()
         return read_hard_negatives(self) if has_file else []
 
@@ -171,7 +170,7 @@ class CocoFolder(DataSplit):
         return check_folder(root, split)
 
     def image_at(self, position: int) -> np.ndarray:
-        """uint8 RGB [H, W, 3]; FindError where the file is missing, broken, or of another size than the JSON says."""
+        """uint8 RGB [H, W, 3]; FindError if the file is missing, broken, or of another size than the JSON says."""
         data = self.images.read(self.table.file_names[position])
         name = self._image_name(position)
         try:
@@ -182,7 +181,7 @@ class CocoFolder(DataSplit):
         return self._of_listed_size(pixels, position, name, data)
 
     def segment_map_at(self, position: int) -> np.ndarray:
-        """int32 [H, W]; FindError where the PNG is missing, broken, or holds ids that segments_info does not list."""
+        """int32 [H, W]; FindError if the PNG is missing, broken, or has ids that segments_info does not list."""
         name = self._map_name(position)
         data = self.maps.read(self.table.map_names[position])
         segment_map = decode_segment_map(data, name)
@@ -214,7 +213,7 @@ class CocoFolder(DataSplit):
 
     @cached_property
     def foils(self) -> dict[int, tuple[Foil, ...]]:
-        """Labelled false sentences by the id of the true one; they belong to the sentences of entity_{split}.json."""
+        """Labelled false sentences by the id of the true one, for the sentences of entity_{split}.json."""
         return read_foils(self) if self._entities in (AUTO, f"entity_{self.split}", f"entity_{self.split}.json") else {}
 
     def _refuse_or_skip(self, issue: DatasetIssue) -> None:
@@ -230,7 +229,7 @@ class CocoFolder(DataSplit):
 
 
 def annotations_folder(root: Path) -> Path:
-    """root/annotations; FindError if `root` is no data set."""
+    """root/annotations; FindError if `root` is not a data set."""
     folder = root / "annotations"
     if not root.is_dir():
         raise DataError(

@@ -1,4 +1,4 @@
-"""Samples become a `Batch`: common canvas, numbered segments, and what each task draws of them."""
+"""Collates samples into a `Batch`: common canvas, indexed segments, and each task's prompts and targets."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from find.data.sample import Category, Sample
 
 @dataclass(frozen=True)
 class PromptLimits:
-    """What an image gets at most.
+    """Maximum numbers of prompts per image.
 
     Args:
-        phrases: texts to ground; drawn from all there are.
-        strokes: strokes, each for another segment.
+        phrases: texts to ground, drawn from all of the image.
+        strokes: strokes, each for a different segment.
         entities: entities of its sentence.
     """
 
@@ -31,18 +31,18 @@ class PromptLimits:
 
 @dataclass(frozen=True)
 class Scenes:
-    """Samples on their way into a batch, as tasks draw of them.
+    """The samples of a batch, from which tasks draw.
 
     Attributes:
-        rows: the samples with their usable segments, whose numbers are the columns of targets.
-        rngs: a generator an image, from which all is to be drawn that concerns it.
-        seeds: a seed an image, for what is to be drawn independently of everything else.
-        captions: one an image.
+        rows: the samples with their usable segments, whose indices are the columns of targets.
+        rngs: one generator per image, for all random draws that concern it.
+        seeds: one seed per image, for draws that must not depend on any others.
+        captions: one per image.
         canvas: height and width of the batch.
-        segments: columns of targets: segments of the image that has most, at least 1.
-        categories: by their ids.
-        placeholder: the word that stands for a visual entity in a sentence.
-        limits: how much an image gets.
+        segments: number of target columns: the largest number of segments of an image, at least 1.
+        categories: by id.
+        placeholder: the word that replaces a visual entity in a sentence.
+        limits: maximum numbers of prompts per image.
     """
 
     rows: Sequence[IndexedSample]
@@ -60,7 +60,7 @@ class Scenes:
 
 
 class CollatedTask(Protocol):
-    """What `Collate` needs of a task: its name, and what it takes from the samples of a batch."""
+    """The part of a task that `Collate` needs: its name, and how it draws from the samples of a batch."""
 
     name: str
 
@@ -68,15 +68,16 @@ class CollatedTask(Protocol):
 
 
 class Collate:
-    """Makes batches of samples of any mix of sizes.
+    """Makes batches of samples with any mix of sizes.
 
     Args:
         categories: the data set's classes, for labels and class names.
-        tasks: that the batches are for, in the order in which they draw.
+        tasks: the tasks that draw from the samples, in order.
         divisor: images are padded to a multiple of it; the coarsest stride of the vision encoder.
-        placeholder: the word that stands for a visual entity in a sentence.
-        limits: prompts an image, at most.
-        max_segments: segments an image, at most, the largest; the pixels of the others count as void. None: all.
+        placeholder: the word that replaces a visual entity in a sentence.
+        limits: maximum numbers of prompts per image.
+        max_segments: maximum number of segments per image; the largest are used, pixels of the others become void.
+            None: all.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class Collate:
         self.max_segments = max_segments
 
     def __call__(self, samples: Sequence[Sample], rngs: Sequence[np.random.Generator]) -> Batch:
-        """A batch of these samples in their order; what is drawn for each is drawn from its own generator."""
+        """A batch of these samples, in order; random draws for each image use its own generator."""
         rows = [IndexedSample.of(sample, max_segments=self.max_segments) for sample in samples]
         height, width = (_ceil(max(sample.size[axis] for sample in samples), self.divisor) for axis in (0, 1))
         images = np.zeros((len(rows), 3, height, width), np.uint8)
@@ -135,7 +136,7 @@ class Collate:
         )
 
     def _caption(self, row: IndexedSample, rng: np.random.Generator) -> str:
-        """One of the captions, else one of the sentences, else the names of what is there."""
+        """A random caption, otherwise a random sentence, otherwise the names of the classes in the image."""
         texts = row.sample.captions or tuple(sentence.text for sentence in row.sample.sentences)
         if texts:
             return texts[rng.integers(len(texts))]

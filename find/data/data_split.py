@@ -1,6 +1,6 @@
-"""What training and evaluation ask of a data set: one split of it, whatever files it is kept in.
+"""The interface of data readers for training and evaluation: one split of a data set, in any file format.
 
-A reader is a subclass of `DataSplit`. A package adds one by declaring it in its own pyproject.toml; ours are declared
+A reader is a subclass of `DataSplit`. A package adds one by declaring it in its pyproject.toml; FIND's own are declared
 the same way:
 
     [project.entry-points."find.data"]
@@ -37,26 +37,26 @@ T = TypeVar("T", Sentence, Expression)
 
 
 class DataSplit(ABC):
-    """The images of one split, read lazily, and what is said about them.
+    """The images of one split, read lazily, and their annotations.
 
-    A reader calls this constructor and gives what is abstract here; the rest follows from it, or says that the data
-    have no such thing. Its own constructor takes `root` and `split`, and options by keyword if it has any. Instances
-    are pickled or forked into loader processes.
+    A reader calls this constructor and implements the abstract methods; the other methods have defaults, which mean
+    that the data have no such annotations. Its own constructor takes `root` and `split`, and options by keyword if it
+    has any. Instances are pickled or forked into loader processes.
 
     Args:
         root: the folder of the data set.
         split: the split's name.
         categories: the classes of segments; `categories[i].index == i`.
-        image_ids: of all images, in the order of the split.
+        image_ids: ids of all images, in the order of the split.
         captions: texts about whole images, by image id.
         sentences: sentences with phrases linked to segments, for grounding and the interleaved tasks.
         expressions: referring expressions, for grounding.
-        skipped: how many items the reader left out or doubts, by kind (`warn_of_skipped`).
+        skipped: numbers of omitted or doubtful items, by kind (`warn_of_skipped`).
     """
 
     train_split: ClassVar[str] = "train"
     val_split: ClassVar[str] = "val"
-    """What the splits for training and validation are usually called."""
+    """Default names of the training and validation splits."""
 
     def __init__(
         self,
@@ -81,11 +81,11 @@ class DataSplit(ABC):
         self._sentences_of = _by_image(self.sentences)
         self._expressions_of = _by_image(self.expressions)
 
-    # --- what a reader has to give ---
+    # --- to be implemented by readers ---
 
     @abstractmethod
     def file_name(self, image_id: int) -> str:
-        """What the image's file is called, for messages and results."""
+        """The image's file name, for messages and results."""
 
     @abstractmethod
     def image_size(self, image_id: int) -> tuple[int, int]:
@@ -103,13 +103,13 @@ class DataSplit(ABC):
     def segments(self, image_id: int) -> tuple[Segment, ...]:
         """All segments of the image, crowd regions too; each has pixels in the segment map."""
 
-    # --- what follows ---
+    # --- derived ---
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
     def __getitem__(self, position: int) -> Sample:
-        """The image at `position` with all that is known about it."""
+        """The image at `position` with all its annotations."""
         image_id = self.image_ids[position]
         image, segment_map = self.image(image_id), self.segment_map(image_id)
         if image.shape[:2] != segment_map.shape:
@@ -120,7 +120,7 @@ class DataSplit(ABC):
         return self.assemble(position, image, segment_map)
 
     def assemble(self, position: int, image: np.ndarray, segment_map: np.ndarray) -> Sample:
-        """The sample of `position` around pixels that were read before."""
+        """The sample at `position` with pixels that were read before."""
         image_id = self.image_ids[position]
         sentences = self.sentences_of(image_id)
         return Sample(
@@ -136,7 +136,7 @@ class DataSplit(ABC):
         )
 
     def position(self, image_id: int) -> int:
-        """Where the image stands in the order of this split; DataError if it is not in it."""
+        """The index of the image in the split; DataError if it is not in it."""
         try:
             return self._positions[image_id]
         except KeyError:
@@ -159,30 +159,30 @@ class DataSplit(ABC):
         return np.array([self.image_size(image_id) for image_id in self.image_ids], np.int32).reshape(-1, 2)
 
     def segment_counts(self) -> Int[np.ndarray, " images"]:
-        """How many segments that are no crowd regions each image has."""
+        """Number of segments of each image, without crowd regions."""
         counts = [sum(not segment.is_crowd for segment in self.segments(image_id)) for image_id in self.image_ids]
         return np.array(counts, np.int64)
 
     def warn_of_skipped(self, check: str) -> None:
-        """Warns of what `skipped` counts, if anything. `check` is the command that lists each item."""
+        """Warns of the items counted in `skipped`, if any. `check` is the command that lists them."""
         if self.skipped:
             warn_caller(
                 f"{self.root} {self.split}: left out or doubtful: {kinds_text(self.skipped)}. `{check}` lists each."
             )
 
-    # --- what a data set may also have ---
+    # --- optional annotations ---
 
     @property
     def foils(self) -> Mapping[int, tuple[Foil, ...]]:
-        """Labelled false relatives of sentences, by the true one's id."""
+        """Labelled false variants of sentences, by the true one's id."""
         return {}
 
     def held_out(self) -> Mapping[int, frozenset[int]]:
-        """Image id -> the segments that show what was kept out of training; they then get metrics of their own."""
+        """Image id -> segments with held-out attribute combinations, which get metrics of their own."""
         return {}
 
     def instances(self, report: Report) -> Instances | None:
-        """Objects that may overlap, the truth of mask AP. None: the segment maps hold them all."""
+        """Objects that may overlap, the ground truth of mask AP. None: the segment maps hold them all."""
         return None
 
     def probes(self) -> Sequence[Probe]:
@@ -199,13 +199,13 @@ class DataSplit(ABC):
 
     @classmethod
     def check_root(cls, root: Path) -> None:
-        """Raises DataError where `root` can be no data set of this kind; looks at no more than a name or two."""
+        """Raises DataError if `root` cannot be a data set of this kind; a quick check of a few names only."""
         if not root.is_dir():
             raise DataError(f"{root}: there is no such folder. Give the folder of the data set.")
 
     @classmethod
     def check(cls, root: Path, split: str | None = None) -> CheckReport:
-        """What `findvl data check` reports of a folder; a reader that can list its faults overrides this."""
+        """The report of `findvl data check`; to be overridden by readers that can list issues."""
         raise InputError(f"{root}: the reader {cls.__name__} has no check; read the data with it to see whether it can")
 
     @cached_property
@@ -217,7 +217,7 @@ def load_reader(name: str) -> type[DataSplit]:
     """The reader of a short name, such as "coco" or "yolo", or of a class path.
 
     Raises:
-        InputError: there is none of that name, or it is no `DataSplit`.
+        InputError: there is no reader of that name, or it is not a `DataSplit`.
     """
     reader = load_named(name, GROUP, "reader of data")
     if not (isinstance(reader, type) and issubclass(reader, DataSplit)):
@@ -230,7 +230,7 @@ def open_split(root: str | Path, split: str | None = None, *, reader: str = "coc
 
     Args:
         root: the folder of the data set.
-        split: its name; by default what the reader calls the validation split.
+        split: its name; by default the reader's validation split.
         reader: a short name, such as "coco" or "yolo", or a class path.
         options: of the reader.
 

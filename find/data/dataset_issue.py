@@ -1,4 +1,4 @@
-"""One fault of a data set, worded the same by the reader (which stops or skips the item) and by `findvl data check`."""
+"""An issue of a data set, with the same words in the reader (which stops or skips the item) and `findvl data check`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Severity(str, Enum):
 class DatasetIssue:
     """What is wrong, where, and how to fix it.
 
-    `kind` groups faults for counting. `stops` says whether the reader refuses the data set because of it;
-    otherwise it leaves the item out (or takes it as it is) and counts it.
+    `kind` groups issues for counting. `stops` says whether the reader rejects the data set because of it; otherwise it
+    skips the item (or uses it unchanged) and counts it.
     """
 
     severity: Severity
@@ -41,10 +41,10 @@ class DatasetIssue:
 
 
 Report: TypeAlias = Callable[[DatasetIssue], None]
-"""Where a parser tells its issues; it may raise."""
+"""Receives the issues that a parser finds; may raise."""
 
 
 def raise_if_it_stops(issue: DatasetIssue) -> None:
-    """A report that refuses what a reader refuses, and lets pass what it leaves out."""
+    """A report that raises for issues that stop a reader, and ignores others."""
     if issue.stops:
         raise issue.error()

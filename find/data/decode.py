@@ -1,5 +1,5 @@
-"""Decoding a data set's own files: torchvision's decoders, which give the same pixels sooner, else Pillow; and the
-pictures of segment maps."""
+"""Decoders of data set files: torchvision's, which are faster and give the same pixels, otherwise Pillow; and PNGs of
+segment maps."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from find.images.jpeg import JPEG, as_tensor, decode_jpeg
 from find.images.orientation import jpeg_orientation, turn
 
 RGB_PNG = b"\x08\x02"
-"""Bits and kind of colour in a PNG's header: torchvision reads palettes otherwise than Pillow."""
+"""Bit depth and colour type in a PNG's header: torchvision reads palettes differently from Pillow."""
 ID_BITS = 24
 
 
 def decode_photo(data: bytes, name: str) -> np.ndarray:
-    """uint8 RGB [H, W, 3], the array that `read_image` gives; FindError where it cannot be decoded."""
+    """uint8 RGB [H, W, 3], equal to the result of `read_image`; FindError if it cannot be decoded."""
     if data.startswith(JPEG) and (pixels := decode_jpeg(data)) is not None:
         return np.ascontiguousarray(turn(pixels, _orientation(data)))
     return read_image(io.BytesIO(data), name=name)
 
 
 def decode_segment_map(data: bytes, name: str) -> np.ndarray:
-    """Segment ids int32 [H, W] of a panoptic PNG: R + 256 G + 65536 B; FindError where it cannot be decoded."""
+    """Segment ids int32 [H, W] of a panoptic PNG: R + 256 G + 65536 B; FindError if it cannot be decoded."""
     rgba = _decode_rgb(data) if data[24:26] == RGB_PNG else None
     if rgba is None:
         rgba = _decode_any(data, name)
-    ids = np.ascontiguousarray(rgba).view("<i4")[..., 0]  # four bytes, little-endian; the last one is filler
+    ids = np.ascontiguousarray(rgba).view("<i4")[..., 0]  # four bytes, little-endian; the last one is padding
     return (ids & ((1 << ID_BITS) - 1)).astype(np.int32, copy=False)
 
 
 def colour_hint(data: bytes) -> str:
-    """Why a PNG may hold none of the ids that it should: words to add to a message, "" for one of RGB colours."""
+    """A hint for messages why a PNG may lack the expected ids; "" for an RGB PNG."""
     with Image.open(io.BytesIO(data)) as image:
         kinds = {"1": "black and white", "L": "grey", "LA": "grey", "I": "grey", "P": "a palette's numbers"}
         kind = kinds.get(image.mode.partition(";")[0])
@@ -49,7 +49,7 @@ def segment_png(segment_map: np.ndarray) -> Image.Image:
 
 
 def _decode_rgb(data: bytes) -> np.ndarray | None:
-    """RGBA of an RGB PNG; None where the file is broken."""
+    """RGBA of an RGB PNG; None if the file is broken."""
     from torchvision.io import ImageReadMode, decode_png
 
     try:
@@ -62,7 +62,7 @@ def _decode_any(data: bytes, name: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGBA"))
-    except Exception as error:  # PIL's decoders raise many types for broken files
+    except Exception as error:  # PIL's decoders raise many exception types for broken files
         told = f"{name}: the PNG is broken or truncated ({reason_of(error)}). Write or download it again."
         raise DataError(told) from error
 
@@ -72,5 +72,5 @@ def _orientation(data: bytes) -> int:
         return told
     try:
         return read_orientation(io.BytesIO(data))
-    except FindError:  # Pillow cannot read what libjpeg can
+    except FindError:  # Pillow cannot read everything that libjpeg can
         return 1

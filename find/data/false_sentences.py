@@ -1,8 +1,8 @@
-"""False relatives of true sentences about the same image: what probes and hard negatives ask, and training learns from.
+"""False variants of true sentences about an image, for probes, hard negatives and training.
 
-The world writes its own, false by exact labels (probes_{split}.json, made of the true sentence's units, and
-hard_negatives_{split}.json). For any other data `phrase_swaps` makes them from the linked phrases, false as far as
-words tell.
+The synthetic world writes its own, which are false by exact labels (probes_{split}.json, recombining the true
+sentence's units, and hard_negatives_{split}.json). For other data `phrase_swaps` makes them from the linked phrases;
+these are false as far as the wording tells.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from find.data.coco import CocoFolder
 
 FORMS = "_forms"
-"""After the split's name, in the names of files of sentences of further forms."""
+"""Suffix of the split's name in the names of files with sentences of further forms."""
 
 SYMMETRIC = {"and", "or", "with", "near", "by", "beside", "next", "between", "among", "alongside", "other", "together"}
-"""A connection that holds one of these may be as true the other way round."""
+"""Words that make a connection symmetric: it may be equally true in reverse."""
 
 PREPOSITIONS = {"with", "in", "of", "on", "at", "from", "to", "for", "under", "over", "and"}
-"""A phrase that holds one of these has no plain list of attributes before its last word."""
+"""Words whose phrases do not have a plain list of attributes before the last word."""
 
 DETERMINERS = {"a", "an", "the", "his", "her", "its", "their", "two", "three", "some", "several"}
 
@@ -43,21 +43,21 @@ OPPOSITES = (
     ("over", "under"), ("on top of", "underneath"), ("inside", "outside"), ("into", "out of"), ("up", "down"),
     ("onto", "off"), ("toward", "away from"), ("towards", "away from"), ("on", "under"),
 )  # fmt: skip
-"""Relations and what negates them; the first that a connection holds is turned round."""
+"""Relations and their opposites; the first one in a connection is reversed."""
 
 
 class ProbeChange(str, Enum):
-    """What a probe changes."""
+    """The kinds of change in probes."""
 
-    ENTITIES = "entities"  # two entities change places
-    ATTRIBUTES = "attributes"  # two entities exchange what is said of them
-    RELATION = "relation"  # a relation says the opposite
+    ENTITIES = "entities"  # two entities are swapped
+    ATTRIBUTES = "attributes"  # the attributes of two entities are swapped
+    RELATION = "relation"  # a relation is reversed
 
 
 @dataclass(frozen=True)
 class Probe:
     """A true sentence and a false one; `origin[k]` is the phrase of the true one from which phrase k of the false one
-    comes; `form` is what the sentences say, where a file tells ("between", "two sentences", ...)."""
+    comes; `form` is the form of the sentences, if the file has it ("between", "two sentences", ...)."""
 
     truth: Sentence
     false: Sentence
@@ -67,7 +67,7 @@ class Probe:
 
 
 def labelled_probes(folder: CocoFolder) -> list[Probe]:
-    """The probes of probes_{split}.json, which has the form of the hard negatives' file; none if there is no file.
+    """The probes of probes_{split}.json, in the format of the hard negatives' file; none if there is no file.
 
     Raises:
         FindError: the file is broken, names another change, or has phrases that the true sentence lacks.
@@ -176,7 +176,7 @@ def _read(path: Path, folder: CocoFolder) -> list[Sentence]:
 
 
 def read_foils(folder: CocoFolder) -> dict[int, tuple[Foil, ...]]:
-    """The labelled false sentences of a folder by the id of the true one; none where it has no such files.
+    """The labelled false sentences of a folder by the id of the true one; none if it has no such files.
 
     Raises FindError as `labelled_probes` and `read_hard_negatives` do.
     """
@@ -192,9 +192,8 @@ def read_foils(folder: CocoFolder) -> dict[int, tuple[Foil, ...]]:
 def phrase_swaps(sentence: Sentence) -> list[Probe]:
     """The probes that the linked phrases of a sentence allow; for data without labels of attributes and relations.
 
-    A phrase that changes its words loses its reference, which shows what it said before, so that it is named in every
-    mode. Whether a swapped sentence is false is judged by words alone: connections that read the same both ways are
-    left alone.
+    A phrase whose words change loses its reference, which shows its original meaning, so that it is words in every
+    mode. Whether a swapped sentence is false is judged by wording alone: symmetric connections are not changed.
     """
     made = (*_entities(sentence), *_attributes(sentence), *_relations(sentence))
     return [probe for probe in made if probe.false.text != sentence.text]
@@ -268,7 +267,7 @@ def _connections(sentence: Sentence) -> list[str]:
 
 
 def _sentence(sentence: Sentence, connections: Sequence[str], phrases: Sequence[PhraseSpan]) -> Sentence:
-    """The same sentence of other pieces; only what stands first has the capital that the first phrase had."""
+    """The sentence with other pieces; the capital of the first phrase moves to the new first piece."""
     text = connections[0]
     moved = []
     for number, (phrase, connection) in enumerate(zip(phrases, connections[1:], strict=True)):

@@ -27,13 +27,13 @@ warning = partial(DatasetIssue, Severity.WARNING)
 def read_sentences(path: Path, table: PanopticTable, report: Report) -> list[Sentence]:
     """The sentences of an entity file, in its order.
 
-    Facts of the published files that are read as they are meant: `annotation_id` is an int or digits; a span may
-    start with a space; `_start_idx` may be absent, and holds where `start_idx` does not; phrases may be unsorted,
-    repeat, or share a segment. Phrases that mean no segment of the image, or a crowd region, are reported and
-    left out, while their words stay in the sentence.
+    Quirks of the published files that are accepted: `annotation_id` is an int or digits; a span may start with a space;
+    `_start_idx` may be missing, and is used if `start_idx` is wrong; phrases may be unsorted, repeated, or share a
+    segment. Phrases that refer to no segment of the image, or to a crowd region, are reported and left out, while their
+    words stay in the sentence.
 
     Raises:
-        FindError: the file is missing, is no JSON, or lacks its list of annotations.
+        FindError: the file is missing, is not JSON, or lacks its list of annotations.
     """
     document = read_document(path, SentenceDocument, report)
     if _of_another_split(document.annotations, path, table, report):
@@ -122,7 +122,7 @@ def _of_another_split(
 
 
 def _span(entry: PhraseRecord, text: str, file: str, item: str, report: Report) -> tuple[int, int] | None:
-    """[start, end) of the phrase without the spaces around it; None (and a report) where there is no such place."""
+    """[start, end) of the phrase without surrounding spaces; None (and a report) if the span is invalid."""
     words, end = entry.phrase, entry.end_idx
     starts = [start for start in (entry.start_idx, entry.other_start) if start is not None]
     if not starts:
@@ -155,7 +155,7 @@ def _segment_ids(value: Number | list[Number]) -> tuple[int, ...]:
 def _usable(
     segment_ids: tuple[int, ...], crowd_by_id: dict[int, bool], file: str, item: str, report: Report
 ) -> Iterator[int]:
-    """The ids that are segments of the image and no crowd; the others are reported."""
+    """The ids of segments of the image except crowds; others are reported."""
     for id in segment_ids:
         if id not in crowd_by_id:
             report(
@@ -190,7 +190,7 @@ def _reference(
 
 
 def _in_order(phrases: list[PhraseSpan], file: str, item: str, report: Report) -> tuple[PhraseSpan, ...]:
-    """Sorted by start; a span given twice is one phrase of all its segments; of two that overlap the longer stays."""
+    """Sorted by start; equal spans are merged into one phrase; of overlapping ones the longer is used."""
     merged: dict[tuple[int, int], PhraseSpan] = {}
     for phrase in phrases:
         span = (phrase.start, phrase.end)

@@ -1,4 +1,4 @@
-"""held_out.json: which segments of a split show what was kept out of training."""
+"""held_out.json: the segments of a split with attribute combinations that were held out from training."""
 
 from __future__ import annotations
 

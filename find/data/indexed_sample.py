@@ -1,4 +1,4 @@
-"""One sample on its way into a batch: its segments numbered by column, crowd and vanished ones left out."""
+"""A sample with its segments indexed by target column, without crowd regions and empty segments."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from find.data.strokes import Stroke, StrokeKind, draw_stroke
 
 @dataclass(frozen=True)
 class IndexedSample:
-    """A sample with its usable segments: the largest of those that are no crowd and have at least one pixel."""
+    """A sample with its usable segments: the largest ones that are not crowds and have at least one pixel."""
 
     sample: Sample
     segments: tuple[Segment, ...]
     columns: dict[int, int]  # segment id -> position in `segments`
     index: np.ndarray  # int16 [H, W]: position in `segments`, -1 = void, crowd or left out
-    boxes: tuple[Box, ...]  # of the segments' pixels
+    boxes: tuple[Box, ...]  # bounding boxes of the segments' pixels
 
     @classmethod
     def of(cls, sample: Sample, *, max_segments: int | None = None) -> IndexedSample:
@@ -30,7 +30,7 @@ class IndexedSample:
         largest = np.argsort(-areas, kind="stable")[:max_segments]
         kept = np.sort(largest[areas[largest] > 0])
         if len(kept) < len(segments):
-            column = np.full(len(segments) + 1, -1, np.int16)  # the last one is that of -1
+            column = np.full(len(segments) + 1, -1, np.int16)  # the last one belongs to -1
             column[kept] = np.arange(len(kept))
             index = column[index]
             segments, boxes = (tuple(all_of[number] for number in kept) for all_of in (segments, boxes))
@@ -38,9 +38,9 @@ class IndexedSample:
         return cls(sample, segments, columns, index, tuple(boxes))
 
     def columns_of(self, phrase: PhraseSpan) -> tuple[int, ...]:
-        """The columns of a phrase's segments that are there."""
+        """The columns of a phrase's usable segments."""
         return tuple(self.columns[id] for id in phrase.segment_ids if id in self.columns)
 
     def draw(self, column: int, kind: StrokeKind, rng: np.random.Generator) -> Stroke:
-        """A random stroke that means a segment."""
+        """A random stroke for a segment."""
         return draw_stroke(self.index, column, self.boxes[column], kind, rng)

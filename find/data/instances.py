@@ -1,4 +1,4 @@
-"""COCO's instances: objects that may overlap, each with a class and a mask, which are checked before they are used."""
+"""COCO's instances: possibly overlapping objects, each with a class and a mask, which are validated before use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENCLOSED, BEYOND = 0.25, 256
 
 @dataclass(frozen=True)
 class Instance:
-    """An object with a class. `item` is what messages call it; its mask is still as the file has it."""
+    """An object with a class. `item` is its name in messages; its mask is in the file's form."""
 
     image_id: int
     category_id: int
@@ -37,7 +37,7 @@ class Instance:
     item: str
 
     def outline(self, size: tuple[int, int], file: str, report: Report) -> Outline | None:
-        """The mask; None, and a report, where it has none in an image of `size` or where it cannot be drawn."""
+        """The mask; None, and a report, if it has none in an image of `size` or cannot be drawn."""
         try:
             outline = draw(self.segmentation, size)
         except NoMask as problem:
@@ -60,7 +60,7 @@ class Instance:
         return outline
 
     def own_area(self, outline: Outline) -> float:
-        """The file's area, by which COCO sorts objects into sizes; the mask's own where that cannot be right."""
+        """The file's area, which COCO uses to sort objects by size; the mask's area if that cannot be right."""
         if self.area is not None and ENCLOSED * outline.pixels <= self.area <= outline.largest + BEYOND:
             return self.area
         return float(outline.pixels)
@@ -77,10 +77,10 @@ class Instances:
 
 
 def read_instances(path: Path, report: Report) -> Instances:
-    """Reads instances_{split}.json. Ids of objects do not matter: those that repeat, or are 0, mislead nobody here.
+    """Reads instances_{split}.json. Object ids are ignored, so repeated ids and 0 are harmless.
 
     Raises:
-        FindError: the file is missing, is no JSON, or lacks a list.
+        FindError: the file is missing, is not JSON, or lacks a list.
     """
     file = path.name
     document = read_document(path, InstanceDocument, report)

@@ -1,4 +1,4 @@
-"""Making interleaved queries in a batch: which phrases of a sentence become visual, and what region stands for each."""
+"""Draws interleaved training queries: which phrases of a sentence become visual, and the region of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OTHER_KINDS = tuple(kind for kind in StrokeKind if kind is not StrokeKind.MASK)
 
 @dataclass(frozen=True)
 class VisualEntity:
-    """A region that stands for words: the batch row of its image, and its stroke there."""
+    """A region that replaces words: the batch row of its image, and its stroke there."""
 
     row: int
     stroke: Stroke
@@ -27,8 +27,7 @@ class VisualEntity:
 
 @dataclass(frozen=True)
 class FalseQuery:
-    """A false relative of a query; its entity k is or comes from entity `origin[k]` of the true one, whose region it
-    has."""
+    """A false variant of a query; entity k comes from entity `origin[k]` of the true one and has the same region."""
 
     rendered: RenderedQuery
     origin: tuple[int, ...]
@@ -36,9 +35,9 @@ class FalseQuery:
 
 @dataclass(frozen=True)
 class InterleavedQuery:
-    """A sentence as it will be encoded; for each of its entities the segments (columns) it means, and its region.
+    """A sentence as it will be encoded; for each entity its target segments (columns), and its region.
 
-    `false`: one of its false relatives, where there is one.
+    `false`: one of its false variants, if there is one.
     """
 
     rendered: RenderedQuery
@@ -48,20 +47,20 @@ class InterleavedQuery:
 
 
 class Interleaver:
-    """Draws one interleaved query an image.
+    """Draws one interleaved query per image.
 
-    A phrase may become visual where the batch holds the segment that its reference names, or, for data without
-    references, another image's segment of the same category. Where neither is there, a region of the very segment
-    it means may stand for it, rarely, since that gives the place away. The words of a visual entity are replaced by
-    the placeholder here, before any text encoder sees them: tokens of the full sentence would tell what was removed.
+    A phrase can become visual if the batch contains its reference segment or, for data without references, another
+    image's segment of the same category. Otherwise a region of the target segment itself may replace it, rarely, since
+    that gives its position away. The words of a visual entity are replaced by the placeholder before the text is
+    encoded: tokens of the full sentence would leak what was removed.
 
     Args:
-        placeholder: what a visual entity's words become.
-        max_entities: longer sentences keep the words of the phrases beyond as plain text.
-        reference_share: how often a phrase becomes visual where the batch holds what its reference names. Much more
-            than half, since only some references are in the batch and about half of all entities should be visual.
-        category_share: how often it does where the data has no reference, but the batch such a segment.
-        own_region_share: how often it does where it holds only the segment itself.
+        placeholder: the word that replaces a visual entity.
+        max_entities: maximum number of entities; further phrases become plain text.
+        reference_share: probability that a phrase becomes visual if the batch contains its reference. Much more than
+            half, since only some references are in the batch and about half of all entities should be visual.
+        category_share: the same if the data has no reference, but the batch contains a segment of the category.
+        own_region_share: the same if only the target segment is available.
     """
 
     def __init__(
@@ -86,9 +85,9 @@ class Interleaver:
         rngs: Sequence[np.random.Generator],
         seeds: Sequence[int],
     ) -> list[InterleavedQuery]:
-        """One query an image, drawn from its generator; one without a sentence gets its caption, without entities.
+        """One query per image, drawn from its generator; an image without sentences gets its caption, without entities.
 
-        `seeds`: of the choice of a false relative, which the other draws do not depend on.
+        `seeds`: seeds of the choice of false variants, which other draws do not depend on.
         """
         row_of_image = {row.sample.image_id: number for number, row in enumerate(rows)}
         by_category: dict[int, list[tuple[int, int]]] = {}
@@ -108,7 +107,7 @@ class Interleaver:
     def _choose_sentence(
         self, row: IndexedSample, rows: Sequence[IndexedSample], row_of_image: dict[int, int], rng: np.random.Generator
     ) -> Sentence:
-        """Any of the image's sentences, the likelier the more of its references are in the batch."""
+        """A random sentence of the image; the more of its references are in the batch, the likelier."""
         sentences = row.sample.sentences
         weights = np.array([
             1 + 2 * sum(_referred(phrase, rows, row_of_image) is not None for phrase in sentence.phrases)
@@ -157,8 +156,8 @@ class Interleaver:
         regions: Sequence[VisualEntity | None],
         rng: np.random.Generator,
     ) -> FalseQuery | None:
-        """One of the sentence's false relatives; labelled ones, if there are any. A region shows what its phrase said
-        before, so phrases that become regions must say the same in both."""
+        """One of the sentence's false variants; labelled ones, if there are any. A region shows the original meaning of
+        its phrase, so phrases that become regions must have the same words in both."""
         made = row.sample.foils.get(sentence.id) or tuple(
             Foil(probe.false, probe.origin) for probe in phrase_swaps(sentence)
         )
@@ -182,7 +181,7 @@ class Interleaver:
 
 
 def render(text: str, spans: Sequence[tuple[int, int]], is_region: Sequence[bool], placeholder: str) -> RenderedQuery:
-    """The sentence with the words of each region replaced by the placeholder, and where the entities are in it.
+    """The sentence with the words of each region replaced by the placeholder, and the spans of its entities.
 
     `spans` are character [start, end), sorted, without overlap.
     """
@@ -202,7 +201,7 @@ def render(text: str, spans: Sequence[tuple[int, int]], is_region: Sequence[bool
 def _referred(
     phrase: PhraseSpan, rows: Sequence[IndexedSample], row_of_image: dict[int, int]
 ) -> tuple[int, int] | None:
-    """Batch row and column of the segment that the phrase's reference names, if the batch has it (still)."""
+    """Batch row and column of the phrase's reference segment, if it is in the batch (after augmentation)."""
     if phrase.reference is None:
         return None
     number = row_of_image.get(phrase.reference.image_id)

@@ -1,4 +1,4 @@
-"""File names as annotation tools write them, and which file of a folder or archive each one means."""
+"""File names as annotation tools write them, and their files in a folder or archive."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ DRIVE = re.compile(r"[A-Za-z]:")
 def plain_path(name: str) -> str:
     """A name as a path below some folder, with `/` between its parts: "" if it names no file.
 
-    Windows' `\\`, URLs, drives, and paths that lead out of the folder come from tools that ran elsewhere: what is
-    left of them are the folders that may be there, too.
+    Windows' `\\`, URLs, drives, and paths that leave the folder come from tools that ran elsewhere; they are reduced to
+    the folders that may exist here, too.
     """
     if "\0" in name:
         return ""
@@ -38,7 +38,7 @@ def plain_path(name: str) -> str:
 
 
 def map_path(name: str) -> str:
-    """The PNG of a panoptic annotation's file name, which may lack its suffix or have the photograph's."""
+    """The PNG of a panoptic annotation's file name, which may lack its suffix or have the photo's."""
     path = plain_path(name)
     folder, slash, file = path.rpartition("/")
     if not file or file.lower().endswith(".png"):
@@ -51,14 +51,14 @@ def map_path(name: str) -> str:
 
 @dataclass(frozen=True)
 class Meant:
-    """Listed name -> the file's own name, where it is another one; listed names that may mean several files."""
+    """Listed name -> actual file name, if different; and listed names that match several files."""
 
     own: Mapping[str, str]
     unclear: Mapping[str, tuple[str, ...]]
 
 
 def meant_in_folder(listed: Sequence[str], is_there: Callable[[str], bool]) -> Meant:
-    """For a folder: a name with folders that are not there means the file without them, if no other name does."""
+    """For a folder: a name with missing folders refers to the file without them, if that is unambiguous."""
     nested = [name for name in listed if "/" in name]
     if not nested:
         return Meant({}, {})
@@ -72,7 +72,7 @@ def meant_in_folder(listed: Sequence[str], is_there: Callable[[str], bool]) -> M
 
 
 def meant_in_archive(listed: Sequence[str], members: Iterable[str]) -> Meant:
-    """For an archive, whose files may lie in folders of their own: the member that ends as the name does."""
+    """For an archive, whose files may be in further folders: the member whose path ends with the name."""
     places: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for member in members:
         path = plain_path(member)
@@ -96,26 +96,26 @@ def meant_in_archive(listed: Sequence[str], members: Iterable[str]) -> Meant:
 
 
 def _ends(name: str) -> list[str]:
-    """A path, and then without its first folder, its first two, and so on."""
+    """A path, the path without its first folder, without its first two, and so on."""
     parts = name.split("/")
     return [end for end in accumulate(reversed(parts), lambda end, part: f"{part}/{end}")][::-1]
 
 
 def _shared_ends(listed: Sequence[str]) -> set[str]:
-    """Ends that several of the names have: they tell nobody which of them is meant."""
+    """Path suffixes shared by several names, which are therefore ambiguous."""
     if not any("/" in name for name in listed):
         return set()
     return {end for end, count in Counter(end for name in set(listed) for end in _ends(name)).items() if count > 1}
 
 
 class AlikeNames:
-    """Which of some names a missing one is but for its case, or for how its accents are written; looked up once."""
+    """Finds the name that differs from a missing one only in case or Unicode normalisation; built once."""
 
     def __init__(self) -> None:
         self._by_fold: dict[str, str] | None = None
 
     def hint(self, name: str, names: Callable[[], Iterable[str]]) -> str:
-        """The end of a message, or ""; `names` is asked once for what is there."""
+        """A hint to append to a message, or ""; `names` is called once."""
         if self._by_fold is None:
             self._by_fold = {_folded(own): own for own in map(_last_part, names())}
         own = self._by_fold.get(_folded(_last_part(name)))

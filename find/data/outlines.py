@@ -1,4 +1,4 @@
-"""Masks of objects as COCO's instances write them, drawn with care: polygons, or run-length codes of both kinds."""
+"""Validates and draws masks in COCO's formats: polygons, and compressed or uncompressed run-length codes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from find.data.records import brief
 from find.images.rle import checked_runs
 
 POINTS = 6
-"""Numbers of the smallest polygon: three points. Two points are a line, never a box."""
+"""Minimum length of a polygon: three points. Two points are a line, not a box."""
 
 
 class NoMask(ValueError):
-    """The object has no mask, or one that covers nothing of the image."""
+    """The object has no mask, or one outside the image."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Outline:
 
     Attributes:
         code: COCO's compressed run-length code, which JSON can hold.
-        pixels: how many pixels it has; COCO's own polygons may be too thin for one.
-        largest: of the box around it, in pixels: an area beyond is not its own.
-        lines: parts of the polygon that are left out, since they have one or two points only.
+        pixels: number of its pixels; COCO's own polygons may be too thin for one.
+        largest: area of its bounding box in pixels, the upper bound of a plausible area.
+        lines: number of omitted polygon parts with only one or two points.
     """
 
     code: dict[str, Any]
@@ -43,8 +43,8 @@ def draw(segmentation: Any, size: tuple[int, int]) -> Outline:
     Polygons may be a list of them, a single one, or lists of [x, y] pairs.
 
     Raises:
-        NoMask: there is no mask in it, or it covers nothing of the image.
-        ValueError: it is neither polygons nor a run-length code of this image; says what is wrong.
+        NoMask: there is no mask, or it covers no pixel of the image.
+        ValueError: it is neither polygons nor a run-length code of this image; the message says what is wrong.
     """
     if segmentation is None or segmentation in ([], {}):
         raise NoMask("it has no mask")
@@ -56,7 +56,7 @@ def draw(segmentation: Any, size: tuple[int, int]) -> Outline:
 
 
 def compressed(segmentation: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
-    """A run-length code that was checked, with a string of counts: COCO's library takes no other."""
+    """A validated run-length code with compressed counts, the only form that COCO's library takes."""
     if isinstance(segmentation["counts"], str):
         return {"size": list(size), "counts": segmentation["counts"]}
     from pycocotools import mask as rle
@@ -104,7 +104,7 @@ def _from_polygons(segmentation: list[Any], size: tuple[int, int]) -> Outline:
 
 
 def _polygons(segmentation: list[Any]) -> list[list[float]]:
-    """Polygons as flat lists of x, y, x, y; ValueError where a value is no such thing."""
+    """Polygons as flat lists of x, y, x, y; ValueError for invalid values."""
     if all(_is_number(value) for value in segmentation):
         segmentation = [segmentation]
     elif all(isinstance(value, list) and len(value) == 2 for value in segmentation) and len(segmentation) > 2:
@@ -131,7 +131,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _check_places(polygons: list[list[float]], size: tuple[int, int]) -> None:
-    """The library walks along every edge, so that a slip of some digits would take all memory."""
+    """Rejects far-away points: the library walks along every edge, so a typo could exhaust memory."""
     far = 16 * max(size) + 1000
     for polygon in polygons:
         worst = max(polygon, key=abs)

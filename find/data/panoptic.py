@@ -29,8 +29,8 @@ NAME_MENDS = ("Give each image its own file, with its folder if need be", "Give 
 class PanopticTable:
     """The images and segments of one split.
 
-    Segments of all images lie one after another; those of image `row` at `offsets[row]` to `offsets[row + 1]`.
-    Arrays and not objects, so that 1.2 million segments are small and stay shared between forked workers.
+    Segments of all images are concatenated; those of image `row` are at `offsets[row]` to `offsets[row + 1]`. Arrays
+    instead of objects keep 1.2 million segments small and shared between forked workers.
     """
 
     source: str  # the file's name, for messages
@@ -52,7 +52,7 @@ class PanopticTable:
         """Reads panoptic_{split}.json.
 
         Raises:
-            FindError: the file is missing, is no JSON, or lacks a list.
+            FindError: the file is missing, is not JSON, or lacks a list.
         """
         file = path.name
         document = read_document(path, PanopticDocument, report)
@@ -87,11 +87,11 @@ class PanopticTable:
         return columns.table(())
 
     def span(self, row: int) -> slice:
-        """Where the segments of image `row` lie in the arrays."""
+        """The range of image `row`'s segments in the arrays."""
         return slice(self.offsets[row], self.offsets[row + 1])
 
     def crowd_by_id(self, image_id: int) -> dict[int, bool] | None:
-        """Segment id -> is it a crowd region, for one image; None for an image that is not in this split."""
+        """Segment id -> whether it is a crowd region, for one image; None for an image that is not in this split."""
         row = self.rows.get(image_id)
         if row is None:
             return None
@@ -108,7 +108,7 @@ class PanopticTable:
         return int(self.category_index[span][found[0]]) if len(found) else None
 
     def segments(self, row: int) -> tuple[Segment, ...]:
-        """The segments of image `row`, crowd regions too, in the order of the JSON."""
+        """The segments of image `row`, including crowd regions, in the order of the JSON."""
         span = self.span(row)
         category_ids = [self.categories[index].id for index in self.category_index[span].tolist()]
         return tuple(
@@ -125,7 +125,7 @@ class PanopticTable:
 
 
 class _Columns:
-    """Gathers the images and segments that can be used, as columns of plain numbers."""
+    """Collects the usable images and segments as columns of numbers."""
 
     def __init__(self, file: str, index_of: dict[int, int], report: Report) -> None:
         self.file = file
@@ -211,7 +211,7 @@ class _Columns:
 
 
 def checked_categories(records: list[CategoryRecord], file: str, report: Report) -> tuple[Category, ...]:
-    """Categories in the order of the JSON, which numbers them; ones without a colour get a fixed one of their own."""
+    """Categories in the order of the JSON, which defines their indices; those without a colour get a fixed one."""
     categories: dict[int, Category] = {}
     for record in records:
         if record.id in categories:
@@ -228,7 +228,7 @@ def checked_categories(records: list[CategoryRecord], file: str, report: Report)
 
 
 def category_color(color: object, index: int) -> tuple[int, int, int]:
-    """Three numbers or "#rrggbb"; a fixed one of its own for a category that has neither."""
+    """Three numbers or "#rrggbb"; a fixed colour for a category that has neither."""
     if isinstance(color, str) and HEX.fullmatch(color):
         red, green, blue = bytes.fromhex(color[1:])
         return red, green, blue

@@ -10,18 +10,18 @@ IRREGULAR = {
     "buses": "bus", "gentlemen": "gentleman", "ladies": "lady", "babies": "baby", "puppies": "puppy",
 }  # fmt: skip
 UNCOUNTED = frozenset({"sheep", "skis", "scissors", "luggage", "grass", "cattle", "stairs"})
-"""Words that look alike in singular and plural: their number tells nothing."""
+"""Words with equal singular and plural."""
 
 NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 
 
 def article(words: str) -> str:
-    """The words with a or an before them."""
+    """The words after an indefinite article."""
     return f"{'an' if re.match(r'[aeiou]', words.lower()) else 'a'} {words}"
 
 
 def plural(words: str) -> str:
-    """A class's name for several of it."""
+    """The plural of a class's name."""
     *front, last = words.split()
     back = {one: many for many, one in IRREGULAR.items() if many != "persons"}
     if last in UNCOUNTED or (last.endswith("s") and not last.endswith(("ss", "us"))):

@@ -236,7 +236,7 @@ def test_references_do_not_depend_on_how_many_are_compared_at_a_time(monkeypatch
 
 def test_an_existing_file_is_never_overwritten(bare: Path, tmp_path: Path):
     build(bare, out=tmp_path / "out", progress=False)
-    with pytest.raises(FindError, match="such a file already"):
+    with pytest.raises(FindError, match="the file exists already"):
         build(tmp_path / "out", progress=False)
     with pytest.raises(FindError, match="not an empty folder"):
         build(bare, out=tmp_path / "out", progress=False)

@@ -135,7 +135,7 @@ def test_figures_of_before_metrics_were_told_still_make_a_table(folder: CocoFold
 def test_what_cannot_be_run_is_refused(folder: CocoFolder):
     for protocols, told in (
         ([Panoptic(), Panoptic()], "two protocols are called 'panoptic'"),
-        ([3], "3 is no protocol"),
+        ([3], "3 is not a protocol"),
         (["missing"], "no task 'missing'; there are panoptic, "),
         (["find.nowhere.Protocol"], "find.nowhere.Protocol cannot be imported"),
     ):
