@@ -123,7 +123,10 @@ def add_include_query(parser: argparse.ArgumentParser) -> None:
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--weights", default="find-tiny", help="a shipped name or a saved folder (default: %(default)s)"
+        "--weights",
+        default="find-tiny",
+        help="a shipped name, a saved folder, a model of the hub, or official/find-focalt-llama, which the paper's "
+        "authors have published (default: %(default)s)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: %(default)s)")
 

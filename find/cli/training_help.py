@@ -26,7 +26,7 @@ DEVICES = {
     "--trainer.precision NAME": "auto (default: bf16-mixed where bfloat16 is fast, else 32-true) or a precision",
 }
 EVALUATED = {
-    "--weights MODEL": "a shipped name, a saved folder or a model of the hub",
+    "--weights MODEL": "a shipped name, a saved folder, a model of the hub or official/find-focalt-llama",
     "--split NAME": "split to use (default: the validation split)",
 }
 OPTIONS = {
