@@ -16,7 +16,7 @@ OPTIONAL = [
     *("scipy", "faster_coco_eval", "jinja2", "mteb"),
     *("lancedb", "lance", "pyarrow", "pandas", "ray", "qdrant_client"),
     *("fastapi", "fastapi_offline", "uvicorn", "prometheus_client", "starlette"),
-    *("av", "pillow_heif", "supervision", "cv2", "onnx", "onnxscript", "onnxruntime"),
+    *("av", "pillow_heif", "textual_image", "supervision", "cv2", "onnx", "onnxscript", "onnxruntime"),
 ]
 """Import names of what the extras install, but for filelock, which Hugging Face's hub needs as well."""
 
@@ -76,6 +76,7 @@ NEEDED = {
     "index {out} {out}/new.album": "album",
     "search {album} dog": "album",
     "more-like {album} {photo}": "album",
+    "duplicates {album}": "album",
     "shell {album}": "album",
     "serve {album}": "serve",
     "demo {out}": "serve",

@@ -33,6 +33,7 @@ from find.cli.arguments import (
     unknown_words,
     write_json,
 )
+from find.cli.hits import add_hit_options, print_below, write_hits
 from find.errors import FindError, InputError
 from find.query.operators import JoinedQuery
 from find.utils.extras import extra
@@ -132,7 +133,8 @@ def add_search(commands: argparse._SubParsersAction) -> None:
         '  findvl search pictures.album "a spotted dog left of the red car"\n'
         '  findvl search pictures.album "{a dog}" --without "{a collar}" --where "path LIKE \'2024/%\'"\n'
         '  findvl search pictures.album "a dog like [rex.jpg@120,80,300,260]" -k 5 --json hits.json\n'
-        '  findvl search pictures.album "{an orange sofa}" --min-relevance 0.5\n',
+        '  findvl search pictures.album "{an orange sofa}" --min-relevance 0.5\n'
+        '  findvl search pictures.album "{a beach}" -k 50 --export beaches --csv beaches.csv\n',
     )
     parser.add_argument("album", help="an album written by findvl index")
     add_query(parser)
@@ -150,9 +152,7 @@ def add_search(commands: argparse._SubParsersAction) -> None:
         metavar="P",
         help="keep only hits whose probability of being relevant is at least P (0 to 1); may leave none",
     )
-    parser.add_argument(
-        "--all-copies", action="store_true", help="near-duplicates of a hit are hits of their own, instead of under it"
-    )
+    add_hit_options(parser)
     parser.add_argument("-k", type=positive, default=10, help="number of hits (default: %(default)s)")
     add_engine(parser)
     add_model(parser)
@@ -228,6 +228,7 @@ def search(arguments: argparse.Namespace) -> int:
         min_relevance=arguments.min_relevance,
         fold_duplicates=not arguments.all_copies,
     )
+    write_hits(arguments, hits)
     wants_masks = bool(query.entities) and bool(arguments.png or arguments.json)
     pictures = [_pixels(hit) for hit in hits] if wants_masks or arguments.png else []
     masks = _segment(model, query, pictures) if wants_masks else [[] for _ in hits]
@@ -252,8 +253,7 @@ def search(arguments: argparse.Namespace) -> int:
     if not is_stdout(arguments.json):
         for rank, hit in enumerate(hits, start=1):
             print(hit_line(rank, hit, query, unknown))
-            if hit.duplicates:
-                print(f"     and {copies_line(hit.duplicates)}")
+            print_below(hit, show=arguments.show)
             if arguments.explain:
                 print(textwrap.indent(hit.explain(), "     "))
         if not hits:
@@ -269,12 +269,6 @@ def nothing_found(arguments: argparse.Namespace, images: int) -> str:
         filtered = " that fits the filter" if arguments.where else ""
         return f"nothing found: no image{filtered} has a relevance of {arguments.min_relevance:g} or more"
     return "no image of the album fits the filter"
-
-
-def copies_line(places: Sequence[str], most: int = 3) -> str:
-    """ "2 near-duplicates: a.jpg, b.jpg", the first few by name."""
-    more = f" and {len(places) - most} more" if len(places) > most else ""
-    return f"{len(places)} near-duplicate{'' if len(places) == 1 else 's'}: {', '.join(places[:most])}{more}"
 
 
 def check_search(arguments: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ from find.cli.arguments import (
     save_picture,
     write_json,
 )
+from find.cli.hits import add_hit_options, print_below, write_hits
 from find.utils.extras import extra
 
 if TYPE_CHECKING:
@@ -51,12 +52,18 @@ def add_more_like(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("album", help="an album written by findvl index")
     parser.add_argument("examples", nargs="+", metavar="PHOTO", help="photos or regions of photos; see below")
     parser.add_argument(
-        "--without", action="append", default=[], metavar="PHOTO", help="a photo or region that hits must not resemble"
+        "--without",
+        "--not",
+        action="append",
+        default=[],
+        metavar="PHOTO",
+        help="a photo or region that hits must not resemble",
     )
     parser.add_argument("--where", metavar="SQL", help="filter on file attributes; see below")
     parser.add_argument("--dim", type=positive, help="compare only the first DIM values of each vector (default: all)")
     parser.add_argument("--explain", action="store_true", help="explain each score in words")
     add_include_query(parser)
+    add_hit_options(parser)
     parser.add_argument("-k", type=positive, default=10, help="number of hits (default: %(default)s)")
     parser.add_argument("--png", type=Path, metavar="OUT", help="write a picture of the hits")
     parser.add_argument("--json", metavar="OUT", help="write JSON; - for stdout")
@@ -84,7 +91,9 @@ def more_like(arguments: argparse.Namespace) -> int:
         where=arguments.where,
         dim=arguments.dim,
         include_query=arguments.include_query,
+        fold_duplicates=not arguments.all_copies,
     )
+    write_hits(arguments, hits)
     known = [UnknownWords((), ((),) * len(hit.parts[0].query.entities)) for hit in hits]
     if arguments.png and hits:
         save_picture(_sheet(hits), arguments.png)
@@ -100,6 +109,7 @@ def more_like(arguments: argparse.Namespace) -> int:
     if not is_stdout(arguments.json):
         for rank, (hit, words) in enumerate(zip(hits, known, strict=True), start=1):
             print(hit_line(rank, hit, hit.parts[0].query, words))
+            print_below(hit, show=arguments.show)
             if arguments.explain:
                 print(textwrap.indent(hit.explain(), "     "))
         if not hits:

@@ -19,6 +19,7 @@ from PIL.IptcImagePlugin import getiptcinfo
 from find.errors import UNPRINTABLE, FindError
 from find.images.images import read_with
 from find.images.orientation import exif_of
+from find.utils.extras import extra
 
 LARGEST_XMP = 4_000_000
 """Bytes; larger packets hold pictures or histories of edits."""
@@ -85,8 +86,8 @@ def _metadata(image: Image.Image) -> PhotoMetadata:
     def of(kind: str, read: Callable[[Image.Image], PhotoMetadata]) -> PhotoMetadata:
         try:
             return read(image)
-        except ImportError as error:
-            raise FindError("XMP of photos needs defusedxml; install it with: pip install 'findvl[album]'") from error
+        except FindError:  # a library is missing
+            raise
         except Exception:  # readers of broken bytes raise many types; the pixels are good
             broken.append(kind)
             return NOTHING
@@ -152,7 +153,8 @@ def _xmp(image: Image.Image) -> PhotoMetadata:
         return NOTHING
     if len(packet) > LARGEST_XMP:
         raise ValueError(f"an XMP packet of {len(packet)} bytes")
-    from defusedxml.ElementTree import fromstring  # refuses entities, by which a small file fills the memory
+    with extra("album", "XMP of photos"):
+        from defusedxml.ElementTree import fromstring  # refuses entities, by which a small file fills the memory
 
     packet = packet.encode() if isinstance(packet, str) else packet
     root: Element = fromstring(packet.strip(b"\0 \r\n\t"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 
 from find.errors import FindError, InputError
 from find.query.entity import Region
@@ -53,6 +53,7 @@ class Album:
         stamp: the weights and settings that made its vectors.
         root: the folder of photos.
         report: what `build` did; None for an opened album.
+        ranking: the table's vectors, and which rows a filter lets through.
     """
 
     def __init__(
@@ -71,10 +72,10 @@ class Album:
         self.root = Path(photos).resolve() if photos else resolve_root(name, read_root(table.schema))
         self.exact_rows, self.storage = exact_rows, storage
         self.report = report
-        self._ranking = Ranking(name=name, table=table, stamp=stamp, exact_rows=exact_rows, storage=storage)
+        self.ranking = Ranking(name=name, table=table, stamp=stamp, exact_rows=exact_rows, storage=storage)
 
     def __len__(self) -> int:
-        return len(self._ranking)
+        return len(self.ranking)
 
     def __repr__(self) -> str:
         return f"Album({self.name!r}, {len(self)} images)"
@@ -150,7 +151,7 @@ class Album:
     def load(self) -> None:
         """Reads ahead what the first search would otherwise read."""
         with reading(self.name):
-            self._ranking.load()
+            self.ranking.load()
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
@@ -223,13 +224,13 @@ class Album:
         _check_count(k)
         own = [set() if include_query else pictures_of(one.queries) for one in joined]
         if fold_duplicates:
-            allowed = self._ranking.allowed(where, values)
+            allowed = self.ranking.allowed(where, values)
 
             def best(number: int, count: int) -> list[Hit]:
                 hits = self._found(joined[number], pieces[number], count + len(own[number]), allowed, dim_or_all)
                 return without_pictures(hits, own[number], count)
 
-            dim_or_all = self._ranking.checked_dim(dim)
+            dim_or_all = self.ranking.checked_dim(dim)
             with reading(self.name):
                 kept = [find_folded(self, partial(best, number), k, allowed=allowed) for number in range(len(joined))]
         else:
@@ -250,8 +251,8 @@ class Album:
     ) -> list[list[Hit]]:
         """`search_all` for embedded queries; `vectors[n]` has one row for each query of `queries[n]`."""
         _check_count(k)
-        dim = self._ranking.checked_dim(dim)
-        allowed = self._ranking.allowed(where, values)
+        dim = self.ranking.checked_dim(dim)
+        allowed = self.ranking.allowed(where, values)
         with reading(self.name):
             return [self._found(query, mine, k, allowed, dim) for query, mine in zip(queries, vectors, strict=True)]
 
@@ -275,19 +276,19 @@ class Album:
         number = hit._object(entity, 0) if thing is None else thing
         if not 0 <= number < len(hit.found.vectors):
             raise InputError(f"{hit.name} has {len(hit.found.vectors)} objects, none is {number}")
-        dim = self._ranking.checked_dim(dim)
+        dim = self.ranking.checked_dim(dim)
         label = f"object {number} of {hit.path.name}"
         query = Query(Region(hit.path, mask=hit.object_mask(number), label=label)) if hit.seconds is None else None
         vector = torch.from_numpy(hit.found.vectors[number].astype(np.float32))[None]
         vectors = QueryVectors(torch.zeros_like(vector), vector[None], torch.zeros(1, 1, dtype=torch.bool))
-        allowed = self._ranking.allowed(where, values)
+        allowed = self.ranking.allowed(where, values)
         with reading(self.name):
             hits = self._found(JoinedQuery.of(query or Query(label)), vectors, k + 1, allowed, dim)
         return [found for found in hits if (found.name, found.frame) != (hit.name, hit.frame)][:k]
 
     def image(self, name: str, frame: int = 0) -> Hit:
         """One image by its path below the folder of photos, as a hit without a query. Raises FindError if missing."""
-        rows = self._ranking.allowed("path = :name AND frame = :frame", {"name": name, "frame": frame})
+        rows = self.ranking.allowed("path = :name AND frame = :frame", {"name": name, "frame": frame})
         if rows is None or not len(rows):
             raise InputError(f"{self.name}: there is no image {name!r}" + (f" with a frame {frame}" if frame else ""))
         with reading(self.name):
@@ -347,11 +348,6 @@ class Album:
         """The file of an image, from its path below the folder of photos."""
         return file_below(self.root, name, album=self.name)
 
-    def image_vectors(self) -> tuple[Int64[np.ndarray, " i"], Float[torch.Tensor, "i d"]]:
-        """The numbers of the rows, in order, and the unit vectors of their images."""
-        with reading(self.name):
-            return self._ranking.image_vectors()
-
     def duplicates(self, threshold: float = THRESHOLD) -> Duplicates:
         """Groups of images that are copies of each other: resized, compressed, brighter or slightly cropped.
 
@@ -366,7 +362,7 @@ class Album:
         self, query: JoinedQuery, vectors: QueryVectors, k: int, allowed: Int64[np.ndarray, " r"] | None, dim: int
     ) -> list[Hit]:
         """The best `k` rows among the allowed ones."""
-        rows, scores = self._ranking.best(query, vectors, k, allowed, dim)
+        rows, scores = self.ranking.best(query, vectors, k, allowed, dim)
         if not len(rows):
             return []
         table = take_rows(self.table, rows, ["image", *HIT_COLUMNS])

@@ -244,7 +244,7 @@ def _nearest(
     album: Album, rows: Int64[np.ndarray, " h"], allowed: Int64[np.ndarray, " r"] | None, threshold: float
 ) -> list[Int64[np.ndarray, " c"]]:
     """For each row the others with a cosine of at least the threshold, most similar first."""
-    numbers, vectors = album.image_vectors()
+    numbers, vectors = album.ranking.image_vectors()
     mine = vectors[torch.from_numpy(np.searchsorted(numbers, rows))].float()
     found: list[list[tuple[float, int]]] = [[] for _ in rows]
     for start in range(0, len(numbers), 65_536):

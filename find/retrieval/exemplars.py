@@ -14,6 +14,7 @@ from find.images.images import read_image
 from find.query.entity import Region
 from find.query.operators import JoinedQuery
 from find.query.query import Query
+from find.retrieval.duplicates import find_folded
 from find.retrieval.hits import Hit
 from find.retrieval.matryoshka import cut
 from find.retrieval.vectors import QueryVectors
@@ -36,6 +37,7 @@ def more_like(
     values: Mapping[str, object] | None = None,
     dim: int | None = None,
     include_query: bool = False,
+    fold_duplicates: bool = False,
 ) -> list[Hit]:
     """The `k` images of an album that are most similar to the examples, best first.
 
@@ -48,6 +50,7 @@ def more_like(
         unwanted: likewise, examples that hits should not resemble.
         where, values, dim: as in `Album.search`.
         include_query: also return the examples themselves.
+        fold_duplicates: as in `Album.search`.
 
     Raises:
         InputError: `wanted` is empty, an example cannot be read, or the album was opened without a model.
@@ -63,8 +66,15 @@ def more_like(
     places = [] if include_query else [_place(e.image if isinstance(e, Region) else e) for e in examples]
     pictures = {place for place in places if place is not None}
     vectors = _embed(album.model, examples, queries, album.stamp.dim)
-    (hits,) = album.search_vectors([query], [vectors], k + len(pictures), where=where, values=values, dim=dim)
-    return without_pictures(hits, pictures, k)
+
+    def best(count: int) -> list[Hit]:
+        most = count + len(pictures)
+        (hits,) = album.search_vectors([query], [vectors], most, where=where, values=values, dim=dim)
+        return without_pictures(hits, pictures, count)
+
+    if not fold_duplicates:
+        return best(k)
+    return find_folded(album, best, k, allowed=album.ranking.allowed(where, values))
 
 
 def pictures_of(queries: Iterable[Query]) -> set[Path]:
