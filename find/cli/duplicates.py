@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from find.cli.arguments import add_command, check_target, is_stdout, write_json
+from find.utils.extras import extra
 
 if TYPE_CHECKING:
     from find.retrieval.duplicates import AlbumImage
@@ -42,8 +43,8 @@ def duplicates(arguments: argparse.Namespace) -> int:
 
     if not is_remote(arguments.album):
         check_album(arguments.album)
-    from find.retrieval.album import Album
-
+    with extra("album", "findvl duplicates"):
+        from find.retrieval.album import Album
     album = Album.open(arguments.album)
     found = album.duplicates(arguments.threshold)
     for file in found.unreadable:
