@@ -65,8 +65,8 @@ class InterfaceConfig:
             _check_number(name, getattr(self, name), 1, LARGEST_SIZE)
         for name, least in (("heads", 1), ("layers", 1), ("decoder_layers", 0)):
             _check_number(name, getattr(self, name), least, MOST_LAYERS)
-        _check_number("pair_width", self.pair_width, 0, LARGEST_SIZE)
-        _check_number("match_width", self.match_width, 0, LARGEST_SIZE)
+        for name in ("pair_width", "tagger_width", "match_width"):
+            _check_number(name, getattr(self, name), 0, LARGEST_SIZE)
         for name in ("width", "decoder_width"):
             size = getattr(self, name)
             if size % self.heads or size % 4:

@@ -44,7 +44,7 @@ class ImageEncoding(Pretrained):
 
     @property
     def pair_term(self) -> PairTerm | None:
-        """What compares the words between a query's entities with pairs of objects; None: the model has no such part."""
+        """Compares the words between entities with pairs of objects; None: the model has no such part."""
         return self.interface.pair_term
 
     @halving

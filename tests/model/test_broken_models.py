@@ -5,6 +5,7 @@ import pickle
 import shutil
 import struct
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from find.errors import FindError
 from find.foundations.source import Source
+from find.model.config import InterfaceConfig
 from find.model.model import FIND
 from find.query.query import Phrase, Query
 
@@ -75,6 +77,13 @@ def test_the_whole_folder_is_loaded(saved: Saved):
     assert not (saved.folder / "pickled").exists() and {"config.json", WEIGHTS, "classes.safetensors"} <= set(
         saved.whole
     )
+
+
+@pytest.mark.parametrize("size", [-1, 2**63])
+@pytest.mark.parametrize("name", [field.name for field in fields(InterfaceConfig) if field.type in (int, "int")])
+def test_every_size_of_the_interface_has_bounds(name: str, size: int):
+    with pytest.raises(FindError, match=name):
+        InterfaceConfig(**{name: size})
 
 
 @settings(quick, max_examples=60)
