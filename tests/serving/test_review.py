@@ -1,7 +1,6 @@
 """Claims about the review page, in a browser: keys and clicks change the file as they say, and the model draws."""
 
 import json
-import shutil
 import threading
 import time
 from dataclasses import replace
@@ -12,17 +11,7 @@ import pytest
 from find.images.rle import decode
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="tests of the page need: pip install playwright")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="tests of the page need Debian's package chromium")
 expect = sync_api.expect
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +175,16 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     for name in ("Keep object 1", "Drop object 1", "Next photo"):
         assert page.get_by_role("button", name=name, exact=True).is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(page, scheme):
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs: pip install axe-playwright-python"
+    )
+    page.emulate_media(color_scheme=scheme)
+    _press(page, "k")
+    _press(page, "d")
+    page.click("summary")
+    found = axe.Axe().run(page).response["violations"]
+    assert not found, [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found]

@@ -50,7 +50,7 @@ def write_yolo(labels: Labels, folder: Path, *, val_fraction: float, seed: int) 
         picture.symlink_to(os.path.abspath(labels.root / photo.path))
         write_whole(rows, "".join(_rows(photo, numbers)).encode())
     pictures = Counter(splits.values())
-    config = {"path": ".", "train": f"images/{TRAIN}", "val": f"images/{VAL if pictures[VAL] else TRAIN}"}
+    config = {"train": f"images/{TRAIN}", "val": f"images/{VAL if pictures[VAL] else TRAIN}"}
     names = {number: name for name, number in numbers.items()}
     text = yaml.safe_dump(config | {"names": names}, sort_keys=False, allow_unicode=True)
     write_whole(folder / "data.yaml", text.encode())

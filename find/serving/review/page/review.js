@@ -1,7 +1,8 @@
 // Goes through the photos of an annotation file: keep, drop, correct by clicks. Every change is saved as it is made.
 
-import { addBox, addMark, ask, at, make, onPointing, pictureOf, say } from "../page/common.js";
+import { ask, at, fit, make, pictureOf, say } from "../page/common.js";
 import { COLORS } from "../page/masks.js";
+import { addBox, addMark, onPointing } from "../page/pointing.js";
 import { middle, paint } from "./painting.js";
 
 let overview = null;  // what there is
@@ -42,8 +43,7 @@ async function open(number) {
   photo = { objects: [], counts: photo?.counts ?? {} };
   select(null);
   picture = pictureOf(shown);
-  picture.style.width = `min(100%, ${(75 * shown.width / shown.height).toFixed(2)}vh)`;
-  picture.style.aspectRatio = `${shown.width} / ${shown.height}`;
+  fit(picture, 75);
   onPointing(picture, {
     click: (point, event) => {
       const isNegative = event.altKey || event.button === 2 || at("negative").getAttribute("aria-pressed") === "true";
