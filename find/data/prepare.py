@@ -1,4 +1,4 @@
-"""What of a published data set is there, what can be made of it, and what is still to be fetched."""
+"""Prepares a published data set: what exists, what can be derived from it, and what must be downloaded."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def prepare(
     checksums: bool = False,
     tell: Callable[[str], object] = lambda text: None,
 ) -> Preparation:
-    """Checks what is there, and makes in root/annotations what can be made of it; fetches nothing.
+    """Checks the existing files, and creates in root/annotations what can be derived from them; downloads nothing.
 
-    Pictures stay in their archives. JSON files are unpacked, since each is read whole.
+    Pictures stay in their archives. JSON files are unpacked, since each is read completely.
 
     Args:
-        splits: only these.
-        checksums: compare the SHA-256 of archives as well, which reads all their bytes.
-        tell: is told what takes long, before it does.
+        splits: only these splits.
+        checksums: also compare the SHA-256 of archives, which reads all their bytes.
+        tell: called with a description before every long operation.
     """
     return _Preparer(Path(root), release, checksums, tell).run(splits)
 
@@ -112,7 +112,7 @@ class _Preparer:
             self._row(state, path, text + (f", unpacked from {file.archive.name}" if state is State.MADE else ""))
 
     def _unpacked(self, file: AnnotationFile) -> tuple[Path | None, State]:
-        """The JSON file, unpacked if need be; None and a row where that cannot be."""
+        """The JSON file, unpacked if necessary; None, and a row, if that is impossible."""
         path = self.root / "annotations" / file.name
         if path.is_file():
             return path, State.READY
@@ -128,7 +128,7 @@ class _Preparer:
         return None, problem[0]
 
     def _unpack(self, archive: Download, path: Path) -> None:
-        """Under its name only when it is whole."""
+        """Unpacks to a temporary name, and renames when complete."""
         source = self.root / archive.name
         member = find_inside(source, path.name)
         if member is None:
@@ -230,7 +230,7 @@ class _Preparer:
         self._row(State.MADE if unpacked else State.READY, name, f"{where}: {len(names):,} files{size}{how}")
 
     def _unpack_maps(self, split: SplitRelease) -> bool:
-        """A zip of PNGs that lies in another one compressed cannot be read in place: it comes beside its JSON."""
+        """A compressed zip of PNGs inside another zip cannot be read in place: it is unpacked beside its JSON."""
         name = f"panoptic_{split.split}.zip"
         places = [folder / form for folder in (self.root, self.root / "annotations") for form in (name, name[:-4])]
         if any(place.exists() for place in places) or self._archive(split.maps) is not None:
@@ -248,7 +248,7 @@ class _Preparer:
     # --- archives -------------------------------------------------------------------------------------------------
 
     def _archive(self, download: Download) -> tuple[State, str] | None:
-        """What is wrong with an archive, which is then to be fetched; looked at once."""
+        """The problem of an archive, which must then be downloaded again; checked once."""
         if download not in self.problems:
             self.problems[download] = self._look_at(download)
         if self.problems[download] is not None:

@@ -1,4 +1,4 @@
-"""COCO 2017 with panoptic segments and FIND-Bench's sentences, as their publishers offer them."""
+"""The published files of COCO 2017 with panoptic segments and of FIND-Bench's sentences."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _split(split: str, pictures: int, images: Download, captions: int, instances
 
 
 def _sentences(split: str) -> tuple[SentenceFile, ...]:
-    """FIND-Bench: short sentences of both splits, long ones of val2017, which alone is evaluated with references."""
+    """FIND-Bench: short sentences of both splits, long ones of val2017, the only split evaluated with references."""
     if split == "train2017":
         return (SentenceFile("entity_train2017.json", _find_bench("entity_train2017.json")),)
     names = (f"entity_{split}.json", f"entity_{split}_long.json")

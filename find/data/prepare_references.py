@@ -1,4 +1,4 @@
-"""Makes a FIND-Bench file whose phrases refer to a segment of another image, for one whose phrases do not."""
+"""Adds references (segments of other images) to the phrases of a FIND-Bench file that lacks them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ NOTE = (
 
 
 def add_references(path: Path, made: Path, table: PanopticTable) -> None:
-    """Writes `made`: the sentences of `path`, each phrase with a `reference` where the split has one to give.
+    """Writes `made`: the sentences of `path`, each phrase with a `reference` if the split has a suitable segment.
 
-    References that are there already stay. Phrases whose segments are unknown or crowds get none. Equal files give
-    equal files.
+    Existing references are kept. Phrases whose segments are unknown or crowds get none. The result is deterministic.
 
     Raises:
         FindError: an entry of the file is broken.
@@ -43,7 +42,7 @@ def add_references(path: Path, made: Path, table: PanopticTable) -> None:
 
 
 class _Choice:
-    """The nearest in size, by binary search in each category's segments sorted by their share of the picture."""
+    """Finds the segment most similar in relative size, by binary search among each category's segments."""
 
     def __init__(self, table: PanopticTable) -> None:
         self.table = table
@@ -56,7 +55,7 @@ class _Choice:
         self.of_category = [order[a:b] for a, b in itertools.pairwise(bounds)]
 
     def __call__(self, image_id: Any, phrase: dict[str, Any]) -> dict[str, int] | None:
-        """For the first usable of the phrase's segments."""
+        """The reference for the first usable segment of the phrase."""
         try:
             value = phrase["annotation_id"]
             ids = [whole_number(id) for id in (value if isinstance(value, list) else [value])]

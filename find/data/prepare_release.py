@@ -1,4 +1,4 @@
-"""A published data set as its files, and what of them is there: a table, and the commands that fetch the rest."""
+"""The files of a published data set, and a table of which exist, with commands to download the rest."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from find.errors import DataError
 
 @dataclass(frozen=True)
 class Download:
-    """A published file: where it belongs below the root, where it comes from, and how it is known to be whole.
+    """A published file: its path below the root, its URL, and its size and checksum.
 
-    `size` is in bytes; None where the publisher does not tell it.
+    `size` is in bytes; None if the publisher does not state it.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Download:
 
 @dataclass(frozen=True)
 class SplitRelease:
-    """What belongs to one split: pictures by the archive that holds them, annotation files by theirs."""
+    """The files of one split: archives of pictures and of annotation files."""
 
     split: str
     pictures: int
@@ -40,7 +40,7 @@ class SplitRelease:
 
 @dataclass(frozen=True)
 class AnnotationFile:
-    """A JSON file in an archive: how many `unit` its list of annotations must have."""
+    """A JSON file in an archive, with the expected number of `unit` in its list of annotations."""
 
     name: str
     count: int
@@ -50,8 +50,7 @@ class AnnotationFile:
 
 @dataclass(frozen=True)
 class SentenceFile:
-    """A FIND-Bench file; `referring` is the file that is made of it, with a reference for each phrase that can have
-    one."""
+    """A FIND-Bench file; `referring` is the file derived from it, with references for phrases."""
 
     name: str
     download: Download
@@ -66,7 +65,7 @@ class Release:
     splits: tuple[SplitRelease, ...]
 
     def of(self, splits: Iterable[str] | None) -> tuple[SplitRelease, ...]:
-        """Those splits, or all. Raises FindError for one that there is none of."""
+        """The given splits, or all. Raises FindError for an unknown one."""
         known = {one.split: one for one in self.splits}
         for name in splits or ():
             if name not in known:
@@ -75,7 +74,7 @@ class Release:
 
 
 class State(str, Enum):
-    """Of a part. `MADE`: there was what it is made of, and now it is there."""
+    """The state of a part. `MADE`: it was derived from other files in this run."""
 
     READY = "ready"
     MADE = "made"
@@ -98,7 +97,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is there of a release below `root`; `fetch` is what is still to be downloaded."""
+    """The existing parts of a release below `root`; `fetch` lists the missing downloads."""
 
     root: Path
     release: str
@@ -119,7 +118,7 @@ class Preparation:
         }
 
     def to_text(self) -> str:
-        """The table, and the commands that fetch what is missing."""
+        """The table, and the commands that download missing files."""
         wide = max(len(part.name) for part in self.parts)
         lines = [f"{self.release} in {self.root}", "", f"  {'state':7}  {'part':{wide}}  what is there"]
         lines += [f"  {part.state.value:7}  {part.name:{wide}}  {part.found}" for part in self.parts]
@@ -134,7 +133,7 @@ class Preparation:
         return "\n".join(lines)
 
     def _command(self, download: Download) -> str:
-        """Goes on with a file that is too short; one that is whole by its size but broken is fetched anew."""
+        """Resumes a file that is too short; a damaged one of the right size is downloaded again."""
         path = self.root / download.name
         size = path.stat().st_size if path.is_file() else 0
         go_on = "-C - " if download.size is not None and size < download.size else ""
@@ -142,7 +141,7 @@ class Preparation:
 
 
 def gigabytes(size: int) -> str:
-    """Bytes in decimal units, as disks and publishers count them."""
+    """A size in decimal units, as used by publishers."""
     for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= factor:
             return f"{size / factor:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""What a data set holds, as frozen records: categories, segments, sentences with spans, an image with all of it."""
+"""The content of a data set as frozen records: categories, segments, sentences with spans, annotated images."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Category:
 
     @property
     def words(self) -> str:
-        """The name as one would say it."""
+        """The plain name, for texts."""
         return plain_name(self.name)
 
 
 def plain_name(name: str) -> str:
-    """A class's name as one would say it: "sky-other-merged" is "sky"."""
+    """A class's plain name: "sky-other-merged" becomes "sky"."""
     while name.endswith(CATEGORY_SUFFIXES):
         name = name.rpartition("-")[0]
     return name.replace("-", " ").replace("_", " ")
@@ -46,7 +46,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A segment of (usually) another image that shows the kind of thing a phrase names."""
+    """A segment, usually of another image, that shows an instance of a phrase's category."""
 
     image_id: int
     segment_id: int
@@ -54,7 +54,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class PhraseSpan:
-    """Words `text` at characters [start, end) of a sentence, the segments they mean, and what may stand for them."""
+    """The words `text` at characters [start, end) of a sentence, their segments, and their reference."""
 
     text: str
     start: int
@@ -75,7 +75,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Foil:
-    """A false relative of a sentence; `origin[k]` is the phrase of the true one that phrase k comes from."""
+    """A false variant of a sentence; `origin[k]` is the phrase of the true one that phrase k comes from."""
 
     false: Sentence
     origin: tuple[int, ...]
@@ -83,7 +83,7 @@ class Foil:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A referring expression: words that mean exactly one segment of the image."""
+    """A referring expression: words that refer to exactly one segment of the image."""
 
     id: int
     image_id: int
@@ -94,7 +94,7 @@ class Expression:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image with everything that is known about it.
+    """One image with all its annotations.
 
     `image` is uint8 RGB [H, W, 3]; `segment_map` is int32 [H, W] and holds segment ids, 0 = void. `foils` are labelled
     false relatives of the sentences, by the true one's id.

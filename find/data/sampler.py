@@ -1,4 +1,4 @@
-"""Which images make a batch: pictures that refer to each other sit together, and every rank gets its share."""
+"""The batch sampler: images that refer to each other are batched together, and batches are divided among ranks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from find.errors import InputError
 
 @dataclass(frozen=True)
 class Draw:
-    """One batch to make: positions in the folder, and for each of them the seed of all that is drawn for the image."""
+    """A planned batch: positions in the folder, and the random seed of each image."""
 
     positions: tuple[int, ...]
     seeds: tuple[int, ...]
 
 
 def reference_links(folder: DataSplit) -> list[tuple[int, ...]]:
-    """For each position the positions of the images that its phrases refer to, and of those that refer to it."""
+    """For each position, the positions of images that its phrases refer to, and of images that refer to it."""
     links: list[dict[int, None]] = [{} for _ in range(len(folder))]
     for sentence in folder.sentences:
         here = folder.position(sentence.image_id)
@@ -37,24 +37,24 @@ def reference_links(folder: DataSplit) -> list[tuple[int, ...]]:
 
 
 class ReferenceBatchSampler(Sampler[Draw]):
-    """Batches of images, each image once an epoch, in which many images sit with one they refer to.
+    """Batches of images, each image once per epoch, in which many images are together with one that they refer to.
 
-    A batch grows from a random image; then mostly the image with the most links to the batch joins, else the next
-    random one. Give it to a `DataLoader` as `sampler=` with `batch_size=None`. In distributed training every rank
+    A batch starts with a random image; then mostly the image with the most links to the batch is added, otherwise the
+    next random one. Pass it to a `DataLoader` as `sampler=` with `batch_size=None`. In distributed training every rank
     draws the same global batches and takes its own slice, so no image is seen twice; switch Lightning's own
     replacement off (`Trainer(use_distributed_sampler=False)`).
 
     Args:
         links: for each position the positions linked with it (`reference_links`).
-        batch_size: images a batch and rank.
-        linked_share: how often a linked image joins where there is one.
-        shuffle: False gives the same batches, in data order as far as links allow, every epoch.
-        drop_last: leave out the images that fill no global batch. Fewer images than one are still one, and repeat
-            where they are fewer than ranks. With False every image is dealt exactly once, in batches as equal as
-            can be; with `batch_size` 1 some slices may have two images.
-        rank, world_size: this process among all.
+        batch_size: images per batch and rank.
+        linked_share: probability that a linked image is added if there is one.
+        shuffle: False gives the same batches, in data order as far as links allow, in every epoch.
+        drop_last: drop images that do not fill a global batch. Fewer images than one batch still form one, and are
+            repeated if there are fewer than ranks. If False, every image is used exactly once, in batches of nearly
+            equal size; with `batch_size` 1 some slices may have two images.
+        rank, world_size: rank of this process, and number of processes.
 
-    Raises FindError for fewer images than ranks where none may repeat.
+    Raises FindError for fewer images than ranks if none may repeat.
     """
 
     def __init__(
@@ -90,23 +90,23 @@ class ReferenceBatchSampler(Sampler[Draw]):
         self._seen = (0, 0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch's order; Lightning calls it."""
+        """Selects the order of an epoch; called by Lightning."""
         self.epoch = epoch
 
     def go_on(self, epoch: int, batches: int) -> None:
-        """The next iteration of this epoch begins behind so many batches, which an interrupted run has seen."""
+        """Lets the next iteration of this epoch skip the batches that an interrupted run has seen."""
         self.epoch = epoch
         self._seen = (epoch, batches)
 
     @property
     def seen(self) -> int:
-        """How many batches the next iteration passes over."""
+        """Number of batches that the next iteration skips."""
         epoch, batches = self._seen
         return batches if epoch == self.epoch else 0
 
     @property
     def size(self) -> int:
-        """Images that all ranks take together in a step."""
+        """Number of images per step, over all ranks."""
         return self.batch_size * self.world_size
 
     def __len__(self) -> int:
@@ -126,7 +126,7 @@ class ReferenceBatchSampler(Sampler[Draw]):
                 yield Draw(tuple(self._share(batch)), tuple(self._share(seeds)))
 
     def _sizes(self) -> list[int]:
-        """Of the global batches. None is smaller than the number of ranks, if there are that many images at all."""
+        """Sizes of the global batches. None is smaller than the number of ranks, if there are enough images."""
         images, size = len(self.links), self.size
         if self.drop_last:
             return [size] * (images // size) or [images]
@@ -135,7 +135,7 @@ class ReferenceBatchSampler(Sampler[Draw]):
         return [end - start for start, end in pairwise(bounds)]
 
     def _grow(self, waiting: set[int], fresh: Iterator[int], size: int, rng: np.random.Generator) -> list[int]:
-        """Takes one global batch out of `waiting`; `fresh` gives the epoch's order."""
+        """Removes one global batch from `waiting`; `fresh` iterates in the epoch's order."""
         batch: list[int] = []
         counts: dict[int, int] = {}
         heap: list[tuple[int, float, int]] = []  # (-links, random, position): best first, stale entries among them
@@ -156,7 +156,7 @@ class ReferenceBatchSampler(Sampler[Draw]):
         return batch
 
     def _share(self, batch: list[int]) -> list[int]:
-        """This rank's consecutive part, so that linked images stay together; sizes differ by one at most."""
+        """This rank's contiguous part, so that linked images stay together; sizes differ by at most one."""
         if len(batch) < self.world_size:
             return [batch[self.rank % len(batch)]]
         bounds = [len(batch) * rank // self.world_size for rank in (self.rank, self.rank + 1)]

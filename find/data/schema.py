@@ -1,4 +1,4 @@
-"""Contents of annotation files: the fields that are read, their types and their limits (see `find.data.records`)."""
+"""Schemas of annotation files: fields, types and limits (see `find.data.records`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Flag = bool | Annotated[int, Meta(ge=0, le=1)]
 Length = Annotated[float, Meta(ge=-2e9, le=2e9)]
 Area = Annotated[float, Meta(ge=-1e15, le=1e15)]
 Number = Id | str
-"""An id as FIND-Bench writes it: a whole number, or its digits as text."""
+"""An id as FIND-Bench writes it: a whole number, or a string of digits."""
 
 Digits = Annotated[str, Meta(pattern=r"^-?[0-9]{1,18}$")]
 Words = Annotated[str, Meta(pattern=r"\S")]
@@ -68,7 +68,7 @@ class CategoryRecord(Record):
     name: Words
     isthing: Flag = 1
     color: Any = None
-    """For drawing only: three numbers or "#rrggbb"; anything else is replaced."""
+    """Used for drawing only: three numbers or "#rrggbb"; anything else is replaced."""
 
     @classmethod
     def item(cls, raw: Mapping[str, Any], number: int) -> str:
@@ -105,7 +105,7 @@ class InstanceRecord(Record):
     category_id: Id
     id: Any = None
     segmentation: Any = None
-    """Polygons or a run-length code; what it may look like is for `find.data.instances` to say."""
+    """Polygons or a run-length code, validated by `find.data.instances`."""
     area: Any = None
     iscrowd: Flag = 0
 
@@ -180,7 +180,7 @@ class ChangeRecord(msgspec.Struct):
 
 
 class FalseSentenceRecord(Record):
-    """What a file of false sentences adds to each of them."""
+    """Additional fields of each false sentence."""
 
     id: Id
     sentence_id: Id
@@ -216,7 +216,7 @@ Synonyms = dict[str, list[Words]]
 
 
 def _id(raw: Mapping[str, Any], number: int | None, field: str = "id") -> str:
-    """The id as it stands in the file, or else the place in the list."""
+    """The id in the file, otherwise the index in the list."""
     value = raw.get(field)
     if isinstance(value, str) and len(value) <= 40:
         return value

@@ -1,4 +1,4 @@
-"""Where the segments of a panoptic map are: areas, boxes and positions of ids, by runs of equal pixels."""
+"""Areas, boxes and indices of the segments of a panoptic map, computed from runs of equal pixels."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 ID_RANGE = 1 << 24
-"""Segment ids lie below: R + 256 G + 65536 B of a PNG's colour."""
+"""Upper bound of segment ids: R + 256 G + 65536 B of a PNG's colour."""
 Box = tuple[int, int, int, int]
-"""x, y, width, height in pixels; all zero for what has no pixel."""
+"""x, y, width, height in pixels; all zero for a segment without pixels."""
 
 
 @dataclass(frozen=True)
 class Located:
-    """Where the segments of a map are."""
+    """Areas, boxes and index map of the segments of a map."""
 
     index: np.ndarray  # int16 [H, W]: position in the list of segments, -1 for ids that are not in it
     areas: list[int]
@@ -22,7 +22,7 @@ class Located:
 
 
 def locate(segment_map: np.ndarray, segment_ids: np.ndarray) -> Located:
-    """Looks up runs of equal pixels, not pixels: some thousands instead of hundreds of thousands in a photograph."""
+    """Looks up runs of equal pixels instead of pixels: thousands instead of hundreds of thousands in a photo."""
     height, width = segment_map.shape
     starts, lengths = _runs(segment_map, width)
     found = _positions(segment_map.ravel()[starts], segment_ids)
@@ -45,20 +45,20 @@ def locate(segment_map: np.ndarray, segment_ids: np.ndarray) -> Located:
 
 
 def segment_index(segment_map: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
-    """Position of each pixel's id in `segment_ids`: int16 [H, W], -1 for ids that are not in it."""
+    """Index of each pixel's id in `segment_ids`: int16 [H, W], -1 for other ids."""
     starts, lengths = _runs(segment_map)
     found = _positions(segment_map.ravel()[starts], segment_ids)
     return np.repeat(found, lengths).reshape(segment_map.shape)
 
 
 def unlisted_ids(segment_map: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
-    """The ids in a segment map (void apart) that are not among `segment_ids`, sorted."""
+    """The ids in a segment map (except void) that are not in `segment_ids`, sorted."""
     values = segment_map.ravel()[_runs(segment_map)[0]]
     return np.unique(values[(values != 0) & (_positions(values, segment_ids) < 0)])
 
 
 def _positions(values: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
-    """Of each value in `segment_ids`: int16, -1 where it is not there."""
+    """The index of each value in `segment_ids`: int16, -1 if missing."""
     order = np.argsort(segment_ids)
     ordered = np.append(segment_ids[order], np.int32(ID_RANGE))
     place = np.searchsorted(ordered, values)
@@ -66,7 +66,7 @@ def _positions(values: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
 
 
 def _runs(values: np.ndarray, width: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Where runs of equal numbers begin in reading order, and their lengths; they end after each `width`, if given."""
+    """Starts and lengths of runs of equal numbers in reading order; runs end after each `width`, if given."""
     flat = values.ravel()
     changes = flat[1:] != flat[:-1]
     if width is not None:

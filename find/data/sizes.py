@@ -1,4 +1,4 @@
-"""Pictures of another size than their annotations say, and why."""
+"""Messages about pictures whose size differs from the annotations, with the probable reason."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from find.images.orientation import QUARTER_TURNS
 
 
 def wrong_size(own: tuple[int, int], listed: tuple[int, int], source: str, photo: bytes = b"") -> tuple[str, str]:
-    """What is wrong, and the fix. Sizes are (height, width); annotations are of the upright picture.
+    """The problem and its fix. Sizes are (height, width); annotations refer to the upright picture.
 
     Args:
-        source: what lists the size.
-        photo: the bytes of the file, if its EXIF orientation may turn it.
+        source: the file that lists the size.
+        photo: the bytes of the file, if its EXIF orientation may rotate it.
     """
     (height, width), (listed_height, listed_width) = own, listed
     what = f"the file is {width} x {height} but {source} says {listed_width} x {listed_height}"

@@ -1,4 +1,4 @@
-"""The bytes of a split's pictures, from a folder or straight from COCO's zip files, one of which may lie in another."""
+"""Reads the bytes of a split's pictures from a folder or directly from COCO's zip files, including nested ones."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from find.errors import DataError, FindError
 
 LOCAL_HEADER = struct.Struct("<26xHH")
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError, OverflowError)
-"""What Python's reader of zip files raises for damaged ones, and for packings that it does not know."""
+"""Exceptions of Python's zip reader for damaged files and unknown compression methods."""
 
 
 class FileSource(Protocol):
-    """Files by the names that a list of them gives, in which folders may be missing or be too many."""
+    """Files by listed names, which may lack folders or have extra ones."""
 
     path: Path
 
     def match(self, listed: Sequence[str]) -> None:
-        """Finds out which file each listed name means; a name that is not listed means the file that is called so."""
+        """Resolves listed names to files; other names are used unchanged."""
         ...
 
     def own(self, name: str) -> str:
-        """What the file of a listed name is called here."""
+        """The actual file name of a listed name."""
         ...
 
     def read(self, name: str) -> bytes: ...
 
     def names(self) -> Iterable[str]:
-        """The own names of all files."""
+        """The actual names of all files."""
         ...
 
     def __contains__(self, name: str) -> bool: ...
 
 
 class FolderSource:
-    """Files that lie in one folder, or in folders of it."""
+    """Files in a folder and its sub-folders."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -56,7 +56,7 @@ class FolderSource:
         return self._meant.own.get(name, name)
 
     def read(self, name: str) -> bytes:
-        """Raises FindError where the file is missing."""
+        """Raises FindError if the file is missing."""
         file = self.path / self.own(name)
         try:
             return file.read_bytes()
@@ -83,18 +83,18 @@ class FolderSource:
 
 
 class ZipSource:
-    """Files of one zip archive, whatever folder of the archive they lie in (see `match`).
+    """Files of a zip archive, in any folder of the archive (see `match`).
 
-    The directory is read once. The archive is opened once in each process that reads, and every read says where it
-    begins, so that forked processes and threads share no position; what is pickled opens it anew.
+    The central directory is read once. The archive is opened once per process, and every read gives its absolute
+    offset, so that forked processes and threads share no file position; pickled copies open it again.
 
     Args:
         path: the archive.
-        inside: the name of an archive in it whose files are meant, as COCO ships its panoptic PNGs. It must have been
-            packed without compression, so that its bytes stand in `path` as they are.
+        inside: the name of a nested archive whose files are used, as COCO ships its panoptic PNGs. It must be stored
+            without compression, so that its bytes can be read directly from `path`.
 
     Raises:
-        FindError: the file is missing, truncated or no zip archive, holds no `inside`, or holds it compressed.
+        FindError: the file is missing, truncated or not a zip archive, lacks `inside`, or stores it compressed.
     """
 
     def __init__(self, path: Path, *, inside: str | None = None) -> None:
@@ -131,7 +131,7 @@ class ZipSource:
         return self._meant.own.get(name, name)
 
     def read(self, name: str) -> bytes:
-        """Raises FindError where the archive has no such file, or where its bytes are damaged."""
+        """Raises FindError if the archive has no such file, or its bytes are damaged."""
         if name in self._meant.unclear:
             several = self._meant.unclear[name]
             raise DataError(
@@ -171,7 +171,7 @@ class ZipSource:
         return self.__dict__ | {"_file": None}
 
     def _bytes(self, offset: int, size: int) -> bytes:
-        """At an absolute place: a file that a fork shares has one position, which nobody here moves."""
+        """Reads at an absolute offset: forked processes share one file position, which must not change."""
         if self._file is None:
             try:
                 self._file = open(self._archive, "rb", buffering=0)  # noqa: SIM115 (stays open)
@@ -211,14 +211,14 @@ class _Part(io.RawIOBase):
 
 
 def visible_name(member: zipfile.ZipInfo) -> str | None:
-    """A member's name without its folders; None for a folder, and for what a Mac adds to an archive unasked."""
+    """A member's name without folders; None for folders and for files that macOS adds to archives."""
     name = PurePosixPath(plain_path(member.filename)).name
     is_folder = member.filename.endswith(("/", "\\"))
     return None if is_folder or not name or name.startswith(".") else name
 
 
 def find_inside(path: Path, name: str) -> zipfile.ZipInfo | None:
-    """The member of that name, in whatever folder of the archive; None where there is none, or no archive."""
+    """The member of that name, in any folder of the archive; None if there is none, or no archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             return next((member for member in archive.infolist() if visible_name(member) == name), None)
@@ -227,7 +227,7 @@ def find_inside(path: Path, name: str) -> zipfile.ZipInfo | None:
 
 
 def _place(file: BinaryIO, inside: str, path: Path) -> tuple[int, int]:
-    """Where the bytes of a member begin in the file, and how many they are."""
+    """Offset and length of a member's bytes in the file."""
     with zipfile.ZipFile(file) as outer:
         try:
             member = outer.getinfo(inside)
@@ -246,8 +246,8 @@ def _place(file: BinaryIO, inside: str, path: Path) -> tuple[int, int]:
 def open_source(candidates: Iterable[Path], what: str, *, within: Iterable[Path] = ()) -> FileSource:
     """The first of `candidates` that exists, as a folder or a zip file.
 
-    Where none does, the first archive of `within` that holds a zip file of a candidate's name. FindError naming all
-    places if there is none.
+    If none does, the first archive in `within` that contains a zip file with a candidate's name. Raises a FindError
+    that lists all places if there is none.
     """
     candidates, within = list(candidates), list(within)
     for path in candidates:

@@ -1,4 +1,4 @@
-"""Strokes as people draw them, sampled from masks to train on, and the next click of a simulated user."""
+"""Simulated strokes, sampled from masks for training, and the next click of a simulated user."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from find.query.raster import (
 )
 
 GRID = 48
-"""Rows and columns of a large mask that training looks at."""
+"""Number of rows and columns to which large masks are subsampled in training."""
 
 
 class StrokeKind(str, Enum):
-    """How a user shows a thing: the first three stay inside it, the others are drawn around it and filled."""
+    """Kinds of strokes: the first three stay inside the object, the others are drawn around it and filled."""
 
     MASK = "mask"
     POINT = "point"
@@ -34,14 +34,14 @@ class StrokeKind(str, Enum):
 
 
 class Click(NamedTuple):
-    """A click as a bitmap, bool [H, W]; positive ones add to the mask, negative ones take away."""
+    """A click as a bitmap, bool [H, W]; positive clicks extend the mask, negative ones reduce it."""
 
     stroke: np.ndarray
     is_positive: bool
 
 
 class Stroke(NamedTuple):
-    """A stroke on part of an image; elsewhere there is nothing."""
+    """A stroke on a part of an image; the rest is empty."""
 
     top: int
     left: int
@@ -56,18 +56,18 @@ class Stroke(NamedTuple):
 def draw_stroke(
     index: np.ndarray, number: int, box: tuple[int, int, int, int], kind: StrokeKind, rng: np.random.Generator
 ) -> Stroke:
-    """A random stroke for the pixels of `index` [H, W] that hold `number`, all in `box` (x, y, width, height).
+    """A random stroke for the pixels of `index` [H, W] equal to `number`, all in `box` (x, y, width, height).
 
-    It is `sample_stroke`, but works on the surroundings of the box only, and looks at large masks on a grid.
+    Like `sample_stroke`, but restricted to the surroundings of the box, and with large masks subsampled.
     """
     height, width = index.shape
     x, y, w, h = box
     radius = stroke_radius(height, width)
-    reach = (w + h) // 4 + radius + 2  # only rare polygons, of lopsided masks, go farther: they are cut there
+    reach = (w + h) // 4 + radius + 2  # only rare polygons of asymmetric masks extend farther: they are clipped
     top, left = max(0, y - reach), max(0, x - reach)
     mask = index[top : y + h + reach, left : x + w + reach] == number
     stroke = sample_stroke(mask, kind, rng, radius=radius, grid=GRID)
-    x0, y0, x1, y1 = _bounds(stroke)  # memory that is zero already is not touched again
+    x0, y0, x1, y1 = _bounds(stroke)  # zero-initialised memory is not written again
     return Stroke(top + y0, left + x0, stroke[y0:y1, x0:x1])
 
 
@@ -79,18 +79,18 @@ def sample_stroke(
     radius: int | None = None,
     grid: int | None = None,
 ) -> np.ndarray:
-    """A random stroke that a user could draw to mean the mask: bool [H, W], never empty.
+    """A random stroke that a user could draw to mark the mask: bool [H, W], never empty.
 
-    Points and scribbles have the width that `find.query.query.Region` paints, and prefer the depth of the mask over its
-    rim. Boxes are off by up to a tenth of the object's size on each side, circles and polygons are as rough.
+    Points and scribbles have the same width as in `find.query.query.Region`, and prefer the interior of the mask to its
+    rim. Boxes are off by up to a tenth of the object's size on each side; circles and polygons are similarly imprecise.
 
     Args:
         mask: bool [H, W].
-        kind: what to draw.
+        kind: the kind of stroke.
         rng: the only source of randomness.
-        radius: of points and scribbles; by default that for an image of the mask's size.
-        grid: depths and outlines are taken from about so many rows and columns of the mask, which is faster; None:
-            from every pixel.
+        radius: radius of points and scribbles; by default as for an image of the mask's size.
+        grid: compute depths and outlines from about this many rows and columns of the mask, which is faster; None: from
+            every pixel.
 
     Raises:
         FindError: the mask is empty.
@@ -119,18 +119,18 @@ def sample_stroke(
 
 
 def next_click(prediction: np.ndarray, target: np.ndarray, clicked: np.ndarray) -> Click | None:
-    """Where a user who wants `target` would click after seeing `prediction`.
+    """The next click of a user who wants `target`, given `prediction`.
 
-    The missing pixels or, if these are not more, the superfluous ones, without those already clicked; of them the
-    deepest (Euclidean distance to the outside; the first in reading order), grown to 3 x 3 pixels. This is the
-    'best' mode of the interactive protocol of SEEM and FIND.
+    Of the false negative pixels or, if these are not more, the false positive ones, without those already clicked: the
+    innermost pixel (by Euclidean distance to the outside; the first in reading order), dilated to 3 x 3 pixels. This is
+    the 'best' mode of the interactive protocol of SEEM and FIND.
 
     Args:
         prediction, target: bool [H, W].
         clicked: bool [H, W], all earlier clicks together, positive and negative.
 
     Returns:
-        The click, or None where nothing is left to correct.
+        The click, or None if there is nothing to correct.
     """
     missing = target & ~prediction & ~clicked
     superfluous = prediction & ~target & ~clicked
@@ -138,7 +138,7 @@ def next_click(prediction: np.ndarray, target: np.ndarray, clicked: np.ndarray) 
     wrong = missing if is_positive else superfluous
     if not wrong.any():
         return None
-    x0, y0, x1, y1 = _bounds(wrong)  # depths inside it are the whole picture's: around it nothing is wrong
+    x0, y0, x1, y1 = _bounds(wrong)  # there are no errors outside it, so depths are the whole picture's
     row, column = np.unravel_index(np.argmax(_depth(wrong[y0:y1, x0:x1])), (y1 - y0, x1 - x0))
     row, column = row + y0, column + x0
     stroke = np.zeros(wrong.shape, dtype=bool)
@@ -147,8 +147,8 @@ def next_click(prediction: np.ndarray, target: np.ndarray, clicked: np.ndarray) 
 
 
 def _depth(mask: np.ndarray) -> np.ndarray:
-    """Distance of each pixel of the mask to the nearest pixel outside; what lies beyond the border is outside."""
-    from scipy import ndimage  # takes long, and models are loaded without it
+    """Distance of each pixel of the mask to the nearest pixel outside it; the border of the image counts as outside."""
+    from scipy import ndimage  # slow to import, and not needed to load models
 
     return ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
 
@@ -162,7 +162,7 @@ def _bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
 
 
 class _Grid(NamedTuple):
-    """Every so many-th pixel of a mask's bounding box; `mask[row, column]` is pixel (x0 + step column, ...)."""
+    """A subsampled bounding box of a mask; `mask[row, column]` is pixel (x0 + step column, ...)."""
 
     mask: np.ndarray
     x0: int
@@ -171,19 +171,19 @@ class _Grid(NamedTuple):
 
 
 def _thinned(mask: np.ndarray, grid: int | None, rng: np.random.Generator) -> _Grid:
-    """About `grid` rows and columns of a mask, or all of them; the grid lies anywhere, so any pixel may be on it."""
+    """About `grid` rows and columns of a mask, or all of them; its offset is random, so any pixel may be on it."""
     x0, y0, x1, y1 = _bounds(mask)
     step = 1 if grid is None else max(1, max(x1 - x0, y1 - y0) // grid)
     if step > 1:
         dx, dy = rng.integers(step, size=2).tolist()
         thinned = mask[y0 + dy : y1 : step, x0 + dx : x1 : step]
-        if thinned.any():  # a thin one may lie between
+        if thinned.any():  # a thin mask may lie between grid lines
             return _Grid(thinned, x0 + dx, y0 + dy, step)
     return _Grid(mask[y0:y1, x0:x1], x0, y0, 1)
 
 
 def _deep_pixels(mask: np.ndarray, count: int, grid: int | None, rng: np.random.Generator) -> list[PointXY]:
-    """Pixels of the mask, drawn with their depth as weight."""
+    """Random pixels of the mask, weighted by depth."""
     part, x0, y0, step = _thinned(mask, grid, rng)
     weights = np.cumsum(_depth(part))
     chosen = np.searchsorted(weights, rng.uniform(0, weights[-1], size=count), side="right")

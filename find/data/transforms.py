@@ -1,4 +1,4 @@
-"""Changes of a sample that move image, segments, boxes and sentences together."""
+"""Transforms of samples that keep image, segments, boxes and sentences consistent."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ SIDES = re.compile(r"\b(left|right)(?=(?:most|wards?)?\b)", re.IGNORECASE)
 
 
 class Transform(Protocol):
-    """Makes a new sample of a sample; what is random is drawn from `rng`."""
+    """Makes a new sample from a sample; random numbers come from `rng`."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
 
 
 class Scaling(ABC):
-    """A transform that says how large images become: it stands for the model's own `Resize`, in training."""
+    """A transform that determines the image size: in training it replaces the model's own `Resize`."""
 
     @abstractmethod
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
 
 
 class Resize(Scaling):
-    """Scales as a model does with what users give it; an image that has that size already stays as it is.
+    """Resizes as the model does in inference; an image of that size already is unchanged.
 
-    Raises FindError for one that is too narrow to leave a pixel.
+    Raises FindError for an image that is too narrow to leave a pixel.
     """
 
     def __init__(self, resizing: Resizing) -> None:
@@ -49,7 +49,7 @@ class Resize(Scaling):
 
 
 class ResizeLongest(Scaling):
-    """Scales so that the longer side has `size` pixels; the shape is kept."""
+    """Resizes the longer side to `size` pixels, keeping the aspect ratio."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -59,7 +59,7 @@ class ResizeLongest(Scaling):
 
 
 class FixedSize(Scaling):
-    """Scales to exactly `height` x `width` pixels, whatever the shape was."""
+    """Resizes to exactly `height` x `width` pixels, ignoring the aspect ratio."""
 
     def __init__(self, height: int, width: int) -> None:
         self.height = height
@@ -70,10 +70,11 @@ class FixedSize(Scaling):
 
 
 class LargeScaleJitter(Scaling):
-    """Scales the longer side to `size` times a random factor, and crops to `size` (Ghiasi et al. 2021).
+    """Large-scale jittering: resizes the longer side to `size` times a random factor, and crops to `size` (Ghiasi et
+    al. 2021).
 
-    The part is cut out first, at whole pixels, so that only what stays is scaled. Smaller results are not padded
-    here; that is the batch's business.
+    The crop is taken first, at whole pixels, so that only the remaining part is resized. Smaller results are not padded
+    here, but in the batch.
     """
 
     def __init__(self, size: int, *, min_scale: float = 0.5, max_scale: float = 2.0) -> None:
@@ -93,7 +94,7 @@ class LargeScaleJitter(Scaling):
 class HorizontalFlip:
     """Mirrors left and right, and swaps the words "left" and "right" in all texts so that they stay true.
 
-    Words that mean something else by "right" are swapped too; leave this out for data where that matters.
+    "right" with other meanings is swapped, too; do not use this transform for data where that matters.
     """
 
     def __init__(self, *, probability: float = 0.5) -> None:
@@ -104,7 +105,7 @@ class HorizontalFlip:
 
 
 class ColorJitter:
-    """Brightness, contrast and saturation by random factors around 1. Hue stays, since sentences name colours."""
+    """Random brightness, contrast and saturation. The hue is unchanged, because sentences name colours."""
 
     def __init__(self, *, brightness: float = 0.2, contrast: float = 0.2, saturation: float = 0.2) -> None:
         self.strengths = (
@@ -121,15 +122,14 @@ class ColorJitter:
 
 
 def resize(sample: Sample, height: int, width: int) -> Sample:
-    """The sample at `height` x `width` pixels: image antialiased, each segment pixel taken from the nearest place."""
+    """The sample at `height` x `width` pixels: antialiased image, nearest-neighbour segment map."""
     return zoom(sample, (0, 0, *sample.size), (height, width))
 
 
 def crop(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
     """The part of the sample from pixel (left, top) on.
 
-    Segments that lie outside are gone, and with them the expressions that mean them and the sentences that speak of
-    them.
+    Segments outside are removed, together with their expressions and the sentences that mention them.
     """
     return zoom(sample, (top, left, height, width), (height, width))
 
@@ -137,7 +137,7 @@ def crop(sample: Sample, top: int, left: int, height: int, width: int) -> Sample
 def zoom(sample: Sample, part: tuple[int, int, int, int], size: tuple[int, int]) -> Sample:
     """A part of the sample (top, left, height, width in pixels) at another size (height, width).
 
-    The image is antialiased, each segment pixel taken from the nearest place; what lies outside is gone, as in `crop`.
+    The image is antialiased, the segment map nearest-neighbour; what lies outside is removed, as in `crop`.
     """
     if part == (0, 0, *size) and sample.size == size:
         return sample
@@ -182,7 +182,7 @@ def flip(sample: Sample) -> Sample:
 
 
 def swap_sides(text: str) -> tuple[str, Callable[[int], int]]:
-    """The text with "left" and "right" swapped, and a function from character positions before to ones after."""
+    """The text with "left" and "right" swapped, and a function from old to new character positions."""
     swapped: list[str] = []
     ends, shifts, read = [0], [0], 0
     for found in SIDES.finditer(text):
@@ -216,7 +216,7 @@ def _fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
 
 
 def _moved(sample: Sample, image: np.ndarray, segment_map: np.ndarray) -> Sample:
-    """The sample with new pixels: areas and boxes measured anew, what is no longer there taken out everywhere."""
+    """The sample with new pixels: areas and boxes are recomputed, and vanished segments are removed everywhere."""
     found = locate(segment_map, np.array([segment.id for segment in sample.segments], np.int32))
     segments = tuple(
         replace(segment, area=area, bbox=box)

@@ -1,4 +1,4 @@
-"""YOLO segmentation folders as data: pictures, an outline a row of their labels, classes in data.yaml."""
+"""The reader of YOLO segmentation folders: pictures, one outline per row of their labels, classes in data.yaml."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from find.errors import DataError, FindError
 
 
 class YoloFolder(DataSplit):
-    """The pictures of one split and their outlines, which become segments; classes are all things.
+    """The pictures of one split, with outlines as segments; all classes are things.
 
     ::
 
@@ -32,13 +32,13 @@ class YoloFolder(DataSplit):
         root/images/{split}/**/*.jpg        or root/{split}/images, or wherever data.yaml says, or a list of pictures
         root/labels/{split}/**/*.txt        beside the images' folder, with the same folders and names in it
 
-    Each picture gets a sentence of its classes ("Two cats left of a dog."), whose phrases are linked to their segments
-    and refer to the next picture with one of that class, so that grounding, retrieval and the interleaved tasks have
-    something to ask. It is the picture's caption, too. Images are numbered from 1 by path. AP is measured on the whole
-    outlines, which may overlap; everything else on the segment map, where the smaller object lies on top.
+    Each picture gets a template sentence ("Two cats left of a dog."), whose phrases are linked to their segments and
+    have references in the next picture with that class, for grounding, retrieval and the interleaved tasks. It is also
+    the picture's caption. Images are numbered from 1 by path. AP is measured on the complete outlines, which may
+    overlap; everything else on the segment map, where smaller objects are on top.
 
-    Boxes, broken rows, objects that others hide and pictures that cannot be read are left out, counted in `skipped` by
-    kind, and reported in one warning.
+    Boxes, invalid rows, hidden objects and unreadable pictures are left out, counted in `skipped` by kind, and reported
+    in one warning.
 
     Args:
         root: the folder that holds data.yaml.
@@ -104,7 +104,7 @@ class YoloFolder(DataSplit):
         return np.array([len(picture.rows) for picture in self._pictures.values()], np.int64)
 
     def instances(self, report: Report) -> Instances:
-        """The whole outlines."""
+        """The complete outlines."""
         images = {
             image_id: ImageRecord(image_id, picture.name, *picture.size) for image_id, picture in self._pictures.items()
         }
@@ -141,7 +141,7 @@ class YoloFolder(DataSplit):
 
 
 def _check_labels(root: Path, pictures: Sequence[YoloPicture], report: Report) -> None:
-    """Reports text files beside the labels that belong to no picture."""
+    """Reports label files without a picture."""
     labels = {label_file(picture.path) for picture in pictures}
     for folder in sorted({label.parent for label in labels}):
         for file in sorted(folder.glob("*.txt")):

@@ -18,17 +18,17 @@ from find.errors import DataError
 from find.images.formats import PICTURE_SUFFIXES
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test",)}
-"""Splits, and what data.yaml and folders call them."""
+"""Splits, and their names in data.yaml and of folders."""
 BEYOND = 0.05
-"""How far outside the picture, as a share of its side, a point may lie: tools let people draw over its edge."""
+"""Tolerance for points outside the picture, relative to its side: tools let people draw over the edge."""
 
 AnyPath = TypeVar("AnyPath", bound=PurePath)
 
 
 @dataclass(frozen=True)
 class YoloConfig:
-    """What data.yaml says: the names of the classes by their numbers, where the pictures of each split are, and
-    whether its rows are boxes with keypoints."""
+    """The content of data.yaml: class names by number, places of the pictures of each split, and whether rows are boxes
+    with keypoints."""
 
     file: Path
     names: Mapping[int, str]
@@ -54,12 +54,12 @@ class YoloConfig:
         )
 
     def splits(self) -> list[str]:
-        """The splits that the file lists, or that there are folders of."""
+        """The splits that the file lists, or for which folders exist."""
         return [split for split in SPLITS if self.places.get(split) or _folders(self.file.parent, split)]
 
     def pictures(self, split: str) -> list[Path]:
-        """The pictures of a split, sorted by path: those of the folders or lists that the file names, whatever folders
-        they lie in; else those of images/SPLIT or SPLIT/images.
+        """The pictures of a split, sorted by path: those in the folders or lists that the file names, otherwise those
+        in images/SPLIT or SPLIT/images.
 
         Raises:
             DataError: there is no such split, or it has no pictures.
@@ -80,7 +80,7 @@ class YoloConfig:
 
 @dataclass(frozen=True)
 class Row:
-    """An object: the class's number, and its outline in shares of width and height. `item` is for messages."""
+    """An object: the class number, and its outline relative to width and height. `item` is for messages."""
 
     number: int
     outline: Float[np.ndarray, "points 2"]
@@ -89,7 +89,7 @@ class Row:
 
 @dataclass(frozen=True)
 class BoxRow:
-    """An object with a box only: its centre's x and y, its width and its height, in shares of width and height."""
+    """An object with only a box: centre x and y, width and height, relative to the picture's width and height."""
 
     number: int
     box: tuple[float, float, float, float]
@@ -97,7 +97,7 @@ class BoxRow:
 
 
 def label_file(picture: AnyPath) -> AnyPath:
-    """The text file of a picture: the last folder `images` of its path becomes `labels`; else it lies beside it."""
+    """The label file of a picture: the last folder `images` of its path becomes `labels`; otherwise beside it."""
     parts = list(picture.parts)
     for place in range(len(parts) - 2, -1, -1):
         if parts[place] == "images":
@@ -109,11 +109,11 @@ def label_file(picture: AnyPath) -> AnyPath:
 def read_rows(
     file: Path, name: str, classes: Mapping[int, str], report: Report, *, has_keypoints: bool = False
 ) -> list[Row | BoxRow]:
-    """The objects of a label file, which may be missing: then there are none. Rows that cannot be used are reported.
+    """The objects of a label file; none if it is missing. Invalid rows are reported.
 
     Args:
-        name: what messages call the file.
-        has_keypoints: data.yaml gives a `kpt_shape`, so that every row is a box and its keypoints.
+        name: the file's name in messages.
+        has_keypoints: data.yaml has a `kpt_shape`, so every row is a box with keypoints.
     """
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -131,7 +131,7 @@ def read_rows(
 
 
 def _row(words: Sequence[str], classes: Mapping[int, str], item: str, *, has_keypoints: bool) -> Row | BoxRow:
-    """A box has four numbers, or five with a model's confidence. ValueError for what is neither box nor outline."""
+    """A box has four numbers, or five with a confidence. ValueError for anything but a box or an outline."""
     try:
         number, values = int(float(words[0])), np.array(words[1:], np.float64)
     except (ValueError, OverflowError):
@@ -157,7 +157,7 @@ def _beyond(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
 
 
 def read_config(file: Path) -> dict[str, Any] | None:
-    """What a YAML file says, with the names of its classes by number; None if it names none.
+    """The content of a YAML file, with class names by number; None if it has no class names.
 
     Raises:
         DataError: it is not YAML, or its names are neither a list nor numbered.
@@ -180,7 +180,7 @@ def read_config(file: Path) -> dict[str, Any] | None:
 
 
 def _places(content: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Of each split, with the file's `path` before them."""
+    """The places of each split, below the file's `path`."""
     base = content.get("path")
     found: dict[str, tuple[str, ...]] = {}
     for split, others in SPLITS.items():
@@ -197,7 +197,7 @@ def _folders(root: Path, split: str) -> list[Path]:
 
 
 def _found(root: Path, place: str) -> Path:
-    """Where a place of data.yaml is: it may have been written on another machine, or for another working directory."""
+    """Resolves a path in data.yaml, which may be for another machine or another working directory."""
     parts = [part for part in Path(place).parts if part not in ("..", ".")]
     tried = [Path(place)] if Path(place).is_absolute() else [root / place]
     tried += [root.joinpath(*parts[start:]) for start in range(int(Path(place).is_absolute()), len(parts))]
@@ -208,7 +208,7 @@ def _found(root: Path, place: str) -> Path:
 
 
 def _pictures(place: Path, root: Path) -> Iterator[Path]:
-    """The pictures below a folder, or those that a text file lists."""
+    """The pictures below a folder, or those listed in a text file."""
     if place.is_dir():
         for folder, folders, files in os.walk(place, followlinks=True):
             folders[:] = sorted(name for name in folders if not name.startswith("."))

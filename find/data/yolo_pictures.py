@@ -1,4 +1,4 @@
-"""The pictures of a YOLO data set with their outlines, and the segment maps drawn of them."""
+"""The pictures of a YOLO data set with their outlines, and the segment maps drawn from them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from find.errors import FindError
 from find.images.images import read_size
 
 THIN = 16
-"""An outline of fewer pixels than this, or with fewer left beside what lies on it, is drawn to see whether any is its
-own."""
+"""Outlines with fewer pixels than this, or with fewer pixels that are surely visible, are drawn to check whether any
+pixel is visible."""
 
 
 @dataclass(frozen=True)
 class YoloPicture:
-    """A picture and its objects, which are numbered from 1 in the order of their rows."""
+    """A picture and its objects, numbered from 1 in the order of their rows."""
 
     path: Path
     name: str  # below the root, with / between folders
@@ -35,7 +35,7 @@ class YoloPicture:
         return row.outline * (self.size[1], self.size[0])
 
     def segments(self) -> tuple[Segment, ...]:
-        """With the areas and boxes of the outlines; the category is the class's number."""
+        """The segments, with areas and boxes of the outlines; the category is the class number."""
         found = []
         for number, row in enumerate(self.rows, start=1):
             outline = self.outline(row)
@@ -46,7 +46,7 @@ class YoloPicture:
         return tuple(found)
 
     def segment_map(self) -> Int[np.ndarray, "h w"]:
-        """Numbers of the objects, 0 = none. Where outlines overlap, the smaller one lies on top.
+        """Numbers of the objects, 0 = none. If outlines overlap, the smaller one is on top.
 
         Raises:
             ValueError: an outline cannot be drawn.
@@ -62,7 +62,7 @@ class YoloPicture:
 
 
 def read_split(root: Path, split: str, report: Report) -> tuple[list[YoloPicture], YoloConfig]:
-    """The pictures of a split with the rows that can be used; what cannot is reported.
+    """The pictures of a split with their valid rows; others are reported.
 
     Raises:
         DataError: there is no data.yaml, or no such split.
@@ -85,7 +85,7 @@ def read_split(root: Path, split: str, report: Report) -> tuple[list[YoloPicture
 
 
 def _outlines(rows: Sequence[Row | BoxRow], file: str, report: Report) -> Iterator[Row]:
-    """The rows with an outline; the others are reported."""
+    """The rows with an outline; others are reported."""
     for row in rows:
         if isinstance(row, Row):
             yield row
@@ -95,7 +95,7 @@ def _outlines(rows: Sequence[Row | BoxRow], file: str, report: Report) -> Iterat
 
 
 def _visible(picture: YoloPicture, report: Report) -> YoloPicture:
-    """The picture without the objects that have no pixel of their own; drawn only where there may be such ones."""
+    """The picture without hidden objects; it is drawn only if there may be such objects."""
     outlines = [picture.outline(row) for row in picture.rows]
     areas = np.array([_area(outline) for outline in outlines])
     if not len(areas) or (areas - _covered(outlines, areas) >= THIN).all():
@@ -128,7 +128,7 @@ def _report(picture: YoloPicture, row: Row, kind: str, message: str, report: Rep
 
 
 def _covered(outlines: Sequence[np.ndarray], areas: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """At most so many pixels of each outline lie below smaller ones, by their boxes."""
+    """An upper bound, by boxes, of the pixels of each outline that are hidden by smaller ones."""
     low, high = (np.array([edge(outline, axis=0) for outline in outlines]) for edge in (np.min, np.max))
     sides = np.clip(np.minimum(high[:, None], high) - np.maximum(low[:, None], low), 0, None)
     smaller = areas[None] <= areas[:, None]
@@ -137,6 +137,6 @@ def _covered(outlines: Sequence[np.ndarray], areas: Float[np.ndarray, " n"]) -> 
 
 
 def _area(outline: Float[np.ndarray, "points 2"]) -> float:
-    """Pixels within an outline (the shoelace formula)."""
+    """The area of an outline in pixels (shoelace formula)."""
     x, y = outline.T
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
