@@ -71,6 +71,6 @@ class UnknownWordsWarning(UserWarning):
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
     """Warns at the line that called into this package, however deep in it, or in torch, the reason was seen."""
     level, frame = 2, sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("find", "torch"):
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("find", "torch", "jaxtyping"):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)

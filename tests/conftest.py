@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from jaxtyping import install_import_hook
+
+CHECKED = os.environ.get("FIND_CHECK_SHAPES", "images interface query retrieval").split()
+"""Packages whose shapes are checked while the tests run; `FIND_CHECK_SHAPES="interface tasks model"` names others."""
+install_import_hook([f"find.{name}" for name in CHECKED], "shapes.checked")
 
 settings.register_profile("find", deadline=None)  # how long an example takes is the machine's affair
 settings.load_profile("find")

@@ -27,7 +27,7 @@ class VisionFeatures:
     the mask holds; None where the encoder has none.
     """
 
-    maps: tuple[Float[Tensor, "b c_i h_i w_i"], ...]
+    maps: tuple[Float[Tensor, "b _ _ _"], ...]
     strides: tuple[float, ...]
     pooled: Float[Tensor, "b d"] | None
     aligned: Float[Tensor, "b d h w"] | None = None

@@ -164,7 +164,7 @@ class FocalNet(nn.Module):
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths)
 
-    def forward(self, normalised: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b c_i h_i w_i"], ...]:
+    def forward(self, normalised: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b _ _ _"], ...]:
         return tuple(self._maps(normalised))
 
     def _maps(self, x: Tensor) -> Iterator[Tensor]:

@@ -17,7 +17,7 @@ from find.foundations.base import Frozen, VisionFeatures, check_divisible
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of RGB in 0..1."""
 
-Maps = tuple[Sequence[Float[Tensor, "b c_i h_i w_i"]], Float[Tensor, "b d"] | None]
+Maps = tuple[Sequence[Float[Tensor, "b _ _ _"]], Float[Tensor, "b d"] | None]
 """Maps from fine to coarse, and one vector an image, if the tower makes one in a space shared with words."""
 
 
@@ -71,7 +71,7 @@ class MapEncoder(Frozen):
         """What the tower gives for normalised pixels."""
         raise NotImplementedError
 
-    def align(self, maps: Sequence[Float[Tensor, "b _ h w"]]) -> Float[Tensor, "b d h w"] | None:
+    def align(self, maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b d h w"] | None:
         """A map in the space of `pooled`, made of the tower's maps; None if the tower has none."""
         return None
 

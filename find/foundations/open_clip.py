@@ -71,7 +71,7 @@ class OpenClipVision(MapEncoder):
         output = functional_call(tower, positions, (pixels,), options)
         return output["image_intermediates"], output["image_features"]
 
-    def align(self, maps: Sequence[Float[Tensor, "b _ h w"]]) -> Float[Tensor, "b d h w"] | None:
+    def align(self, maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b d h w"] | None:
         trunk = getattr(self.tower, "trunk", None)
         if not isinstance(trunk, ConvNeXt) or isinstance(self.tower.head, nn.Identity):
             return None

@@ -52,7 +52,7 @@ class RegionHead(nn.Module):
         self.hidden = nn.Linear(sum(channels), hidden)
         self.output = nn.Linear(hidden, width)
 
-    def forward(self, maps: Sequence[Float[Tensor, "b _ h w"]]) -> Float[Tensor, "b d h w"]:
+    def forward(self, maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b d h w"]:
         size = maps[1].shape[-2:]
         resized = [
             F.adaptive_avg_pool2d(m, size) if m.shape[-1] >= size[-1] else F.interpolate(m, size=size, mode="bilinear")

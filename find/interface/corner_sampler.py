@@ -79,5 +79,5 @@ def draw_pixels(
     )
 
 
-def _fixed_chance(seed: int, pixels: int) -> Float[Tensor, " h*w"]:
+def _fixed_chance(seed: int, pixels: int) -> Float[Tensor, " p"]:
     return torch.empty(pixels).exponential_(generator=torch.Generator().manual_seed(seed))

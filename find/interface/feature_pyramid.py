@@ -80,7 +80,7 @@ class FeaturePyramid(nn.Module):
             self.steps.append(_resample(inputs, doublings))
             self.channels.append(inputs >> max(doublings, 0))
 
-    def forward(self, maps: Sequence[Float[Tensor, "b _ h w"]]) -> list[Float[Tensor, "b _ h w"]]:
+    def forward(self, maps: Sequence[Float[Tensor, "b _ _ _"]]) -> list[Float[Tensor, "b _ _ _"]]:
         """Args: maps, fine to coarse, as the encoder gives them."""
         return [step(maps[source]) for source, step in zip(self.sources, self.steps, strict=True)]
 

@@ -15,7 +15,7 @@ class MaskMLP(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList([nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, mask_width)])
 
-    def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n m"]:
+    def forward(self, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b m"]:
         for layer in self.layers[:-1]:
             x = F.relu(layer(x))
         return self.layers[-1](x)
@@ -46,7 +46,7 @@ class FoundationResidual(nn.Module):
         nn.init.orthogonal_(self.projection.weight)
         self.gain = nn.Parameter(torch.ones(()))
 
-    def forward(self, embedding: Float[Tensor, "b n d"], own: Float[Tensor, "b n v"]) -> Float[Tensor, "b n d"]:
+    def forward(self, embedding: Float[Tensor, "b n d"], own: Float[Tensor, "b _ v"]) -> Float[Tensor, "b _ d"]:
         """`own`: the foundation's embeddings; zeros add nothing."""
         # In float32: the smallest length by which normalize divides is zero in float16, and its inverse, by which the
         # gradient of zeros is multiplied, infinite; zeros and their gradients became NaN.

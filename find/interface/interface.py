@@ -118,7 +118,7 @@ class Interface(nn.Module):
 
     def encode_image(
         self,
-        maps: Sequence[Float[Tensor, "b _ h w"]],
+        maps: Sequence[Float[Tensor, "b _ _ _"]],
         pooled: Float[Tensor, "b v"] | None = None,
         aligned: Float[Tensor, "b v h w"] | None = None,
     ) -> ImageMemory:
@@ -131,7 +131,7 @@ class Interface(nn.Module):
 
     def memory_of_levels(
         self,
-        maps: Sequence[Float[Tensor, "b _ h w"]],
+        maps: Sequence[Float[Tensor, "b _ _ _"]],
         mask_features: Float[Tensor, "b m h w"],
         pooled: Float[Tensor, "b v"] | None = None,
     ) -> ImageMemory:
@@ -144,7 +144,7 @@ class Interface(nn.Module):
 
     def memory_of_projected_levels(
         self,
-        levels: Sequence[Float[Tensor, "b h w c"]],
+        levels: Sequence[Float[Tensor, "b _ _ c"]],
         mask_features: Float[Tensor, "b m h w"],
         pooled: Float[Tensor, "b v"] | None = None,
     ) -> ImageMemory:
@@ -317,7 +317,7 @@ class Interface(nn.Module):
         features: Float[Tensor, "b m p"],
         shape: tuple[int, int],
         prediction: Embeddings | None,
-        given: Mapping[GroupName, Float[Tensor, "b _ h w"]],
+        given: Mapping[GroupName, Float[Tensor, "b _ _ _"]],
     ) -> Bool[Tensor, "b n p"]:
         """A masked row sees the pixels inside its own predicted mask, all of them if it has none.
 
@@ -342,7 +342,7 @@ class Interface(nn.Module):
         return torch.cat(rows, dim=1)
 
 
-def align_map(aligned: Float[Tensor, "b h w v"], mask_features: Float[Tensor, "b m h w"]) -> AlignedMap:
+def align_map(aligned: Float[Tensor, "b h w v"], mask_features: Float[Tensor, "b m _ _"]) -> AlignedMap:
     """The vision encoder's features in the space of its texts, with mask features at their size."""
     shape = (aligned.shape[1], aligned.shape[2])
     return AlignedMap(aligned.flatten(1, 2), shape, _resized(mask_features, shape))

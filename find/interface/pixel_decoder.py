@@ -17,9 +17,9 @@ class DecodedPixels:
     """`levels` coarse to fine (strides 32, 16, 8 for a four-map encoder); `mask_features` at the finest stride;
     `encoded` is the coarsest map after its transformer encoder, from which the pyramid starts."""
 
-    levels: tuple[Float[Tensor, "b c h w"], ...]
+    levels: tuple[Float[Tensor, "b c _ _"], ...]
     mask_features: Float[Tensor, "b m h w"]
-    encoded: Float[Tensor, "b c h w"]
+    encoded: Float[Tensor, "b c _ _"]
 
 
 class GroupNorm(nn.GroupNorm):
@@ -88,7 +88,7 @@ class PixelDecoder(nn.Module):
         self.outputs = nn.ModuleList(_normed_conv(width, width, 3, groups) for _ in channels)
         self.mask_features = nn.Conv2d(width, mask_width, 3, padding=1)
 
-    def forward(self, maps: Sequence[Float[Tensor, "b _ h w"]]) -> DecodedPixels:
+    def forward(self, maps: Sequence[Float[Tensor, "b _ _ _"]]) -> DecodedPixels:
         """Args: maps, fine to coarse, as the encoder gives them, in whatever floating type."""
         maps = [m.to(self.input_proj.weight.dtype) for m in maps]
         *finer, coarsest = maps if self.pyramid is None else self.pyramid(maps)

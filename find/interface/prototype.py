@@ -61,7 +61,7 @@ class Prompt:
     tokens: Mapping[GroupName, Tokens] = field(default_factory=dict)  # of groups that start as TOKENS
     samples: Mapping[GroupName, tuple[Tokens, ...]] = field(default_factory=dict)  # of SAMPLES, one entry a level
     slots: Mapping[GroupName, Slots] = field(default_factory=dict)  # of IMAGE_QUERY groups with more than one member
-    masks: Mapping[GroupName, Float[Tensor, "b _ h w"]] = field(default_factory=dict)  # logits, for all or each
+    masks: Mapping[GroupName, Float[Tensor, "b _ _ _"]] = field(default_factory=dict)  # logits, for all or each
     foundation: Mapping[GroupName, Float[Tensor, "b n v"]] = field(default_factory=dict)
     """The members' own embeddings by a foundation with a space for texts and images (CLIP); zeros: it has none of that
     member."""

@@ -54,10 +54,10 @@ class Tokens:
     `positions` are added to `values` in attention's queries and keys; without them, a detached copy of `values` is.
     """
 
-    values: Float[Tensor, "b l c"]
-    padding: Bool[Tensor, "b l"]
-    index: Int[Tensor, "b l"]
-    positions: Float[Tensor, "b l c"] | None = None
+    values: Float[Tensor, "*b l c"]
+    padding: Bool[Tensor, "*b l"]
+    index: Int[Tensor, "*b l"]
+    positions: Float[Tensor, "*b l c"] | None = None
 
     @staticmethod
     def concatenate(parts: "list[Tokens]") -> "Tokens":
@@ -107,15 +107,17 @@ class Extents:
 class ImageMemory:
     """What the interface keeps of an image: three levels to attend to (coarse to fine) and a map to draw masks on."""
 
-    levels: tuple[Float[Tensor, "b p c"], ...]
-    level_embed: Float[Tensor, "levels c"]  # what is to be added to each level; apart from it for its gradient's sake
-    positions: tuple[Float[Tensor, "*b p c"], ...]
+    levels: tuple[Float[Tensor, "b _ c"], ...]
+    level_embed: Float[Tensor, "_ c"]  # what is to be added to each level; apart from it for its gradient's sake
+    positions: tuple[Float[Tensor, "... _ c"], ...]
     shapes: tuple[tuple[int, int], ...]
     mask_features: Float[Tensor, "b m h w"]
-    attention_features: tuple[Float[Tensor, "b m p"], ...]  # mask_features at the size of each level
+    attention_features: tuple[Float[Tensor, "b m _"], ...]  # mask_features at the size of each level
     pooled: Float[Tensor, "b v"] | None  # the vision encoder's own image embedding, where it has one
     aligned: AlignedMap | None = None  # its own embeddings of places, where it has them
-    projected: tuple[tuple[Float[Tensor, "b h p k"], Float[Tensor, "b h p k"]], ...] = ()  # keys and values of the
+    projected: tuple[
+        tuple[Float[Tensor, "b heads _ k"], Float[Tensor, "b heads _ k"]], ...
+    ] = ()  # keys and values of the
     # pixels that each layer reads, where they are kept for further prompts (`Interface.project`)
     extents: Extents | None = None  # of images that differ in size (`mixed_sizes.concat_memories`); else each has all
 
@@ -180,8 +182,8 @@ class ImageMemory:
 class Embeddings:
     """One prediction: each group's embedding in the semantic space (for matching) and the pixel space (for masks)."""
 
-    semantic: dict[GroupName, Float[Tensor, "b n d"]]
-    pixel: dict[GroupName, Float[Tensor, "b n m"]]
+    semantic: dict[GroupName, Float[Tensor, "b _ d"]]
+    pixel: dict[GroupName, Float[Tensor, "b _ m"]]
 
     def float(self) -> "Embeddings":
         """In float32, as losses and similarities want them."""

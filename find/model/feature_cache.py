@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from find.images.canvas import ImageGeometry
 from find.model.features import EncodedBatch
 
-Pixels = UInt8[np.ndarray, "H W 3"]
+Pixels = UInt8[np.ndarray, "_ _ 3"]
 Encode = Callable[[Sequence[Pixels], Sequence[ImageGeometry]], EncodedBatch]
 
 

@@ -80,7 +80,7 @@ class ImageEncoding(Pretrained):
                 yield numbers, self.feature_cache.encode(pictures, own, self.device, self._encode_batch)
 
     def _encode_batch(
-        self, pictures: Sequence[UInt8[np.ndarray, "H W 3"]], frames: Sequence[ImageGeometry]
+        self, pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], frames: Sequence[ImageGeometry]
     ) -> EncodedBatch:
         canvases = torch.stack([frame.place(picture) for picture, frame in zip(pictures, frames, strict=True)])
         features = self.vision(upload(canvases, self.device)).to(self.device)

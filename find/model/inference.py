@@ -233,8 +233,8 @@ class Inference(ImageEncoding):
     def interact(
         self,
         images: Sequence[ImageLike] | ImageFeatures,
-        strokes: Sequence[Bool[np.ndarray, "r H W"]],
-        negatives: Sequence[Bool[np.ndarray, "r H W"]] | None = None,
+        strokes: Sequence[Bool[np.ndarray, "_ _ _"]],
+        negatives: Sequence[Bool[np.ndarray, "_ _ _"]] | None = None,
         *,
         batch_size: int = 16,
     ) -> list[list[EntityMask]]:
@@ -308,7 +308,7 @@ class Inference(ImageEncoding):
     @halving
     def semantic(
         self, images: Sequence[ImageLike] | ImageFeatures, class_names: Sequence[str], *, batch_size: int = 16
-    ) -> list[Int[np.ndarray, "H W"]]:
+    ) -> list[Int[np.ndarray, "_ _"]]:
         """Semantic segmentation: the index of the best class name at each pixel."""
 
         def answer(logits: Tensor, masks: Tensor, frames: list[ImageGeometry]) -> Iterator[np.ndarray]:

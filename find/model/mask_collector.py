@@ -41,7 +41,7 @@ class MaskCollector:
 
 
 def stack_strokes(
-    masks: Sequence[Bool[np.ndarray, "r H W"]], frames: Sequence[ImageGeometry], device: torch.device
+    masks: Sequence[Bool[np.ndarray, "_ _ _"]], frames: Sequence[ImageGeometry], device: torch.device
 ) -> tuple[Bool[Tensor, "b r h w"], Bool[Tensor, "b r"]]:
     """Strokes on their common canvas, padded to the largest count, and which are padding."""
     most = max(max(len(stack) for stack in masks), 1)

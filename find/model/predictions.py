@@ -23,7 +23,7 @@ class ImageEmbeddings:
     image: Float[Tensor, "b d"]
     objects: Float[Tensor, "b n d"]
     scores: Float[Tensor, "b n"]  # how sure a proposal is of its mask: mean probability inside it, 0..1
-    masks: tuple[Float[Tensor, "n h w"], ...] | None  # logits on each image's canvas, at the stride of the mask
+    masks: tuple[Float[Tensor, "n _ _"], ...] | None  # logits on each image's canvas, at the stride of the mask
     # features; None if they were not asked for
     frames: tuple[ImageGeometry, ...]
 
@@ -41,7 +41,7 @@ class ImageEmbeddings:
         """The masks of an image's object proposals at the image's own size."""
         return self.frames[number].inside(self.kept_masks()[number])
 
-    def kept_masks(self) -> tuple[Float[Tensor, "n h w"], ...]:
+    def kept_masks(self) -> tuple[Float[Tensor, "n _ _"], ...]:
         """`masks`; raises InputError where they were not asked for."""
         if self.masks is None:
             raise InputError(

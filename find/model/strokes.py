@@ -64,7 +64,7 @@ def stroke_rows(strokes: object, sizes: Sequence[Size], *, one_image: bool, what
     return found
 
 
-def bitmaps(rows: Sequence[Sequence[object]], sizes: Sequence[Size], what: str) -> list[Bool[np.ndarray, "r H W"]]:
+def bitmaps(rows: Sequence[Sequence[object]], sizes: Sequence[Size], what: str) -> list[Bool[np.ndarray, "_ _ _"]]:
     """The strokes of each image as masks of its size; a stroke of None has no pixel.
 
     Raises:

@@ -33,8 +33,8 @@ class ChainMatches:
     score: Float[Tensor, " i"]
     objects: Int64[Tensor, "i e"]
     similarity: Float[Tensor, "i e"]
-    links: Float[Tensor, "i e-1"]
-    reaches: Bool[Tensor, "i e-1"]
+    links: Float[Tensor, "i _"]
+    reaches: Bool[Tensor, "i _"]
     after: Float[Tensor, "i e"]
     before: Float[Tensor, "i e"]
 
@@ -71,8 +71,8 @@ def _match(asked: Asked, connections: Connections, images: Vectors) -> tuple[Ten
 
 
 def _links(
-    fits: Float[Tensor, "i e-1 n n"], objects: Int64[Tensor, "i e"], reaches: Bool[Tensor, "i e-1"]
-) -> Float[Tensor, "i e-1"]:
+    fits: Float[Tensor, "i c n n"], objects: Int64[Tensor, "i e"], reaches: Bool[Tensor, "i c"]
+) -> Float[Tensor, "i c"]:
     first = torch.where(reaches, objects[:, :-1].roll(1, dims=1), objects[:, :-1])
     place = first * fits.shape[-1] + objects[:, 1:]
     return fits.flatten(-2).gather(-1, place[..., None])[..., 0]

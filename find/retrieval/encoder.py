@@ -144,8 +144,9 @@ class Encoder:
 
     @staticmethod
     def similarity(
-        left: Float[np.ndarray, "n d"] | Float[Tensor, "n d"], right: Float[np.ndarray, "m d"] | Float[Tensor, "m d"]
-    ) -> Float[Tensor, "n m"]:
+        left: Float[np.ndarray, "*n d"] | Float[Tensor, "*n d"],
+        right: Float[np.ndarray, "*m e"] | Float[Tensor, "*m e"],
+    ) -> Float[Tensor, "_ _"]:
         """Cosine similarities of all pairs; a single vector counts as one row."""
         a, b = (normalize(torch.atleast_2d(torch.as_tensor(x)).float(), dim=-1) for x in (left, right))
         if a.shape[1] != b.shape[1]:
@@ -154,8 +155,9 @@ class Encoder:
 
     @staticmethod
     def similarity_pairwise(
-        left: Float[np.ndarray, "n d"] | Float[Tensor, "n d"], right: Float[np.ndarray, "n d"] | Float[Tensor, "n d"]
-    ) -> Float[Tensor, " n"]:
+        left: Float[np.ndarray, "*n d"] | Float[Tensor, "*n d"],
+        right: Float[np.ndarray, "*m e"] | Float[Tensor, "*m e"],
+    ) -> Float[Tensor, " _"]:
         """The cosine similarity of each row of `a` with the same row of `b`."""
         a, b = (normalize(torch.atleast_2d(torch.as_tensor(x)).float(), dim=-1) for x in (left, right))
         if a.shape != b.shape:

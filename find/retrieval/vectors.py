@@ -179,7 +179,7 @@ def _padded(lists: pa.ListArray, there: Bool[np.ndarray, "i n"]) -> Shaped[np.nd
     return flat[starts + np.where(there, np.arange(there.shape[1]), 0)]
 
 
-def vector_rows(column: pa.ChunkedArray | pa.Array) -> Float[Tensor, "n d"]:
+def vector_rows(column: pa.ChunkedArray | pa.Array) -> Shaped[Tensor, "n d"]:
     """A column of fixed-size lists, copied into a tensor."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     values = array.flatten().to_numpy(zero_copy_only=False)

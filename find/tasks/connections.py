@@ -23,7 +23,7 @@ class Connections:
     """What the texts before, between and after the entities of queries say (`PairTerm.read`), and by which pair term;
     zeros where there is no text."""
 
-    said: Float[Tensor, "q e+1 5 r"]
+    said: Float[Tensor, "q _ 5 r"]
     pair_term: PairTerm
 
     @classmethod
@@ -69,10 +69,10 @@ class Connections:
 
     def images(
         self,
-        image: Float[Tensor, "g i d"],
-        objects: Float[Tensor, "g i n d"],
-        boxes: Float[Tensor, "g i n 4"],
-        there: Bool[Tensor, "g i n"],
+        image: Float[Tensor, "*g i d"],
+        objects: Float[Tensor, "*g i n d"],
+        boxes: Float[Tensor, "*g i n 4"],
+        there: Bool[Tensor, "*g i n"],
     ) -> Images:
         """Images as `structured_interaction.terms` takes them."""
         term = self.pair_term

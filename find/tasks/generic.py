@@ -32,20 +32,20 @@ def prompt() -> Prompt:
 
 def class_logits(
     interface: Interface, objects: Float[Tensor, "b n d"], classes: Float[Tensor, "k d"]
-) -> Float[Tensor, "b n k+1"]:
+) -> Float[Tensor, "b n k1"]:
     """Similarity of each object with each class embedding; the last column is the background."""
     bank = torch.cat([classes, interface.background[None].to(classes.dtype)])
     return interface.similarity(objects, bank[None].expand(len(objects), -1, -1), limit=interface.class_scale_limit)
 
 
-def class_cost(logits: Float[Tensor, "b n k+1"], labels: Int[Tensor, "b s"]) -> Float[Tensor, "b n s"]:
+def class_cost(logits: Float[Tensor, "b n k1"], labels: Int[Tensor, "b s"]) -> Float[Tensor, "b n s"]:
     """Minus the probability of each target's class (labels of padding may be anything)."""
     wanted = labels.clamp(min=0)[:, None].expand(-1, logits.shape[1], -1)
     return -logits.softmax(dim=-1).gather(2, wanted)
 
 
 def class_cross_entropy(
-    logits: Float[Tensor, "b n k+1"], labels: Int[Tensor, "b s"], assigned: Int[Tensor, "b s"]
+    logits: Float[Tensor, "b n k1"], labels: Int[Tensor, "b s"], assigned: Int[Tensor, "b s"]
 ) -> Float[Tensor, ""]:
     """Over all proposals: assigned ones have their target's class, the others are background, which weighs less."""
     background = logits.shape[-1] - 1
@@ -66,7 +66,7 @@ def class_weights(labels: Int[Tensor, "b s"], proposals: int) -> Float[Tensor, "
 
 
 def losses(
-    logits: Float[Tensor, "b n k+1"],
+    logits: Float[Tensor, "b n k1"],
     pixel: Float[Tensor, "b n m"],
     features: Float[Tensor, "b m p"],
     targets: Float[Tensor, "b s p"],
@@ -118,7 +118,7 @@ class PanopticSegments:
 
 
 def panoptic(
-    logits: Float[Tensor, "n k+1"],
+    logits: Float[Tensor, "n k1"],
     masks: Float[Tensor, "n h w"],
     is_thing: Bool[Tensor, " k"],
     settings: PanopticSettings,
@@ -138,7 +138,7 @@ def panoptic(
 
 
 def panoptic_of_batch(
-    logits: Float[Tensor, "b n k+1"],
+    logits: Float[Tensor, "b n k1"],
     masks: Iterable[Float[Tensor, "n h w"]],
     is_thing: Bool[Tensor, " k"],
     settings: PanopticSettings,
@@ -202,13 +202,13 @@ def _segments(
     return PanopticSegments(number[owner], labels, scores)
 
 
-def semantic(logits: Float[Tensor, "n k+1"], masks: Float[Tensor, "n H W"]) -> Float[Tensor, "k H W"]:
+def semantic(logits: Float[Tensor, "n k1"], masks: Float[Tensor, "n H W"]) -> Float[Tensor, "k H W"]:
     """Each class's evidence at each pixel: sum over proposals of class probability x mask probability."""
     return torch.einsum("nk,nhw->khw", logits.softmax(dim=-1)[:, :-1], masks.sigmoid())
 
 
 def best_classes(
-    logits: Float[Tensor, "n k+1"], masks: Float[Tensor, "n h w"], *, drawing: MaskResizer | None = None
+    logits: Float[Tensor, "n k1"], masks: Float[Tensor, "n h w"], *, drawing: MaskResizer | None = None
 ) -> Int[Tensor, "H W"]:
     """The class with the most evidence (`semantic`) at each pixel; `drawing` as in `panoptic`."""
     drawing = drawing or IdentityResizer(*masks.shape[-2:])
@@ -222,7 +222,7 @@ MOST_INSTANCES = 100
 """Of an image, as COCO counts."""
 
 
-def only_best_pairs(logits: Float[Tensor, "*b n k+1"], *, limit: int = MOST_INSTANCES) -> Float[Tensor, "*b n k+1"]:
+def only_best_pairs(logits: Float[Tensor, "*b n k1"], *, limit: int = MOST_INSTANCES) -> Float[Tensor, "*b n k1"]:
     """Logits of the same probabilities for an image's best (proposal, class) pairs, things and stuff; of 0 for others.
 
     What those lose goes to the background. Given to `instances`, the best pairs are chosen before things are, as in the
@@ -246,7 +246,7 @@ class Instances:
 
 
 def instances(
-    logits: Float[Tensor, "n k+1"],
+    logits: Float[Tensor, "n k1"],
     masks: Float[Tensor, "n h w"],
     is_thing: Bool[Tensor, " k"],
     *,
@@ -262,7 +262,7 @@ def instances(
 
 
 def instances_of_batch(
-    logits: Float[Tensor, "b n k+1"],
+    logits: Float[Tensor, "b n k1"],
     masks: Iterable[Float[Tensor, "n h w"]],
     is_thing: Bool[Tensor, " k"],
     drawings: Sequence[MaskResizer],

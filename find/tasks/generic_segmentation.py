@@ -30,10 +30,10 @@ class GenericSegmentation(SegmentationTask):
     def prompt(self, step: Step) -> Prompt:
         return generic.prompt()
 
-    def scores(self, step: Step, layer: Embeddings) -> Float[Tensor, "b n k+1"]:
+    def scores(self, step: Step, layer: Embeddings) -> Float[Tensor, "b n k1"]:
         return generic.class_logits(step.model.interface, layer.semantic[Group.OBJECT], step.texts[self.name])
 
-    def costs(self, step: Step, scores: Float[Tensor, "b n k+1"]) -> Float[Tensor, "b n s"]:
+    def costs(self, step: Step, scores: Float[Tensor, "b n k1"]) -> Float[Tensor, "b n s"]:
         return generic.class_cost(scores, step.batch.labels)
 
     def wanted(self, step: Step) -> tuple[Float[Tensor, "b s p"], Bool[Tensor, "b s"]]:
@@ -44,7 +44,7 @@ class GenericSegmentation(SegmentationTask):
         return generic.class_weights(step.batch.labels, proposals), valid.sum()
 
     def layer_losses(
-        self, step: Step, scores: Float[Tensor, "b n k+1"], pixel: Float[Tensor, "b n m"], assigned: Int[Tensor, "b s"]
+        self, step: Step, scores: Float[Tensor, "b n k1"], pixel: Float[Tensor, "b n m"], assigned: Int[Tensor, "b s"]
     ) -> SegmentationLosses:
         points = step.points
         return generic.losses(

@@ -81,7 +81,7 @@ def prompt(
     padding: Bool[Tensor, "b r"],
     *,
     negatives: Bool[Tensor, "b r h w"] | None = None,
-    previous: Float[Tensor, "b _ h w"] | None = None,
+    previous: Float[Tensor, "b _ _ _"] | None = None,
 ) -> Prompt:
     """Strokes on the canvas of their own image; `negatives` mark what each answer must leave out.
 

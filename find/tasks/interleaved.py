@@ -74,7 +74,7 @@ def prompt(
     entity_padding: Bool[Tensor, "q e"],
     regions: tuple[Tokens, ...] | None,
     sentence: Float[Tensor, "q v"] | None = None,
-    own: Float[Tensor, "q e v"] | None = None,
+    own: Float[Tensor, "_ _ v"] | None = None,
 ) -> Prompt:
     """One interleaved sentence a row.
 

@@ -1,7 +1,7 @@
 """Where masks lie, from their logits at any stride."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -23,7 +23,7 @@ def boxes_of_logits(logits: Float[Tensor, "*b n h w"], extent: Float[Tensor, "*b
     return torch.stack([x0, y0, x1, y1], dim=-1)
 
 
-def _span(profile: Float[Tensor, "*b n s"], count: Float[Tensor, "*b 1"]) -> tuple[Tensor, Tensor]:
+def _span(profile: Float[Tensor, "*b n s"], count: Int[Tensor, "*b 1"]) -> tuple[Tensor, Tensor]:
     """Where the largest logits of columns or rows are first and last above zero, in 0..1 of the first `count` ones."""
     positive = profile > 0
     number = torch.arange(profile.shape[-1], device=profile.device)

@@ -29,8 +29,8 @@ def matching_cost(
 
 
 def hungarian(
-    costs: Sequence[Float[Tensor, "b n _"]], valid: Sequence[Bool[Tensor, "b _"]]
-) -> list[Int[Tensor, "b _"]]:
+    costs: Sequence[Float[Tensor, "_ _ _"]], valid: Sequence[Bool[Tensor, "_ _"]]
+) -> list[Int[Tensor, "_ _"]]:
     """For each cost tensor, the proposal assigned to each target (0 at targets that are not valid).
 
     Raises:

@@ -50,8 +50,8 @@ class Assignment:
 
 def best_assignment(
     fits: Float[Tensor, "*b e n"],
-    links: Float[Tensor, "*b e-1 n n"],
-    skips: Float[Tensor, "*b e-2 n n"],
+    links: Float[Tensor, "*b _ n n"],
+    skips: Float[Tensor, "*b _ n n"],
     padding: Bool[Tensor, "*b e"],
 ) -> Assignment:
     """The objects of a chain's entities that have the largest sum of terms.
@@ -87,8 +87,8 @@ def best_assignment(
 
 def soft_assignment(
     fits: Float[Tensor, "*b e n"],
-    links: Float[Tensor, "*b e-1 n n"],
-    skips: Float[Tensor, "*b e-2 n n"],
+    links: Float[Tensor, "*b _ n n"],
+    skips: Float[Tensor, "*b _ n n"],
     padding: Bool[Tensor, "*b e"],
     *,
     temperature: float,
@@ -113,7 +113,7 @@ def soft_assignment(
 
 
 def _first_two(
-    fits: Float[Tensor, "*b e n"], links: Float[Tensor, "*b e-1 n n"], padding: Bool[Tensor, "*b e"]
+    fits: Float[Tensor, "*b e n"], links: Float[Tensor, "*b _ n n"], padding: Bool[Tensor, "*b e"]
 ) -> Float[Tensor, "*b n n"]:
     """Sums of the first two entities' terms; if there is no second one, it takes the first object and adds nothing."""
     first = fits[..., 0, :, None]
@@ -136,7 +136,7 @@ def exclude_same(objects: Bool[Tensor, "*b n"]) -> Float[Tensor, "*b n n"]:
 
 
 def nearest_objects(
-    objects: Float[Tensor, "g n d"], entities: Float[Tensor, "g e d"], padding: Bool[Tensor, "g e"], *, most: int
+    objects: Float[Tensor, "*g n d"], entities: Float[Tensor, "g e d"], padding: Bool[Tensor, "g e"], *, most: int
 ) -> Int64[Tensor, "g k"]:
     """Numbers of the objects that are nearest to any entity: joint choices of three neighbours grow with n^3."""
     if objects.shape[1] <= most:
@@ -156,11 +156,11 @@ class Images:
             `PairTerm.pairs` and `PairTerm.places`.
     """
 
-    image: Float[Tensor, "g i d"]
-    objects: Float[Tensor, "g i n d"]
-    there: Bool[Tensor, "g i n"]
-    pairs: Float[Tensor, "g i n n r"]
-    places: Float[Tensor, "g i n r"]
+    image: Float[Tensor, "*g i d"]
+    objects: Float[Tensor, "*g i n d"]
+    there: Bool[Tensor, "*g i n"]
+    pairs: Float[Tensor, "*g i n n r"]
+    places: Float[Tensor, "*g i n r"]
 
     def __getitem__(self, rows: slice) -> "Images":
         return _changed(self, lambda x: x[rows])
@@ -196,10 +196,10 @@ class Asked:
             what `PairTerm.read` gives.
     """
 
-    sentence: Float[Tensor, "g q d"]
-    entities: Float[Tensor, "g q e d"]
-    padding: Bool[Tensor, "g q e"]
-    connections: Float[Tensor, "g q e+1 5 r"]
+    sentence: Float[Tensor, "*g q d"]
+    entities: Float[Tensor, "*g q e d"]
+    padding: Bool[Tensor, "*g q e"]
+    connections: Float[Tensor, "*g q _ 5 r"]
 
     def repeated(self, count: int) -> "Asked":
         """So many rows of the one that there is."""
@@ -236,16 +236,16 @@ class Terms:
     entity comes after and before) are the same before weighting, -1..1 each.
     """
 
-    sentence: Float[Tensor, "g q i"]
-    fits: Float[Tensor, "g q i e n"]
-    links: Float[Tensor, "g q i e-1 n n"]
-    skips: Float[Tensor, "g q i e-2 n n"]
-    padding: Bool[Tensor, "g q i e"]
-    reach: Float[Tensor, "g q e-1"]
-    cosines: Float[Tensor, "g q i e n"]
-    link_fits: Float[Tensor, "g q i e-1 n n"]
-    after_fits: Float[Tensor, "g q i e n"]
-    before_fits: Float[Tensor, "g q i e n"]
+    sentence: Float[Tensor, "*g q i"]
+    fits: Float[Tensor, "*g q i e n"]
+    links: Float[Tensor, "*g q i e-1 n n"]
+    skips: Float[Tensor, "*g q i _ n n"]
+    padding: Bool[Tensor, "*g q i e"]
+    reach: Float[Tensor, "*g q e-1"]
+    cosines: Float[Tensor, "*g q i e n"]
+    link_fits: Float[Tensor, "*g q i e-1 n n"]
+    after_fits: Float[Tensor, "*g q i e n"]
+    before_fits: Float[Tensor, "*g q i e n"]
 
     @property
     def _share(self) -> Float[Tensor, "g q i"]:

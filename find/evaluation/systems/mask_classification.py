@@ -71,7 +71,7 @@ class UniversalSegmenter:
 
     def _proposals(
         self, images: Sequence[ImageLike], class_names: Sequence[str]
-    ) -> list[tuple[Float[Tensor, "n k+1"], Float[Tensor, "n H W"]]]:
+    ) -> list[tuple[Float[Tensor, "n k1"], Float[Tensor, "n H W"]]]:
         """Class logits over `class_names`, and mask logits at each image's size; cached for the last images."""
         known, proposals = self._latest
         if len(known) != len(images) or any(a is not b for a, b in zip(known, images, strict=True)):
@@ -79,7 +79,7 @@ class UniversalSegmenter:
             self._latest = tuple(images), proposals
         return [(self._classes(logits, class_names), masks) for logits, masks in proposals]
 
-    def _look(self, pixels: np.ndarray) -> tuple[Float[Tensor, "n l+1"], Float[Tensor, "n H W"]]:
+    def _look(self, pixels: np.ndarray) -> tuple[Float[Tensor, "n l1"], Float[Tensor, "n H W"]]:
         inputs = self.processor(images=pixels, return_tensors="pt").to(self.model.device)
         if len(inputs["pixel_values"]) != 1:
             raise CheckpointError("this model splits images into patches, as semantic models do; use a panoptic model")
@@ -89,7 +89,7 @@ class UniversalSegmenter:
         masks = resize_logits(output.masks_queries_logits[0], canvas)[:, :height, :width]
         return output.class_queries_logits[0].float(), resize_logits(masks, pixels.shape[:2])
 
-    def _classes(self, logits: Float[Tensor, "n l+1"], class_names: Sequence[str]) -> Float[Tensor, "n k+1"]:
+    def _classes(self, logits: Float[Tensor, "n l1"], class_names: Sequence[str]) -> Float[Tensor, "n k1"]:
         labels = {plain_name(name).lower(): number for number, name in self.model.config.id2label.items()}
         columns = [labels.get(plain_name(name).lower()) for name in class_names]
         if all(column is None for column in columns):
