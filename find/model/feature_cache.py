@@ -66,5 +66,5 @@ class FeatureCache:
 
 def _key(picture: Pixels) -> bytes:
     digest = hashlib.blake2b(repr(picture.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(picture))
+    digest.update(picture.tobytes())
     return digest.digest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from find.errors import InputError
 
@@ -38,7 +39,7 @@ class HubModel:
         *,
         push_to_hub: bool = False,
         repo_id: str | None = None,
-        **options: object,
+        **options: Any,
     ) -> str | None:
         """Saves the model in a folder, with a model card (README.md) where there is none.
 
@@ -64,7 +65,7 @@ class HubModel:
         private: bool | None = None,
         token: str | None = None,
         branch: str | None = None,
-        **upload: object,
+        **upload: Any,
     ) -> str:
         """Uploads the model; returns the commit's address.
 

@@ -17,6 +17,7 @@ from find.model.feature_cache import FeatureCache
 from find.model.features import EncodedBatch, ImageFeatures
 from find.model.pretrained import Pretrained
 from find.model.validation import check_images
+from find.tasks.task import Task
 from find.utils.memory import halving
 from find.utils.transfer import upload
 
@@ -29,9 +30,15 @@ class ImageEncoding(Pretrained):
     """
 
     def __init__(
-        self, *, config: FINDConfig, vision: VisionEncoder, language: LanguageEncoder, interface: Interface
+        self,
+        *,
+        config: FINDConfig,
+        vision: VisionEncoder,
+        language: LanguageEncoder,
+        interface: Interface,
+        tasks: Sequence[Task] = (),
     ) -> None:
-        super().__init__(config=config, vision=vision, language=language, interface=interface)
+        super().__init__(config=config, vision=vision, language=language, interface=interface, tasks=tasks)
         conventions = config.conventions
         self.resizing = Resizing(
             config.shortest_side,

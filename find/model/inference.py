@@ -1,7 +1,6 @@
 """What a model answers to lists of images and of prompts; `find.model.model` takes single ones as well."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -21,7 +20,6 @@ from find.model.find_all import presence, texts_present
 from find.model.grounding_by_chains import ground_by_chains, grounds_by_chains
 from find.model.image_encoding import ImageEncoding
 from find.model.mask_collector import MaskCollector, stack_strokes
-from find.model.model_tasks import tasks_of
 from find.model.predictions import (
     EntityMask,
     ImageEmbeddings,
@@ -44,11 +42,12 @@ from find.query.query import Query
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
 from find.tasks.chained import ChainedTask
 from find.tasks.connections import Connections
-from find.tasks.core import name_of
 from find.tasks.grounding import Phrases
+from find.tasks.interactive import Interactive
+from find.tasks.interleaved_segmentation import InterleavedSegmentation
 from find.tasks.prompted import PromptedTask, SplitTask, best_masks
 from find.tasks.region_inputs import ShownRegions
-from find.tasks.task import Task
+from find.tasks.task import Task, expect
 from find.tasks.text_inputs import Sentences, read_texts
 from find.utils.memory import halving
 from find.utils.transfer import to_host_together, upload
@@ -75,14 +74,13 @@ class Inference(ImageEncoding):
         interface: Interface,
         tasks: Sequence[Task] = (),
     ) -> None:
-        super().__init__(config=config, vision=vision, language=language, interface=interface)
+        super().__init__(config=config, vision=vision, language=language, interface=interface, tasks=tasks)
         self.panoptic_settings = generic.PanopticSettings(config.panoptic_score, config.panoptic_overlap)
         self.told_words: set[str] = set()  # unknown words that the user was warned of
-        self.tasks = tasks_of(config, interface, tasks)
-        self.config = replace(config, tasks=tuple(map(name_of, interface.tasks.values())))
-        self.interactive_task = self.tasks["interactive"].compared
-        self.phrase_task = self.tasks["interleaved_segmentation"].words
-        self.region_task = self.tasks["interleaved_segmentation"].regions
+        interleaving = expect(self.tasks["interleaved_segmentation"], InterleavedSegmentation)
+        self.interactive_task: PromptedTask = expect(self.tasks["interactive"], Interactive).compared
+        self.phrase_task: PromptedTask = interleaving.words
+        self.region_task: PromptedTask = interleaving.regions
 
     # --- embedding ------------------------------------------------------------------------------------------------
 
@@ -97,7 +95,8 @@ class Inference(ImageEncoding):
             masks: keep the proposals' masks, too, which are nearly all of the space that the answer takes (on the
                 model's device 2 bytes for each proposal and pixel of a quarter of the canvas's sides).
         """
-        rows: dict[int, tuple[Tensor, ...]] = {}
+        rows: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+        kept: dict[int, Tensor] = {}
         frames, encoded = self._encoded(images, batch_size)
         for numbers, batch in encoded:
             final = batch.proposals(self.interface)
@@ -105,13 +104,14 @@ class Inference(ImageEncoding):
             objects = F.normalize(final.semantic[Group.OBJECT], dim=-1)
             drawn = batch.masks(self.interface)
             scores = generic.mask_confidence(drawn)
-            parts = (image, objects, scores, drawn.half()) if masks else (image, objects, scores)
-            rows.update(zip(numbers, zip(*parts, strict=True), strict=True))
+            rows.update(zip(numbers, zip(image, objects, scores, strict=True), strict=True))
+            if masks:
+                kept.update(zip(numbers, drawn.half(), strict=True))
         if not rows:
             raise InputError("no images to embed")
-        image, objects, scores, *kept = zip(*(rows[number] for number in range(len(frames))), strict=True)
-        vectors = (torch.stack(part) for part in (image, objects, scores))
-        return ImageEmbeddings(*vectors, kept[0] if masks else None, tuple(frames))
+        image, objects, scores = (torch.stack(part) for part in zip(*(rows[n] for n in sorted(rows)), strict=True))
+        drawings = tuple(kept[n] for n in sorted(kept)) if masks else None
+        return ImageEmbeddings(image, objects, scores, drawings, tuple(frames))
 
     @halving
     @torch.inference_mode()
@@ -148,7 +148,8 @@ class Inference(ImageEncoding):
         """Every query's vector and its entities' vectors, to compare with images and their object proposals."""
         check_queries(queries)
         width = max((len(query.entities) for query in queries), default=0)
-        whole, parts, unknown, said = [], [], [], []
+        whole, parts, said = [], [], []
+        unknown: list[tuple[str, ...]] = []
         for start in range(0, len(queries), batch_size):
             batch = queries[start : start + batch_size]
             sentences = self._sentences(batch)
@@ -184,12 +185,13 @@ class Inference(ImageEncoding):
             batch = [queries[number] for number in numbers]
             sentences = self._sentences(batch)
             prompt = sentences.prompt(self.interface, interleaved.SEGMENTATION, *self._regions(batch))
-            task = self.entity_task(sentences.is_region)
+            compared = self.entity_task(sentences.is_region)
+            task: PromptedTask | SplitTask | ChainedTask = compared
             counts = [len(query.entities) for query in batch]
             connections = self._connections(batch, max(counts))
             if connections is not None:
                 extent = upload(torch.tensor([frames[number].extent for number in numbers]), self.device)
-                task = ChainedTask(task, connections, sentences.padding, encoded.memory, extent)
+                task = ChainedTask(compared, connections, sentences.padding, encoded.memory, extent)
             final = self.interface(encoded.memory, [prompt]).final
             own = [frames[number] for number in numbers]
             is_there = presence(self.interface, encoded, final.semantic[Group.INTERLEAVED_ENTITY], own)
@@ -279,8 +281,8 @@ class Inference(ImageEncoding):
 
         def answer(logits: Tensor, masks: Tensor, frames: list[ImageGeometry]) -> Iterator[PanopticPrediction]:
             for found in generic.panoptic_of_batch(logits, masks, things, self.panoptic_settings, frames):
-                segments = enumerate(zip(found.labels, found.scores, strict=True), start=1)
-                segments = tuple(PredictedSegment(k, *segment) for k, segment in segments)
+                numbered = enumerate(zip(found.labels, found.scores, strict=True), start=1)
+                segments = tuple(PredictedSegment(k, label, score) for k, (label, score) in numbered)
                 yield PanopticPrediction(found.segment_map.numpy(), segments)
 
         return self._each(images, class_names, answer, batch_size)
@@ -301,7 +303,7 @@ class Inference(ImageEncoding):
             if self.config.conventions.pairs_before_things:
                 logits = generic.only_best_pairs(logits)
             for found in generic.instances_of_batch(logits, masks, things, frames):
-                yield InstancePrediction(*(x.numpy() for x in (found.masks, found.labels, found.scores)))
+                yield InstancePrediction(found.masks.numpy(), found.labels.numpy(), found.scores.numpy())
 
         return self._each(images, class_names, answer, batch_size)
 
@@ -388,7 +390,7 @@ class Inference(ImageEncoding):
 
     def entity_task(self, is_region: Bool[Tensor, "b e"]) -> PromptedTask | SplitTask:
         """How the entities of sentences are compared with entity proposals."""
-        return self.tasks["interleaved_segmentation"].entity_comparison(is_region)
+        return expect(self.tasks["interleaved_segmentation"], InterleavedSegmentation).entity_comparison(is_region)
 
     def _best(
         self, task: PromptedTask | SplitTask | ChainedTask, memory: ImageMemory, final: Embeddings

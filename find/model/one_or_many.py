@@ -45,7 +45,7 @@ def as_list(images: Images) -> ImageList:
     return [images] if is_one_image(images) else images
 
 
-def is_one_query(queries: Queries) -> TypeIs[QueryLike]:
+def is_one_query(queries: object) -> TypeIs[QueryLike | JoinedQuery]:
     """Whether this is a query and no list of them."""
     return isinstance(queries, (str, Phrase, Region, Query, JoinedQuery))
 

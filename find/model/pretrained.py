@@ -18,6 +18,7 @@ from typing_extensions import Self
 
 from find.errors import CheckpointError, InputError
 from find.foundations import LanguageEncoder, VisionEncoder, fingerprint, load_language, load_vision
+from find.foundations.base import Foundation
 from find.foundations.fingerprint_cache import cached_fingerprint
 from find.foundations.source import COMMIT
 from find.interface import Interface
@@ -27,7 +28,7 @@ from find.model.config import FINDConfig
 from find.model.finding import find_model
 from find.model.hub import HubModel
 from find.model.location import CONFIG, DEFAULT
-from find.model.model_tasks import check_named_tasks
+from find.model.model_tasks import check_named_tasks, tasks_of
 from find.tasks.core import name_of
 from find.tasks.task import Task
 from find.utils.device import choose_device
@@ -48,13 +49,22 @@ class Pretrained(FixedDtypes, HubModel):
         config: what the model is made of.
         vision, language: the foundations that `config` names.
         interface: the trainable part.
+        tasks: further tasks, beside those that `config` names. Their parameters become parts of the interface.
     """
 
     def __init__(
-        self, *, config: FINDConfig, vision: VisionEncoder, language: LanguageEncoder, interface: Interface
+        self,
+        *,
+        config: FINDConfig,
+        vision: VisionEncoder,
+        language: LanguageEncoder,
+        interface: Interface,
+        tasks: Sequence[Task] = (),
     ) -> None:
         super().__init__()
-        self.config = config
+        self.tasks = tasks_of(config, interface, tasks)
+        added = [name_of(task) for name, task in self.tasks.items() if name in interface.tasks]
+        self.config = replace(config, tasks=tuple(added))
         self.vision = vision
         self.language = language
         self.interface = interface
@@ -144,7 +154,7 @@ class Pretrained(FixedDtypes, HubModel):
         model = cls.build(wanted_config, tasks=tasks)
         model.foundations = model.kept_foundations()
         checkpoint.check_foundations(**model.foundations)
-        added = [name for name, task in model.interface.tasks.items() if name_of(task) not in own.tasks]
+        added = [name for name in model.interface.tasks if name_of(model.tasks[name]) not in own.tasks]
         checkpoint.load_into(model.interface, untrained=tuple(f"tasks.{name}." for name in added))
         model.known_classes = checkpoint.classes
         model.nested_widths = checkpoint.nested_widths
@@ -197,7 +207,7 @@ class Pretrained(FixedDtypes, HubModel):
 
     def kept_foundations(self) -> dict[str, str]:
         """Their fingerprints as an earlier start has kept them; right as long as nobody has touched the weights."""
-        parts = {"vision": self.vision, "language": self.language}
+        parts: dict[str, Foundation] = {"vision": self.vision, "language": self.language}
         return {kind: cached_fingerprint(encoder, encoder.spec) for kind, encoder in parts.items()}
 
     @property

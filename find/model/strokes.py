@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool
 
 from find.errors import FindError, InputError, check_counts
 from find.images.images import read_size
+from find.model.features import ImageFeatures
 from find.model.one_or_many import ImageList
 from find.query.entity import Region
 from find.query.raster import PointXY
-
-if TYPE_CHECKING:
-    from find.model.features import ImageFeatures  # noqa: F401  for ImageList
 
 Point: TypeAlias = tuple[float, float]
 Box: TypeAlias = tuple[float, float, float, float]
@@ -24,6 +22,8 @@ StrokeLike: TypeAlias = Region | Sequence[float] | Sequence[PointXY] | np.ndarra
 """A region of an image of the same size, (x, y), (x0, y0, x1, y1), several points, or a bool array [H, W]."""
 Strokes: TypeAlias = StrokeLike | Sequence[StrokeLike]
 Negatives: TypeAlias = StrokeLike | Sequence["StrokeLike | None"] | None
+StrokeRow: TypeAlias = Sequence[object] | np.ndarray
+"""The strokes of an image, which may be of different forms, or a stack of bitmaps."""
 Size: TypeAlias = tuple[int, int]
 
 FORMS = "a point (x, y), a box (x0, y0, x1, y1), several points [(x, y), ...], a Region or a bool array [height, width]"
@@ -31,8 +31,7 @@ FORMS = "a point (x, y), a box (x0, y0, x1, y1), several points [(x, y), ...], a
 
 def image_sizes(images: ImageList) -> list[Size]:
     """Height and width of each image."""
-    sizes = getattr(images, "sizes", None)
-    return [read_size(image) for image in images] if sizes is None else list(sizes)
+    return list(images.sizes) if isinstance(images, ImageFeatures) else [read_size(image) for image in images]
 
 
 def is_one_stroke(stroke: object, size: Size) -> bool:
@@ -44,16 +43,16 @@ def is_one_stroke(stroke: object, size: Size) -> bool:
     return isinstance(stroke, Region)
 
 
-def stroke_rows(strokes: object, sizes: Sequence[Size], *, one_image: bool, what: str) -> list[Sequence[object]]:
+def stroke_rows(strokes: object, sizes: Sequence[Size], *, one_image: bool, what: str) -> list[StrokeRow]:
     """The strokes of each image as a list; `what` is what errors call them."""
     if one_image:
         rows: Sequence[object] = [strokes]
     elif isinstance(strokes, Sequence) or (isinstance(strokes, np.ndarray) and strokes.ndim == 4):
-        rows = strokes
+        rows = list(strokes)
     else:
         raise InputError(f"{what} of several images are a list with the strokes of each, not {_told(strokes)}")
     check_counts(len(sizes), len(rows), f"list of {what}", f"lists of {what}")
-    found: list[Sequence[object]] = []
+    found: list[StrokeRow] = []
     for number, (row, size) in enumerate(zip(rows, sizes, strict=True)):
         if is_one_stroke(row, size):
             found.append([row])
@@ -64,7 +63,7 @@ def stroke_rows(strokes: object, sizes: Sequence[Size], *, one_image: bool, what
     return found
 
 
-def bitmaps(rows: Sequence[Sequence[object]], sizes: Sequence[Size], what: str) -> list[Bool[np.ndarray, "_ _ _"]]:
+def bitmaps(rows: Sequence[StrokeRow], sizes: Sequence[Size], what: str) -> list[Bool[np.ndarray, "_ _ _"]]:
     """The strokes of each image as masks of its size; a stroke of None has no pixel.
 
     Raises:
@@ -76,7 +75,7 @@ def bitmaps(rows: Sequence[Sequence[object]], sizes: Sequence[Size], what: str) 
     ]
 
 
-def _stack(row: Sequence[object], size: Size, where: str, what: str) -> Bool[np.ndarray, "r H W"]:
+def _stack(row: StrokeRow, size: Size, where: str, what: str) -> Bool[np.ndarray, "r H W"]:
     if isinstance(row, np.ndarray) and row.dtype == bool and row.shape[1:] == size:
         return row
     drawn = [_bitmap(stroke, size, f"{what} {number} {where}") for number, stroke in enumerate(row)]
@@ -101,8 +100,8 @@ def _bitmap(stroke: object, size: Size, name: str) -> Bool[np.ndarray, "H W"]:
     try:
         if values.shape == (4,):
             return Region(blank, box=tuple(values)).bitmap()
-        if values.shape == (2,) or (values.ndim == 2 and values.shape[1] == 2):
-            return Region(blank, points=values).bitmap()
+        if values.shape == (2,) or (values.ndim == 2 and values.shape[1] == 2 and len(values)):
+            return Region(blank, points=[(x, y) for x, y in values.reshape(-1, 2).tolist()]).bitmap()
     except FindError as error:
         raise InputError(f"{name}: {str(error).partition(': ')[2]}") from error
     raise InputError(f"{name} is {_told(stroke)}; give {FORMS}")

@@ -1,7 +1,7 @@
 """Lists that callers give, checked before anything is computed of them: one thing where a list belongs is told."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image
@@ -43,7 +43,7 @@ def check_entities(queries: Sequence[Query]) -> None:
             )
 
 
-def check_strokes(strokes: Sequence[Sequence[np.ndarray]]) -> None:
+def check_strokes(strokes: Sequence[np.ndarray]) -> None:
     """Raises FindError for a stroke without a pixel."""
     for number, stack in enumerate(strokes):
         for k, stroke in enumerate(stack):
@@ -51,7 +51,7 @@ def check_strokes(strokes: Sequence[Sequence[np.ndarray]]) -> None:
                 raise InputError(f"stroke {k} of image {number} is empty; draw at least one pixel")
 
 
-def check_negatives(strokes: Sequence[Sequence[np.ndarray]], negatives: Sequence[Sequence[np.ndarray]]) -> None:
+def check_negatives(strokes: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) -> None:
     """Raises FindError where a stroke has no negative one beside it."""
     for number, (stack, marks) in enumerate(zip(strokes, negatives, strict=True)):
         if len(stack) != len(marks):
@@ -61,7 +61,7 @@ def check_negatives(strokes: Sequence[Sequence[np.ndarray]], negatives: Sequence
             )
 
 
-def check_texts(texts: object, name: str) -> None:
+def check_texts(texts: Iterable[object], name: str) -> None:
     """Raises FindError for what is no list of str; `name` is what the list is called."""
     if isinstance(texts, str):
         raise InputError(f"{name} is one str; give a list: [{texts!r}]")

@@ -10,7 +10,7 @@ from torch import Tensor
 from find.interface import Embeddings, GroupName, ImageMemory, Interface
 from find.tasks.connections import Connections
 from find.tasks.mask_boxes import boxes_of_logits
-from find.tasks.prompted import PromptedTask
+from find.tasks.prompted import PromptedTask, SplitTask
 from find.tasks.structured_interaction import (
     EXCLUDED,
     MOST_OBJECTS,
@@ -33,7 +33,7 @@ class ChainedTask:
         extent: which share of the canvas's width and height each image has.
     """
 
-    task: PromptedTask
+    task: PromptedTask | SplitTask
     connections: Connections
     padding: Bool[Tensor, "b t"]
     memory: ImageMemory

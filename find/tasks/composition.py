@@ -52,8 +52,10 @@ class ReadRelatives:
         aligned = interface.aligned_regions(memory, regions, region_rows)
         prompt = false.prompt(interface, interleaved.RETRIEVAL, tokens, aligned)
         found = interface(None, [prompt]).final.float().semantic
+        term = interface.pair_term
+        assert term is not None  # else nothing is compared with false sentences
         true, lie = (
-            Connections.read(model.language, interface.pair_term, queries, padding.shape[1], device)
+            Connections.read(model.language, term, queries, padding.shape[1], device)
             for queries, padding in ((drawn.queries, sentences.padding), (drawn.false_queries, false.padding))
         )
         entities = found[Group.INTERLEAVED_ENTITY]

@@ -47,10 +47,9 @@ class Connections:
 
     @classmethod
     def join(cls, parts: Sequence[Connections | None]) -> Connections | None:
-        """Rows of several, of equal width and one pair term; None where there is none."""
-        if parts[0] is None:
-            return None
-        return replace(parts[0], said=torch.cat([part.said for part in parts]))
+        """Rows of several, of equal width and one pair term; None without one, which all parts are then."""
+        given = [part for part in parts if part is not None]
+        return replace(given[0], said=torch.cat([part.said for part in given])) if given else None
 
     def to(self, device: torch.device | str) -> Connections:
         """With a pair term there, a copy if it is elsewhere."""

@@ -150,8 +150,9 @@ def panoptic_of_batch(
     keep = [row.nonzero()[:, 0] for row in (labels < logits.shape[-1] - 1) & (scores > settings.score)]
     sure = zip(score, masks, map(partial(upload, device=logits.device), keep), drawings, strict=True)
     drawn = (_owners(own[kept], mask[kept], drawing) for own, mask, kept, drawing in sure)
-    for row, kept, found in zip(range(len(keep)), keep, to_host_together(drawn), strict=True):
-        yield _segments(*found, labels[row, kept].tolist(), scores[row, kept].tolist(), things, settings)
+    for row, kept, (owner, own, won) in zip(range(len(keep)), keep, to_host_together(drawn), strict=True):
+        categories, values = labels[row, kept].tolist(), scores[row, kept].tolist()
+        yield _segments(owner, own, won, categories, values, things, settings)
 
 
 def _owners(score: Float[Tensor, " n"], masks: Float[Tensor, "n h w"], drawing: MaskResizer) -> list[Tensor]:

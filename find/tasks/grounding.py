@@ -17,7 +17,7 @@ from find.interface import Group, Interface, Member, Prompt, Prototype, Slots, S
 from find.tasks.losses import SegmentationWeights
 from find.tasks.prompted import PromptedTask, Space
 from find.tasks.segmentation import PromptedSegmentation
-from find.tasks.task import Step
+from find.tasks.task import Step, expect
 from find.tasks.text_inputs import read_texts
 from find.utils.transfer import upload
 
@@ -126,7 +126,8 @@ class Grounding(PromptedSegmentation):
         return DrawnTexts([list(found) for found in texts], targets)
 
     def read(self, step: Step) -> Phrases:
-        return Phrases.read(step.model.language, step.batch.drawn[self.name].texts, step.model.device)
+        drawn = expect(step.batch.drawn[self.name], DrawnTexts)
+        return Phrases.read(step.model.language, drawn.texts, step.model.device)
 
     def prompt(self, step: Step) -> Prompt:
         return step.read[self.name].prompt(step.model.interface)
@@ -135,7 +136,7 @@ class Grounding(PromptedSegmentation):
         return TASK
 
     def meant(self, step: Step) -> Bool[Tensor, "b t s"]:
-        return step.batch.drawn[self.name].targets
+        return expect(step.batch.drawn[self.name], DrawnTexts).targets
 
     def predict(self, model: Any, images: Any, prompts: Sequence[Sequence[str]], *, batch_size: int = 16) -> Any:
         """A prompt is a list of texts; the answer a mask for each (`FIND.ground`)."""

@@ -13,13 +13,13 @@ from torch import Tensor
 from find.data.batch import Drawn
 from find.data.collate import Scenes, longest
 from find.data.strokes import StrokeKind
-from find.interface import Group, ImageMemory, Interface, Member, Prompt, Prototype, Slots, Start
+from find.interface import Group, GroupName, ImageMemory, Interface, Member, Prompt, Prototype, Slots, Start
 from find.tasks.counter_rng import NEGATIVE_STROKES, uniform
 from find.tasks.losses import SegmentationWeights
 from find.tasks.prompted import PromptedTask, Space
 from find.tasks.regions import own_rows
 from find.tasks.segmentation import PromptedSegmentation
-from find.tasks.task import Step
+from find.tasks.task import Step, expect
 
 PROTOTYPE = Prototype(
     (
@@ -63,7 +63,7 @@ def see_queries(prototype: Prototype) -> Prototype:
 
     The published FIND trains 30 % of its steps with it.
     """
-    swap = {Group.SPATIAL_TOKENS: Group.SPATIAL}
+    swap: dict[GroupName, GroupName] = {Group.SPATIAL_TOKENS: Group.SPATIAL}
     return Prototype(
         tuple(
             replace(member, condition=tuple(swap.get(group, group) for group in member.condition))
@@ -140,7 +140,7 @@ class Interactive(PromptedSegmentation):
         return DrawnStrokes(torch.from_numpy(strokes), torch.from_numpy(targets))
 
     def prompt(self, step: Step) -> Prompt:
-        drawn: DrawnStrokes = step.batch.drawn[self.name]
+        drawn = expect(step.batch.drawn[self.name], DrawnStrokes)
         negatives = _negatives(drawn, step.batch.seeds)
         return prompt(step.model.interface, step.memory, drawn.strokes, drawn.targets < 0, negatives=negatives)
 
@@ -148,7 +148,7 @@ class Interactive(PromptedSegmentation):
         return self.compared
 
     def meant(self, step: Step) -> Bool[Tensor, "b r s"]:
-        targets = step.batch.drawn[self.name].targets
+        targets = expect(step.batch.drawn[self.name], DrawnStrokes).targets
         return F.one_hot(targets.clamp(min=0), step.batch.labels.shape[1]).bool() & (targets >= 0)[..., None]
 
     def predict(self, model: Any, images: Any, prompts: Sequence[Any], *, batch_size: int = 16) -> Any:

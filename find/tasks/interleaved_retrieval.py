@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -15,11 +16,12 @@ from find.errors import check_counts
 from find.interface import Embeddings, Group, Prompt, Prototype
 from find.tasks import interleaved
 from find.tasks.composition import Composed, ReadRelatives
+from find.tasks.interleaved_segmentation import DrawnSentences
 from find.tasks.late_interaction import late_interaction
 from find.tasks.losses import assignment_cross_entropy, contrastive
 from find.tasks.structured_interaction import MOST_OBJECTS, Asked, nearest_objects, terms
 from find.tasks.tagging import IGNORED, labels_of, tagging_loss
-from find.tasks.task import Gathering, Step, Targets, Task
+from find.tasks.task import Gathering, Step, Targets, Task, expect
 from find.utils.transfer import upload
 
 
@@ -74,8 +76,8 @@ class SearchTargets(Targets):
     """Beside the counts: which segment each entity means (its first), whether it means any, and what structured late
     interaction compares."""
 
-    segment: Int[Tensor, "b e"] | None = None
-    means_one: Bool[Tensor, "b e"] | None = None
+    segment: Int[Tensor, "b e"] = field(kw_only=True)
+    means_one: Bool[Tensor, "b e"] = field(kw_only=True)
     composed: Composed | None = None
 
 
@@ -94,7 +96,7 @@ class InterleavedRetrieval(Task):
     needs = ("panoptic", "interleaved_segmentation")
 
     def read(self, step: Step) -> ReadParts:
-        model, drawn = step.model, step.batch.drawn["interleaved_segmentation"]
+        model, drawn = step.model, expect(step.batch.drawn["interleaved_segmentation"], DrawnSentences)
         sentences = step.read["interleaved_segmentation"].sentences
         relatives, labels = None, None
         if model.interface.pair_term is not None:
@@ -122,7 +124,7 @@ class InterleavedRetrieval(Task):
         )
 
     def losses(self, step: Step) -> Mapping[str, Float[Tensor, ""]]:
-        targets: SearchTargets = step.targets[self.name]
+        targets = expect(step.targets[self.name], SearchTargets)
         own = Searched.of(step.final, step.read["interleaved_segmentation"].sentences.padding)
         everybody = own.gathered(step.gathering)
         own_object = step.assigned["panoptic"][-1].gather(1, targets.segment)
@@ -148,11 +150,11 @@ class InterleavedRetrieval(Task):
             "entity": share * step.mean_over_widths(entity),
         }
         if targets.composed is not None:
-            losses["composition"] = step.mean_over_widths(lambda width: targets.composed.loss(width, scale))
-        labels = step.read[self.name].labels
-        if labels is not None:
+            losses["composition"] = step.mean_over_widths(partial(targets.composed.loss, scale=scale))
+        labels, tagger = step.read[self.name].labels, step.model.interface.tagger
+        if labels is not None and tagger is not None:
             read = step.read["interleaved_segmentation"].sentences
-            loss = tagging_loss(step.model.interface.tagger, read.tokens, read.token_padding, labels)
+            loss = tagging_loss(tagger, read.tokens, read.token_padding, labels)
             losses["tagger"] = share_of_tokens[0] * loss
         return losses
 

@@ -20,7 +20,7 @@ from find.tasks import interleaved
 from find.tasks.losses import SegmentationWeights
 from find.tasks.prompted import PromptedTask, SplitTask
 from find.tasks.segmentation import PromptedSegmentation
-from find.tasks.task import Step
+from find.tasks.task import Step, expect
 from find.tasks.text_inputs import Sentences
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class InterleavedSegmentation(PromptedSegmentation):
         )
 
     def read(self, step: Step) -> ReadSentences:
-        drawn: DrawnSentences = step.batch.drawn[self.name]
+        drawn = expect(step.batch.drawn[self.name], DrawnSentences)
         sentences = Sentences.read(step.model.language, drawn.queries, step.model.device)
         meant = drawn.targets
         if sentences.truncated_entities:
@@ -112,7 +112,7 @@ class InterleavedSegmentation(PromptedSegmentation):
         return ReadSentences(sentences, meant)
 
     def prompt(self, step: Step) -> Prompt:
-        interface, drawn = step.model.interface, step.batch.drawn[self.name]
+        interface, drawn = step.model.interface, expect(step.batch.drawn[self.name], DrawnSentences)
         shown = step.memory, drawn.regions, drawn.region_rows
         regions, aligned = interface.sampler(*shown), interface.aligned_regions(*shown)
         return step.read[self.name].sentences.prompt(interface, self.prototype, regions, aligned)
@@ -144,7 +144,8 @@ def _place_entities(
             if region is not None:
                 region.stroke.paint(regions[number, slot])
                 region_rows[number, slot] = region.row
-    return tuple(torch.from_numpy(array) for array in (targets, padding, regions, region_rows))
+    places = torch.from_numpy(padding), torch.from_numpy(regions), torch.from_numpy(region_rows)
+    return torch.from_numpy(targets), *places
 
 
 def _origins(queries: Sequence[InterleavedQuery], entities: int) -> Tensor:

@@ -58,9 +58,9 @@ class EveryPlace(MaskSampling):
         seeds: Int[Tensor, " b"],
         extents: Extents | None = None,
     ) -> MaskPoints:
-        size = features.shape[-2:]
-        blank = None if extents is None else size.numel() - extents.mask_features.prod(dim=1)
-        return MaskPoints(features.flatten(2), covered_shares(segments, size, count), blank)
+        height, width = features.shape[-2:]
+        blank = None if extents is None else height * width - extents.mask_features.prod(dim=1)
+        return MaskPoints(features.flatten(2), covered_shares(segments, (height, width), count), blank)
 
 
 class RandomPoints(MaskSampling):

@@ -71,6 +71,10 @@ class SplitTask:
     def proposals(self) -> GroupName:
         return self.words.proposals
 
+    @property
+    def queries(self) -> GroupName:
+        return self.words.queries
+
     def scores(self, interface: Interface, embeddings: Embeddings) -> Float[Tensor, "b n t"]:
         """Logits over the proposals of each query."""
         words, regions = (task.scores(interface, embeddings) for task in (self.words, self.regions))

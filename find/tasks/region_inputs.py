@@ -38,7 +38,8 @@ class ShownRegions:
     @classmethod
     def of(cls, queries: Sequence[Query]) -> ShownRegions:
         numbers: dict[str | int, int] = {}
-        pictures, places = [], []
+        pictures: list[ImageLike] = []
+        places: list[Place] = []
         for row, query in enumerate(queries):
             for column, entity in enumerate(query.entities):
                 if isinstance(entity, Region):
@@ -73,14 +74,14 @@ class ShownRegions:
             tokens = interface.sampler(memory, *asked)
             if not values:
                 values = [level.values.new_zeros(*self.shape, points, interface.width) for level in tokens]
-            where = upload(torch.tensor([(place.query, place.entity) for place in here]), device).unbind(1)
+            query, entity = upload(torch.tensor([(place.query, place.entity) for place in here]), device).unbind(1)
             length = tokens[0].padding.shape[1]  # a sampler may give fewer than its limit
-            padding[(*where, slice(length))] = tokens[0].padding
+            padding[query, entity, :length] = tokens[0].padding
             for level, sampled in zip(values, tokens, strict=True):
-                level[(*where, slice(length))] = sampled.values
+                level[query, entity, :length] = sampled.values
             own = interface.aligned_regions(memory, *asked)
             if own is not None:
                 aligned = own.new_zeros(*self.shape, own.shape[-1]) if aligned is None else aligned
-                aligned[where] = own[:, 0]
+                aligned[query, entity] = own[:, 0]
         index = torch.arange(self.shape[1], device=device).repeat_interleave(points).expand(self.shape[0], -1)
         return tuple(Tokens(level.flatten(1, 2), padding.flatten(1), index) for level in values), aligned

@@ -12,7 +12,7 @@ from torch import Tensor
 from find.interface import Embeddings, GroupName
 from find.tasks.losses import SegmentationLosses
 from find.tasks.prompted import PromptedTask, SplitTask, prompted_losses
-from find.tasks.task import Matching, Step, Targets, Task
+from find.tasks.task import Matching, Step, Targets, Task, expect
 
 
 class SegmentationTask(Task):
@@ -55,7 +55,7 @@ class SegmentationTask(Task):
         return Targets(self.counts(step, valid), Matching(masks, valid, scores, costs, pixel))
 
     def losses(self, step: Step) -> Mapping[str, SegmentationLosses]:
-        matching = step.targets[self.name].matching
+        matching = expect(step.targets[self.name].matching, Matching)
         found = zip(matching.scores, matching.pixel, step.assigned[self.name], strict=True)
         layers = [self.layer_losses(step, *of_layer) for of_layer in found]
         ce, masks = (share / len(layers) for share in step.shares[self.name])
@@ -93,5 +93,5 @@ class PromptedSegmentation(SegmentationTask):
     def layer_losses(
         self, step: Step, scores: Float[Tensor, "b n t"], pixel: Float[Tensor, "b n m"], assigned: Int[Tensor, "b t"]
     ) -> SegmentationLosses:
-        matching, points = step.targets[self.name].matching, step.points
+        matching, points = expect(step.targets[self.name].matching, Matching), step.points
         return prompted_losses(scores, pixel, points.features, matching.masks, assigned, matching.valid, points.blank)

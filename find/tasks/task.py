@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,6 +22,19 @@ from find.images.canvas import ImageGeometry
 from find.interface import Embeddings, GroupName, ImageMemory, Interface, Prompt, Prototype
 from find.tasks.losses import SegmentationLosses, SegmentationWeights
 from find.tasks.points import MaskPoints
+
+T = TypeVar("T")
+
+
+def expect(found: object, kind: type[T]) -> T:
+    """What a task's own hooks have left in a dictionary of all tasks, as the class that it is.
+
+    Raises:
+        TypeError: it is of another class.
+    """
+    if not isinstance(found, kind):
+        raise TypeError(f"expected {kind.__name__}, found {type(found).__name__}")
+    return found
 
 
 class TaskModel(Protocol):
@@ -119,11 +132,11 @@ class Step:
     texts: dict[str, Float[Tensor, "t d"]] = field(default_factory=dict)
     prompts: dict[str, Prompt] = field(default_factory=dict)
     layers: Sequence[Embeddings] = ()
-    points: MaskPoints | None = None
+    points: MaskPoints = field(init=False, repr=False)
     targets: dict[str, Targets] = field(default_factory=dict)
     assigned: dict[str, Sequence[Int[Tensor, "b t"]]] = field(default_factory=dict)
     shares: dict[str, Sequence[Float[Tensor, ""]]] = field(default_factory=dict)
-    gathering: Gathering | None = None
+    gathering: Gathering = field(init=False, repr=False)
 
     @property
     def final(self) -> Embeddings:

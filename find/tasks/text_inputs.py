@@ -26,11 +26,12 @@ def concat_text_features(parts: Sequence[TextFeatures]) -> TextFeatures:
         return parts[0]
     length = max(part.tokens.shape[1] for part in parts)
     parts = [_lengthened(part, length) for part in parts]
+    pooled = [part.pooled for part in parts if part.pooled is not None]  # of all, or of none
     return TextFeatures(
         torch.cat([part.tokens for part in parts]),
         torch.cat([part.padding for part in parts]),
         torch.cat([part.offsets for part in parts]),
-        None if parts[0].pooled is None else torch.cat([part.pooled for part in parts]),
+        torch.cat(pooled) if pooled else None,
     )
 
 
@@ -128,6 +129,7 @@ def _pooled_phrases(
         if not is_region
     ]
     pooled = read_texts(language, distinct or [""], device).pooled
+    assert pooled is not None  # as it was for the sentences
     phrases = pooled.new_zeros(len(sentences), width, pooled.shape[-1])
     if places:
         number = {text: k for k, text in enumerate(distinct)}
