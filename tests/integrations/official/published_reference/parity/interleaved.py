@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -211,7 +211,11 @@ def _check_phrases(fixture: Fixture, reference: Reference, blank: ImageMemory, h
         fixture.same(f"{prefix}.extra.grounding_nonzero_mask", packed.padding)
         fixture.same(f"{prefix}.extra.grounding_token_indices", packed.index)
         fixture.same(f"{prefix}.extra.grounding_query_indices", torch.zeros(1, 1))
-        own = replace(handed.phrases, semantic={g: x[row : row + 1] for g, x in handed.phrases.semantic.items()})
+        semantic, pixel = (
+            {group: x[row : row + 1] for group, x in space.items()}
+            for space in (handed.phrases.semantic, handed.phrases.pixel)
+        )
+        own = Embeddings(semantic, pixel)
         check_outputs(fixture, f"{prefix}.out", own, blank)
         check_outputs(fixture, f"{prefix}.out", whole, blank)
 
