@@ -7,8 +7,9 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-CHECKED = os.environ.get("FIND_CHECK_SHAPES", "images interface query retrieval").split()
-"""Packages whose shapes are checked while the tests run; `FIND_CHECK_SHAPES="interface tasks model"` names others."""
+CHECKED = os.environ.get("FIND_CHECK_SHAPES", "").split()
+"""Packages whose shapes are checked, such as "interface tasks model". It takes about a fifth more time, so only
+`test_shapes.py` does it for some tests, and CI for more of them."""
 install_import_hook([f"find.{name}" for name in CHECKED], "shapes.checked")
 
 settings.register_profile("find", deadline=None)  # how long an example takes is the machine's affair
