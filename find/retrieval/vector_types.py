@@ -100,7 +100,9 @@ def decoded(table: pa.Table) -> pa.Table:
     """Rows of an album as those of an album in half precision: its columns `image`, `objects` and `boxes`, of those
     that are there."""
     for place, field in enumerate(table.schema):
-        column = table[field.name].combine_chunks() if field.name in ("image", "objects", "boxes") else None
+        if field.name not in ("image", "objects", "boxes"):
+            continue
+        column = table[field.name].combine_chunks()
         if field.name == "image" and field.type.value_type != pa.float16():
             column = _halves(column)
         elif field.name == "objects" and field.type.value_type.value_type != pa.float16():
