@@ -1,4 +1,4 @@
-"""The names that protocols are asked for by; found without importing any of them."""
+"""The names of protocols, listed without importing any of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ GROUP = "find.protocols"
 PUBLISHED = (
     "panoptic", "grounding", "interactive", "retrieval", "interleaved_segmentation", "interleaved_retrieval",
 )  # fmt: skip
-"""The protocols of FIND-Bench's tables, in their order; what an evaluation does by default."""
+"""The protocols of FIND-Bench's tables, in their order; the default of an evaluation."""
 
 
 def protocol_names() -> list[str]:

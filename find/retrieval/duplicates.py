@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from find.retrieval.hits import Hit
 
 THRESHOLD = 0.9
-"""Least cosine of the image vectors of a pair whose pixels are compared. With find-tiny, 92 to 94 % of pairs of copies
-are above it (docs/albums.md)."""
+"""Minimum cosine similarity of image vectors for comparing pixels. With find-tiny, 92 to 94 % of pairs of copies are
+above it (docs/albums.md)."""
 ROWS_AT_ONCE, PAIRS_AT_ONCE = 128, 512
 MOST_OF_HIT = 100
-"""Images, the most similar first, that are compared with one hit."""
+"""Maximum number of images that are compared with a hit, most similar first."""
 FACTS = ("path", "frame", "seconds", "width", "height", "bytes", "digest")
 
 _Facts: TypeAlias = Mapping[str, Any]
@@ -70,7 +70,7 @@ class Duplicates:
 
     Attributes:
         groups: of two images or more; the first one has the most pixels, all others are copies of it.
-        unreadable: files that could not be compared with similar ones, since they are gone or broken.
+        unreadable: files that could not be compared with similar ones, because they are missing or damaged.
     """
 
     groups: tuple[tuple[AlbumImage, ...], ...]
@@ -80,11 +80,11 @@ class Duplicates:
 def find_duplicates(album: Album, threshold: float = THRESHOLD) -> Duplicates:
     """Groups of near-duplicates, those with the largest first images first.
 
-    An image is put beside the largest one that it is a copy of. Frames of one video are not compared with each other.
-    Vectors are multiplied in blocks, and pixels are read only of pairs whose cosine is at least `threshold`.
+    An image is grouped with the largest one that it is a copy of. Frames of the same video are not compared. Vectors
+    are multiplied in blocks, and pixels are read only for pairs whose cosine similarity is at least `threshold`.
 
     Raises:
-        InputError: the threshold is no cosine from 0 to 1.
+        InputError: the threshold is not between 0 and 1.
     """
     check_threshold(threshold)
     table = album.to_arrow([*FACTS, "image"])
@@ -174,7 +174,7 @@ class _Comparison:
     unreadable: set[Path] = field(default_factory=set)
 
     def __call__(self, pairs: Sequence[tuple[_Facts, _Facts]]) -> list[bool]:
-        """Which pairs show the same pixels; False where one cannot be read."""
+        """Which pairs show the same pixels; False if one cannot be read."""
         same = [a["digest"] == b["digest"] and a["frame"] == b["frame"] and a["path"] != b["path"] for a, b in pairs]
         asked = [k for k, (a, b) in enumerate(pairs) if not same[k] and a["path"] != b["path"]]
         self._read([one for k in asked for one in pairs[k]])

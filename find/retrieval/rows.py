@@ -1,4 +1,4 @@
-"""Rows of an album as hits; what a row cannot be is told as damage of the album."""
+"""Converts rows of an album to hits; invalid rows are reported as damage of the album."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from find.retrieval.hits import Hit, Objects, ScorePart
 from find.retrieval.objects import ObjectMasks
 
 HIT_COLUMNS = ("path", "frame", "seconds", "time", "width", "height", "objects", "scores", "boxes", "masks")
-"""What a hit is made of."""
+"""The columns from which hits are made."""
 
 
 def hit_of_row(record: Mapping[str, Any], score: float, parts: tuple[ScorePart, ...], *, album: str, root: Path) -> Hit:
-    """A hit from the columns of HIT_COLUMNS. Raises UnreadableAlbum where they do not fit together."""
+    """A hit from the columns of HIT_COLUMNS. Raises UnreadableAlbum if they are inconsistent."""
     boxes = np.array(record["boxes"], dtype=np.int32).reshape(-1, 4)
     counts = {len(boxes), len(record["objects"]), len(record["scores"])}
     if len(counts) > 1 or min(record["height"], record["width"]) < 1:
@@ -42,7 +42,7 @@ def hit_of_row(record: Mapping[str, Any], score: float, parts: tuple[ScorePart, 
 
 
 def file_below(root: Path, name: str, *, album: str) -> Path:
-    """The file of a row; an album from elsewhere must not name files outside of its folder of photos."""
+    """The file of a row; an album from elsewhere must not refer to files outside its folder of photos."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
         raise UnreadableAlbum(f"{album}: the path {name!r} in this album leaves its folder of photos; it is damaged")

@@ -1,4 +1,4 @@
-"""Pictures of an album as a service shows them: JPEG with masks of objects, and the files of videos."""
+"""Pictures of an album for the page: JPEGs with masks of objects, and video files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def drawn_image(album: Album, name: str, frame: int, objects: Sequence[tuple[int
 
 
 def named_image(album: Album, name: str, frame: int = 0) -> Hit:
-    """Raises Refusal, 404, where the album has no such image."""
+    """Raises Refusal (404) if the album has no such image."""
     try:
         return album.image(name, frame)
     except UnreadableAlbum:
@@ -47,7 +47,7 @@ def named_image(album: Album, name: str, frame: int = 0) -> Hit:
 
 
 def video_file(album: Album, name: str) -> Path:
-    """The file of a video of the album, which browsers read in parts."""
+    """The file of a video in the album, which browsers request in ranges."""
     hit = named_image(album, name)
     if hit.seconds is None or not hit.path.is_file():
         raise Refusal(404, f"{name!r} is no video of the album, or its file is gone")

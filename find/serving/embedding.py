@@ -1,4 +1,4 @@
-"""What a service embeds: queries and pictures of several requests in one call of the model each."""
+"""Embedding requests: queries and pictures of several requests are embedded in one model call each."""
 
 from __future__ import annotations
 

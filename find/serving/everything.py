@@ -1,4 +1,4 @@
-"""All instances of a thing, and all segments of a picture: as requests ask for them and as answers tell them."""
+"""Requests for all instances of an object, and for all segments of a picture, and their responses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEFAULT = "coco-panoptic"
 
 @dataclass(frozen=True)
 class Sought:
-    """A picture, and of what all instances are sought in it."""
+    """A picture, and the query whose instances are searched in it."""
 
     picture: Pixels
     query: JoinedQuery
@@ -37,7 +37,7 @@ class Sought:
 
 @dataclass(frozen=True)
 class ToDivide:
-    """A picture to be divided into segments of classes."""
+    """A picture to segment into classes."""
 
     picture: Pixels
     classes: ClassSet
@@ -45,7 +45,7 @@ class ToDivide:
 
 def find_each(model: FIND, items: Sequence[Sought], queries: Sequence[JoinedQuery]) -> list[list[EntityMask]]:
     """The instances of each item's query; `queries` are theirs with entities."""
-    least = min(item.threshold for item in items)  # likelier ones are found alike under a lower threshold
+    least = min(item.threshold for item in items)  # a lower threshold finds the same likelier instances
     found = model.find_all([item.picture for item in items], list(queries), threshold=least)
     return [[one for one in row if one.score >= item.threshold] for row, item in zip(found, items, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Pictures that are sent once and asked about many times: each keeps a handle for a while, within a bound of memory."""
+"""Uploaded pictures that later requests refer to by a handle, within limits of time and memory."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from jaxtyping import UInt8
 from find.serving.limits import Refusal
 
 PREFIX = "picture:"
-"""Begins a handle, which no file in base64 does."""
+"""Prefix of handles, with which no base64 file begins."""
 
 Pixels = UInt8[np.ndarray, "h w 3"]
 
 
 class KeptPictures:
-    """Decoded uploads by their handles. The one that was used least recently goes first where room is needed.
+    """A least-recently-used cache of decoded uploads by handle.
 
-    A handle tells what the picture's pixels are, so that the same picture gets the same one again.
+    A handle is a hash of the pixels, so that the same picture gets the same handle again.
 
     Args:
-        most_bytes: of all pictures together; a single larger one is refused.
-        seconds: since its last use, after which a picture is forgotten.
-        clock: tells the time, in seconds.
+        most_bytes: size of all pictures together; a larger picture is refused.
+        seconds: time since its last use after which a picture is deleted.
+        clock: returns the time in seconds.
     """
 
     def __init__(self, most_bytes: int, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.most_bytes, self.seconds = most_bytes, seconds
         self._clock = clock
-        self._kept: OrderedDict[str, tuple[Pixels, float]] = OrderedDict()  # the last one used at the end
+        self._kept: OrderedDict[str, tuple[Pixels, float]] = OrderedDict()  # most recently used last
         self._lock = threading.Lock()  # pictures are read in threads
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class KeptPictures:
         return sum(picture.nbytes for picture, _ in self._kept.values())
 
     def add(self, picture: Pixels) -> str:
-        """The picture's handle. Raises Refusal, 413, where it does not fit by itself."""
+        """Stores a picture and returns its handle. Raises Refusal (413) if it alone exceeds the limit."""
         if picture.nbytes > self.most_bytes:
             most = f"{self.most_bytes / 3e6:.3g} million"
             raise Refusal(413, f"the picture has more than the {most} pixels that are kept; send it with each request")
@@ -60,7 +60,7 @@ class KeptPictures:
         return handle
 
     def get(self, handle: str) -> Pixels:
-        """Raises Refusal, 410, for a handle that is not known any more, or never was."""
+        """The picture of a handle. Raises Refusal (410) for an expired or unknown handle."""
         with self._lock:
             self._forget()
             if handle not in self._kept:
@@ -71,7 +71,7 @@ class KeptPictures:
             return picture
 
     def _forget(self) -> None:
-        """Drops what was not used for long, then what is too much; the least recently used are in front."""
+        """Deletes expired pictures, then the least recently used ones beyond the limit."""
         now = self._clock()
         while self._kept:
             _, used = next(iter(self._kept.values()))

@@ -155,7 +155,7 @@ class SearchAnswer(BaseModel):
     unknown_words: list[str] = Field(description="Words unknown to the language model: results for them are a guess")
 
 
-IMAGE = "The picture to look into, a file in base64 or the handle of a kept picture; or `name`"
+IMAGE = "The picture to segment, a file in base64 or the handle of an uploaded picture; or give `name`"
 NAME = "An image of the album to segment, by its path below the folder of photos; or give `image`"
 
 
@@ -170,7 +170,7 @@ class KeptPicture(BaseModel):
     width: int
     height: int
     seconds: float = Field(
-        description="After its last use, in which the handle is valid; less where other pictures need the room. "
+        description="Lifetime of the handle after its last use; shorter if memory is needed for other pictures. "
         "A request with an expired one is answered by 410: send the picture again"
     )
 
@@ -221,15 +221,13 @@ class InteractRequest(_Request):
         default=None, description="x0, y0, x1, y1 in pixels, around the object; with or instead of `points`"
     )
     scribbles: list[_Line] = Field(
-        default=[], max_length=16, description="Lines over the thing, each of 2 or more x, y"
+        default=[], max_length=16, description="Lines over the object, each of 2 or more x, y"
     )
     lassos: list[_Outline] = Field(
-        default=[], max_length=16, description="Closed outlines of the thing, each of 3 or more x, y"
+        default=[], max_length=16, description="Closed outlines of the object, each of 3 or more x, y"
     )
     negatives: list[_Point] = Field(default=[], max_length=64, description="x, y of points outside the object")
-    negative_scribbles: list[_Line] = Field(
-        default=[], max_length=16, description="Lines over what does not belong to the thing"
-    )
+    negative_scribbles: list[_Line] = Field(default=[], max_length=16, description="Lines outside the object")
 
 
 class InteractAnswer(BaseModel):
@@ -248,13 +246,11 @@ class FindAllRequest(_Request):
 
     image: str | None = Field(default=None, description=IMAGE)
     name: str | None = Field(default=None, description=NAME)
-    query: str = Field(
-        description="One phrase or region, which shows by example what is sought: {a dog}, [rex.jpg@120,80]"
-    )
+    query: str = Field(description="One phrase, or one region as an example: {a dog}, [rex.jpg@120,80]")
     others: list[str] = Field(default=[], alias="and", description="Further examples of it")
-    without: list[str] = Field(default=[], description="Examples of what is not sought")
+    without: list[str] = Field(default=[], description="Negative examples")
     images: dict[str, str] = Field(default={}, description=IMAGES)
-    threshold: float = Field(default=0.5, ge=0, le=1, description="Least match probability of what is found")
+    threshold: float = Field(default=0.5, ge=0, le=1, description="Minimum match probability")
 
 
 class Instance(BaseModel):
@@ -269,7 +265,7 @@ class FindAllAnswer(BaseModel):
     width: int
     height: int
     unknown_words: list[str]
-    instances: list[Instance] = Field(description="The likeliest first; none where there is none")
+    instances: list[Instance] = Field(description="Most probable first; may be empty")
 
 
 class PanopticRequest(_Request):
@@ -283,7 +279,7 @@ class PanopticRequest(_Request):
     is_thing: list[bool] | None = Field(
         default=None,
         max_length=256,
-        description="Of each class, whether its segments can be counted; null: those of COCO's stuff cannot",
+        description="For each class, whether it is a thing (countable); null: all but COCO's stuff classes",
     )
 
 

@@ -1,1 +1,1 @@
-"""From photographs to annotations that a model proposes and people correct."""
+"""Model-assisted annotation: a model proposes labels of photos, and people correct them."""

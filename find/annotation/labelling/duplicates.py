@@ -1,4 +1,4 @@
-"""One object that several queries found is one instance: the likelier label is kept, and the other one counted."""
+"""Removes duplicates: of several labels of one object, the most probable one is used, and the others are counted."""
 
 from __future__ import annotations
 

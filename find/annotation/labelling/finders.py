@@ -34,7 +34,7 @@ def finder_of(model: FIND, classes: Mapping[str, Sequence[JoinedQuery]], thresho
 
 
 class ByMatch:
-    """Instances by their match probability; what is sought is embedded once for all photographs."""
+    """Finds instances by match probability; queries are embedded once for all photos."""
 
     score = "match probability"
 
@@ -61,7 +61,7 @@ class ByMatch:
 
 
 class ByClass:
-    """Instances by the probability of their class among all that are asked for: of models without a match head."""
+    """Finds instances by class probability among all given classes: for models without a match head."""
 
     score = "class probability x mask confidence"
 

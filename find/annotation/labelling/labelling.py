@@ -48,12 +48,12 @@ def label(
         labels.save_coco("photos/labels.json")
 
     Args:
-        photos: a folder, which is gone through with its sub-folders, or files.
-        queries: what is sought for each class, as `FIND.find_all` takes it; several queries of a class find what any of
-            them finds. Without names, a class is called what its phrase says ("{a red car}" is "red car").
-        threshold: the least probability of a match (0..1). Models without a match head take the probability of the
-            class among all that are asked for, and take phrases only.
-        only_best: only the likeliest instance of each class on a photograph.
+        photos: a folder, searched recursively, or files.
+        queries: the query of each class, as `FIND.find_all` takes it; several queries of a class are united. Without
+            names, a class is named after its phrase ("{a red car}" is "red car").
+        threshold: minimum probability of a match (0..1). Models without a match head use the probability of the class
+            among all given classes, and accept phrases only.
+        only_best: only the most probable instance of each class in a photo.
         keep_duplicates: an object that two classes find keeps both labels, instead of the likelier one.
 
     Raises:
@@ -95,7 +95,7 @@ def label(
 
 
 def read_classes(queries: Mapping[str, Asked] | Asked) -> dict[str, list[JoinedQuery]]:
-    """Class -> what is sought for it. Raises InputError where a class has no name or a query not one entity."""
+    """Class -> its queries. Raises InputError if a class has no name or a query does not have one entity."""
     if isinstance(queries, Mapping):
         named = {name: _read(asked) for name, asked in queries.items()}
     else:
@@ -128,7 +128,7 @@ def _as_phrase(query: JoinedQuery) -> JoinedQuery:
 
 
 def _fitting(model: FIND, root: Path, read: Picture | Skipped) -> Picture | Skipped:
-    """A picture that the model takes."""
+    """The picture if the model accepts its size, otherwise Skipped with the reason."""
     if isinstance(read, Picture):
         try:
             model.resizing.fit(*read.pixels.shape[:2])

@@ -1,4 +1,4 @@
-"""What a model has found on photographs, to be written as annotations."""
+"""The instances that a model has found in photos, to be written as annotations."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Label:
 
     Attributes:
         category: the class's name.
-        query: what found it, as a query is written.
-        score: the probability that it is what was asked for (0..1).
+        query: the text of the query that found it.
+        score: the probability that it matches the query (0..1).
         segmentation: its mask as COCO's compressed run-length code.
         area: pixels of the mask.
         box: x, y, width, height of the mask, in pixels.
@@ -36,7 +36,7 @@ class Label:
 
 @dataclass(frozen=True)
 class LabelledPhoto:
-    """A photograph that was looked at: its path below the folder, height and width, and what was found."""
+    """A processed photo: its path below the folder, height and width, and instances."""
 
     path: str
     size: tuple[int, int]
@@ -45,16 +45,16 @@ class LabelledPhoto:
 
 @dataclass(frozen=True)
 class Labels:
-    """What was found on all photographs of a folder.
+    """The instances in all photos of a folder.
 
     Attributes:
         root: the folder.
-        queries: of each class, what was sought, as queries are written.
-        photos: those that were looked at, with or without anything found.
-        skipped: those that could not be read, and why.
-        duplicates: how many objects two classes found, by both names; the likelier of the two labels was kept, unless
-            both were asked for.
-        settings: how they were found, for the file: model, threshold and so on.
+        queries: the texts of the queries of each class.
+        photos: the processed photos, with or without instances.
+        skipped: unreadable photos, with reasons.
+        duplicates: numbers of objects found by two classes, by both names; the more probable label was used, unless
+            both were requested.
+        settings: model, threshold and other settings, for the file.
     """
 
     root: Path
@@ -76,7 +76,7 @@ class Labels:
 
     @property
     def categories(self) -> list[str]:
-        """The classes, in the order that they were asked for."""
+        """The classes, in the given order."""
         return list(self.queries)
 
     @property
@@ -87,7 +87,7 @@ class Labels:
 
     @property
     def empty(self) -> list[str]:
-        """The photographs on which nothing was found."""
+        """The photos without instances."""
         return [photo.path for photo in self.photos if not photo.labels]
 
     def save_coco(self, file: str | Path, *, polygons: bool = False) -> Path:

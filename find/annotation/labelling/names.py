@@ -1,4 +1,4 @@
-"""What a class is: one thing, by a query, and the name of a class that has only a query."""
+"""Classes given by queries: checks that a query has one entity, and derives the class name from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from find.query.operators import JoinedQuery
 
 ARTICLE = re.compile(r"^(a|an|the|some)\s+", re.IGNORECASE)
 UNNAMED = "object"
-"""The class of examples that nobody has named."""
+"""The class name of examples without a name."""
 
 
 def class_name(query: JoinedQuery) -> str:
@@ -32,7 +32,7 @@ def written(query: JoinedQuery) -> str:
 
 
 def check_class(query: JoinedQuery) -> None:
-    """Raises InputError for a query that is not one thing."""
+    """Raises InputError for a query that does not have exactly one entity."""
     for one in query.queries:
         if len(one.entities) != 1:
             raise InputError(

@@ -1,7 +1,7 @@
 """Outlines of masks as polygons along the pixels' edges, which COCO's library draws as the very same pixels.
 
 Rings of one polygon (a hole in an object; in YOLO's rows, which have one polygon each, also further parts of it) are
-joined by a cut that is gone along twice, so that nothing is enclosed by it.
+joined by a cut that is traversed twice, so that it encloses nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Ring = Int[np.ndarray, "n 2"]
 
 
 def single_polygon(mask: Bool[np.ndarray, "h w"]) -> Ring:
-    """All of a mask that is not empty."""
+    """The outline of a mask that is not empty, as one polygon."""
     first, *others = sorted(rings(mask), key=len, reverse=True)
     for ring in others:
         first = _joined(first, ring)
@@ -38,7 +38,7 @@ def polygons(mask: Bool[np.ndarray, "h w"]) -> list[Ring]:
 
 
 def rings(mask: Bool[np.ndarray, "h w"]) -> list[Ring]:
-    """Every border of a mask, those around it and those of its holes.
+    """All borders of a mask: outer borders and those of holes.
 
     Its corners, in the order of a row of the grid, are ends of horizontal edges by twos, and likewise of vertical ones
     in a column, so that each corner has one neighbour of either kind.
@@ -61,7 +61,7 @@ def rings(mask: Bool[np.ndarray, "h w"]) -> list[Ring]:
 
 
 def _corners(mask: Bool[np.ndarray, "h w"]) -> Ring:
-    """Where borders turn, (x, y); twice where two pixels touch by a corner only."""
+    """The corners (x, y) of borders; listed twice if two pixels touch only at that corner."""
     padded = np.pad(mask, 1).astype(np.int8)
     around = padded[:-1, :-1] + padded[:-1, 1:] + padded[1:, :-1] + padded[1:, 1:]
     touching = (around == 2) & (padded[:-1, :-1] == padded[1:, 1:])
@@ -83,6 +83,6 @@ def _encloses(ring: Ring, corner: Int[np.ndarray, " 2"]) -> bool:
 
 
 def _joined(ring: Ring, other: Ring) -> Ring:
-    """Both in one, by a cut from the other's first corner to the nearest of this one."""
+    """Joins both rings by a cut from the other's first corner to the nearest corner of this one."""
     nearest = int(np.abs(ring - other[0]).sum(axis=1).argmin())
     return np.concatenate([ring[: nearest + 1], other, other[:1], ring[nearest:]])

@@ -1,8 +1,8 @@
-"""A COCO JSON of instances while a person goes through it: every decision is in the file as soon as it is made.
+"""Review of a COCO instances JSON by a person: every decision is written to the file immediately.
 
-An annotation gets `review`: "kept", "corrected" (with what was found in `found`) or "added". What is dropped moves from
-`annotations` to `dropped`, where no reader looks. An image gets `reviewed` once nothing on it is undecided. Ids and all
-other fields stay.
+An annotation gets `review`: "kept", "corrected" (with the original in `found`) or "added". Dropped annotations move
+from `annotations` to `dropped`, which readers ignore. An image gets `reviewed` when nothing in it is undecided. Ids and
+all other fields are unchanged.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Review:
         return {one["id"]: one["name"] for one in self._content["categories"]}
 
     def counts(self) -> Counter[str]:
-        """Objects by what was decided of them."""
+        """Numbers of objects by decision."""
         return Counter(state(one) for one in self._objects.values() if one["image_id"] in self.photos)
 
     def is_reviewed(self, photo: int) -> bool:
@@ -151,7 +151,7 @@ class Review:
             return number
 
     def finish(self, photo: int) -> None:
-        """All of a photograph that is undecided is kept; nothing on it is right, too."""
+        """Keeps all undecided objects of a photo; also marks photos without objects as reviewed."""
         with self._lock:
             self._photo(photo)
             for one in self._objects.values():
@@ -169,7 +169,7 @@ class Review:
             raise DataError(f"{self.file}: the mask of object {one['id']} cannot be drawn: {problem}") from problem
 
     def _place(self, one: dict[str, Any], decision: str) -> None:
-        """Notes a decision, and moves the object to or from what is dropped."""
+        """Records a decision, and moves the object to or from the dropped ones."""
         was_dropped, is_dropped = state(one) == "dropped", decision == "dropped"
         if decision == "undecided":
             one.pop("review", None)
@@ -212,7 +212,7 @@ class Review:
 
 
 def state(one: Mapping[str, Any]) -> str:
-    """What was decided of an annotation: undecided, kept, corrected, added or dropped."""
+    """The decision on an annotation: undecided, kept, corrected, added or dropped."""
     return one.get("review", "undecided")
 
 
@@ -235,7 +235,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
-    """What tells whether a file is the one that was written; None where there is none."""
+    """Identifies the version of a file that was written; None if there is no file."""
     try:
         status = file.stat()
     except FileNotFoundError:

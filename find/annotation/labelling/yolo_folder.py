@@ -22,7 +22,7 @@ TRAIN, VAL = "train", "val"
 
 @dataclass(frozen=True)
 class YoloFiles:
-    """The folder, and how many pictures each split has."""
+    """The folder, and the number of pictures of each split."""
 
     folder: Path
     pictures: Counter[str]

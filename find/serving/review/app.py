@@ -1,4 +1,4 @@
-"""The review of an annotation file over HTTP: its photos, decisions, and masks by clicks."""
+"""The review service of an annotation file: its photos, decisions, and masks by clicks."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 OWN_PAGE = pathlib.Path(__file__).with_name("page")
 ENCODED = 3
-"""Photos that stay encoded: the one that is looked at, and those beside it."""
+"""Number of cached encoded photos: the current one and its neighbours."""
 SIDE = 2048
 """The longer side of a photo on the page; masks and clicks are in the photo's own pixels."""
 JPEG_QUALITY = 90
@@ -76,12 +76,12 @@ def create_review_app(review: Review, model: FIND, *, hosts: AllowedHosts | None
 
     @app.get("/photos")
     async def photos() -> Overview:
-        """What there is to review."""
+        """The photos and classes to review."""
         return await desk.work(desk.overview)
 
     @app.get("/photos/{photo}")
     async def one_photo(photo: int) -> PhotoState:
-        """The objects of a photo; it is encoded meanwhile, so that the first click is quick."""
+        """The objects of a photo, which is encoded in the background so that the first click is fast."""
         return await desk.work(lambda: desk.photo(photo))
 
     @app.get("/photos/{photo}/picture", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
@@ -92,12 +92,12 @@ def create_review_app(review: Review, model: FIND, *, hosts: AllowedHosts | None
 
     @app.post("/photos/{photo}/finish")
     async def finish(photo: int) -> PhotoState:
-        """Keeps all that is undecided."""
+        """Keeps all undecided objects."""
         return await desk.work(lambda: desk.finish(photo))
 
     @app.post("/photos/{photo}/objects")
     async def add(photo: int, request: NewObject) -> PhotoState:
-        """Adds the object that points or a box show."""
+        """Adds the object marked by points or a box."""
         return await desk.work(lambda: desk.add(photo, request))
 
     @app.post("/photos/{photo}/objects/{number}")
@@ -107,7 +107,7 @@ def create_review_app(review: Review, model: FIND, *, hosts: AllowedHosts | None
 
     @app.post("/photos/{photo}/objects/{number}/mask")
     async def correct(photo: int, number: int, request: Strokes) -> PhotoState:
-        """Segments an object anew, by points and a box."""
+        """Segments an object again, by points and a box."""
         return await desk.work(lambda: desk.correct(photo, number, request))
 
     return app
@@ -142,7 +142,7 @@ class Desk:
 
     def photo(self, photo: int) -> PhotoState:
         shown = self._state(photo)
-        self._thread.submit(self._features, photo)  # behind what is asked already
+        self._thread.submit(self._features, photo)  # after the requests that are queued already
         return shown
 
     def picture(self, photo: int) -> bytes:
@@ -176,7 +176,7 @@ class Desk:
         return self._state(photo)
 
     def _mask(self, photo: int, shown: Strokes) -> Bool[np.ndarray, "h w"]:
-        """What the points and the box show, on the encoded photo."""
+        """The mask of the object marked by points and a box, from the encoded photo."""
         if not shown.points and shown.box is None:
             raise Refusal(422, "nothing is pointed at: click the object, or drag a box around it")
         picture, features = self._features(photo)

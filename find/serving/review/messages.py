@@ -17,7 +17,7 @@ class _Request(BaseModel):
 
 
 class Strokes(_Request):
-    """What shows an object: points and a box in pixels of the photo, and points that do not belong to it."""
+    """Marks of an object: points and a box in pixels of the photo, and points outside the object."""
 
     points: Points = []
     negatives: Points = []
@@ -54,13 +54,13 @@ class Overview(BaseModel):
     file: str
     categories: list[Category]
     photos: list[PhotoLine]
-    missing: list[str] = Field(description="Pictures of the file that are not there")
+    missing: list[str] = Field(description="Number of the file's pictures that are missing")
 
 
 class ReviewedObject(BaseModel):
     id: int
     category: int
-    score: float | None = Field(description="What the model gave, if it was the model")
+    score: float | None = Field(description="The model's score, if the model found it")
     state: Literal["undecided", "kept", "corrected", "added", "dropped"]
     segmentation: Mask | None
 
@@ -71,5 +71,5 @@ class PhotoState(BaseModel):
     id: int
     is_reviewed: bool
     objects: list[ReviewedObject]
-    counts: dict[str, int] = Field(description="Objects of the whole file by what was decided")
+    counts: dict[str, int] = Field(description="Numbers of the file's objects by decision")
     object: int | None = Field(default=None, description="The object that was added")
