@@ -51,7 +51,7 @@ def test_notebooks_run_and_show_pictures(notebook: Path, tmp_path: Path, monkeyp
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     content = cells(notebook)
     nbclient.NotebookClient(
-        content, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        content, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()  # raises what a cell raises
     kinds = {kind for cell in content.cells for output in cell.get("outputs", []) for kind in output.get("data", {})}
     assert "image/png" in kinds or notebook.stem == "extend"
