@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from find.errors import CheckpointError
+from find.errors import CheckpointError, printable
 from find.model.config import FINDConfig
 from find.model.location import CLASSES, CONFIG, NESTED_WIDTHS, WEIGHTS, check_file, read_nested_widths
 from find.utils.files import write_tensors
@@ -102,7 +102,7 @@ class Checkpoint:
                 spec = getattr(self.config, kind)
                 raise CheckpointError(
                     f"{self.source} was made for another {kind} encoder than {spec!r} is here (fingerprint "
-                    f"{str(wanted)[:12]}, here {fingerprint[:12]}); use the one that it was trained on, or train anew"
+                    f"{printable(str(wanted)[:12])}, here {fingerprint[:12]}); use the one that it was trained on, or train anew"
                 )
 
     def load_into(self, interface: nn.Module, *, untrained: tuple[str, ...] = ()) -> None:
