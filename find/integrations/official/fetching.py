@@ -103,7 +103,7 @@ def find_release(name: str, revision: str | None) -> Release:
 def find_llama(llama: str) -> Source:
     """Raises FindError for a folder that is not there, or that has no weights: the authors' files have none either."""
     source = Source.parse(llama, spec=f"llama:{llama}")
-    if source.is_folder and has_no_weights(llama):
+    if source.is_folder and has_no_weights(source.name):
         raise CheckpointError(
             f"{llama} has no weights (*.safetensors or pytorch_model*.bin), and neither has the published checkpoint; "
             "give a whole LLaMA-7B"
@@ -125,14 +125,19 @@ def conversions_folder(name: str) -> Path:
 
 def conversion_folder(name: str, release: Release, language: Source) -> Path:
     """Of one revision and one LLaMA."""
-    text = f"{os.path.abspath(language.name)}" if language.is_folder else f"{language.name}@{language.revision or ''}"
-    return conversions_folder(name) / f"{release.revision[:12]}--{text.strip('/@').replace('/', '--')[-150:]}"
+    llama = os.path.abspath(language.name) if language.is_folder else f"{language.name}@{language.revision or ''}"
+    return conversions_folder(name) / f"{revision_part(release)}--{llama.strip('/@').replace('/', '--')[-150:]}"
+
+
+def revision_part(release: Release) -> str:
+    """How the names of a revision's conversions begin."""
+    return release.revision[:12].replace("/", "-")
 
 
 def conversions(name: str, release: Release) -> Iterator[Path]:
     """What has been converted of a release and still has its LLaMA: with the authors' LLaMA first, then the newest."""
     usual = conversion_folder(name, release, Source(LLAMA, None, LLAMA))
-    others = conversions_folder(name).glob(f"{release.revision[:12]}--*")
+    others = conversions_folder(name).glob(f"{revision_part(release)}--*")
     newest = sorted((folder for folder in others if is_model(folder)), key=lambda folder: -folder.stat().st_mtime)
     for folder in sorted(newest, key=lambda folder: folder != usual):
         if llama_is_there(folder):
