@@ -1,5 +1,7 @@
 """Claims about uploads that are kept: a handle stands for its file in every request, for so long and so many bytes."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,14 @@ def test_the_service_s_bound_holds_for_kept_pictures(album, encoded):
         handles = [client.post("/pictures", json={"image": image}).json()["picture"] for image in encoded[:2]]
         codes = [client.post("/interact", json={"image": h, "points": [(9, 9)]}).status_code for h in handles]
     assert codes == [410, 200]
+
+
+def test_a_click_in_a_kept_picture_takes_less_than_300_ms_of_processor_time(client, encoded):
+    body = {"image": client.post("/pictures", json={"image": encoded[0]}).json()["picture"]}
+    clicks = []
+    for x in range(40, 48):
+        begin = time.process_time()
+        assert client.post("/interact", json=body | {"points": [(x, 100)]}).status_code == 200
+        clicks.append(time.process_time() - begin)
+    assert np.median(clicks[1:]) < 0.3
+    print(f"CPU ms: {[round(1000 * one) for one in clicks]}")

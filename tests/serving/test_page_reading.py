@@ -25,6 +25,8 @@ def test_hits_are_walked_and_opened_by_the_keyboard(page):
     expect(page.locator("#viewer")).to_be_visible()
     name = page.inner_text("#viewer-title")
     assert name in buttons.nth(1).inner_text()
+    expect(page.locator("#viewer img")).to_have_js_property("complete", True)
+    assert page.locator("#viewer img").evaluate("one => one.naturalWidth") == 480
     page.focus("#viewer-close")
     page.keyboard.press("ArrowRight")
     assert page.inner_text("#viewer-title") in buttons.nth(2).inner_text()

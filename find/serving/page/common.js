@@ -1,5 +1,6 @@
 // What all of the page uses: elements, messages, requests.
 
+const SMALL = 480;  // pixels of the longer side of the pictures that answers name
 export const at = id => document.getElementById(id);
 export const make = (tag, text) => Object.assign(document.createElement(tag), text === undefined ? {} : { textContent: text });
 
@@ -56,9 +57,18 @@ export function inSquare(picture) {
   return cell;
 }
 
-// A picture as large as the window allows.
-export function fit(picture, share) {
-  const { width, height } = picture.dataset;
+// Where an image of the album comes from in its own size, but not smaller than its small picture, nor very large.
+export function sharp({ src, width, height }) {
+  const side = Math.min(1280, Math.max(width, height));
+  return side > SMALL ? `${src}&side=${side}` : src;
+}
+
+// A picture as large as `share` percent of the window's height allow; until it has come, the small one is shown.
+export function large(image, src, share) {
+  const picture = pictureOf({ ...image, src }), { width, height } = picture.dataset;
+  picture.firstChild.fetchPriority = "high";  // before those that are scrolled to
+  picture.style.background = `center / 100% 100% url(${JSON.stringify(image.src)})`;
   picture.style.width = `min(100%, ${(share * width / height).toFixed(2)}vh)`;
   picture.style.aspectRatio = `${width} / ${height}`;
+  return picture;
 }

@@ -1,7 +1,7 @@
 // The mode that segments one picture: by pointing, by words and queries, all of a kind, or everything.
 
 import { remember } from "./address.js";
-import { append, ask, at, fit, inSquare, make, makeButton, pictureOf, say, stored, title } from "./common.js";
+import { append, ask, at, inSquare, large, make, makeButton, pictureOf, say, sharp, stored, title } from "./common.js";
 import { pngOf } from "./downloads.js";
 import { COLORS, overlay } from "./masks.js";
 import { onPointing } from "./pointing.js";
@@ -18,10 +18,9 @@ let turn = 0, isNew = true;
 
 function open(image) {
   shown = image;
-  const src = isUpload(image.name) ? image.src : `${image.src}&side=1280`;
-  picture = pictureOf({ ...image, src });
+  const src = isUpload(image.name) ? image.src : sharp(image);
+  picture = large(image, src, 70);
   picture.classList.add("asks");
-  fit(picture, 70);
   const isNegative = event => event.altKey || event.button === 2 || at("negative").getAttribute("aria-pressed") === "true";
   onPointing(picture, {
     click: (point, event) => pointed(strokes.add({ kind: isNegative(event) ? "not" : "point", points: [point] })),

@@ -1,6 +1,6 @@
 // One hit large, in a dialog: its picture with what was taken, or its film from a moment on.
 
-import { at, fit, make, makeButton, pictureOf, plain, stored, title } from "./common.js";
+import { at, large, make, makeButton, plain, sharp, stored, title } from "./common.js";
 import { drawPairs, momentButtons, scoreParts } from "./hits.js";
 import { onPointing } from "./pointing.js";
 
@@ -30,8 +30,7 @@ function show(moment) {
 }
 
 function still(moment) {
-  const shown = stored(moment), picture = pictureOf({ ...shown, src: `${shown.src}&side=1280` });
-  fit(picture, 60);
+  const shown = stored(moment), picture = large(shown, sharp(shown), 60);
   if (moment.connections) drawPairs(picture, moment);
   if (moment.seconds !== null) return picture;
   picture.classList.add("asks");
