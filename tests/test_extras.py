@@ -77,6 +77,7 @@ NEEDED = {
     "search {album} dog": "album",
     "more-like {album} {photo}": "album",
     "duplicates {album}": "album",
+    "map {album} {out}/map.html": "album",
     "shell {album}": "album",
     "serve {album}": "serve",
     "demo {out}": "serve",

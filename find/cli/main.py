@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from find.cli.album import add_index, add_search
+from find.cli.album_map import add_map
 from find.cli.arguments import Parser
 from find.cli.bench import add_bench
 from find.cli.convert import add_convert
@@ -68,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_search(commands)
     add_more_like(commands)
     add_duplicates(commands)
+    add_map(commands)
     add_shell(commands)
     add_label(commands)
     add_review(commands)
