@@ -1,10 +1,10 @@
-"""Claims about the map of an album: what is alike lies together, queries name clusters, and the page needs nothing else."""
+"""Claims about the map of an album: what is alike lies together, queries name clusters, the page needs nothing else."""
 
 import base64
 import io
 import json
 import re
-from pathlib import Path
+import shutil
 
 import numpy as np
 import pytest
@@ -62,6 +62,7 @@ def test_a_sample_is_spread_over_the_album_and_clusters_without_queries_are_numb
     assert [cluster.name for cluster in found.clusters] == ["cluster 1", "cluster 2", "cluster 3"]
 
 
+@pytest.mark.slow  # numba compiles UMAP for the first use
 def test_umap_keeps_clusters_apart(album):
     pytest.importorskip("umap", reason="needs: pip install 'findvl[map]'")
     found = make_map(album, settings=MapSettings(clusters=3, layout="umap"))
@@ -99,11 +100,12 @@ def test_files_that_are_gone_are_told_and_too_few_are_refused(tmp_path):
 
 def test_the_page_shows_pictures_and_picks_out_a_cluster(mapped, tmp_path):
     playwright = pytest.importorskip("playwright.sync_api", reason="needs: pip install playwright")
-    if not Path("/usr/bin/chromium").exists():
-        pytest.skip("needs Debian's chromium")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs Debian's package chromium")
     mapped.write(tmp_path / "map.html")
     with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"])
+        browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 360, "height": 640})
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
