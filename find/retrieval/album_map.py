@@ -195,11 +195,11 @@ def _clusters(vectors: Float[Tensor, "n d"], count: int) -> Int64[np.ndarray, " 
         sums = torch.zeros_like(centres).index_add_(0, of, vectors)
         filled = torch.bincount(of, minlength=count) > 0
         centres = torch.where(filled[:, None], torch.nn.functional.normalize(sums, dim=1), centres)
-    of = (vectors @ centres.T).argmax(1).numpy()
-    numbers, sizes = np.unique(of, return_counts=True)
+    last = (vectors @ centres.T).argmax(1).numpy()
+    numbers, sizes = np.unique(last, return_counts=True)
     order = numbers[np.argsort(-sizes, kind="stable")]
     rank = {int(number): k for k, number in enumerate(order)}
-    return np.array([rank[int(number)] for number in of], np.int64)
+    return np.array([rank[int(number)] for number in last], np.int64)
 
 
 def _named(
