@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 
 import torch
 
-from find.errors import CheckpointError
+from find.errors import CheckpointError, shown
 from find.foundations.base import LanguageEncoder, VisionEncoder
 from find.foundations.tokenization import LongTexts
 from find.utils.entry_points import declared
@@ -55,7 +55,7 @@ class EncoderSpec:
         name, _, number = name.rpartition("#")
         if not number.isdecimal():
             raise CheckpointError(
-                f"unknown foundation {text!r}: # is followed by the number of a block, llama:FOLDER#21"
+                f"unknown foundation {shown(text)}: # is followed by the number of a block, llama:FOLDER#21"
             )
         return cls(text, library, name, untrained, int(number))
 
@@ -112,7 +112,7 @@ def load_language(
     try:
         long = LongTexts(long_texts)
     except ValueError:
-        raise CheckpointError(f"long_texts is {long_texts!r}; it must be 'refuse' or 'cut'") from None
+        raise CheckpointError(f"long_texts is {shown(str(long_texts))}; it must be 'refuse' or 'cut'") from None
     load: LanguageLoader = _loader(LANGUAGE_ENCODERS, "language encoder", parsed)
     return load(parsed, dtype=dtype, long_texts=long)
 
@@ -125,23 +125,23 @@ def _loader(group: str, kind: str, spec: EncoderSpec) -> Loader:
     point = declared(group).get(spec.library)
     if point is None:
         raise CheckpointError(
-            f"unknown foundation {spec.text!r}: no installed package has a {kind} named {spec.library!r}; "
+            f"unknown foundation {shown(spec.text)}: no installed package has a {kind} named {shown(spec.library)}; "
             f"there are {', '.join(sorted(declared(group))) or 'none: install findvl again'}"
         )
     try:
         return point.load()
     except ImportError as error:
-        raise CheckpointError(f"{kind} {spec.text!r}: {point.value} cannot be imported: {error}") from error
+        raise CheckpointError(f"{kind} {shown(spec.text)}: {point.value} cannot be imported: {error}") from error
 
 
 def need_name(spec: EncoderSpec, form: str) -> str:
     """The name in a spec whose loader needs one; `form` shows what the whole spec looks like."""
     if not spec.name:
-        raise CheckpointError(f"unknown foundation {spec.text!r}: name the model as well, {form}")
+        raise CheckpointError(f"unknown foundation {shown(spec.text)}: name the model as well, {form}")
     return spec.name
 
 
 def refuse_name(spec: EncoderSpec) -> None:
     """For encoders that come alone."""
     if spec.name or spec.block is not None:
-        raise CheckpointError(f"unknown foundation {spec.text!r}: {spec.library!r} stands alone, nothing follows it")
+        raise CheckpointError(f"unknown foundation {shown(spec.text)}: nothing may follow {shown(spec.library)}")

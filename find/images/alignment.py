@@ -23,13 +23,16 @@ BLOCK = 4
 """Pixels of a side of a place; pictures are the same where they are in every place."""
 MOST_DIFFERENCE = 0.12
 """Root mean square in a place, of values in 0..1."""
+MOST_UNEXPLAINED, PLAIN = 0.5, 0.02
+"""What remains of a picture's deviation, as a share; of pictures with less deviation than `PLAIN` noise may remain."""
 
 
 @torch.inference_mode()
 def largest_difference(left: Float[Tensor, "n 3 s s"], right: Float[Tensor, "n 3 s s"]) -> Float[Tensor, " n"]:
     """Of pictures in 0..1, pair by pair: the root mean square of what remains in the place that differs most.
 
-    Infinity for pairs that no small change of place makes alike.
+    Infinity for pairs that no small change of place makes alike, and for those of fine texture whose averages alone
+    are alike.
     """
     warp = torch.tensor([1.0, 1, 0, 0]).repeat(len(left), 1)
     for factor in LEVELS:
@@ -44,11 +47,13 @@ def largest_difference(left: Float[Tensor, "n 3 s s"], right: Float[Tensor, "n 3
     a, b = left - mean(left), moved - mean(moved)
     gain = (mean(a * b) / mean(b * b).clamp(min=1e-6)).clamp(0.5, 2)
     squares = ((a - gain * b) ** 2 * weight).mean(1, keepdim=True)
+    deviation = mean(a**2).flatten().sqrt()
+    is_explained = mean((a - gain * b) ** 2).flatten().sqrt() <= MOST_UNEXPLAINED * deviation.clamp(min=PLAIN)
     places = avg_pool2d(squares, BLOCK) / avg_pool2d(weight, BLOCK).clamp(min=0.5)
     found = places.flatten(1).amax(1).sqrt()
     scale, shift = (warp[:, :2] - 1).abs().amax(1), warp[:, 2:].abs().amax(1)
     is_near = (scale <= MOST_SCALE) & (shift <= MOST_SHIFT) & warp.isfinite().all(1)
-    return torch.where(is_near & found.isfinite(), found, torch.inf)
+    return torch.where(is_near & is_explained & found.isfinite(), found, torch.inf)
 
 
 def are_same(left: Float[Tensor, "n 3 s s"], right: Float[Tensor, "n 3 s s"]) -> Bool[Tensor, " n"]:

@@ -102,7 +102,8 @@ class Checkpoint:
                 spec = getattr(self.config, kind)
                 raise CheckpointError(
                     f"{self.source} was made for another {kind} encoder than {spec!r} is here (fingerprint "
-                    f"{printable(str(wanted)[:12])}, here {fingerprint[:12]}); use the one that it was trained on, or train anew"
+                    f"{printable(str(wanted)[:12])}, here {fingerprint[:12]}); use the one that it was trained on, or "
+                    "train anew"
                 )
 
     def load_into(self, interface: nn.Module, *, untrained: tuple[str, ...] = ()) -> None:

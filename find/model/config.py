@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from find.errors import CheckpointError, FindError
+from find.errors import CheckpointError, FindError, shown
 
 FOLDER = "{folder}"
 DTYPES = ("float32", "float16", "bfloat16")
@@ -146,17 +146,19 @@ class FINDConfig:
     tasks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_number("shortest_side", self.shortest_side, 1, LARGEST_SIDE)
+        _check_number("shortest_side", self.shortest_side, 8, LARGEST_SIDE)
         _check_number("longest_side", self.longest_side, self.shortest_side, LARGEST_SIDE)
         for name in ("panoptic_score", "panoptic_overlap"):
             _check_number(name, getattr(self, name), 0, 1)
         object.__setattr__(self, "tasks", tuple(self.tasks))  # JSON has no tuples
         for name in ("vision_dtype", "language_dtype"):
-            if getattr(self, name) not in DTYPES:
-                raise CheckpointError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(DTYPES)}")
+            dtype = getattr(self, name)
+            if dtype not in DTYPES:
+                raise CheckpointError(f"{name} is {shown(dtype)}; it must be one of {', '.join(DTYPES)}")
         if "{}" not in self.class_prompt:
             raise CheckpointError(
-                f"class_prompt is {self.class_prompt!r}; put {{}} where the class name belongs, or all classes are one"
+                f"class_prompt is {shown(self.class_prompt)}; put {{}} where the class name belongs, or all classes "
+                "are one"
             )
 
     def to_dict(self) -> dict[str, Any]:
