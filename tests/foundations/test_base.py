@@ -59,7 +59,11 @@ def test_an_unknown_spec_is_refused_with_the_known_ones(spec):
 
 @pytest.mark.parametrize(
     ("spec", "message"),
-    [("open_clip:", "open_clip:NAME/PRETRAINED"), ("tiny:1", "nothing may follow"), ("random:tiny:1", "nothing may follow")],
+    [
+        ("open_clip:", "open_clip:NAME/PRETRAINED"),
+        ("tiny:1", "nothing may follow"),
+        ("random:tiny:1", "nothing may follow"),
+    ],
 )
 def test_a_name_that_lacks_or_is_too_much_is_told(spec, message):
     with pytest.raises(FindError, match=message):
