@@ -201,6 +201,6 @@ def test_a_wrong_spec_is_refused_in_one_sentence(wrong: str, message: str):
 
 
 def test_a_task_that_a_baseline_cannot_do_is_refused(spec: Callable[[str], str]):
-    with pytest.raises(FindError, match="does not do the task 'panoptic'; it can do grounding"):
+    with pytest.raises(FindError, match="does not support the task 'panoptic'; it supports grounding"):
         load_entrant(spec("clipseg"), device=CPU).choose(["panoptic"])
     assert load_entrant(spec("mask2former"), device=CPU).choose(None) == [Task.PANOPTIC]

@@ -90,6 +90,7 @@ def test_masks_are_turned_as_pictures_are(told, tmp_path):
 def test_uploads_are_read_as_files_are(tmp_path):
     pytest.importorskip("fastapi")
     from find.serving.budget import Budget
+    from find.serving.kept import KeptPictures
     from find.serving.limits import Limits
     from find.serving.uploads import Pictures
 
@@ -99,7 +100,8 @@ def test_uploads_are_read_as_files_are(tmp_path):
     Image.fromarray(deep).save(tmp_path / "m.png")
     images = {name: b64encode((tmp_path / name).read_bytes()).decode() for name in ("a.png", "m.png")}
     with Budget(1 << 30).share() as share:
-        pictures = Pictures(images, Limits(), share, stored=lambda name: pytest.fail(name))
+        kept = KeptPictures(1 << 20, seconds=60)
+        pictures = Pictures(images, Limits(), share, stored=lambda name: pytest.fail(name), kept=kept)
         assert np.array_equal(pictures.named("a.png"), UPRIGHT)
         assert np.array_equal(pictures.mask("m.png"), deep > 0)
         pictures.check_used()

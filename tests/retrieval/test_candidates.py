@@ -40,8 +40,9 @@ def _rows(schema, seed, count):
     }
     for field in schema:
         if field.name not in columns:
-            empty = [[]] * count if pa.types.is_list(field.type) else [0] * count
-            columns[field.name] = pa.array(empty, field.type)
+            kind = field.type
+            empty = [] if pa.types.is_list(kind) else b"" if pa.types.is_binary(kind) else 0
+            columns[field.name] = pa.nulls(count, kind) if field.nullable else pa.array([empty] * count, kind)
     return pa.table([columns[field.name] for field in schema], schema=schema)
 
 
