@@ -1,6 +1,6 @@
 // Goes through the photos of an annotation file: keep, drop, correct by clicks. Every change is saved as it is made.
 
-import { ask, at, fit, make, pictureOf, say } from "../page/common.js";
+import { ask, at, large, make, say } from "../page/common.js";
 import { COLORS } from "../page/masks.js";
 import { addBox, addMark, onPointing } from "../page/pointing.js";
 import { middle, paint } from "./painting.js";
@@ -39,11 +39,10 @@ async function change(path, body) {
 
 async function open(number) {
   place = Math.min(Math.max(number, 0), overview.photos.length - 1);
-  const shown = { ...line(), src: `photos/${line().id}/picture` };
+  const src = `photos/${line().id}/picture`;
   photo = { objects: [], counts: photo?.counts ?? {} };
   select(null);
-  picture = pictureOf(shown);
-  fit(picture, 75);
+  picture = large({ ...line(), src }, src, 75);
   onPointing(picture, {
     click: (point, event) => {
       const isNegative = event.altKey || event.button === 2 || at("negative").getAttribute("aria-pressed") === "true";
