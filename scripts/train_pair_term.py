@@ -189,6 +189,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=800, help="of training, after the vectors are there")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--anew", action="store_true", help="not from the model's own pair term, if it has one")
+    parser.add_argument(
+        "--share",
+        type=float,
+        default=1.0,
+        help="of the new weights in what is written; the rest is the model's own pair term (default: %(default)s)",
+    )
     parser.add_argument("--pair-width", type=int, default=64)
     parser.add_argument("--nested-widths", type=int, nargs="*", default=[32, 64], help="embeddings may be cut to these")
     parser.add_argument("--device", default="auto", help="cpu, cuda or mps; auto: what is there")
@@ -202,10 +208,14 @@ def main() -> None:
     dim = model.config.interface.semantic_width
     term = model.interface.pair_term
     if term is None or model.config.interface.pair_width != args.pair_width or args.anew:
+        if args.share < 1:
+            parser.error("--share averages with the model's own pair term, and here is none: leave it out")
         term = PairTerm(text_width=model.language.width, semantic_width=dim, width=args.pair_width)
+    before = {name: value.detach().clone() for name, value in term.state_dict().items()}
     term = term.to(device).train()
     widths = [*args.nested_widths, dim, dim]
     train(material, term, steps=args.steps, rate=args.learning_rate, widths=widths, seed=args.seed)
+    term.load_state_dict({k: before[k].to(x.device).lerp(x, args.share) for k, x in term.state_dict().items()})
     model.interface.pair_term = term.eval()
     model.config = replace(model.config, interface=replace(model.config.interface, pair_width=args.pair_width))
     model.save_pretrained(args.out)
