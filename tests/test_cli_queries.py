@@ -1,6 +1,7 @@
 """Claims about queries on the command line: their place, folders of images, and photos as examples."""
 
 import json
+import sys
 import warnings
 
 import numpy as np
@@ -151,3 +152,27 @@ def test_a_saved_model_says_what_widths_it_was_trained_for(tmp_path, recwarn):
     assert kept == model.nested_widths == (32, 64)
     warn_untrained(50, None, 128)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("command", ["search", "more-like"])
+def test_places_of_hits_that_cannot_be_written_are_told_before_the_search(capsys, tmp_path, command):
+    here, new = str(tmp_path), str(tmp_path / "new")
+    told = {
+        ("--export", here): "there already",
+        ("--fiftyone", here): "there already",
+        ("--csv", here): "this is a folder",
+        ("--export", new, "--fiftyone", new): "give each a folder of its own",
+    }
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
+    for options, expected in told.items():
+        asked = "{a dog}" if command == "search" else str(tmp_path / "photo.png")
+        assert main([command, "no.album", asked, *options]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: {options[0]} ") and expected in line
+
+
+def test_a_missing_library_for_show_is_told_before_the_search(capsys, monkeypatch):
+    monkeypatch.setattr("find.cli.hits._is_screen", lambda: True)
+    monkeypatch.setitem(sys.modules, "textual_image.renderable", None)
+    assert main(["search", "no.album", "{a dog}", "--show"]) == 2
+    assert "findvl[terminal]" in capsys.readouterr().err

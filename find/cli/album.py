@@ -33,7 +33,7 @@ from find.cli.arguments import (
     unknown_words,
     write_json,
 )
-from find.cli.hits import add_hit_options, print_below, write_hits
+from find.cli.hits import add_hit_options, check_hit_options, print_below, write_hits
 from find.errors import FindError, InputError
 from find.query.operators import JoinedQuery
 from find.utils.extras import extra
@@ -207,6 +207,7 @@ def search(arguments: argparse.Namespace) -> int:
     """`findvl search`: the images of an album that fit a query, with its entities found in them."""
     asked = [read_query(text) for text in (arguments.query, *arguments.others, *arguments.without)]
     check_outputs(arguments)
+    check_hit_options(arguments)
     for one in asked:
         one.check()
     check_search(arguments)

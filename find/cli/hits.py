@@ -42,6 +42,8 @@ def check_hit_options(arguments: argparse.Namespace) -> None:
         folder = getattr(arguments, name)
         if folder and folder.exists():
             raise InputError(f"--{name} {folder}: this is there already; give the name of a new folder")
+    if arguments.export and arguments.fiftyone and arguments.export.absolute() == arguments.fiftyone.absolute():
+        raise InputError(f"--export and --fiftyone both name {arguments.export}; give each a folder of its own")
     if arguments.show and _is_screen():
         _picture_class()
 

@@ -20,7 +20,7 @@ from find.cli.arguments import (
     save_picture,
     write_json,
 )
-from find.cli.hits import add_hit_options, print_below, write_hits
+from find.cli.hits import add_hit_options, check_hit_options, print_below, write_hits
 from find.utils.extras import extra
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def add_more_like(commands: argparse._SubParsersAction) -> None:
 def more_like(arguments: argparse.Namespace) -> int:
     """`findvl more-like`: the images of an album that are most like the examples."""
     check_outputs(arguments)
+    check_hit_options(arguments)
     wanted, unwanted = (list(map(read_example, given)) for given in (arguments.examples, arguments.without))
     check_search(arguments)
     with extra("album", "findvl more-like"):
