@@ -140,3 +140,9 @@ def test_messages_name_extras_that_exist():
         named |= {name for names in re.findall(r"\bextra\(\"([\w,-]+)\"", text) for name in names.split(",")}
         named |= {name for names in re.findall(r"findvl\[([\w,-]+)\]", text) for name in names.split(",")}
     assert len(named) > 8 and named <= declared.keys()
+
+
+def test_the_base_installs_what_reads_xmp_of_photos():
+    tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert any(re.match(r"defusedxml\b", needed) for needed in project["dependencies"])

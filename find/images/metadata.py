@@ -19,7 +19,6 @@ from PIL.IptcImagePlugin import getiptcinfo
 from find.errors import UNPRINTABLE, FindError
 from find.images.images import read_with
 from find.images.orientation import exif_of
-from find.utils.extras import extra
 
 LARGEST_XMP = 4_000_000
 """Bytes; larger packets hold pictures or histories of edits."""
@@ -153,8 +152,7 @@ def _xmp(image: Image.Image) -> PhotoMetadata:
         return NOTHING
     if len(packet) > LARGEST_XMP:
         raise ValueError(f"an XMP packet of {len(packet)} bytes")
-    with extra("album", "XMP of photos"):
-        from defusedxml.ElementTree import fromstring  # refuses entities, by which a small file fills the memory
+    from defusedxml.ElementTree import fromstring  # refuses entities, by which a small file fills the memory
 
     packet = packet.encode() if isinstance(packet, str) else packet
     root: Element = fromstring(packet.strip(b"\0 \r\n\t"))
