@@ -33,22 +33,27 @@ def picture_or_error(image: np.ndarray | None) -> np.ndarray:
     return image
 
 
+def read_query(text: str) -> Query:
+    """Text of strangers; a region would have files of this machine read."""
+    query = Query.parse(text)
+    if any(isinstance(entity, Region) for entity in query.entities):
+        raise gr.Error("Regions are not accepted in text; click in the picture instead.")
+    return query if query.entities else Query.from_text(MODEL, text)
+
+
 def overlays(image: np.ndarray, masks: list[EntityMask], names: list[str]) -> Found:
     """What gr.AnnotatedImage shows: one entry for each thing."""
-    found = zip(masks, names, strict=True)
-    return image, [(one.mask, f"{name} {one.score:.2f}") for one, name in found if one.mask.any()]
+    return image, [(m.mask, f"{name} {m.score:.2f}") for m, name in zip(masks, names, strict=True) if m.mask.any()]
 
 
 def click(image: np.ndarray, event: gr.SelectData) -> tuple[Found, list[int]]:
-    point = list(event.index)
-    return overlays(image, [MODEL.interact(image, tuple(point))], ["selected"]), point
+    return overlays(image, [MODEL.interact(image, tuple(event.index))], ["selected"]), list(event.index)
 
 
 def segment(image: np.ndarray | None, text: str) -> Found:
     image = picture_or_error(image)
     try:
-        query = Query.parse(text)
-        query = query if query.entities else Query.from_text(MODEL, text)
+        query = read_query(text)
         return overlays(image, MODEL.segment(image, query), list(query.entity_names))
     except FindError as error:
         raise gr.Error(str(error)) from error
@@ -64,8 +69,7 @@ def find_all(image: np.ndarray | None, point: list[int] | None, least: float) ->
 
 def search(text: str) -> list[tuple[np.ndarray, str]]:
     try:
-        query = Query.parse(text)
-        hits = ALBUM.search(query if query.entities else Query.from_text(MODEL, text), 12)
+        hits = ALBUM.search(read_query(text), 12)
     except FindError as error:
         raise gr.Error(str(error)) from error
     return [(np.asarray(hit.draw()), f"{hit.score:.3f} {hit.name}") for hit in hits]
@@ -75,9 +79,7 @@ with gr.Blocks(title="FIND") as demo:
     gr.Markdown("# FIND\nSegment and search by words, clicks and examples.")
     with gr.Tab("Segment"):
         with gr.Row():
-            shown = gr.Image(
-                label="Picture: click an object", type="numpy", value=str(ALBUM.paths[0]), elem_id="picture"
-            )
+            shown = gr.Image(label="Click an object", type="numpy", value=str(ALBUM.paths[0]), elem_id="picture")
             result = gr.AnnotatedImage(label="Found", elem_id="found")
         words = gr.Textbox(label="Or in words", placeholder="a red dog next to a car", elem_id="words")
         with gr.Row():
