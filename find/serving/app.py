@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import mimetypes
 import pathlib
 import time
 from collections.abc import AsyncIterator
@@ -179,7 +180,10 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     ) -> FileResponse:
         """The file of a video of the album, as a whole or a range of it."""
         headers = {"Cache-Control": "private, max-age=300", "X-Content-Type-Options": "nosniff"}
-        return FileResponse(await service.video(name), headers=headers)
+        file = await service.video(name)
+        guessed = mimetypes.guess_type(file.name)[0] or ""  # a film may have any name, that of a page too
+        media_type = guessed if guessed.startswith("video/") else "video/mp4"
+        return FileResponse(file, media_type=media_type, headers=headers)
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page() -> HTMLResponse:

@@ -143,6 +143,19 @@ def test_moments_of_a_film_are_one_hit_that_plays_from_them(browser, film_album,
         page.keyboard.press("Escape")
 
 
+def test_a_film_with_the_name_of_a_page_is_sent_as_a_film(film_album, tmp_path, monkeypatch):
+    from fastapi.testclient import TestClient
+
+    from find.serving.app import create_app
+
+    page = tmp_path / "clip.html"
+    page.write_text("<script>alert(1)</script>")
+    monkeypatch.setattr("find.serving.service.video_file", lambda album, name: page)
+    with TestClient(create_app(film_album), base_url="http://localhost") as client:
+        headers = client.get("/videos/clip.html").headers
+    assert headers["content-type"] == "video/mp4" and headers["x-content-type-options"] == "nosniff"
+
+
 def test_only_films_of_the_album_are_sent_as_files(film_album, names):
     from fastapi.testclient import TestClient
 
