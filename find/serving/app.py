@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from find.errors import FindError
 from find.retrieval.connection import UnreadableAlbum
 from find.serving.budget import Budget, Share
-from find.serving.hosts import AllowedHosts
+from find.serving.hosts import AllowedHosts, check_same_origin
 from find.serving.limits import COPIES, Limits, Refusal
 from find.serving.messages import (
     EmbedAnswer,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 ERRORS = {
     status: {"model": Error, "description": text}
     for status, text in {
+        403: "A request that the page of another site sends",
         410: "The handle of a picture that is not kept any more; send the picture again",
         413: "The body or a picture is too large",
         421: "A host name that the service does not accept",
@@ -78,8 +79,9 @@ def create_app(
 
     Every error is JSON `{"error": "one line"}`: 413 for a request that is too large, 422 for invalid content, 429 when
     the queue is full, 504 after `limits.seconds`; 503 when album files are missing, too many requests are open, or the
-    device has failed; 421 for a host that `hosts` does not allow (default: this machine's own names). A re-indexed
-    album is reloaded automatically; the service checks for changes every `look_seconds`.
+    device has failed; 421 for a host that `hosts` does not allow (default: this machine's own names), 403 for a request
+    that another site's page sends. A re-indexed album is reloaded automatically; the service checks for changes every
+    `look_seconds`.
     """
     limits = limits or Limits()
     service = Service(album, limits=limits, look_seconds=look_seconds)
@@ -255,7 +257,8 @@ def _invalid(error: RequestValidationError) -> str:
 class _Bounds:
     """Reads each request body up front, up to the size limit; counts and times responses.
 
-    Requests beyond `limits.open` concurrent ones, and requests to other hosts, are refused before they are read.
+    Requests beyond `limits.open` concurrent ones, to other hosts, and those that pages of other sites send are refused
+    before they are read.
     """
 
     def __init__(self, app: ASGIApp, *, limits: Limits, metrics: Metrics, budget: Budget, hosts: AllowedHosts) -> None:
@@ -278,7 +281,10 @@ class _Bounds:
         self._open += 1
         try:
             if scope["path"] not in OPERATION:
-                self.hosts.check(Headers(scope=scope).get("host"))
+                headers = Headers(scope=scope)
+                self.hosts.check(headers.get("host"))
+                if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+                    check_same_origin(headers)
                 if self._open > self.limits.open:
                     raise Refusal(503, f"{self.limits.open} requests are open already; try again in a few seconds")
             with self.budget.share() as share:

@@ -1,7 +1,8 @@
-"""The Host header check: without it, a foreign web page could read an album by DNS rebinding.
+"""The checks of Host and Origin: without them, a foreign web page could read an album, or change a review.
 
-An attacker lets the page's own domain resolve to this machine; the browser then sends that domain as the Host header.
-Numeric addresses cannot be rebound.
+By DNS rebinding an attacker lets the page's own domain resolve to this machine; the browser then sends that domain as
+the Host header. Numeric addresses cannot be rebound. A page elsewhere can also send requests to this machine's own
+names without reading the answers; the browser then tells the page's origin.
 """
 
 from __future__ import annotations
@@ -10,8 +11,12 @@ import ipaddress
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+from starlette.datastructures import Headers
+
 from find.serving.limits import Refusal
 
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+"""Browsers leave them out of an origin."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -39,6 +44,20 @@ class AllowedHosts:
         raise Refusal(
             421, f"this service does not answer to the host {host[:80]!r}; start it with --allowed-host {host[:80]}"
         )
+
+
+def check_same_origin(headers: Headers) -> None:
+    """Raises Refusal (403) for a request that a page of another origin sends: a browser names the origin, and other
+    clients do not. To be asked of requests that may change something; pages elsewhere cannot read answers anyway.
+    """
+    site, origin, host = (headers.get(name) for name in ("sec-fetch-site", "origin", "host"))
+    is_foreign = site is not None and site not in ("same-origin", "none")
+    if origin is not None and host is not None:
+        scheme, _, address = origin.lower().partition("://")
+        port = DEFAULT_PORTS.get(scheme, "")
+        is_foreign = is_foreign or address.removesuffix(port) != host.lower().removesuffix(port)
+    if is_foreign:
+        raise Refusal(403, "the page of another site sent this request; only this service's own page may")
 
 
 def _without_port(header: str) -> str:

@@ -13,6 +13,7 @@ from find.serving.app import create_app
 from find.serving.budget import Budget
 from find.serving.hosts import AllowedHosts
 from find.serving.limits import Limits, Refusal
+from find.serving.review.app import create_review_app
 from find.utils.device import is_device_fault
 from find.utils.memory import OutOfMemory
 
@@ -65,6 +66,43 @@ def test_a_page_elsewhere_cannot_read_the_album(client, names):
     assert {_told(answer, 421) for answer in asked} == {told}
     assert client.get("/healthz", headers=evil).status_code == 200  # as those ask who run it
     assert client.get("/images", headers={"host": "127.0.0.1:8000"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ({}, 200),  # no browser
+        ({"sec-fetch-site": "same-origin", "origin": "http://localhost:8000"}, 200),
+        ({"sec-fetch-site": "none"}, 200),
+        ({"origin": "http://LOCALHOST:8000"}, 200),
+        ({"origin": "http://localhost", "host": "localhost"}, 200),
+        ({"origin": "https://localhost", "host": "localhost:443"}, 200),  # behind a proxy
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site", "origin": "http://localhost:8000"}, 403),
+        ({"origin": "http://localhost:9000"}, 403),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "http://localhost:8000.evil.example"}, 403),
+        ({"origin": "null"}, 403),
+    ],
+)
+def test_a_page_elsewhere_cannot_send_requests(client, sent, status):
+    headers = {"host": "localhost:8000"} | sent
+    answer = client.post("/search", json=SEGMENT, headers=headers)
+    assert answer.status_code == status, answer.text
+    if status == 403:
+        assert _told(answer, 403) == "the page of another site sent this request; only this service's own page may"
+    assert client.get("/images", headers=headers).status_code == 200  # a link may lead here
+
+
+def test_a_page_elsewhere_cannot_change_a_review():
+    class Untouched:
+        def finish(self, photo):
+            raise AssertionError("a page elsewhere has changed the review")
+
+    app = create_review_app(Untouched(), None)
+    with TestClient(app, base_url=HERE) as client:
+        told = client.post("/photos/1/finish", headers={"origin": "https://evil.example"})
+    assert "another site" in _told(told, 403)
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
