@@ -176,3 +176,12 @@ def test_a_missing_library_for_show_is_told_before_the_search(capsys, monkeypatc
     monkeypatch.setitem(sys.modules, "textual_image.renderable", None)
     assert main(["search", "no.album", "{a dog}", "--show"]) == 2
     assert "findvl[terminal]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["--without", "--not"])
+@pytest.mark.parametrize(
+    "command", ["search no.album {dog}", "more-like no.album x.png", "label no-photos --query {dog} --out x.json"]
+)
+def test_what_is_not_meant_has_the_same_names_everywhere(capsys, command, name):
+    assert main([*command.split(), name, "{a cat}"]) == 2
+    assert "unrecognized" not in (told := capsys.readouterr().err) and name not in told

@@ -141,7 +141,9 @@ def add_search(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--and", dest="others", action="append", default=[], metavar="QUERY", help="a query that must match as well"
     )
-    parser.add_argument("--without", action="append", default=[], metavar="QUERY", help="a query that must not match")
+    parser.add_argument(
+        "--without", "--not", action="append", default=[], metavar="QUERY", help="a query that must not match"
+    )
     parser.add_argument("--where", metavar="SQL", help="filter on file attributes; see below")
     parser.add_argument("--dim", type=positive, help="compare only the first DIM values of each vector (default: all)")
     parser.add_argument("--explain", action="store_true", help="explain each score in words")

@@ -58,7 +58,13 @@ def add_label(commands: argparse._SubParsersAction) -> None:
         help="an example of a class (without NAME: of the only --query, or of a class called object)",
     )
     sought.add_argument(
-        "--not", dest="unlike", action="append", default=[], metavar="[NAME=]QUERY", help="what is not meant"
+        "--not",
+        "--without",
+        dest="unlike",
+        action="append",
+        default=[],
+        metavar="[NAME=]QUERY",
+        help="what is not meant",
     )
     sought.add_argument(
         "--threshold",

@@ -65,7 +65,10 @@ class SearchRequest(_Request):
     k: int = Field(default=10, ge=1, description="Maximum number of hits")
     where: str | None = Field(
         default=None,
-        description="SQL condition on path, time, width, height, bytes, modified, frame, seconds",
+        description=(
+            "SQL condition on path, time, width, height, bytes, modified, frame, seconds, title, description, "
+            "keywords, people, make, camera, lens, iso, exposure, aperture, focal_length, latitude, longitude"
+        ),
         examples=["width > 640 AND path LIKE 'holiday/%'"],
     )
     dim: int | None = Field(default=None, ge=1, description="Leading values of each vector to compare; null for all")
