@@ -76,6 +76,52 @@ def test_a_corrected_mask_keeps_what_was_found_and_can_be_taken_back(folder: Pat
     assert read(folder)["annotations"][0] == before
 
 
+def test_a_correction_undone_leaves_the_mask_before_it(folder: Path):
+    review = Review(folder / "labels.json", folder)
+    number = read_first(review)
+    review.correct(number, box_mask())
+    for change in (lambda: review.correct(number, box_mask(30)), lambda: review.decide(number, "dropped")):
+        before, version = read(folder), review.version(number)
+        change()
+        review.correct(number, box_mask(40))
+        review.restore(number, version)
+        assert read(folder) == before and review.version(number) == version
+    with pytest.raises(InputError, match="no version 9"):
+        review.restore(number, 9)
+
+
+def test_another_class_can_be_taken_back(folder: Path):
+    before = read(folder)["annotations"][0]
+    review = Review(folder / "labels.json", folder)
+    other = next(id for id in review.categories if id != before["category_id"])
+    review.rename(before["id"], other)
+    review.rename(before["id"], other)
+    one = read(folder)["annotations"][0]
+    assert one["category_id"] == other and one["found"] == {"category_id": before["category_id"]}
+    review.correct(before["id"], box_mask())
+    review.decide(before["id"], "undecided")
+    assert read(folder)["annotations"][0] == before
+
+
+@pytest.mark.parametrize("value", ["accepted", True, None, ["kept"], "dropped"])
+def test_another_tool_s_review_field_is_no_decision(folder: Path, value: object):
+    content = read(folder)
+    content["annotations"][0] |= {"review": value, "found": "by hand"}
+    (folder / "labels.json").write_text(json.dumps(content))
+    review = Review(folder / "labels.json", folder)
+    first, second = [one["id"] for one in content["annotations"][:2]]
+    assert sum(review.counts().values()) == len(content["annotations"])
+    if value != "dropped":
+        review.decide(second, "kept")
+        review.decide(first, "undecided")
+        assert read(folder)["annotations"][0] == content["annotations"][0]
+    review.correct(first, box_mask())
+    assert read(folder)["annotations"][0]["found"]["area"] == content["annotations"][0]["area"]
+    review.decide(first, "dropped")
+    review.decide(first, "kept")
+    assert read(folder)["annotations"][0]["review"] == "kept" and not read(folder)["dropped"]
+
+
 def test_photos_are_reviewed_when_nothing_on_them_is_undecided(folder: Path):
     review = Review(folder / "labels.json", folder)
     photo = next(id for id, one in review.photos.items() if len(review.objects(id)) > 1)

@@ -144,6 +144,25 @@ def test_what_was_not_found_is_added_by_a_box_with_its_class(page, labels, model
     assert _of_photo(_read(labels), name)[-1]["category_id"] == 1
 
 
+def test_quick_clicks_add_one_object_and_undo_takes_back_what_they_changed(page, labels):
+    name, before = _shown(page), _read(labels)
+    page.keyboard.press("n")
+    with page.expect_response("**/mask"):  # the second click waits for the object that the first one adds
+        _click(page, 60, 60)
+        _click(page, 62, 62)
+    page.wait_for_load_state("networkidle")
+    assert len(_read(labels)["annotations"]) == len(before["annotations"]) + 1
+    page.locator("#objects li .name").first.click()
+    _press(page, "k")
+    page.locator("#objects li .name").first.click()
+    with page.expect_response("**/mask"):
+        _click(page, 60, 60)
+    expect(page.locator("#objects li").nth(0)).to_contain_text("corrected")
+    _press(page, "z")
+    expect(page.locator("#objects li").nth(0)).to_contain_text("kept")
+    assert _of_photo(_read(labels), name)[0] == _of_photo(before, name)[0] | {"review": "kept"}
+
+
 def test_enter_goes_through_all_photos(page, labels):
     names = [one["file_name"] for one in _read(labels)["images"]]
     for number in range(len(names)):

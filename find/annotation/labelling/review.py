@@ -1,14 +1,14 @@
 """Review of a COCO instances JSON by a person: every decision is written to the file immediately.
 
-An annotation gets `review`: "kept", "corrected" (with the original in `found`) or "added". Dropped annotations move
-from `annotations` to `dropped`, which readers ignore. An image gets `reviewed` when nothing in it is undecided. Ids and
-all other fields are unchanged.
+An annotation gets `review`: "kept", "corrected" or "added"; `found` has the original mask or class. Dropped
+annotations move from `annotations` to `dropped`, which readers ignore. An image gets `reviewed` when nothing in it is
+undecided. Ids and all other fields are unchanged.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from find.errors import DataError, InputError
 from find.utils.files import write_whole
 
 Decision = Literal["undecided", "kept", "dropped"]
+STATES = ("undecided", "kept", "corrected", "added", "dropped")
 SHAPE = ("segmentation", "area", "bbox")
 
 
@@ -87,6 +88,7 @@ class Review:
             raise DataError(f"{self.file}: none of its {len(images)} pictures is in {photos}. Give their folder.")
         self._images = {image["id"]: image for image in images}
         self._objects = {one["id"]: one for one in [*self._content["annotations"], *self._content["dropped"]]}
+        self._earlier: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
 
     @property
     def categories(self) -> dict[int, str]:
@@ -108,12 +110,32 @@ class Review:
         own = sorted((one for one in self._objects.values() if one["image_id"] == photo), key=lambda one: one["id"])
         return [one | {"segmentation": self._code(one, size)} for one in own]
 
+    def version(self, number: int) -> int:
+        """How often an object has been changed in this review, as `restore` takes it."""
+        return len(self._earlier[number])
+
+    def restore(self, number: int, version: int) -> None:
+        """An object is again as it was at a version."""
+        with self._lock:
+            one, earlier = self._object(number), self._earlier[number]
+            if not 0 <= version <= len(earlier):
+                raise InputError(f"object {number} has no version {version}")
+            if version == len(earlier):
+                return
+            before = earlier[version]
+            del earlier[version:]
+            self._place(one, state(before))
+            one.clear()
+            one.update(before)
+            self._save(one["image_id"])
+
     def decide(self, number: int, decision: Decision) -> None:
         """An object is kept, dropped, or undecided again and as it was found."""
         with self._lock:
             one = self._object(number)
-            if decision == "undecided":
-                one.update(one.pop("found", {}))
+            self._earlier[number].append(dict(one))
+            if decision == "undecided" and isinstance(one.get("found"), dict):
+                one.update(one.pop("found"))
             is_corrected = decision == "kept" and state(one) in ("corrected", "added")
             self._place(one, state(one) if is_corrected else decision)
             self._save(one["image_id"])
@@ -122,10 +144,12 @@ class Review:
         """Another mask for an object."""
         with self._lock:
             one = self._object(number)
+            shape = _shape(mask, self._photo(one["image_id"]).size)
+            self._earlier[number].append(dict(one))
             is_new = state(one) == "added"
             if not is_new:
-                one.setdefault("found", {name: one.get(name) for name in SHAPE})
-            one.update(_shape(mask, self._photo(one["image_id"]).size))
+                _keep_found(one, *SHAPE)
+            one.update(shape)
             self._place(one, "added" if is_new else "corrected")
             self._save(one["image_id"])
 
@@ -134,6 +158,9 @@ class Review:
         with self._lock:
             one = self._object(number)
             self._check_category(category)
+            self._earlier[number].append(dict(one))
+            if state(one) != "added":
+                _keep_found(one, "category_id")
             one["category_id"] = category
             self._place(one, "kept" if state(one) in ("undecided", "dropped") else state(one))
             self._save(one["image_id"])
@@ -156,6 +183,7 @@ class Review:
             self._photo(photo)
             for one in self._objects.values():
                 if one["image_id"] == photo and state(one) == "undecided":
+                    self._earlier[one["id"]].append(dict(one))
                     one["review"] = "kept"
             self._images[photo]["reviewed"] = True
             self._save(photo)
@@ -170,15 +198,15 @@ class Review:
 
     def _place(self, one: dict[str, Any], decision: str) -> None:
         """Records a decision, and moves the object to or from the dropped ones."""
-        was_dropped, is_dropped = state(one) == "dropped", decision == "dropped"
-        if decision == "undecided":
-            one.pop("review", None)
-        else:
+        if decision != "undecided":
             one["review"] = decision
-        if was_dropped != is_dropped:
-            lists = self._content["annotations"], self._content["dropped"]
-            source, target = lists[::-1] if was_dropped else lists
-            source.remove(one)
+        elif one.get("review") in STATES:  # another tool's value stays
+            del one["review"]
+        lists = self._content["annotations"], self._content["dropped"]
+        source, target = lists if decision == "dropped" else lists[::-1]
+        place = next((place for place, other in enumerate(source) if other is one), None)
+        if place is not None:
+            del source[place]
             target.append(one)
             target.sort(key=lambda other: other["id"])
 
@@ -212,8 +240,15 @@ class Review:
 
 
 def state(one: Mapping[str, Any]) -> str:
-    """The decision on an annotation: undecided, kept, corrected, added or dropped."""
-    return one.get("review", "undecided")
+    """The decision on an annotation; a value that is not of a review, but of another tool, is no decision."""
+    review = one.get("review")
+    return review if review in STATES else "undecided"
+
+
+def _keep_found(one: dict[str, Any], *names: str) -> None:
+    """Keeps what was found in `found`, unless it has them already."""
+    found = one.get("found")
+    one["found"] = {name: one.get(name) for name in names} | (found if isinstance(found, dict) else {})
 
 
 def _read(file: Path) -> dict[str, Any]:

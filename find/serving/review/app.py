@@ -36,6 +36,7 @@ from find.serving.review.messages import (
     Overview,
     PhotoLine,
     PhotoState,
+    Restore,
     ReviewedObject,
     Strokes,
 )
@@ -110,6 +111,11 @@ def create_review_app(review: Review, model: FIND, *, hosts: AllowedHosts | None
         """Segments an object again, by points and a box."""
         return await desk.work(lambda: desk.correct(photo, number, request))
 
+    @app.post("/photos/{photo}/objects/{number}/restore")
+    async def restore(photo: int, number: int, request: Restore) -> PhotoState:
+        """Undoes the changes of an object since a version."""
+        return await desk.work(lambda: desk.restore(photo, number, request))
+
     return app
 
 
@@ -175,6 +181,10 @@ class Desk:
         self.review.correct(number, self._mask(photo, request))
         return self._state(photo)
 
+    def restore(self, photo: int, number: int, request: Restore) -> PhotoState:
+        self.review.restore(number, request.version)
+        return self._state(photo)
+
     def _mask(self, photo: int, shown: Strokes) -> Bool[np.ndarray, "h w"]:
         """The mask of the object marked by points and a box, from the encoded photo."""
         if not shown.points and shown.box is None:
@@ -209,6 +219,7 @@ class Desk:
                 score=one["score"] if isinstance(one.get("score"), (int, float)) else None,
                 state=state(one),
                 segmentation=None if one["segmentation"] is None else Mask(**one["segmentation"]),
+                version=self.review.version(one["id"]),
             )
             for one in self.review.objects(photo)
         ]

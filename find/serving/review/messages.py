@@ -35,6 +35,12 @@ class Change(_Request):
     category: int | None = None
 
 
+class Restore(_Request):
+    """The version of an object that it has again."""
+
+    version: int
+
+
 class Category(BaseModel):
     id: int
     name: str
@@ -63,6 +69,7 @@ class ReviewedObject(BaseModel):
     score: float | None = Field(description="The model's score, if the model found it")
     state: Literal["undecided", "kept", "corrected", "added", "dropped"]
     segmentation: Mask | None
+    version: int = Field(description="Number of changes of the object in this review")
 
 
 class PhotoState(BaseModel):

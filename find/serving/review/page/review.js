@@ -11,6 +11,9 @@ let photo = null;  // its objects, as the service tells them
 let picture = null;  // its element
 let selected = null;  // the id of the object that keys and clicks change
 let strokes = [];  // the clicks on it: { point, isNegative } or { box }
+let before = null;  // the version of the object before them; null for one that they have added
+let series = 0;  // counts selections: what waits for an answer then belongs to an earlier one
+let pending = Promise.resolve();  // clicks wait for the answer to those before them
 let turn = 0;
 
 const isNew = () => at("new").getAttribute("aria-pressed") === "true";
@@ -59,6 +62,7 @@ async function open(number) {
 
 function select(id) {
   selected = id;
+  series++;
   strokes = [];
   press("new", false);
   press("negative", false);
@@ -136,8 +140,14 @@ function add(stroke) {
     return say("said", "first click what belongs to the object", true);
   }
   if (stroke.box) strokes = strokes.filter(one => !one.box);  // there is one box at a time
+  if (!strokes.length) before = isNew() ? null : object().version;
   strokes.push(stroke);
-  segment();
+  afterPending(segment);
+}
+
+function afterPending(work) {
+  const mine = series;
+  pending = pending.then(() => mine === series ? work() : null);
 }
 
 // Has what the clicks show drawn: of the selected object, or as a new one.
@@ -149,8 +159,9 @@ async function segment() {
   };
   draw();
   if (!isNew()) return change(`/objects/${selected}/mask`, shown);
+  const mine = series;
   const told = await change("/objects", { ...shown, category: Number(at("category").value) });
-  if (!told) return;
+  if (!told || mine !== series) return;
   selected = told.object;  // further clicks correct it
   press("new", false);
   draw();
@@ -161,7 +172,9 @@ function undo() {
   strokes.pop();
   if (strokes.some(one => !one.isNegative)) return segment();
   strokes = [];
-  change(`/objects/${selected}`, { decision: object().state === "added" ? "dropped" : "undecided" });
+  if (!object()) return draw();
+  if (before === null) return change(`/objects/${selected}`, { decision: "dropped" });
+  return change(`/objects/${selected}/restore`, { version: before });
 }
 
 function step(by) {
@@ -197,7 +210,7 @@ const KEYS = {
   u: () => decide("undecided"),
   n: startNew,
   x: toggleNegative,
-  z: undo,
+  z: () => afterPending(undo),
 };
 
 document.addEventListener("keydown", event => {
@@ -215,7 +228,7 @@ at("photos").addEventListener("change", () => open(Number(at("photos").value)));
 at("finish").addEventListener("click", finish);
 at("new").addEventListener("click", startNew);
 at("negative").addEventListener("click", toggleNegative);
-at("undo").addEventListener("click", undo);
+at("undo").addEventListener("click", () => afterPending(undo));
 at("category").addEventListener("change", () => rename(Number(at("category").value)));
 
 try {
