@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
+from pycocotools import mask as rle
 from torch import Tensor
 
 from find.errors import InputError, check_counts
@@ -28,11 +30,13 @@ from find.utils.transfer import to_host_together, upload
 if TYPE_CHECKING:
     from find.model.inference import Inference
 
+T = TypeVar("T")
+
 SAME = 0.5
 """Two masks that share so much of the smaller one show one thing, or a part of it: the likelier one is kept."""
 
-PIXELS_AT_ONCE = 2**18
-"""Of all masks of an image, when they are compared with each other."""
+DRAWN_AT_ONCE = 2**26
+"""Bytes of masks of an image at its own size; those that are not kept are dropped before the next ones are drawn."""
 
 
 def match_logits(
@@ -120,8 +124,6 @@ class Sought:
         return found[:, 0] * (1 - unlike)
 
 
-@halving
-@torch.inference_mode()
 def find_all(
     model: Inference,
     images: Sequence[ImageLike] | ImageFeatures,
@@ -131,6 +133,21 @@ def find_all(
     batch_size: int,
 ) -> list[list[EntityMask]]:
     """Every instance of query k in image k, the likeliest first; `score` and `present` are its match probability."""
+    return find_all_as(model, images, queries, _own, threshold=threshold, batch_size=batch_size)
+
+
+@halving
+@torch.inference_mode()
+def find_all_as(
+    model: Inference,
+    images: Sequence[ImageLike] | ImageFeatures,
+    queries: Sequence[JoinedQuery],
+    keep: Callable[[EntityMask], T],
+    *,
+    threshold: float,
+    batch_size: int,
+) -> list[list[T]]:
+    """What `keep` makes of each instance that `find_all` gives; its mask takes no memory after that."""
     if model.interface.match_head is None:
         raise InputError(
             "this model has no match head, so it cannot tell whether a thing is there; train one with "
@@ -143,7 +160,7 @@ def find_all(
         return []
     sought = Sought.embed(model, queries)
     entities = [query.include[0].entities[0] for query in queries]
-    return instances_of(model.interface, frames, encoded, sought, entities, threshold)
+    return _instances(model.interface, frames, encoded, sought, entities, threshold, keep)
 
 
 def check_threshold(threshold: float) -> None:
@@ -165,43 +182,76 @@ def instances_of(
         encoded: batches of the images, each with their numbers.
         entities: what the instances of each image are named after.
     """
-    answers: list[list[EntityMask]] = [[] for _ in frames]
+    return _instances(interface, frames, encoded, sought, entities, threshold, _own)
+
+
+def _own(found: EntityMask) -> EntityMask:
+    """With a mask of its own, not a part of all that were drawn together."""
+    return replace(found, mask=found.mask.copy())
+
+
+def _instances(
+    interface: Interface,
+    frames: Sequence[ImageGeometry],
+    encoded: Iterable[tuple[list[int], EncodedBatch]],
+    sought: Sought,
+    entities: Sequence[Entity],
+    threshold: float,
+    keep: Callable[[EntityMask], T],
+) -> list[list[T]]:
+    answers: list[list[T]] = [[] for _ in frames]
     for numbers, batch in encoded:
         own = [frames[number] for number in numbers]
         found = sought.rows(numbers).probabilities(interface, batch, own)
-        drawn = _drawn(batch.masks(interface), found, own, threshold)
-        for number, (masks, chances) in zip(numbers, to_host_together(drawn), strict=True):
-            kept = _distinct(masks)
-            answers[number] = [
-                EntityMask(masks[k].numpy(), chances[k].item(), entities[number], chances[k].item()) for k in kept
-            ]
+        distinct = {number: _Distinct() for number in numbers}
+        places: list[int] = []
+        drawn = _drawn(batch.masks(interface), found, own, threshold, numbers, places)
+        for k, (masks, chances) in enumerate(to_host_together(drawn)):
+            number = places[k]
+            for mask, chance in zip(masks.numpy(), chances.tolist(), strict=True):
+                if distinct[number].add(mask):
+                    answers[number].append(keep(EntityMask(mask, chance, entities[number], chance)))
     return answers
 
 
 def _drawn(
-    masks: Float[Tensor, "b n h w"], found: Float[Tensor, "b n"], frames: Sequence[ImageGeometry], threshold: float
+    masks: Float[Tensor, "b n h w"],
+    found: Float[Tensor, "b n"],
+    frames: Sequence[ImageGeometry],
+    threshold: float,
+    numbers: Sequence[int],
+    places: list[int],
 ) -> Iterator[list[Tensor]]:
-    """Of each image, the masks at its own size of objects that are likely enough, likeliest first, and how likely."""
-    for logits, chances, frame in zip(masks, found, frames, strict=True):
+    """Of each image, the masks at its own size of objects that are likely enough, likeliest first, and how likely.
+
+    Those of a large image come in several parts; the number of each part's image is added to `places`.
+    """
+    for logits, chances, frame, number in zip(masks, found, frames, numbers, strict=True):
         order = chances.sort(descending=True)
         kept = order.indices[order.values >= threshold]
-        yield [frame.inside(logits[kept]), chances[kept]]
+        for some in kept.split(max(1, DRAWN_AT_ONCE // (frame.height * frame.width))):
+            places.append(number)
+            yield [frame.inside(logits[some]), chances[some]]
 
 
-def _distinct(masks: Bool[Tensor, "n H W"]) -> list[int]:
-    """Numbers of masks that are not empty and share no more than SAME of the smaller one with any earlier one."""
-    flat = masks.flatten(1)
-    common = torch.zeros(len(masks), len(masks))
-    for pixels in flat.split(PIXELS_AT_ONCE, dim=1):  # as floats they take four times the masks' memory
-        part = pixels.float()
-        common += part @ part.T
-    areas = common.diagonal()
-    same = common >= SAME * torch.minimum(areas[:, None], areas)
-    kept: list[int] = []
-    for number in range(len(masks)):
-        if areas[number] > 0 and not same[number, kept].any():
-            kept.append(number)
-    return kept
+class _Distinct:
+    """Masks of an image that are not empty and share no more than SAME of the smaller one with any earlier one."""
+
+    def __init__(self) -> None:
+        self._codes: list[dict[str, object]] = []
+
+    def add(self, mask: Bool[np.ndarray, "H W"]) -> bool:
+        """Whether it is such a mask."""
+        if not mask.any():
+            return False
+        code = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
+        if self._codes:  # of a crowd COCO takes the intersection over the other one's area
+            of_this = rle.iou([code], self._codes, [1] * len(self._codes))
+            of_earlier = rle.iou(self._codes, [code], [1])
+            if max(of_this.max(), of_earlier.max()) >= SAME:
+                return False
+        self._codes.append(code)
+        return True
 
 
 def _check(query: JoinedQuery) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from find.model.class_sets import ClassSet
+from find.model.find_all import find_all_as
 from find.model.predictions import EntityMask, PanopticPrediction
 from find.query.entity import Phrase
 from find.query.operators import JoinedQuery
@@ -43,10 +44,24 @@ class ToDivide:
     classes: ClassSet
 
 
-def find_each(model: FIND, items: Sequence[Sought], queries: Sequence[JoinedQuery]) -> list[list[EntityMask]]:
+@dataclass(frozen=True)
+class Found:
+    """An instance whose mask is a code: all instances of a large picture, as bitmaps, would fill the memory."""
+
+    score: float
+    box: tuple[int, int, int, int] | None
+    code: dict[str, object]
+
+    @classmethod
+    def of(cls, one: EntityMask) -> Found:
+        return cls(one.score, one.box, encode_mask(one.mask))
+
+
+def find_each(model: FIND, items: Sequence[Sought], queries: Sequence[JoinedQuery]) -> list[list[Found]]:
     """The instances of each item's query; `queries` are theirs with entities."""
     least = min(item.threshold for item in items)  # a lower threshold finds the same likelier instances
-    found = model.find_all([item.picture for item in items], list(queries), threshold=least)
+    pictures = [item.picture for item in items]
+    found = find_all_as(model, pictures, list(queries), Found.of, threshold=least, batch_size=16)
     return [[one for one in row if one.score >= item.threshold] for row, item in zip(found, items, strict=True)]
 
 
@@ -75,7 +90,7 @@ def read_classes(request: messages.PanopticRequest, limits: Limits) -> ClassSet:
 
 
 def instances_answer(
-    picture: Pixels, query: JoinedQuery, read_as: list[str], found: Sequence[EntityMask], unknown: list[str]
+    picture: Pixels, query: JoinedQuery, read_as: list[str], found: Sequence[Found], unknown: list[str]
 ) -> messages.FindAllAnswer:
     height, width = picture.shape[:2]
     return messages.FindAllAnswer(
@@ -88,7 +103,7 @@ def instances_answer(
                 text=query.include[0].entity_names[0],
                 score=shown(one.score),
                 box=list(one.box or (0, 0, 0, 0)),
-                segmentation=messages.Mask(**encode_mask(one.mask)),
+                segmentation=messages.Mask(**one.code),
             )
             for one in found
         ],

@@ -30,6 +30,7 @@ from find.serving.budget import Budget, Share
 from find.serving.drawing import drawn_image, named_image, video_file
 from find.serving.embedding import ToEmbed, embed_all
 from find.serving.everything import (
+    Found,
     Sought,
     ToDivide,
     divide_each,
@@ -287,7 +288,7 @@ class Service:
         strokes, negatives = [[item.stroke] for item in items], [[item.negative] for item in items]
         return [one for (one,) in self.model.interact([item.picture for item in items], strokes, negatives)]
 
-    def _find_all_of(self, items: Sequence[Sought]) -> list[tuple[JoinedQuery, list[EntityMask]]]:
+    def _find_all_of(self, items: Sequence[Sought]) -> list[tuple[JoinedQuery, list[Found]]]:
         queries = self._with_entities([item.query for item in items])
         return list(zip(queries, find_each(self.model, items, queries), strict=True))
 

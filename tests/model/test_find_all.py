@@ -8,6 +8,7 @@ import torch
 from small_run import CONFIG
 
 from find.errors import InputError
+from find.images.canvas import ImageGeometry
 from find.interface import MatchHead, object_numbers
 from find.model.model import FIND
 from find.query.entity import Phrase, Region
@@ -78,6 +79,21 @@ def test_all_are_found_likeliest_first_above_the_threshold_and_apart(model, imag
         for other in every[:k]:
             assert (one.mask & other.mask).sum() < 0.5 * min(one.mask.sum(), other.mask.sum())
     assert model.find_all(image, "{a dog}", threshold=1.0) == []
+
+
+def test_masks_of_large_images_are_drawn_a_few_at_a_time_with_the_same_answer(model, image, monkeypatch):
+    whole = model.find_all(image, "{a dog}", threshold=0.0)
+    drawn = []
+    inside = ImageGeometry.inside
+    monkeypatch.setattr(ImageGeometry, "inside", lambda self, some: drawn.append(len(some)) or inside(self, some))
+    monkeypatch.setattr("find.model.find_all.DRAWN_AT_ONCE", 2 * 40 * 56)
+    parts = model.find_all([image, image], ["{a dog}", "{a dog}"], threshold=0.0)
+    assert len(drawn) > 2 and max(drawn) == 2
+    for found in parts:
+        assert len(found) == len(whole)
+        for one, other in zip(found, whole, strict=True):
+            assert np.array_equal(one.mask, other.mask) and one.score == pytest.approx(other.score, abs=1e-6)
+            assert one.mask.base is None  # it holds no other mask in memory
 
 
 def test_what_is_not_meant_only_lowers_probabilities(model, image):
