@@ -221,12 +221,15 @@ def _read_example(text: str) -> Query:
 def _check_out(arguments: argparse.Namespace) -> None:
     out: Path = arguments.out
     if arguments.format == "yolo":
+        from find.annotation.labelling.yolo_folder import check_val_fraction
+
         if arguments.review:
             raise InputError(
                 "--review goes through COCO JSON; label without --format yolo, and convert when it is corrected"
             )
         if arguments.polygons:
             raise InputError("--polygons belongs to COCO JSON; YOLO's labels always are polygons")
+        check_val_fraction(arguments.val_fraction)
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError(f"--out {out}: this already exists and is not an empty folder; give another one")
     elif out.is_dir() or out.suffix.lower() != ".json":
@@ -252,7 +255,8 @@ def summary(labels: Labels, *, keep_duplicates: bool) -> list[str]:
 
 
 def next_commands(arguments: argparse.Namespace, labels: Labels) -> list[str]:
-    out, photos = shlex.quote(str(arguments.out)), shlex.quote(str(arguments.photos))
+    folder = labels.root if Path(arguments.photos).is_file() else arguments.photos
+    out, photos = shlex.quote(str(arguments.out)), shlex.quote(str(folder))
     if arguments.format == "yolo":
         return [f"findvl data check {out} --data yolo", f"findvl fit -c own --data yolo --data.root {out}"]
     weights = "" if arguments.weights == "find-tiny" else f" --weights {shlex.quote(arguments.weights)}"

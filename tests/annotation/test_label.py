@@ -1,7 +1,9 @@
 """What a model finds on photographs becomes annotations that every reader takes as they are."""
 
 import json
+from argparse import Namespace
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from find.annotation.importing import import_export
 from find.annotation.labelling.duplicates import across_classes
 from find.annotation.labelling.finders import as_label
 from find.annotation.labelling.polygons import polygons, rings, single_polygon
-from find.cli.label import classes_of
+from find.cli.label import classes_of, next_commands
 from find.cli.main import main
 from find.data.check import check_folder
 from find.data.outlines import draw
@@ -190,6 +192,29 @@ def test_yolo_folders_are_read_without_a_finding_as_the_same_masks(labels: find.
     assert areas == Counter(one.area for one in labels)
 
 
+def test_pictures_that_differ_in_their_suffix_only_have_labels_of_their_own(labels: find.Labels, tmp_path: Path):
+    names = ["a/IMG_1.jpg", "a/IMG_1.png", "a/IMG_1_jpg.jpg", "b/IMG_1.jpg"]
+    photos = [replace(photo, path=name) for photo, name in zip(labels.photos, names, strict=False)]
+    folder = tmp_path / "yolo"
+    replace(labels, root=tmp_path, photos=photos).save_yolo(folder, val_fraction=0.5)
+    links = {
+        Path(*path.relative_to(folder / "images").parts[1:]).as_posix(): path for path in folder.rglob("images/*/*/*")
+    }
+    wanted = ["a/IMG_1_jpg_.jpg", "a/IMG_1_png.png", "a/IMG_1_jpg.jpg", "b/IMG_1.jpg"]
+    assert {name: links[name].readlink() for name in links} == {
+        link: tmp_path / name for link, name in zip(wanted, names, strict=True)
+    }
+    assert len(list(folder.rglob("labels/*/*/*.txt"))) == 4
+
+
+def test_the_next_command_of_one_photo_names_its_folder(labels: find.Labels, tmp_path: Path):
+    photo = tmp_path / "one.jpg"
+    photo.touch()
+    arguments = Namespace(out=tmp_path / "labels.json", photos=photo, format="coco", weights="find-tiny")
+    review, *_ = next_commands(arguments, replace(labels, root=tmp_path))
+    assert review == f"findvl review {tmp_path / 'labels.json'} {tmp_path}"
+
+
 def test_classes_of_the_command_line():
     found = classes_of(
         ["{a red car}", "van=a white van", "van={a grey van}"],
@@ -223,6 +248,7 @@ def test_classes_of_the_command_line():
         (["--query", "{a dog}", "--exemplar", "x.jpg"], "say where in the photo it is"),
         (["--query", "{a dog}", "--exemplar", "x.jpg@1,2"], "x.jpg: no such image file"),
         (["--query", "{a dog}", "--format", "yolo", "--polygons"], "--polygons belongs to COCO JSON"),
+        (["--query", "{a dog}", "--format", "yolo", "--val-fraction", "2", "--weights", "none"], "share of val must"),
         (["--query", "{a dog}", "--out", "labels.txt"], "give the name of a JSON file"),
     ],
 )

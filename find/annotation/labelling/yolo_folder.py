@@ -6,7 +6,7 @@ import os
 import random
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import yaml
 
@@ -29,32 +29,48 @@ class YoloFiles:
 
 
 def write_yolo(labels: Labels, folder: Path, *, val_fraction: float, seed: int) -> YoloFiles:
-    if not 0 <= val_fraction < 1:
-        raise InputError(f"the share of val must lie between 0 and 1, not {val_fraction:g}")
+    check_val_fraction(val_fraction)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: this already exists and is not an empty folder. Remove it, or give another one.")
     numbers = {name: number for number, name in enumerate(labels.categories)}
     splits = _splits([photo.path for photo in labels.photos], val_fraction, seed)
-    taken: dict[Path, str] = {}
+    names = _names([photo.path for photo in labels.photos])
     for photo in labels.photos:
-        picture = folder / "images" / splits[photo.path] / photo.path
+        picture = folder / "images" / splits[photo.path] / names[photo.path]
         rows = label_file(picture)
-        if rows in taken:
-            raise InputError(
-                f"{photo.path} and {taken[rows]} differ in their suffix only, so that they would share the labels of "
-                "YOLO's format; rename one"
-            )
-        taken[rows] = photo.path
         for place in (picture, rows):
             place.parent.mkdir(parents=True, exist_ok=True)
         picture.symlink_to(os.path.abspath(labels.root / photo.path))
         write_whole(rows, "".join(_rows(photo, numbers)).encode())
     pictures = Counter(splits.values())
     config = {"train": f"images/{TRAIN}", "val": f"images/{VAL if pictures[VAL] else TRAIN}"}
-    names = {number: name for name, number in numbers.items()}
-    text = yaml.safe_dump(config | {"names": names}, sort_keys=False, allow_unicode=True)
+    classes = {number: name for name, number in numbers.items()}
+    text = yaml.safe_dump(config | {"names": classes}, sort_keys=False, allow_unicode=True)
     write_whole(folder / "data.yaml", text.encode())
     return YoloFiles(folder, pictures)
+
+
+def check_val_fraction(fraction: float) -> None:
+    if not 0 <= fraction < 1:
+        raise InputError(f"the share of val must lie between 0 and 1, not {fraction:g}")
+
+
+def _names(paths: list[str]) -> dict[str, str]:
+    """Path -> that of its link. Pictures whose names differ in the suffix only would share a file of labels: a.jpg and
+    a.png become a_jpg.jpg and a_png.png.
+    """
+    stems = Counter(PurePosixPath(path).with_suffix("") for path in paths)
+    taken = {path for path in stems if stems[path] == 1}
+    names: dict[str, str] = {}
+    for path in map(PurePosixPath, paths):
+        link = path
+        if stems[path.with_suffix("")] > 1:
+            link = path.with_name(path.name.replace(".", "_") + path.suffix)
+            while link.with_suffix("") in taken:
+                link = link.with_name(f"{link.stem}_{link.suffix}")
+            taken.add(link.with_suffix(""))
+        names[str(path)] = str(link)
+    return names
 
 
 def _splits(paths: list[str], fraction: float, seed: int) -> dict[str, str]:
