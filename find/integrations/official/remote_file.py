@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from find.errors import CheckpointError
-from find.foundations.source import DEFAULT_REVISION, Source
+from find.foundations.source import DEFAULT_REVISION, Source, first_line
 
 SMALLEST = 10_000_000
 """Bytes of a file from which on it is worth going on with one."""
@@ -31,7 +31,6 @@ class RemoteFile:
     Attributes:
         size: in bytes.
         etag: of a large file its SHA-256.
-        address: from where it is downloaded, which may be another server than the hub.
     """
 
     source: Source
@@ -39,7 +38,6 @@ class RemoteFile:
     commit: str
     size: int
     etag: str
-    address: str
 
     @classmethod
     def find(cls, source: Source, name: str) -> RemoteFile:
@@ -53,7 +51,7 @@ class RemoteFile:
                 f"{source.spec}: the server that HF_ENDPOINT names does not tell size and commit of {name}; "
                 "unset HF_ENDPOINT, or name a server that speaks the hub's protocol"
             )
-        return cls(source, name, found.commit_hash, found.size, found.etag, found.location)
+        return cls(source, name, found.commit_hash, found.size, found.etag)
 
     @property
     def blobs(self) -> Path:
@@ -91,27 +89,29 @@ class RemoteFile:
         if self.size >= SMALLEST and self.missing:
             for folder in (self.blobs, self.lock.parent):
                 folder.mkdir(parents=True, exist_ok=True)
-            with WeakFileLock(self.lock), self.told():
+            with WeakFileLock(self.lock), self.source.reading(self.name), self.told():
                 self._download()
         with self.source.reading(self.name), self.told():
             return Path(hf_hub_download(self.source.name, self.name, revision=self.commit))
 
     def _download(self) -> None:
         """Fetches what is missing, and makes the whole a file of the cache."""
-        from huggingface_hub import get_token, hf_hub_url
+        from huggingface_hub import get_hf_file_metadata, get_token, hf_hub_url
         from huggingface_hub.file_download import http_get
         from huggingface_hub.utils import build_hf_headers
 
         if not self.missing:  # another process was faster
             return
+        page = hf_hub_url(self.source.name, self.name, revision=self.commit)
+        address = get_hf_file_metadata(page).location  # perhaps another server; signed for an hour, so asked for now
         headers = build_hf_headers(token=get_token())
-        if urlsplit(self.address).netloc != urlsplit(hf_hub_url(self.source.name, self.name)).netloc:
+        if urlsplit(address).netloc != urlsplit(page).netloc:
             headers.pop("authorization", None)  # the token is the hub's business alone
         with self.partial.open("ab") as file:
             if file.tell() > self.size:
                 file.truncate(0)
             http_get(
-                self.address,
+                address,
                 file,
                 resume_size=file.tell(),
                 headers=headers,
@@ -129,6 +129,13 @@ class RemoteFile:
     @contextmanager
     def told(self) -> Iterator[None]:
         """Turns what a download raises into one message that says how to go on."""
+        from huggingface_hub.errors import (
+            EntryNotFoundError,
+            HfHubHTTPError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
+
         try:
             with transport_errors():
                 yield
@@ -137,6 +144,13 @@ class RemoteFile:
             raise CheckpointError(
                 f"{self.source.spec}: the download of {self.name} broke off ({error}); {gigabytes(there)} of "
                 f"{gigabytes(self.size)} are here: run the same again, it goes on from there"
+            ) from error
+        except (EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError):  # gated ones are among them
+            raise
+        except HfHubHTTPError as error:
+            raise CheckpointError(
+                f"{self.source.spec}: the download of {self.name} was refused ({first_line(error)}); "
+                "run the same command again: the download resumes"
             ) from error
         except OSError as error:
             if error.errno == errno.ENOSPC:

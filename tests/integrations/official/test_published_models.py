@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
+import httpx
 import pytest
 import torch
 from hub_server import TOKEN, Hub, serve_hub
+from huggingface_hub.errors import HfHubHTTPError
 from published_form import LLAMA_BLOCKS, LLAMA_WIDTH, SMALL, UNWRITTEN, random_state, write_checkpoint
 from text_models import write_text_model
 from transformers import LlamaConfig, LlamaModel
@@ -278,9 +281,36 @@ def test_broken_download_goes_on_where_it_stopped(machine, expected):
 
 
 def test_a_disk_that_fills_up_meanwhile_is_told():
-    file = RemoteFile(Source("xueyanz/FIND", None, MODEL), FILE, "0" * 40, 400_000_000, "1" * 64, "http://nowhere")
+    file = RemoteFile(Source("xueyanz/FIND", None, MODEL), FILE, "0" * 40, 400_000_000, "1" * 64)
     with pytest.raises(CheckpointError, match=f"{MODEL}: the disk is full; free 400.0 MB where .*HF_HOME"), file.told():
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_addresses_that_expire_are_asked_for_again_when_the_download_starts(tmp_path, monkeypatch):
+    digest = hashlib.sha256(b"whole").hexdigest()
+    file = RemoteFile(Source("xueyanz/FIND", None, MODEL), FILE, "0" * 40, 5, digest)
+    asked = []
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(
+        "huggingface_hub.get_hf_file_metadata",
+        lambda page: asked.append(page) or SimpleNamespace(location="http://new"),
+    )
+    monkeypatch.setattr(
+        "huggingface_hub.file_download.http_get",
+        lambda address, out, **_: asked.append(address) or out.write(b"whole"),
+    )
+    file.blobs.mkdir(parents=True)
+    file._download()
+    assert "0" * 40 in asked[0] and asked[1] == "http://new" and (file.blobs / digest).read_bytes() == b"whole"
+
+
+def test_a_download_that_is_refused_can_be_resumed():
+    file = RemoteFile(Source("xueyanz/FIND", None, MODEL), FILE, "0" * 40, 5, "1" * 64)
+    response = httpx.Response(403, request=httpx.Request("GET", "http://nowhere"))
+    with pytest.raises(CheckpointError) as caught, file.told():
+        raise HfHubHTTPError("403 Forbidden\nRequest has expired", response=response)
+    assert str(caught.value).endswith("run the same command again: the download resumes")
+    assert "403 Forbidden" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_file_that_arrives_short_is_removed(machine, expected):
