@@ -163,6 +163,19 @@ def test_quick_clicks_add_one_object_and_undo_takes_back_what_they_changed(page,
     assert _of_photo(_read(labels), name)[0] == _of_photo(before, name)[0] | {"review": "kept"}
 
 
+def test_photos_that_were_passed_by_are_not_encoded(monkeypatch):
+    from find.serving.review.app import Desk
+
+    encoded = []
+    monkeypatch.setattr(Desk, "_state", lambda desk, photo: None)
+    monkeypatch.setattr(Desk, "_features", lambda desk, photo: encoded.append(photo))
+    desk = Desk(None, None)
+    desk._thread.submit(lambda: [desk.photo(number) for number in range(5)]).result()
+    desk._thread.submit(lambda: None).result()  # after all that was queued
+    desk.close()
+    assert encoded == [3, 4]
+
+
 def test_enter_goes_through_all_photos(page, labels):
     names = [one["file_name"] for one in _read(labels)["images"]]
     for number in range(len(names)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import pathlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -126,6 +126,7 @@ class Desk:
         self.review, self.model = review, model
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="review")
         self._encoded: OrderedDict[int, tuple[UInt8[np.ndarray, "h w 3"], ImageFeatures]] = OrderedDict()
+        self._wanted: deque[int] = deque(maxlen=2)  # the photo on the page, and the next one
 
     async def work(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -148,7 +149,8 @@ class Desk:
 
     def photo(self, photo: int) -> PhotoState:
         shown = self._state(photo)
-        self._thread.submit(self._features, photo)  # after the requests that are queued already
+        self._wanted.append(photo)
+        self._thread.submit(self._encode_if_wanted, photo)  # after the requests that are queued already
         return shown
 
     def picture(self, photo: int) -> bytes:
@@ -198,6 +200,10 @@ class Desk:
         negative = Region(picture, points=shown.negatives).bitmap() if shown.negatives else None
         negatives = None if negative is None else [negative[None]]
         return self.model.interact(features, [stroke[None]], negatives)[0][0].mask
+
+    def _encode_if_wanted(self, photo: int) -> None:
+        if photo in self._wanted:
+            self._features(photo)
 
     def _features(self, photo: int) -> tuple[UInt8[np.ndarray, "h w 3"], ImageFeatures]:
         if photo not in self._encoded:
