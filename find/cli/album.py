@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 SCORE_HELP = """\
 score of an image = sentence + 0.5 x mean of its entities' terms
   sentence: cosine of the whole query with the image; a term: cosine of an entity with the nearest object in the image
+  models with a pair term, as find-tiny, also score connections ("left of"), with learned weights: --explain shows them
+relevance: probability that everything that the query names is there; --min-relevance leaves out hits that have less
   a query of a single entity, "{a dog}", is scored by its term alone
 --and takes the mean of the queries' scores; --without subtracts half of that query's score (of several: the highest)
 """

@@ -36,8 +36,9 @@ a query:
 """
 
 DOUBT_HELP = """\
-an entity is marked as doubtful (in terminal, picture and JSON) if it has words unknown to the language model, an empty
-mask, a score below 0.4, or is probably not in the image (present below 0.5)
+an entity is marked as doubtful if it has words unknown to the language model, an empty mask, a score below 0.4, or is
+probably not in the image (present below 0.5); the lines that search prints mark unknown words only, since its masks are
+made for --png and --json
 """
 
 

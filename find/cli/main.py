@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return train(argv)
             arguments = build_parser().parse_args(argv)
             return arguments.run(arguments)
+    except BrokenPipeError:  # whoever reads the output has read enough: findvl search ... | head -1
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer goes there
+        return 141
     except (FindError, OSError) as error:
         print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
