@@ -95,11 +95,12 @@ def test_what_waits_together_is_answered_by_its_own_filter_and_dim(album, names)
         {"query": QUERY, "dim": 32, "where": f"path < '{names[3]}'"},
         {"query": QUERY, "where": f"path < '{names[3]}'"},
     ]
-    app, may = create_app(album), threading.Event()
+    app, is_busy, may = create_app(album), threading.Event(), threading.Event()
     service = app.state.service
     with TestClient(app, base_url=HERE) as client, ThreadPoolExecutor(len(bodies)) as pool:
         alone = [client.post("/search", json=body).json() for body in bodies]
-        service._thread.submit(may.wait, 60)  # the model is at work
+        service._thread.submit(lambda: (is_busy.set(), may.wait(60)))  # the model is at work
+        assert is_busy.wait(60)
         first = pool.submit(client.post, "/search", json=bodies[0])
         _wait(lambda: service._thread._work_queue.qsize() == 1)
         asked = [pool.submit(client.post, "/search", json=body) for body in bodies[1:]]
