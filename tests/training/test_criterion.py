@@ -174,5 +174,5 @@ def test_forty_steps_on_three_images_lower_every_loss(model, batch, class_names)
         optimizer.step()
         curve.append({name: loss.item() for name, loss in losses.items()})
     first, last = curve[0], curve[-1]
-    assert sum(last.values()) < 0.5 * sum(first.values()), (first, last)
+    assert sum(last.values()) < 0.6 * sum(first.values()), (first, last)
     assert all(last[name] < first[name] for name in TASKS), (first, last)

@@ -72,6 +72,8 @@ RECORDED: dict[str, dict[str, float]] = {
         "gradient": 103.53904,
     },
 }
+TRUNCATED = [1.5409961, -0.2934289, -1.3985955]
+"""What `trunc_normal_` drew from seed 0 when the losses were recorded."""
 PAIR_TERM = {"last layer": 0, "deep supervision": 0, "nested widths": 8, "everything": 8}
 """Width of the pair term; 0: there is none."""
 
@@ -91,10 +93,18 @@ def losses(batch: Batch, options: dict[str, Any], pair_width: int) -> dict[str, 
     return found | {"gradient": torch.stack(norms).norm()}
 
 
+def initial_weights_are_those_recorded() -> bool:
+    """Earlier versions of torch draw other numbers for the same seed (2.10: in `trunc_normal_`)."""
+    torch.manual_seed(0)
+    return torch.nn.init.trunc_normal_(torch.empty(3)).tolist() == pytest.approx(TRUNCATED, abs=1e-5)
+
+
 @pytest.mark.parametrize("case", OPTIONS)
 def test_losses_and_gradient_are_the_recorded_ones(case, samples_batch):
     """A relative tolerance of 1e-5 leaves room for the order in which other processors add, ten times that for the
     gradient."""
+    if not initial_weights_are_those_recorded():
+        pytest.skip(f"torch {torch.__version__} draws other initial weights than those that were recorded")
     found = {n: loss.item() for n, loss in losses(samples_batch, OPTIONS[case], PAIR_TERM[case]).items()}
     recorded = dict(RECORDED[case])
     assert found.pop("gradient") == pytest.approx(recorded.pop("gradient"), rel=1e-4)
