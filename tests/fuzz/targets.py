@@ -88,6 +88,8 @@ def annotations(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target for target in (query_text, query_json, album_filter, runs, annotations)
 }
+JSON_STARTS = {"query_json": 0, "annotations": 1}
+"""Targets that read JSON, and the byte where it starts."""
 
 
 def _loaded(data: bytes) -> Any:

@@ -3,8 +3,9 @@
 import random
 
 import pytest
+from json_mutation import mutated_bytes
 from seeds import SEEDS
-from targets import TARGETS
+from targets import JSON_STARTS, TARGETS
 
 CHANGED = 60
 """Of each seed; a fuzzer tries millions."""
@@ -28,6 +29,18 @@ def test_every_input_is_read_or_told(name: str):
         TARGETS[name](seed)
         for _ in range(CHANGED):
             TARGETS[name](changed(seed, rng))
+
+
+@pytest.mark.parametrize(("name", "start"), JSON_STARTS.items())
+def test_every_changed_document_is_read_or_reported(name: str, start: int):
+    rng, tried = random.Random(0), 0
+    for seed in SEEDS[name]:
+        for _ in range(CHANGED):
+            content = mutated_bytes(seed[start:], 4096, rng)
+            if content is not None:
+                TARGETS[name](seed[:start] + content)
+                tried += 1
+    assert tried >= CHANGED * len(SEEDS[name]) / 2
 
 
 def test_every_target_has_seeds():
