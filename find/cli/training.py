@@ -30,6 +30,7 @@ from find.evaluation.protocol import EvaluationProtocol
 from find.evaluation.queries import EntityMode, Interleaving, RegionSource
 from find.evaluation.results import comparison_table
 from find.images.canvas import Resizing
+from find.model.config import FINDConfig
 from find.model.location import DEFAULT
 from find.model.model import FIND
 from find.tasks.core import load_task
@@ -44,6 +45,17 @@ from find.utils.precision import FLOAT32, Precision, choose_precision
 
 OF_ONE_RUN = ("ckpt_path", "weights_only", "optimizer", "lr_scheduler")
 """Options of `fit` that other commands lack, or that are not to be repeated."""
+
+
+class ConfiguredModule(FINDModule):
+    """Trains the interface on batches of all tasks.
+
+    The model is built from its configuration: a command line cannot pass a built one.
+    """
+
+    def __init__(self, config: FINDConfig, **options: Any) -> None:
+        """`options` are those of `FINDModule`; jsonargparse finds them in its signature."""
+        super().__init__(config, model=None, **options)
 
 
 class FINDTrainer(L.Trainer):
@@ -331,7 +343,7 @@ def main(arguments: Sequence[str]) -> FINDCLI:
     """Runs `findvl fit|validate|test|predict ...` with these arguments (the command first)."""
     with filtered_messages(), _original_errors():
         return FINDCLI(
-            FINDModule,
+            ConfiguredModule,
             FindDataModule,
             trainer_class=FINDTrainer,
             trainer_defaults={"enable_model_summary": False},

@@ -31,6 +31,8 @@ class FINDModule(L.LightningModule):
 
     Args:
         config: the model's configuration.
+        model: train this model instead of building one; it is changed in place. Not together with `config` or
+            `weights`.
         learning_rate, weight_decay: parameters of AdamW; norms, biases and learned queries do not decay.
         warmup: fraction of the run in which the learning rate rises.
         minutes: stop after this many minutes of training if the run's steps take longer; the learning rate reaches zero
@@ -51,8 +53,9 @@ class FINDModule(L.LightningModule):
 
     def __init__(
         self,
-        config: FINDConfig,
+        config: FINDConfig | None = None,
         *,
+        model: FIND | None = None,
         learning_rate: float = 1e-4,
         weight_decay: float = 0.05,
         warmup: float = 0.02,
@@ -66,15 +69,16 @@ class FINDModule(L.LightningModule):
         weights: str | None = None,
     ) -> None:
         super().__init__()
-        self.find = FIND.build(config) if weights is None else FIND.from_pretrained(weights, config=config)
+        self.find = _model_to_train(config, model, weights)
         self.find.known_classes = {}  # they are of the weights before the run
         if text_cache is not None:
             self.find.language = CachedLanguage(self.find.language, text_cache, limit=text_cache_limit)
-        wide = [width for width in nested_widths if not 0 < width < config.interface.semantic_width]
+        full = self.find.config.interface.semantic_width
+        wide = [width for width in nested_widths if not 0 < width < full]
         if wide:
             raise InputError(
-                f"nested_widths {wide}: embeddings can be truncated to less than semantic_width, "
-                f"{config.interface.semantic_width}, and to 1 at least"
+                f"nested_widths {wide}: embeddings can be truncated to less than semantic_width, {full}, and to 1 at "
+                "least"
             )
         self.find.nested_widths = tuple(nested_widths)
         for idle in idle_parameters(self.find.interface):
@@ -244,3 +248,18 @@ class FINDModule(L.LightningModule):
             f"the loss is not a number at step {self.global_step} ({broken}); the batch's image ids are in {file}. "
             "Lower the learning rate, or train in float32, and look at those images"
         )
+
+
+def _model_to_train(config: FINDConfig | None, model: FIND | None, weights: str | None) -> FIND:
+    if model is not None:
+        if config is not None or weights is not None:
+            other = "config" if config is not None else "weights"
+            raise InputError(f"FINDModule takes either a built model or {other}, not both")
+        if not isinstance(model, FIND):
+            raise InputError(
+                f"model must be a FIND (FIND.build, FIND.from_pretrained), but it is of type {type(model).__name__}"
+            )
+        return model
+    if config is None:
+        raise InputError("FINDModule needs a config (a FINDConfig) or a built model")
+    return FIND.build(config) if weights is None else FIND.from_pretrained(weights, config=config)

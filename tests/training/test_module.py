@@ -110,6 +110,33 @@ def test_run_may_start_from_trained_weights_of_the_same_config_only(tmp_path):
         FINDModule(other, weights=str(tmp_path))
 
 
+def test_a_built_model_is_trained_in_place(data, tmp_path):
+    """Its interface changes, its foundations do not, and what is saved is this model."""
+    model = FIND.build(CONFIG)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    module = FINDModule(model=model, learning_rate=1e-3, warmup=0.0)
+    assert module.find is model
+    trainer(tmp_path, max_steps=1).fit(module, datamodule=data)
+    changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"interface"}
+    model.save_pretrained(tmp_path / "model")
+    loaded = FIND.from_pretrained(tmp_path / "model")
+    assert loaded.config == model.config
+    for name, value in loaded.interface.state_dict().items():
+        assert torch.equal(value, model.interface.state_dict()[name]), name
+
+
+def test_a_built_model_and_a_description_of_one_are_refused_together():
+    model = FIND.build(CONFIG)
+    for other in ({"config": CONFIG}, {"weights": "find-tiny"}):
+        with pytest.raises(FindError, match=f"either a built model or {next(iter(other))}, not both"):
+            FINDModule(model=model, **other)
+    with pytest.raises(FindError, match=r"needs a config .* or a built model"):
+        FINDModule()
+    with pytest.raises(FindError, match="of type Interface"):
+        FINDModule(model=model.interface)
+
+
 def test_widths_that_cut_nothing_off_are_refused():
     with pytest.raises(
         FindError, match=r"nested_widths \[24\]: embeddings can be truncated to less than semantic_width, 24"
