@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
+from composition_ceiling import TrueScenes, ceilings
 from jaxtyping import Bool, Float
 
 from find.data.coco import CocoFolder
@@ -126,7 +127,13 @@ def main() -> None:
         for mode in (WORDS, MIXED)
     }
     table = [(name, figures(gallery, asked, hard, searched, row)) for name, row in ROWS.items()]
-    RESULTS.write_text(report(table, len(gallery), options.weights, options.shown))
+    true = TrueScenes.of(options.world, len(gallery))
+    table.append(("+ pair term, true boxes", figures(true.placed(gallery), asked, hard, searched, whole)))
+    few = gallery.first(GALLERY)
+    scores = {mode: all_scores(few, queries, range(len(queries.query)), entity_weight=0.5)
+              for mode, queries in searched.items()}  # fmt: skip
+    limits = ceilings(true, few, scores)
+    RESULTS.write_text(report(table, len(gallery), options.weights, options.shown, limits))
     print(RESULTS.read_text())
 
 
@@ -153,7 +160,9 @@ def recall(scores: Float[np.ndarray, "q i"]) -> float:
     return 100 * float(((scores >= own - TIE).sum(axis=1) == 1).mean())
 
 
-def report(table: Sequence[tuple[str, dict[str, float]]], images: int, weights: str, shown: int) -> str:
+def report(
+    table: Sequence[tuple[str, dict[str, float]]], images: int, weights: str, shown: int, limits: Sequence[str]
+) -> str:
     names = list(table[0][1])
     lines = [
         "# What structured late interaction brings",
@@ -164,6 +173,8 @@ def report(table: Sequence[tuple[str, dict[str, float]]], images: int, weights: 
         f"| | {' | '.join(name for name, _ in table)} |",
         f"| --- |{' ---: |' * len(table)}",
         *(f"| {name} | {' | '.join(f'{found[name]:.1f}' for _, found in table)} |" for name in names),
+        "",
+        *limits,
     ]
     return "\n".join(lines) + "\n"
 

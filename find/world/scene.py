@@ -85,17 +85,27 @@ def scene(seed: int, split: str, index: int, size: int = 160) -> Scene:
     Raises:
         FindError: for an unknown split, or a size or index out of range.
     """
+    composed = composition(seed, split, index, size)
+    # streams of their own, so that words can be changed without changing a pixel, and forms without other words
+    words, forms = (random.Random(f"{seed}/{split}/{index}/{name}") for name in ("words", "forms"))
+    number = image_id(split, index)
+    return _spoken(composed, number, f"{number:012d}.jpg", split, words, forms)
+
+
+def composition(seed: int, split: str, index: int, size: int = 160) -> Composition:
+    """What scene `index` shows, with the geometry by which sentences are judged; arguments as those of `scene`.
+
+    Raises:
+        FindError: for an unknown split, or a size or index out of range.
+    """
     if split not in SPLITS:
         raise InputError(f"split {split!r} is not one of {', '.join(SPLITS)}")
     if size not in SIZES:
         raise InputError(f"image size {size} is not between {SIZES.start} and {SIZES.stop - 1} pixels")
     if not 0 <= index < MOST_IMAGES:
         raise InputError(f"scene {index} is not between 0 and {MOST_IMAGES - 1}")
-    number = image_id(split, index)
-    # streams of their own, so that words can be changed without changing a pixel, and forms without other words
-    pixels, words, forms = (random.Random(f"{seed}/{split}/{index}/{name}") for name in ("pixels", "words", "forms"))
-    composed = compose(image_side=size, held_out=split == VAL, image_id=number, rng=pixels)
-    return _spoken(composed, number, f"{number:012d}.jpg", split, words, forms)
+    pixels = random.Random(f"{seed}/{split}/{index}/pixels")
+    return compose(image_side=size, held_out=split == VAL, image_id=image_id(split, index), rng=pixels)
 
 
 def scenes(seed: int, split: str, count: int, size: int = 160) -> Iterator[Scene]:

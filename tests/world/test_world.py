@@ -20,7 +20,7 @@ from find.world.grammar import Claim, Description, Mention, Statement, Text, Wor
 from find.world.kinds import COLOURS, FLOOR, GRASS, HELD_OUT, ROAD, SAND, SKY, SNOW, THINGS, Pattern, Size
 from find.world.language import Sentence
 from find.world.relations import Link, relations
-from find.world.scene import scene
+from find.world.scene import composition, scene
 
 COLOUR = {colour.name: colour for colour in COLOURS}
 THING = {thing.name: thing for thing in THINGS}
@@ -55,6 +55,13 @@ def test_an_image_does_not_depend_on_how_many_are_made(world: Path, tmp_path: Pa
     fewer = generate_world(tmp_path / "fewer", images=4, val_images=3, seed=3, size=160, workers=1, progress=False)
     for file in [*fewer.rglob("*.jpg"), *fewer.rglob("*.png")]:
         assert file.read_bytes() == (world / file.relative_to(fewer)).read_bytes()
+
+
+@pytest.mark.parametrize("split", ["train2017", "val2017"])
+def test_a_composition_is_what_the_scene_shows(split: str) -> None:
+    drawn, told = composition(5, split, 3), scene(5, split, 3)
+    assert drawn.segments == told.segments
+    assert np.array_equal(drawn.image, told.image) and np.array_equal(drawn.segment_map, told.segment_map)
 
 
 def test_seeds_and_splits_differ() -> None:
