@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -15,12 +16,21 @@ if TYPE_CHECKING:
 _LABEL = 70  # maximum length of a drawn entity name, in characters
 
 
-def album_image(hit: Hit, labels: Mapping[int, Sequence[str]] | None = None) -> messages.AlbumImage:
-    """An image with the address of its picture; `objects`' labels, by number, are drawn in it."""
+@dataclass(frozen=True)
+class Drawn:
+    """How an object is drawn: in the color of an entity, by its number in the queries, and with labels."""
+
+    color: int
+    labels: list[str]
+
+
+def album_image(hit: Hit, drawn: Mapping[int, Drawn] | None = None) -> messages.AlbumImage:
+    """An image with the address of its picture, in which the objects of these numbers are drawn."""
     asked = [("frame", hit.frame)]
-    if labels:
-        asked.append(("objects", ",".join(map(str, labels))))
-        asked += [("label", ", ".join(texts)) for texts in labels.values()]
+    if drawn:
+        asked.append(("objects", ",".join(map(str, drawn))))
+        asked.append(("colors", ",".join(str(one.color) for one in drawn.values())))
+        asked += [("label", ", ".join(one.labels)) for one in drawn.values()]
     return messages.AlbumImage(
         name=hit.name,
         width=hit.width,
@@ -32,8 +42,18 @@ def album_image(hit: Hit, labels: Mapping[int, Sequence[str]] | None = None) -> 
     )
 
 
-def found_image(rank: int, hit: Hit, *, masks: bool) -> messages.FoundImage:
-    """A hit: text lists the entities of the first query, the picture shows those of all queries to match."""
+def found_image(rank: int, hit: Hit, moments: Sequence[Hit], *, masks: bool) -> messages.FoundImage:
+    """A hit, with the moments of its film that were found."""
+    return messages.FoundImage(
+        **dict(found_moment(hit, masks=masks)),
+        rank=rank,
+        duplicates=list(hit.duplicates),
+        moments=[found_moment(one, masks=masks) for one in moments],
+    )
+
+
+def found_moment(hit: Hit, *, masks: bool) -> messages.FoundMoment:
+    """Text lists the entities of the first query, the picture shows those of all queries to match."""
     found = zip(hit.parts[0].query.entity_names, hit.entity_terms, hit.objects, strict=True)
     entities = [
         messages.FoundEntity(
@@ -48,9 +68,8 @@ def found_image(rank: int, hit: Hit, *, masks: bool) -> messages.FoundImage:
     queries = [
         messages.FoundQuery(query=part.query.text, is_excluded=part.is_excluded, score=part.score) for part in hit.parts
     ]
-    return messages.FoundImage(
-        **dict(album_image(hit, _labels(hit))),
-        rank=rank,
+    return messages.FoundMoment(
+        **dict(album_image(hit, _drawn(hit))),
         score=hit.score,
         relevance=hit.relevance,
         image_term=hit.image_term,
@@ -62,11 +81,14 @@ def found_image(rank: int, hit: Hit, *, masks: bool) -> messages.FoundImage:
     )
 
 
-def _labels(hit: Hit) -> dict[int, list[str]]:
-    """Each object once, with all entities that matched it."""
-    labels: dict[int, list[str]] = {}
+def _drawn(hit: Hit) -> dict[int, Drawn]:
+    """Each object once, with all entities that matched it, in the color of the first of them."""
+    drawn: dict[int, Drawn] = {}
+    number = 0
     for part in hit.parts:
-        if not part.is_excluded:
-            for name, term, thing in zip(part.query.entity_names, part.entity_terms, part.objects, strict=True):
-                labels.setdefault(thing, []).append(f"{name[:_LABEL]} {term:.3f}")
-    return labels
+        if part.is_excluded:
+            continue
+        for name, term, thing in zip(part.query.entity_names, part.entity_terms, part.objects, strict=True):
+            drawn.setdefault(thing, Drawn(number, [])).labels.append(f"{name[:_LABEL]} {term:.3f}")
+            number += 1
+    return drawn

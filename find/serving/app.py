@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from find.errors import FindError
 from find.retrieval.connection import UnreadableAlbum
 from find.serving.budget import Budget, Share
+from find.serving.drawing import objects_to_draw
 from find.serving.hosts import AllowedHosts, check_same_origin
 from find.serving.limits import COPIES, Limits, Refusal
 from find.serving.messages import (
@@ -167,13 +168,14 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         name: Annotated[str, Path(description="Path below the album's folder of photos")],
         frame: Annotated[int, Query(ge=0, description="Number of a video's frame")] = 0,
         objects: Annotated[str, Query(pattern=OBJECTS, description="Objects to draw, such as 0,3")] = "",
+        colors: Annotated[
+            str, Query(pattern=OBJECTS, description="Of each object: the number of an entity, such as 0,1")
+        ] = "",
         label: Annotated[list[str] | None, Query(max_length=16, description="Of each object to draw")] = None,
         side: Annotated[int, Query(ge=16, le=2048, description="Longer side in pixels")] = 480,
     ) -> Response:
         """An image of the album with masks of its objects."""
-        numbers = [int(number) for number in objects.split(",") if number]
-        labels = (label or []) + [f"object {number}" for number in numbers[len(label or []) :]]
-        data = await service.picture(name, frame, list(zip(numbers, labels, strict=False)), side)
+        data = await service.picture(name, frame, objects_to_draw(objects, colors, label or []), side)
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
 
     @app.get("/videos/{name:path}", response_class=FileResponse)

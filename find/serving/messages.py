@@ -79,6 +79,11 @@ class SearchRequest(_Request):
         description="Keep only those of the k hits whose probability of relevance is at least this",
     )
     masks: bool = Field(default=False, description="Include the entities' masks (COCO run-length codes)")
+    fold: bool = Field(
+        default=False,
+        description="Near-duplicates of a hit, and further frames of its film, are told with it, not as hits of their "
+        "own; slower in large albums",
+    )
     include_query: bool = Field(
         default=False, description="Whether images of the album that the query's regions are of may be hits"
     )
@@ -131,8 +136,9 @@ class SampleAnswer(BaseModel):
     images: list[AlbumImage]
 
 
-class FoundImage(AlbumImage):
-    rank: int
+class FoundMoment(AlbumImage):
+    """An image, or one frame of a film, and what made its score."""
+
     score: float = Field(
         description="For a single query, its score; otherwise the mean score of `query` and `and`, minus half of the "
         "highest score of `without`"
@@ -147,6 +153,16 @@ class FoundImage(AlbumImage):
     entities: list[FoundEntity] = Field(description="Of `query`")
     connections: list[FoundConnection] = Field(description="Of `query`; empty if the weights do not score connections")
     queries: list[FoundQuery] = Field(description="Contributions of `query`, of each `and` and of each `without`")
+
+
+class FoundImage(FoundMoment):
+    rank: int
+    duplicates: list[str] = Field(
+        description="With `fold`: images that show the same picture, by name and, of frames, seconds"
+    )
+    moments: list[FoundMoment] = Field(
+        description="With `fold`, of a film: its frames among the best, this one included, by time"
+    )
 
 
 READ_AS = "with detected entities in braces; queries that mark entities themselves are unchanged"

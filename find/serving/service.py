@@ -20,14 +20,13 @@ from find.model.predictions import EntityMask
 from find.model.tagging import tagged_queries
 from find.query.operators import JoinedQuery
 from find.query.query import Query
-from find.retrieval.exemplars import without_pictures
 from find.retrieval.filters import filter_sql
-from find.retrieval.relevance import check_relevance, match_head_of, relevant
+from find.retrieval.relevance import check_relevance, match_head_of
 from find.serving import messages
 from find.serving.answers import album_image, found_image
 from find.serving.batching import Batcher
 from find.serving.budget import Budget, Share
-from find.serving.drawing import drawn_image, named_image, video_file
+from find.serving.drawing import ToDraw, drawn_image, named_image, video_file
 from find.serving.embedding import ToEmbed, embed_all
 from find.serving.everything import (
     Found,
@@ -43,6 +42,7 @@ from find.serving.kept import KeptPictures
 from find.serving.limits import Limits, Refusal, check_count
 from find.serving.metrics import Metrics
 from find.serving.pointing import Pointed, pointed_answer, read_pointed
+from find.serving.searching import Group, ToSearch, relevant_groups, search_each
 from find.serving.uploads import Pictures, one_line, read_joined, read_query
 from find.utils.device import is_device_fault
 from find.visualization.results import entities_json
@@ -50,7 +50,6 @@ from find.visualization.uncertainty import UnknownWords
 
 if TYPE_CHECKING:
     from find.retrieval.album import Album
-    from find.retrieval.hits import Hit
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -70,15 +69,6 @@ def _in_time(answer: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]
             raise Refusal(504, f"no answer within {seconds:g} s; try again later") from None
 
     return bounded
-
-
-@dataclass(frozen=True)
-class _Search:
-    query: JoinedQuery
-    k: int
-    where: str | None
-    dim: int | None
-    own: set[Path]  # files of the album that are no hits
 
 
 @dataclass(frozen=True)
@@ -157,10 +147,10 @@ class Service:
             item = await self._read(lambda: self._to_search(request, share))
             query, found = await self._search.submit(item)
             check_relevance(request.min_relevance, self._match_head, [query])
-            hits = relevant(found, request.min_relevance)
+            groups = relevant_groups(found, request.min_relevance)
             texts = [request.query, *request.others, *request.without]
             read_as = [*map(_read_as, texts, item.query.queries, query.queries)]
-            return await self._read(lambda: self._search_answer(query, read_as, hits, request.masks))
+            return await self._read(lambda: self._search_answer(query, read_as, groups, request.masks))
 
     @_in_time
     async def sample(self, count: int, name: str | None) -> messages.SampleAnswer:
@@ -214,8 +204,8 @@ class Service:
             return await self._embed.submit(await self._read(lambda: self._to_embed(request, share)))
 
     @_in_time
-    async def picture(self, name: str, frame: int, objects: Sequence[tuple[int, str]], side: int) -> bytes:
-        """A JPEG of an image of the album with the masks of some of its objects, by their numbers, and their labels."""
+    async def picture(self, name: str, frame: int, objects: Sequence[ToDraw], side: int) -> bytes:
+        """A JPEG of an image of the album with the masks of some of its objects."""
         return await self._read(lambda: drawn_image(self.album, name, frame, objects, side))
 
     @_in_time
@@ -263,20 +253,10 @@ class Service:
                 log.critical("the device has failed, restart this process", exc_info=True)
         raise Refusal(503, FAULTY)
 
-    def _search_all(self, items: Sequence[_Search]) -> list[tuple[JoinedQuery, list[Hit]]]:
-        """One model call for all searches with the same filter and `dim` (most have neither)."""
-        album = self.album  # which may be followed by another one meanwhile
+    def _search_all(self, items: Sequence[ToSearch]) -> list[tuple[JoinedQuery, list[Group]]]:
         queries = self._with_entities([item.query for item in items])
-        answers: dict[int, list[Hit]] = {}
-        for where, dim in {(item.where, item.dim) for item in items}:
-            numbers = [number for number, item in enumerate(items) if (item.where, item.dim) == (where, dim)]
-            most = max(items[number].k + len(items[number].own) for number in numbers)
-            found = album.search_all([queries[number] for number in numbers], most, where=where, dim=dim)
-            answers |= {
-                number: without_pictures(hits, items[number].own, items[number].k)
-                for number, hits in zip(numbers, found, strict=True)
-            }
-        return [(query, answers[number]) for number, query in enumerate(queries)]
+        album = self.album  # which may be followed by another one meanwhile
+        return list(zip(queries, search_each(album, items, queries), strict=True))
 
     def _segment_all(self, items: Sequence[_Segment]) -> list[tuple[Query, list[EntityMask]]]:
         queries = [read.include[0] for read in self._with_entities([JoinedQuery((item.query,)) for item in items])]
@@ -315,12 +295,12 @@ class Service:
             picture=self.kept.add(picture), width=width, height=height, seconds=self.limits.kept_seconds
         )
 
-    def _to_search(self, request: messages.SearchRequest, share: Share) -> _Search:
+    def _to_search(self, request: messages.SearchRequest, share: Share) -> ToSearch:
         pictures = self._pictures(request.images, share)
         query = read_joined(request.query, request.others, request.without, pictures, self.limits)
         pictures.check_used()
         own = set() if request.include_query else pictures.of_album
-        return _Search(query, request.k, request.where, request.dim, own)
+        return ToSearch(query, request.k, request.where, request.dim, own, request.fold)
 
     def _to_find_all(self, request: messages.FindAllRequest, share: Share) -> Sought:
         pictures = self._pictures(request.images, share)
@@ -350,9 +330,9 @@ class Service:
         return ToEmbed(queries, shown)
 
     def _search_answer(
-        self, query: JoinedQuery, read_as: list[str], hits: Sequence[Hit], masks: bool
+        self, query: JoinedQuery, read_as: list[str], groups: Sequence[Group], masks: bool
     ) -> messages.SearchAnswer:
-        found = [found_image(rank, hit, masks=masks) for rank, hit in enumerate(hits, start=1)]
+        found = [found_image(rank, one.hit, one.moments, masks=masks) for rank, one in enumerate(groups, start=1)]
         return messages.SearchAnswer(read_as=read_as, hits=found, unknown_words=self._unknown_words(query))
 
     def _unknown_words(self, query: JoinedQuery) -> list[str]:
