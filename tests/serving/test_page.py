@@ -225,12 +225,17 @@ def test_pointing_joins_the_query_and_shows_what_was_taken(page, names):
 def test_plain_words_tell_their_things_and_nothing_found_is_told(page):
     page.fill("#query", "a red dog left of a car")
     page.press("#query", "Enter")
-    page.wait_for_selector("#read mark")
-    assert page.locator("#read mark").all_inner_texts() == ["a red dog", "a car"]
+    page.wait_for_selector("#read .chip")
+    assert page.locator("#read .words").all_inner_texts() == ["a red dog", "a car"]
+    page.click("#more summary")
     page.fill("#relevance", "1")
     page.press("#query", "Enter")
-    expect(page.locator("#said")).to_contain_text("nothing found")
-    assert page.locator("#hits figure").count() == 0
+    expect(page.locator("#none")).to_contain_text("No image has a relevance of 1 or more.")
+    assert "nothing found" in page.inner_text("#said") and page.locator("#hits figure").count() == 0
+    page.click("text=Show the nearest")
+    expect(page.locator("#none")).to_be_hidden()
+    expect(page.locator("#hits figure")).not_to_have_count(0)
+    assert "relevance" not in page.url
 
 
 def test_hits_show_lines_for_pairs_and_the_parts_of_their_score(page):
@@ -247,15 +252,15 @@ def test_hits_show_lines_for_pairs_and_the_parts_of_their_score(page):
 
 def test_joined_queries_and_filters_are_sent_and_shared_by_the_address(page, browser, names):
     page.fill("#query", "{a dog}")
-    page.click("#more summary")
     page.click("#add-without")
     page.keyboard.type("{a car}")
+    page.click("#more summary")
     page.fill("#path", "O'Hara")
     page.fill("#from", "2024-05-01")
     body, _ = asked(page, "search", lambda: page.press("#query", "Enter"))
     assert body["without"] == ["{a car}"]
     assert body["where"] == "contains(lower(path), 'o''hara') AND time >= timestamp '2024-05-01 00:00:00'"
-    expect(page.locator("#said")).to_contain_text("no image fits the filters")
+    expect(page.locator("#none")).to_contain_text("No image fits the filters")
     page.fill("#from", "")
     page.fill("#path", names[2].upper())
     page.press("#query", "Enter")
@@ -266,7 +271,7 @@ def test_joined_queries_and_filters_are_sent_and_shared_by_the_address(page, bro
     assert other.input_value("#query") == "{a dog}" and other.input_value("#joined input") == "{a car}"
     other.close()
     page.go_back()
-    expect(page.locator("#said")).to_contain_text("no image fits the filters")
+    expect(page.locator("#none")).to_contain_text("No image fits the filters")
     assert page.input_value("#from") == "2024-05-01"
     page.go_back()
     expect(page.locator("#said")).to_contain_text("in the album")

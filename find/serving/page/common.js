@@ -10,11 +10,13 @@ export function makeButton(text, click) {
   return button;
 }
 
-// Adds a word to a field's text, and goes on at its end.
-export function append(field, word) {
-  field.value = `${field.value.trimEnd()} ${word}`.trimStart();
+// Puts a word into a field's text, at its cursor (in the place of what is selected there) or at a position.
+export function insert(field, word, position = null) {
+  const [start, end] = position === null ? [field.selectionStart, field.selectionEnd] : [position, position];
+  const before = `${field.value.slice(0, start).trimEnd()} ${word}`.trimStart();
+  field.value = `${before} ${field.value.slice(end).trimStart()}`.trimEnd();
   field.focus({ preventScroll: true });
-  field.setSelectionRange(field.value.length, field.value.length);
+  field.setSelectionRange(before.length, before.length);
 }
 
 export function say(id, text, wrong = false) {

@@ -5,24 +5,19 @@ import { COLORS } from "./masks.js";
 import { addLine, addMark } from "./pointing.js";
 
 const SILENT = .1;  // words about one entity's place that fit neither better nor worse say nothing
+const ABSENT = .5;  // what is relevant with a lower probability is probably not there
 const NEAR = 2;  // seconds between moments that are told as one interval
 
-// Frames of one film as one hit, in the order of the best of each: { hit, moments }.
-export function folded(hits) {
-  const films = new Map(), groups = [];
-  for (const hit of hits) {
-    const film = hit.seconds === null ? undefined : films.get(hit.name);
-    if (film) {
-      film.moments.push(hit);
-      continue;
-    }
-    const group = { hit, moments: [hit], rank: groups.length + 1 };
-    if (hit.seconds !== null) films.set(hit.name, group);
-    groups.push(group);
-  }
-  groups.forEach(group => group.moments.sort((one, other) => one.seconds - other.seconds));
-  return groups;
+// Hits with the moments that are told of them: { hit, moments, rank, isDoubtful }.
+export function grouped(hits) {
+  return hits.map((hit, number) => {
+    const likely = hit.moments.filter(moment => !isDoubtful(moment));
+    const moments = likely.length ? likely : [hit];
+    return { hit, moments, rank: number + 1, isDoubtful: moments.every(isDoubtful) };
+  });
 }
+
+const isDoubtful = ({ relevance }) => relevance !== null && relevance < ABSENT;
 
 // Moments as intervals of neighbours, each with its best: { first, last, best }.
 export function intervals(moments) {
@@ -52,10 +47,9 @@ export function momentButtons(moments, choose) {
   return [list];
 }
 
-// The color of each entity in the service's picture, where entities that take the same object share one.
+// The color of each entity in the service's picture: entities that take the same object have that of the first.
 function colorsOf(hit) {
-  const objects = [...new Set(hit.entities.map(entity => entity.object))];
-  return hit.entities.map(entity => COLORS[objects.indexOf(entity.object) % COLORS.length]);
+  return hit.entities.map(({ object }) => COLORS[hit.entities.findIndex(one => one.object === object) % COLORS.length]);
 }
 
 // A line between the objects of two entities for the words between them.
@@ -94,14 +88,25 @@ export function scoreParts(hit) {
 }
 
 // A figure of a group; `framed` makes it of a picture and a caption, `openAt` shows one of its moments large.
-export function hitFigure({ hit, moments, rank }, framed, openAt) {
+export function hitFigure({ hit, moments, rank, isDoubtful }, framed, openAt) {
   const parts = make("details");
   parts.append(make("summary", "Score"), scoreParts(hit));
   const relevance = hit.relevance === null ? "" : ` · relevance ${hit.relevance.toFixed(2)}`;
   const open = makeButton(`${rank}. ${title(hit)}`, () => openAt(hit));
   open.className = "open";
   const caption = [open, make("span", `${hit.score.toFixed(3)}${relevance}`), ...momentButtons(moments, openAt), parts];
-  const figure = framed(stored(hit), caption);
-  drawPairs(figure.querySelector(".picture"), hit);
+  if (hit.duplicates.length) caption.splice(-1, 0, copies(hit.duplicates));
+  const figure = framed(stored(hit), caption), picture = figure.querySelector(".picture");
+  drawPairs(picture, hit);
+  if (isDoubtful) figure.querySelector(".cell").append(make("span", "probably not there"));
+  figure.classList.toggle("doubtful", isDoubtful);
   return figure;
+}
+
+// The near-duplicates of a hit.
+function copies(names) {
+  const list = make("details");
+  list.append(make("summary", names.length === 1 ? "1 near-duplicate" : `${names.length} near-duplicates`));
+  list.append(...names.map(name => make("div", name)));
+  return list;
 }

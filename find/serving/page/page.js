@@ -34,3 +34,18 @@ search.onSegment(picture => {
 });
 addEventListener("popstate", restore);
 restore();
+
+// Pictures can be dropped on the page, or pasted.
+const shownMode = () => at("search").hidden ? segment : search;
+addEventListener("dragover", event => event.dataTransfer.types.includes("Files") && event.preventDefault());
+addEventListener("drop", event => {
+  if (!event.dataTransfer.files.length) return;
+  event.preventDefault();
+  shownMode().addFiles([...event.dataTransfer.files]);
+});
+addEventListener("paste", event => {
+  const files = [...event.clipboardData.files];
+  if (!files.length) return;
+  event.preventDefault();
+  shownMode().addFiles(files);
+});

@@ -44,10 +44,11 @@ export function addLine(picture, points, kind = "") {
 }
 
 // Calls `click([x, y], event)`, `drag([x0, y0, x1, y1])` or, where `tool()` is "scribble" or "lasso",
-// `stroke(tool, points, event)`, in pixels of the picture. With `keys` the picture has a cursor for the keyboard.
-export function onPointing(picture, { click, drag, stroke, tool = () => "point", keys = false }) {
+// `stroke(tool, points, event)`, in pixels of the picture; and `drop([x, y], field, position)` if what is at a point was
+// dragged to a field that takes regions. With `keys` the picture has a cursor for the keyboard.
+export function onPointing(picture, { click, drag, stroke, drop, tool = () => "point", keys = false }) {
   const width = Number(picture.dataset.width), height = Number(picture.dataset.height);
-  let begin = null, drawn = null, path = [];
+  let begin = null, drawn = null, carried = null, path = [];
 
   const inside = (value, size) => Math.min(Math.max(value, 0), size - 1);
   function inPicture(event) {
@@ -61,7 +62,8 @@ export function onPointing(picture, { click, drag, stroke, tool = () => "point",
   const isDrag = event => Math.hypot(event.clientX - begin.clientX, event.clientY - begin.clientY) >= DRAG;
   function end() {
     drawn?.remove();
-    begin = drawn = null;
+    carried?.remove();
+    begin = drawn = carried = null;
   }
 
   picture.addEventListener("pointerdown", event => {
@@ -72,6 +74,17 @@ export function onPointing(picture, { click, drag, stroke, tool = () => "point",
   });
   picture.addEventListener("pointermove", event => {
     if (!begin || event.pointerId !== begin.pointerId) return;
+    carried?.remove();
+    const field = drop && begin.button === 0 ? fieldUnder(event) : null;
+    carried = field && carry(picture, path[0], event);
+    if (field) {
+      drawn?.remove();
+      drawn = null;
+      field.focus({ preventScroll: true });
+      const position = positionIn(field, event);
+      field.setSelectionRange(position, position);
+      return;
+    }
     const point = inPicture(event), [x, y] = path.at(-1);
     if (point[0] !== x || point[1] !== y) path.push(point);
     const kind = tool();
@@ -81,6 +94,12 @@ export function onPointing(picture, { click, drag, stroke, tool = () => "point",
   });
   picture.addEventListener("pointerup", event => {
     if (!begin || event.pointerId !== begin.pointerId) return;
+    const field = drop && begin.button === 0 ? fieldUnder(event) : null;
+    if (field) {
+      end();
+      drop(path[0], field, positionIn(field, event));
+      return;
+    }
     const kind = tool(), first = begin, points = thinned(path);
     const isStroke = kind !== "point" && points.length >= (kind === "lasso" ? 3 : 2) && (drawn || isDrag(event));
     const whole = isStroke || kind !== "point" || first.button !== 0 || !isDrag(event) ? null : box(event);
@@ -95,6 +114,35 @@ export function onPointing(picture, { click, drag, stroke, tool = () => "point",
 }
 
 const boxOf = ([x0, y0], [x1, y1]) => [Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1) + 1, Math.max(y0, y1) + 1];
+
+const fieldUnder = ({ clientX, clientY }) => document.elementFromPoint(clientX, clientY)?.closest("input[data-regions]") ?? null;
+
+// The place in a field's text that the pointer is at; its end where the browser does not tell.
+function positionIn(field, { clientX, clientY }) {
+  const found = document.caretPositionFromPoint?.(clientX, clientY);
+  return found?.offsetNode === field ? found.offset : field.value.length;
+}
+
+// What is around a point of a picture, small.
+export function cropAround(src, { width, height }, [x, y], side) {
+  const crop = Object.assign(make("span"), { className: "crop" }), zoom = 3;
+  const scale = side * zoom / Math.max(width, height);
+  const offset = (place, size) => Math.min(0, Math.max(side - size * scale, side / 2 - place * scale));
+  Object.assign(crop.style, {
+    width: `${side}px`, height: `${side}px`, backgroundImage: `url(${JSON.stringify(src)})`,
+    backgroundSize: `${width * scale}px ${height * scale}px`,
+    backgroundPosition: `${offset(x, width)}px ${offset(y, height)}px`,
+  });
+  return crop;
+}
+
+function carry(picture, point, { clientX, clientY }) {
+  const crop = cropAround(picture.querySelector("img").src, picture.dataset, point, 56);
+  crop.classList.add("carried");
+  Object.assign(crop.style, { left: `${clientX}px`, top: `${clientY}px` });
+  document.body.append(crop);
+  return crop;
+}
 
 // At most MOST points of a stroke, its ends among them.
 function thinned(path) {

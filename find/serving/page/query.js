@@ -2,8 +2,10 @@
 
 // An escaped character, a phrase, or a region with its picture's name and its place or mask.
 const PART = /\\.|\{((?:\\.|[^\\}])*)\}|\[((?:\\.|[^\\\]@#])*)(?:@([^\]]*)|#([^\]]*))\]/gsu;
-const unescaped = text => text.replace(/\\(.)/gsu, "$1");
+export const unescaped = text => text.replace(/\\(.)/gsu, "$1");
 
+// Words as a query has them inside of braces.
+export const bracedWords = words => `{${words.replace(/[\\{}[\]]/g, "\\$&")}}`;
 export const escaped = name => name.replace(/[\\{}[\]@#]/g, "\\$&");
 
 // Its things: { text, start, end, phrase } or { ..., name, points, boxes, mask }.
@@ -27,3 +29,18 @@ export const regionsOf = query => thingsOf(query).flatMap((thing, number) =>
 
 // Names of the pictures and masks that queries need.
 export const namesIn = queries => [...new Set(queries.flatMap(regionsOf).flatMap(({ name, mask }) => mask ? [name, mask] : [name]))];
+
+// The place in a query with braces that a place in its plain words is, never inside of a thing.
+export function placeIn(read, position) {
+  let words = 0, isInside = false;
+  for (let place = 0; place < read.length; place++) {
+    if (words >= position && !isInside) return place;
+    if (read[place] === "{") isInside = true;
+    else if (read[place] === "}") isInside = false;
+    else {
+      if (read[place] === "\\") place++;
+      words++;
+    }
+  }
+  return read.length;
+}

@@ -3,16 +3,18 @@
 import { remember } from "./address.js";
 import { ask, at, inSquare, make, makeButton, pictureOf, plain, say, stored, title } from "./common.js";
 import * as fields from "./fields.js";
-import { folded, hitFigure } from "./hits.js";
+import { onCorrecting, showChips } from "./chips.js";
+import { grouped, hitFigure } from "./hits.js";
 import { COLORS, overlay } from "./masks.js";
-import { addBox, addMark, onPointing } from "./pointing.js";
-import { namesIn, regionsOf, thingsOf } from "./query.js";
-import { addUpload, askAbout, isUpload } from "./uploads.js";
+import { addBox, addMark, cropAround, onPointing } from "./pointing.js";
+import { namesIn, placeIn, regionsOf, thingsOf } from "./query.js";
+import { addUpload, askAbout, isUpload, uploadOf } from "./uploads.js";
 import { openViewer } from "./viewer.js";
 
 const seen = new Map();  // images of the album that were pointed at: name -> what `frame` takes
 const taken = new Map();  // what the model takes for a region: its name and place -> its mask, once it has answered
 const painted = new WeakMap();  // an element of a picture -> its masks' canvases, which typing only shows and hides
+let last = { text: "", read: "" };  // the last sentence, and as the model has read it
 let turn = 0, segment = () => {};
 
 export const onSegment = action => segment = action;
@@ -70,19 +72,44 @@ async function look() {
   }
 }
 
-// Adds what is at a place of a picture to the query.
-function join(picture, place) {
+// Adds what is at a place of a picture to the query: to the field that was used last, or to this one at a position.
+function join(picture, place, field, position) {
   if (!isUpload(picture.name)) seen.set(picture.name, { ...picture, src: plain(picture.src) });
-  fields.addRegion(picture.name, place);
-  mark();
+  const query = at("query");
+  if ((field ?? fields.active) === query && query.value === last.text && last.read !== last.text) {
+    position = placeIn(last.read, position ?? query.selectionStart);  // the model finds no things beside a region
+    query.value = last.read;
+  }
+  fields.addRegion(picture.name, place, field, position);
+  typed();
   look();
+}
+
+// Gets the album's pictures that the query's regions are of, which a shared address names only.
+async function meet() {
+  const names = [...new Set(regions().map(({ name }) => name))].filter(name => !seen.has(name) && !isUpload(name));
+  for (const name of names) {
+    try {
+      const { images } = await ask(`images?count=1&name=${encodeURIComponent(name)}`);
+      if (images[0].seconds === null) seen.set(name, stored(images[0]));
+    } catch {
+      // the search tells what is wrong with it
+    }
+  }
+}
+
+// A region of the query, small; null while its place or picture is not known.
+function cropOf({ name, points, boxes }, side) {
+  const picture = isUpload(name) ? uploadOf(name) : seen.get(name);
+  const place = points[0] ?? boxes.map(([x0, y0, x1, y1]) => [(x0 + x1) / 2, (y0 + y1) / 2])[0];
+  return picture && place ? cropAround(picture.src, picture, place, side) : null;
 }
 
 // A picture whole in a square; what is pointed at in it joins the query. Queries cannot refer to a film's frames: `open`
 // shows these.
 function frame(shown, caption, open) {
   const picture = pictureOf(shown), isFrame = shown.seconds !== null;
-  picture.title = isFrame ? "play the film from here" : "click an object or drag a box to add it to the query";
+  picture.title = isFrame ? "play the film from here" : "click an object, drag a box, or drag an object to the sentence";
   picture.firstChild.loading = "lazy";
   if (isFrame) {
     picture.classList.add("film");
@@ -90,7 +117,7 @@ function frame(shown, caption, open) {
   } else {
     picture.classList.add("asks");
     const joined = place => join(shown, place);
-    onPointing(picture, { click: joined, drag: joined });
+    onPointing(picture, { click: joined, drag: joined, drop: (place, field, position) => join(shown, place, field, position) });
   }
   const figure = make("figure");
   figure.append(inSquare(picture), make("figcaption"));
@@ -107,41 +134,27 @@ function figuresOf(groups, figure) {
 }
 
 // Shows what `work` gives, unless something else has been asked since; under an error nothing is shown.
-async function show(work) {
+async function show(work, text) {
   const mine = ++turn;
-  let figures = [], words, read = "", wrong = false;
+  let figures = [], words, read = "", none = "", wrong = false;
   try {
-    [figures, words, read] = await work();
+    [figures, words, read, none] = await work();
+    await meet();
   } catch (error) {
     [words, wrong] = [error.message, true];
   }
   if (mine !== turn) return;
   at("hits").replaceChildren(...figures);
-  showRead(read);
+  last = { text, read };
+  showChips(read);
   const names = new Set(regions().map(({ name }) => name));
   at("asked").replaceChildren(...[...names].filter(name => seen.has(name)).map(name => frame(seen.get(name), [name])));
   say("said", words, wrong);
+  at("none").hidden = !none;
+  at("none").querySelector("p").textContent = none;
+  at("nearest").hidden = at("relevance").value === "";
   mark();
   if (!wrong) look();
-}
-
-// What of a plain sentence was taken for a thing, to be corrected as a query with braces.
-function showRead(read) {
-  at("read").hidden = !read;
-  if (!read) return;
-  const parts = [];
-  let from = 0;
-  for (const [number, { start, end, phrase }] of thingsOf(read).entries()) {
-    if (phrase === undefined) continue;
-    const chip = make("mark", phrase);
-    chip.style.setProperty("--chip", COLORS[number % COLORS.length]);
-    parts.push(read.slice(from, start), chip);
-    from = end;
-  }
-  at("read").replaceChildren("Entities found: ", ...parts, read.slice(from), " ", makeButton("Correct", () => {
-    at("query").value = read;
-    at("query").focus();
-  }));
 }
 
 async function begin() {
@@ -154,26 +167,29 @@ async function begin() {
     open.className = "open";
     return framed(stored(hit), [open]);
   });
-  return [figures, words, ""];
+  return [figures, words, "", ""];
 }
 
 async function search() {
   const body = fields.body(), start = performance.now();
   const found = await askAbout("search", body, { named: namesIn(fields.queries()) });
-  const groups = folded(found.hits), figures = figuresOf(groups, hitFigure);
-  const doubt = found.unknown_words.length ? `; unknown words, so results are a guess: ${found.unknown_words.join(", ")}` : "";
-  const none = body.min_relevance !== null ? `nothing found with a relevance of at least ${body.min_relevance}` :
-    body.where !== null ? "no image fits the filters" : "nothing found";
-  const films = found.hits.length - groups.length, moments = films ? ` with ${found.hits.length} moments` : "";
-  const many = groups.length === 1 ? "1 image" : groups.length ? `${groups.length} images` : none;
-  return [figures, `${many}${moments} in ${Math.round(performance.now() - start)} ms${doubt}`,
-    found.read_as[0] === body.query ? "" : found.read_as[0]];
+  const groups = grouped(found.hits), figures = figuresOf(groups, hitFigure);
+  const unknown = found.unknown_words.length ? `; unknown words, so results are a guess: ${found.unknown_words.join(", ")}` : "";
+  const doubt = groups.length && groups.every(group => group.isDoubtful) ?
+    "; it is probably in none of them: these are the nearest" : "";
+  const took = `${Math.round(performance.now() - start)} ms`;
+  const many = groups.length === 1 ? "1 image" : `${groups.length} images`;
+  const none = groups.length ? "" : body.min_relevance !== null ?
+    `No image${body.where === null ? "" : " that fits the filters"} has a relevance of ${body.min_relevance} or more.` :
+    body.where !== null ? "No image fits the filters." : "No image is left to be searched.";
+  return [figures, `${groups.length ? many : "nothing found"} in ${took}${doubt}${unknown}`, found.read_as[0], none];
 }
 
 function run() {
   const isAsked = at("query").value.trim() !== "";
+  if (!isAsked) at("none").hidden = true;
   if (isAsked) say("said", "searching ...");
-  show(() => isAsked ? search() : begin());
+  show(() => isAsked ? search() : begin(), at("query").value);
 }
 
 export function restore(address) {
@@ -183,8 +199,8 @@ export function restore(address) {
 
 export const told = () => fields.entries();
 
-at("file").addEventListener("change", async () => {
-  for (const file of at("file").files) {
+export async function addFiles(files) {
+  for (const file of files) {
     try {
       const picture = await addUpload(file);
       if (!at("mine").querySelector(`[data-name="${picture.name}"]`)) at("mine").append(frame(picture, [picture.name]));
@@ -192,11 +208,32 @@ at("file").addEventListener("change", async () => {
       say("said", error.message, true);
     }
   }
-  at("file").value = "";
   mark();
+}
+
+at("file").addEventListener("change", async () => {
+  await addFiles(at("file").files);
+  at("file").value = "";
 });
 
-at("form").addEventListener("input", mark);
+// The chips of a query that marks its things itself; those of a sentence are known when it has been searched.
+function typed() {
+  showChips(thingsOf(at("query").value).length ? at("query").value : "");
+  mark();
+}
+
+onCorrecting({
+  apply(text) {
+    at("query").value = text;
+    at("form").requestSubmit();
+  },
+  cropOf,
+});
+at("nearest").addEventListener("click", () => {
+  at("relevance").value = "";
+  at("form").requestSubmit();
+});
+at("form").addEventListener("input", typed);
 at("form").addEventListener("submit", event => {
   event.preventDefault();
   remember(fields.entries());

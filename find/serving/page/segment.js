@@ -1,13 +1,13 @@
 // The mode that segments one picture: by pointing, by words and queries, all of a kind, or everything.
 
 import { remember } from "./address.js";
-import { append, ask, at, inSquare, large, make, makeButton, pictureOf, say, sharp, stored, title } from "./common.js";
+import { ask, at, inSquare, insert, large, make, makeButton, pictureOf, say, sharp, stored, title } from "./common.js";
 import { pngOf } from "./downloads.js";
 import { COLORS, overlay } from "./masks.js";
 import { onPointing } from "./pointing.js";
 import { escaped, namesIn } from "./query.js";
 import * as strokes from "./strokes.js";
-import { drawThings } from "./things.js";
+import { drawThings, isAbsent } from "./things.js";
 import { addMask, addUpload, askAbout, isUpload, uploadOf } from "./uploads.js";
 
 let shown = null;  // the picture, as `pictureOf` takes it
@@ -26,6 +26,7 @@ function open(image) {
     click: (point, event) => pointed(strokes.add({ kind: isNegative(event) ? "not" : "point", points: [point] })),
     drag: box => pointed(strokes.add({ kind: "box", box })),
     stroke: (tool, points, event) => pointed(strokes.add({ kind: isNegative(event) ? "not-scribble" : tool, points })),
+    drop: ([x, y], field, position) => insert(field, `[${escaped(image.name)}@${x},${y}]`, position),
     tool: () => document.querySelector("#tools input:checked").value,
     keys: true,
   });
@@ -46,8 +47,11 @@ function clear() {
 function draw(things) {
   selected = null;
   picture?.querySelectorAll("canvas, .mark, .drawn, svg").forEach(old => old.remove());
-  things.filter(({ box }) => box !== null).forEach(({ segmentation }, number) =>
-    picture.append(overlay(segmentation, COLORS[number % COLORS.length])));
+  things.filter(({ box }) => box !== null).forEach(({ segmentation, doubtful }, number) => {
+    const canvas = overlay(segmentation, COLORS[number % COLORS.length]);
+    canvas.classList.toggle("doubtful", doubtful === true);
+    picture.append(canvas);
+  });
   if (picture) strokes.draw(picture);
   drawThings(shown, things);
 }
@@ -92,7 +96,7 @@ async function pointed(changed = true, isRestored = false) {
     at("phrase").value = selectedRegion();
     asked("all");
   }), makeButton("Use in the query", () => {
-    append(at("phrase"), selectedRegion());
+    insert(at("phrase"), selectedRegion());
     say("segment-said", "added to the query; open the picture to look into, then press Segment or Find all");
   }));
   at("things").append(buttons);
@@ -107,7 +111,9 @@ function selectedRegion() {
 const TASKS = {
   async segment(query, about) {
     const found = await askAbout("segment", { query }, about);
-    return [found.entities, found.read_as === query ? "" : `read as ${found.read_as}; `];
+    const absent = found.entities.filter(isAbsent).map(({ text }) => text);
+    const doubt = absent.length ? `probably not there: ${absent.join(", ")}; ` : "";
+    return [found.entities, `${found.read_as === query ? "" : `read as ${found.read_as}; `}${doubt}`];
   },
   async all(query, about) {
     const found = await askAbout("find-all", { query, threshold: Number(at("threshold").value) }, about);
@@ -181,13 +187,17 @@ at("negative").addEventListener("click", () => {
 });
 at("undo").addEventListener("click", () => pointed(strokes.undo()));
 at("clear").addEventListener("click", clear);
-at("open").addEventListener("change", async () => {
+export async function addFiles([file]) {
   try {
-    open(await addUpload(at("open").files[0]));
+    open(await addUpload(file));
     remember(told());
   } catch (error) {
     say("segment-said", error.message, true);
   }
+}
+
+at("open").addEventListener("change", async () => {
+  await addFiles(at("open").files);
   at("open").value = "";
 });
 

@@ -14,6 +14,9 @@ export function drawThings(picture, things) {
   at("save-svg").onclick = () => saveSvg(picture, found, `${stem}.svg`);
 }
 
+const ABSENT = .5;  // as for the service (find/visualization/uncertainty.py)
+export const isAbsent = thing => thing.box === null || typeof thing.present === "number" && thing.present < ABSENT;
+
 // A thing's color, name and score; `number` is its place among those that have a mask.
 function line(thing, number, stem) {
   const item = make("li");
@@ -24,7 +27,9 @@ function line(thing, number, stem) {
     color.style.background = COLORS[number % COLORS.length];
     item.append(color);
   }
-  item.append(make("span", `${thing.text}: ${told}${thing.doubtful ? " (doubtful)" : ""}`));
+  const name = make("span", `${thing.text}: ${told}`);
+  if (number >= 0 && thing.doubtful) name.append(", ", make("strong", isAbsent(thing) ? "probably not there" : "doubtful"));
+  item.append(name);
   if (number >= 0) {
     const save = makeButton("PNG", () => savePng(thing.segmentation, `${stem}-mask-${number + 1}.png`));
     save.setAttribute("aria-label", `PNG of the mask of ${thing.text}, number ${number + 1}`);
