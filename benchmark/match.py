@@ -170,8 +170,10 @@ def spoken(bench: Bench, chance: random.Random) -> str:
     images[count:] = torch.tensor([chance.randrange(len(world)) for _ in range(count)])
     truth = world.is_there(world.spoken_said[rows], images)
     sure = bench.present(bench.logits(world.spoken[rows], images))
-    told = f"AUROC {auroc(sure, truth):.4f}, expected calibration error {100 * calibration_error(sure, truth):.2f} %"
-    return f"Phrases in sentences, asked of their own images and of others ({len(rows)}): {told}.\n"
+    reported = (
+        f"AUROC {auroc(sure, truth):.4f}, expected calibration error {100 * calibration_error(sure, truth):.2f} %"
+    )
+    return f"Phrases in sentences, asked of their own images and of others ({len(rows)}): {reported}.\n"
 
 
 def auroc(scores: Float[Tensor, " n"], truth: Bool[Tensor, " n"]) -> float:

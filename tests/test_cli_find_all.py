@@ -67,16 +67,16 @@ def test_examples_are_joined_and_what_is_not_meant_is_left_out(capsys, place, na
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["{a dog}", "--threshold", "0.4"], "--threshold belongs to --all"),
         (["{a dog}", "--without", "{a cat}"], "--without belongs to --all"),
         (["{a dog} on {grass}", "--all"], "seeks one thing"),
     ],
 )
-def test_wrong_uses_of_all_are_told(capsys, place, arguments, told):
+def test_wrong_uses_of_all_are_told(capsys, place, arguments, expected):
     assert main(["segment", str(place / "photos" / "0.png"), *arguments]) != 0
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
 def test_nothing_found_is_an_answer(capsys, place, named):

@@ -50,17 +50,17 @@ def test_a_query_stands_behind_its_album_or_image_or_is_an_option(capsys, place)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (["search", "my.album"], "the query is missing"),
         (["segment", "a.png", "{a dog}", "--query", "{a cat}"], "the query is given twice"),
         (["search", "my.album", "{a dog}", "{a cat}"], "unrecognized arguments: {a cat}"),
     ],
 )
-def test_a_query_that_is_missing_or_given_twice_is_told(capsys, arguments, told):
+def test_a_query_that_is_missing_or_given_twice_is_told(capsys, arguments, reported):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
-    assert stop.value.code == 2 and told in capsys.readouterr().err
+    assert stop.value.code == 2 and reported in capsys.readouterr().err
 
 
 def test_pictures_of_the_query_are_no_hits_unless_asked_for(capsys, place, monkeypatch):
@@ -100,9 +100,9 @@ def test_of_a_folder_all_that_is_no_picture_for_the_model_is_told(capsys, tmp_pa
     (tmp_path / "IMG.CR2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
     (tmp_path / "notes.txt").write_text("hello")
     assert main(["segment", str(tmp_path), "{a dog}"]) == 0
-    told = capsys.readouterr()
-    assert told.out.endswith("1 images, 2 skipped\n")
-    skipped, left_alone, narrow = told.err.splitlines()
+    reported = capsys.readouterr()
+    assert reported.out.endswith("1 images, 2 skipped\n")
+    skipped, left_alone, narrow = reported.err.splitlines()
     assert skipped.startswith(f"skipped {tmp_path / 'IMG.CR2'}: a camera's raw file")
     assert left_alone == "left alone: 1 other file"
     assert narrow.startswith(f"skipped {tmp_path / 'strip.png'}: a picture of 4000x2 pixels is too narrow")
@@ -121,9 +121,9 @@ def test_more_like_photos_and_regions_of_photos(capsys, place, tmp_path):
     assert hits[0]["score"] == pytest.approx(parts[False] - 0.5 * parts[True], abs=2e-3)
     assert main(["more-like", str(album), str(photo), "--png", str(tmp_path / "hits.png"), "--explain"]) == 0
     assert (tmp_path / "hits.png").is_file() and "like a.png" in capsys.readouterr().out
-    for wrong, told in (("gone.png", "no such image file"), (f"{photo}@900,9", "lies outside the image")):
+    for wrong, reported in (("gone.png", "no such image file"), (f"{photo}@900,9", "lies outside the image")):
         assert main(["more-like", str(album), wrong]) == 2
-        assert told in capsys.readouterr().err
+        assert reported in capsys.readouterr().err
 
 
 def test_an_address_keeps_its_slashes(capsys):
@@ -157,14 +157,14 @@ def test_a_saved_model_says_what_widths_it_was_trained_for(tmp_path, recwarn):
 @pytest.mark.parametrize("command", ["search", "more-like"])
 def test_places_of_hits_that_cannot_be_written_are_told_before_the_search(capsys, tmp_path, command):
     here, new = str(tmp_path), str(tmp_path / "new")
-    told = {
+    reported = {
         ("--export", here): "there already",
         ("--fiftyone", here): "there already",
         ("--csv", here): "this is a folder",
         ("--export", new, "--fiftyone", new): "give each a folder of its own",
     }
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
-    for options, expected in told.items():
+    for options, expected in reported.items():
         asked = "{a dog}" if command == "search" else str(tmp_path / "photo.png")
         assert main([command, "no.album", asked, *options]) == 2
         (line,) = capsys.readouterr().err.splitlines()
@@ -184,4 +184,4 @@ def test_a_missing_library_for_show_is_told_before_the_search(capsys, monkeypatc
 )
 def test_what_is_not_meant_has_the_same_names_everywhere(capsys, command, name):
     assert main([*command.split(), name, "{a cat}"]) == 2
-    assert "unrecognized" not in (told := capsys.readouterr().err) and name not in told
+    assert "unrecognized" not in (reported := capsys.readouterr().err) and name not in reported

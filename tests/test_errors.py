@@ -34,9 +34,9 @@ CASES = {
 @pytest.mark.parametrize("what", CASES)
 def test_each_kind_of_fault_has_its_error_of_one_line(what, tmp_path):
     kind, fault = CASES[what]
-    with pytest.raises(FindError) as told:
+    with pytest.raises(FindError) as expected:
         fault(tmp_path)
-    assert type(told.value).__mro__[:-1].count(kind) == 1
+    assert type(expected.value).__mro__[:-1].count(kind) == 1
     others = {InputError, DataError, CheckpointError, DivergenceError} - {kind}
-    assert not isinstance(told.value, tuple(others))
-    assert "\n" not in str(told.value)
+    assert not isinstance(expected.value, tuple(others))
+    assert "\n" not in str(expected.value)

@@ -22,8 +22,8 @@ def _shell(monkeypatch, capsys, album, text, *options):
     capsys.readouterr()
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
     status = main(["shell", album, *options])
-    told = capsys.readouterr()
-    return status, told.out, told.err
+    reported = capsys.readouterr()
+    return status, reported.out, reported.err
 
 
 def test_it_answers_as_search_does(monkeypatch, capsys, album):

@@ -96,8 +96,8 @@ def test_what_arguments_tell_is_told_before_torch_is_imported(album):
     }
     runs, errors, _ = _run(*cases.values())
     assert len(errors) == len(cases)
-    for (told, _), (status, modules), error in zip(cases.items(), runs, errors, strict=True):
-        assert status == 2 and told in error
+    for (expected, _), (status, modules), error in zip(cases.items(), runs, errors, strict=True):
+        assert status == 2 and expected in error
         assert _imported(modules, HEAVY | NOT_NEEDED) == []
 
 
@@ -107,8 +107,8 @@ def test_help_of_training_needs_no_lightning_and_tells_options_that_there_are(co
     assert status == 0 and _imported(modules, HEAVY | NOT_NEEDED) == []
     capsys.readouterr()
     assert main([command, "--help"]) == 0
-    told = set(re.findall(r"^  (?:-c|--[\w.]+)", capsys.readouterr().out, flags=re.MULTILINE))
+    expected = set(re.findall(r"^  (?:-c|--[\w.]+)", capsys.readouterr().out, flags=re.MULTILINE))
     with pytest.raises(SystemExit):
         main([command, "--help-all"])
     everything = capsys.readouterr().out
-    assert len(told) > 8 and [o for o in told - {"  --help"} if o.strip() not in everything] == []
+    assert len(expected) > 8 and [o for o in expected - {"  --help"} if o.strip() not in everything] == []

@@ -49,14 +49,14 @@ class Built:
     phrases: int
     references: int
     counts: Mapping[str, int]
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     """Omitted or doubtful instances: a line per kind, with the number and the first of them."""
 
     def to_text(self) -> str:
         left_out = "\n".join(f"{count:>7}  {what}" for what, count in sorted(self.counts.items(), key=lambda i: -i[1]))
         return (
             f"{printable(str(self.path))}: {self.sentences} sentences of {self.images} images, {self.phrases} phrases, "
-            f"{self.references} of them with a reference\n{left_out}" + "".join(f"\n{line}" for line in self.told)
+            f"{self.references} of them with a reference\n{left_out}" + "".join(f"\n{line}" for line in self.notes)
         )
 
 
@@ -125,7 +125,7 @@ def build(
         phrases=sum(len(phrases) for _, _, phrases in sentences),
         references=sum(phrase.reference is not None for _, _, phrases in sentences for phrase in phrases),
         counts=dict(counts),
-        told=tuple(issue_lines(issues)),
+        notes=tuple(issue_lines(issues)),
     )
 
 

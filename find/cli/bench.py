@@ -124,14 +124,14 @@ def run(arguments: argparse.Namespace) -> int:
     """`findvl bench run`: evaluates a model, tells its figures and writes them."""
     with extra("evaluate", "findvl bench run"):
         from find.evaluation.distributed import is_first
-        from find.evaluation.systems.benchmark_system import load_entrant
+        from find.evaluation.systems.benchmark_system import load_benchmark_system
         from find.evaluation.systems.run import RESULTS
         from find.evaluation.systems.run import run as run_bench
     from find.utils.device import choose_device
 
-    entrant = load_entrant(arguments.model, device=choose_device(arguments.device))
+    candidate = load_benchmark_system(arguments.model, device=choose_device(arguments.device))
     found = run_bench(
-        entrant,
+        candidate,
         arguments.root,
         settings=_settings(arguments),
         reader=arguments.data,
@@ -183,8 +183,8 @@ def validate(arguments: argparse.Namespace) -> int:
 def queries(arguments: argparse.Namespace) -> int:
     """`findvl bench queries`: what a protocol asks."""
     with extra("evaluate", "findvl bench queries"):
-        from find.evaluation.prediction_files.asked import QueryCollector
         from find.evaluation.prediction_files.folder import BlankFolder
+        from find.evaluation.prediction_files.query_collector import QueryCollector
         from find.evaluation.prediction_files.score import FileTask
 
     settings = _settings(arguments)

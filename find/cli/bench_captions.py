@@ -53,15 +53,15 @@ def captions(arguments: argparse.Namespace) -> int:
         ]
     with extra("evaluate", "findvl bench captions"):
         from find.evaluation.caption_choice import answer_by_words, answer_choices, summary, to_markdown
-        from find.evaluation.systems.benchmark_system import load_entrant
+        from find.evaluation.systems.benchmark_system import load_benchmark_system
     from find.utils.device import choose_device
 
-    entrant = load_entrant(arguments.model, device=choose_device(arguments.device))
+    candidate = load_benchmark_system(arguments.model, device=choose_device(arguments.device))
     pictures = arguments.pictures or arguments.root
-    answers = answer_choices(entrant.system, choices, pictures, batch_size=arguments.batch_size)
+    answers = answer_choices(candidate.system, choices, pictures, batch_size=arguments.batch_size)
     found = summary(asked.title, answers, answer_by_words(choices))
     record = {
-        "system": {"name": entrant.name, "about": entrant.about},
+        "system": {"name": candidate.name, "about": candidate.about},
         "set": asked.title,
         "terms": asked.terms,
         "figures": found.to_json(),

@@ -61,9 +61,9 @@ def duplicates(arguments: argparse.Namespace) -> int:
         for number, group in enumerate(found.groups, start=1):
             for image in group:
                 lead = f"{number:3d}. " if image is group[0] else "     "
-                told = "" if image is group[0] else f", similarity {image.similarity:.3f}"
+                similarity = "" if image is group[0] else f", similarity {image.similarity:.3f}"
                 size = f"{image.width}x{image.height} pixels, {image.bytes / 1000:.0f} kB"
-                print(f"{lead}{image.path}{_time(image)}  ({size}{told})")
+                print(f"{lead}{image.path}{_time(image)}  ({size}{similarity})")
         copies = sum(len(group) - 1 for group in found.groups)
         print(f"{len(album)} images, {len(found.groups)} groups with {copies} near-duplicates")
     return 0

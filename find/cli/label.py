@@ -111,10 +111,10 @@ def label(arguments: argparse.Namespace) -> int:
     model = load_model(arguments)
     from find.annotation.labelling.labelling import label as label_photos
 
-    told: set[str] = set()
+    printed: set[str] = set()
     for one in [one for sought in classes.values() for query in sought for one in query.queries]:
-        if one.text not in told:
-            told.add(one.text)
+        if one.text not in printed:
+            printed.add(one.text)
             unknown_words(model, one)
     labels = label_photos(
         model,

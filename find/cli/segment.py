@@ -24,7 +24,7 @@ from find.cli.arguments import (
     unknown_words,
     write_json,
 )
-from find.cli.segment_all import ALL_HELP, THRESHOLD, add_all, find_things, read_sought, tell_all
+from find.cli.segment_all import ALL_HELP, THRESHOLD, add_all, find_things, read_sought, report_instances
 from find.errors import InputError
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ def segment(arguments: argparse.Namespace) -> int:
         for (file, picture), masks in zip(pictures.items(), answers, strict=True):
             target = _target(arguments, file, is_folder)
             if sought is None:
-                records.append(_tell(arguments, query, unknown, file, picture, masks, target, is_folder))
+                records.append(_report(arguments, query, unknown, file, picture, masks, target, is_folder))
             else:
-                records.append(tell_all(arguments, sought, file, picture, masks, target))
+                records.append(report_instances(arguments, sought, file, picture, masks, target))
     if is_folder and not records:
         raise InputError(f"{arguments.image}: none of its {len(files)} images can be read")
     if arguments.json and is_folder:
@@ -151,8 +151,8 @@ def images_of(folder: Path) -> tuple[list[str], int]:
     from find.retrieval.photos import counted, find_files
 
     found = find_files(folder)
-    told = (*found.unlisted, *found.refused)
-    for skipped in told:
+    left_out = (*found.unlisted, *found.refused)
+    for skipped in left_out:
         print(f"skipped {skipped.path}: {skipped.reason}", file=sys.stderr)
     files = [str(photo.file) for photo in found.files if not photo.is_video]
     videos = len(found.files) - len(files)
@@ -161,7 +161,7 @@ def images_of(folder: Path) -> tuple[list[str], int]:
     left_alone = found.others + videos
     if left_alone or found.hidden:
         print(f"left alone: {counted(left_alone, found.hidden)}", file=sys.stderr)
-    return files, len(told)
+    return files, len(left_out)
 
 
 def checked(model: FIND, file: str, picture: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
@@ -189,7 +189,7 @@ def _target(arguments: argparse.Namespace, file: str, is_folder: bool) -> Path |
     return arguments.png / inside.with_name(inside.name + ".png")
 
 
-def _tell(
+def _report(
     arguments: argparse.Namespace,
     query: Query,
     unknown: UnknownWords,

@@ -71,7 +71,7 @@ def find_things(model: FIND, sought: JoinedQuery) -> JoinedQuery:
     return JoinedQuery(tuple(found[: len(sought.include)]), tuple(found[len(sought.include) :]))
 
 
-def tell_all(
+def report_instances(
     arguments: argparse.Namespace,
     sought: JoinedQuery,
     file: str,

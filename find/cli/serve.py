@@ -41,13 +41,13 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
         "--batch", type=positive, default=16, help="requests per call of the model (default: %(default)s)"
     )
     limits.add_argument(
-        "--encoded-mb",
+        "--features-mb",
         type=positive,
         default=512,
         help="cache of encoded images, for quick repeated requests (default: %(default)s)",
     )
     limits.add_argument(
-        "--kept-mb",
+        "--uploads-mb",
         type=positive,
         default=256,
         help="uploads that are kept for further requests, for an hour after their last use (default: %(default)s)",
@@ -105,8 +105,8 @@ def serve(arguments: argparse.Namespace) -> int:
         waiting=arguments.waiting,
         open=4 * arguments.waiting,
         batch=arguments.batch,
-        encoded_bytes=arguments.encoded_mb << 20,
-        kept_bytes=arguments.kept_mb << 20,
+        feature_bytes=arguments.features_mb << 20,
+        upload_bytes=arguments.uploads_mb << 20,
         seconds=arguments.seconds,
     )
     album = Album.open(arguments.album, load_model(arguments))

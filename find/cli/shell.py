@@ -88,11 +88,11 @@ class Session:
                 self.search(line)
         except (FindError, OSError) as error:
             self.failures += 1
-            told = " ".join(str(error).split())
+            message = " ".join(str(error).split())
             if self.as_json:
-                print(json.dumps({"query": line, "error": told}), flush=True)
+                print(json.dumps({"query": line, "error": message}), flush=True)
             else:
-                print(f"error: {told}", file=sys.stderr, flush=True)
+                print(f"error: {message}", file=sys.stderr, flush=True)
         return True
 
     def command(self, name: str = "", value: str = "") -> bool:

@@ -84,7 +84,7 @@ class FINDTrainer(L.Trainer):
         super().__init__(*args, accelerator=accelerator, devices=devices, precision=precision, **kwargs)
 
     @property
-    def told_precision(self) -> str:
+    def precision_text(self) -> str:
         """The precision, and where it was chosen here, why."""
         return f"precision {self.precision}" + (f" (auto: {self.chosen.why})" if self.chosen else "")
 
@@ -127,7 +127,7 @@ class FINDTrainer(L.Trainer):
         """
         weights = weights or model.weights or DEFAULT
         result = evaluate(
-            self._instead(model, weights),
+            self._load_instead(model, weights),
             datamodule.open(split or datamodule.val_split, **({} if entities == AUTO else {"entities": entities})),
             tasks=tasks.split(",") if tasks else None,
             protocols=protocols,
@@ -168,10 +168,10 @@ class FINDTrainer(L.Trainer):
         """
         if not is_first():  # under torchrun one process writes the files
             return
-        found = self._instead(model, weights or model.weights or DEFAULT)
+        found = self._load_instead(model, weights or model.weights or DEFAULT)
         print(write_panoptic(found, datamodule.open(split or datamodule.val_split), Path(out)))
 
-    def _instead(self, model: FINDModule, weights: str) -> FIND:
+    def _load_instead(self, model: FINDModule, weights: str) -> FIND:
         """The model of these weights; the module's own goes before it comes, for foundations may fill the memory."""
         tasks = [load_task(name) for name in model.find.config.tasks if "." in name]  # what the config names is trusted
         del model.find
@@ -290,7 +290,7 @@ class FINDCLI(LightningCLI):
         folder = Path(self.trainer.default_root_dir)
         print(
             f"training {learned / 1e6:.1f} M weights on {frozen / 1e6:.1f} M frozen ones: "
-            f"{self.trainer.strategy.root_device}, {self.trainer.told_precision}, into {folder}"
+            f"{self.trainer.strategy.root_device}, {self.trainer.precision_text}, into {folder}"
         )
         if (folder / "metrics.csv").is_file() and self.config.fit.ckpt_path is None:
             print(f"what an earlier run left in {folder} is replaced; --trainer.default_root_dir keeps both")
@@ -301,7 +301,7 @@ class FINDCLI(LightningCLI):
 
     def before_validate(self) -> None:
         if self.trainer.is_global_zero:
-            print(f"{self.trainer.strategy.root_device}, {self.trainer.told_precision}")
+            print(f"{self.trainer.strategy.root_device}, {self.trainer.precision_text}")
 
 
 def _placeholder(model: FINDModule) -> str:

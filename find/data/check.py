@@ -134,13 +134,13 @@ class _SplitCheck:
         for file, read in zip(files, (labelled_probes, read_hard_negatives, form_probes), strict=True):
             if not (self.annotations / file).exists():
                 continue
-            with warnings.catch_warnings(record=True) as told:
+            with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 try:
                     read(folder)
                 except FindError as problem:
                     self._cannot_read(file, problem)
-            for one in dict.fromkeys(str(warned.message) for warned in told):
+            for one in dict.fromkeys(str(warned.message) for warned in caught):
                 if one.startswith(file):
                     self.report(warning("doubtful false sentence", file, self.split, one.rstrip("."), "Look at it"))
         return folder

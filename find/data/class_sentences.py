@@ -51,17 +51,17 @@ def sentences_of_classes(
             shown[category].append((image_id, largest.id))
     found = []
     for image_id, own in segments.items():
-        told = describe(own, categories, sizes[image_id])
-        if told is None:
+        description = describe(own, categories, sizes[image_id])
+        if description is None:
             continue
         class_of = {segment.id: segment.category_id for segment in own}
         linked = []
-        for phrase in told[1]:
+        for phrase in description[1]:
             category = class_of[phrase.segment_ids[0]]
             others = shown[category]
             following = others[(place[category, image_id] + 1) % len(others)]
             linked.append(replace(phrase, reference=Reference(*following) if len(others) > 1 else None))
-        found.append(Sentence(image_id, image_id, told[0], tuple(linked)))
+        found.append(Sentence(image_id, image_id, description[0], tuple(linked)))
     return found
 
 

@@ -249,8 +249,8 @@ def check_options(reader: type[DataSplit], options: Mapping[str, Any]) -> None:
     known = [name for name in parameters if name not in ("root", "split")]
     for name in options:
         if name not in known:
-            told = f"it has {', '.join(known)}" if known else "it has none"
-            raise InputError(f"the reader {reader.__name__} has no option {name!r}; {told}")
+            options_text = f"it has {', '.join(known)}" if known else "it has none"
+            raise InputError(f"the reader {reader.__name__} has no option {name!r}; {options_text}")
 
 
 def reader_names() -> list[str]:

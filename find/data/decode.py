@@ -63,13 +63,13 @@ def _decode_any(data: bytes, name: str) -> np.ndarray:
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGBA"))
     except Exception as error:  # PIL's decoders raise many exception types for broken files
-        told = f"{name}: the PNG is broken or truncated ({reason_of(error)}). Write or download it again."
-        raise DataError(told) from error
+        message = f"{name}: the PNG is broken or truncated ({reason_of(error)}). Write or download it again."
+        raise DataError(message) from error
 
 
 def _orientation(data: bytes) -> int:
-    if (told := jpeg_orientation(data)) is not None:
-        return told
+    if (value := jpeg_orientation(data)) is not None:
+        return value
     try:
         return read_orientation(io.BytesIO(data))
     except FindError:  # Pillow cannot read everything that libjpeg can

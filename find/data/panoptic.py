@@ -145,21 +145,23 @@ class _Columns:
         names = plain_path(image.file_name), map_path(annotation.file_name)
         for what, name, of, fix in zip(("image", "map"), names, self.image_of, NAME_MENDS, strict=True):
             if not name:
-                self._told(item, "malformed record", f"the file name of the {what} names no file", fix)
+                self._report_issue(item, "malformed record", f"the file name of the {what} names no file", fix)
                 return
             other = of.setdefault(name, image.id)
             if other != image.id:
-                self._told(item, "one file of two images", f"its {what} is {name}, as that of image {other}", fix)
+                self._report_issue(
+                    item, "one file of two images", f"its {what} is {name}, as that of image {other}", fix
+                )
                 return
         if image.height * image.width > LARGEST_IMAGE:
             message = f"it is said to have {image.width} x {image.height} pixels, more than any that is read"
-            self._told(item, "malformed record", message, "Correct width and height")
+            self._report_issue(item, "malformed record", message, "Correct width and height")
             return
         seen: set[int] = set()
         for segment in annotation.segments_info:
             problem = self._problem(segment, seen)
             if problem is not None:
-                self._told(f"{item}, segment {segment.id}", *problem, "Correct segments_info")
+                self._report_issue(f"{item}, segment {segment.id}", *problem, "Correct segments_info")
                 continue
             seen.add(segment.id)
             self.ids.append(segment.id)
@@ -182,7 +184,7 @@ class _Columns:
             return "segment id out of range", "no colour of a PNG stands for this id (1 to 16777215)"
         return None
 
-    def _told(self, item: str, kind: str, message: str, fix: str) -> None:
+    def _report_issue(self, item: str, kind: str, message: str, fix: str) -> None:
         self.report(DatasetIssue(Severity.ERROR, kind, self.file, item, message, fix, stops=True))
 
     def table(self, categories: tuple[Category, ...]) -> PanopticTable:

@@ -136,8 +136,8 @@ class Preparation:
         """Resumes a file that is too short; a damaged one of the right size is downloaded again."""
         path = self.root / download.name
         size = path.stat().st_size if path.is_file() else 0
-        go_on = "-C - " if download.size is not None and size < download.size else ""
-        return f"curl -L --fail {go_on}--create-dirs -o {path} {download.url}"
+        resume_at = "-C - " if download.size is not None and size < download.size else ""
+        return f"curl -L --fail {resume_at}--create-dirs -o {path} {download.url}"
 
 
 def gigabytes(size: int) -> str:

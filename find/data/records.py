@@ -67,7 +67,7 @@ def read_document(path: Path, document: type[D], report: Report) -> D:
         raw = _loads(data, path)
     lists = {field.name: field.type.item_type.cls for field in inspect.type_info(document).fields}
     _check_lists(raw, tuple(lists), path)
-    reader = _Careful(path.name, report)
+    reader = _RecordReader(path.name, report)
     found = document(**{name: reader.records(raw[name], record) for name, record in lists.items()})
     reader.finish()
     return found
@@ -82,7 +82,7 @@ def read_list(path: Path, record: type[R], report: Report, what: str) -> list[tu
         raw = _loads(data, path)
     if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
         raise DataError(f"{path}: {what} is a JSON list of objects, and this is none. Write such a list.")
-    reader = _Careful(path.name, report)
+    reader = _RecordReader(path.name, report)
     found = list(reader.numbered(raw, record))
     reader.finish()
     return found
@@ -118,7 +118,7 @@ def read_whole(path: Path, kind: type[T], expected: str) -> T:
         raise DataError(f"{path}: expected {expected} ({where}{AT.sub('', str(problem))}).") from problem
 
 
-class _Careful:
+class _RecordReader:
     """Reads entry by entry, and counts numbers that are written as text."""
 
     def __init__(self, file: str, report: Report) -> None:

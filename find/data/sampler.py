@@ -93,7 +93,7 @@ class ReferenceBatchSampler(Sampler[Draw]):
         """Selects the order of an epoch; called by Lightning."""
         self.epoch = epoch
 
-    def go_on(self, epoch: int, batches: int) -> None:
+    def resume_at(self, epoch: int, batches: int) -> None:
         """Lets the next iteration of this epoch skip the batches that an interrupted run has seen."""
         self.epoch = epoch
         self._seen = (epoch, batches)

@@ -79,7 +79,7 @@ class YoloConfig:
 
 
 @dataclass(frozen=True)
-class Row:
+class PolygonRow:
     """An object: the class number, and its outline relative to width and height. `item` is for messages."""
 
     number: int
@@ -108,7 +108,7 @@ def label_file(picture: AnyPath) -> AnyPath:
 
 def read_rows(
     file: Path, name: str, classes: Mapping[int, str], report: Report, *, has_keypoints: bool = False
-) -> list[Row | BoxRow]:
+) -> list[PolygonRow | BoxRow]:
     """The objects of a label file; none if it is missing. Invalid rows are reported.
 
     Args:
@@ -130,7 +130,7 @@ def read_rows(
     return found
 
 
-def _row(words: Sequence[str], classes: Mapping[int, str], item: str, *, has_keypoints: bool) -> Row | BoxRow:
+def _row(words: Sequence[str], classes: Mapping[int, str], item: str, *, has_keypoints: bool) -> PolygonRow | BoxRow:
     """A box has four numbers, or five with a confidence. ValueError for anything but a box or an outline."""
     try:
         number, values = int(float(words[0])), np.array(words[1:], np.float64)
@@ -149,7 +149,7 @@ def _row(words: Sequence[str], classes: Mapping[int, str], item: str, *, has_key
         raise ValueError(f"{len(values)} numbers are neither a box (4) nor an outline (x and y of 3 points or more)")
     if _beyond(values).size:
         raise ValueError(f"a point is at {_beyond(values)[0]:g}; points are in shares of the picture, 0 to 1")
-    return Row(number, values.reshape(-1, 2), item)
+    return PolygonRow(number, values.reshape(-1, 2), item)
 
 
 def _beyond(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:

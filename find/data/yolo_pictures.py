@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.outlines import draw
 from find.data.sample import Segment
-from find.data.yolo_files import BoxRow, Row, YoloConfig, label_file, read_rows
+from find.data.yolo_files import BoxRow, PolygonRow, YoloConfig, label_file, read_rows
 from find.errors import FindError
 from find.images.images import read_size
 
@@ -28,9 +28,9 @@ class YoloPicture:
     path: Path
     name: str  # below the root, with / between folders
     size: tuple[int, int]
-    rows: tuple[Row, ...]
+    rows: tuple[PolygonRow, ...]
 
-    def outline(self, row: Row) -> Float[np.ndarray, "points 2"]:
+    def outline(self, row: PolygonRow) -> Float[np.ndarray, "points 2"]:
         """x and y in pixels."""
         return row.outline * (self.size[1], self.size[0])
 
@@ -84,10 +84,10 @@ def read_split(root: Path, split: str, report: Report) -> tuple[list[YoloPicture
     return found, config
 
 
-def _outlines(rows: Sequence[Row | BoxRow], file: str, report: Report) -> Iterator[Row]:
+def _outlines(rows: Sequence[PolygonRow | BoxRow], file: str, report: Report) -> Iterator[PolygonRow]:
     """The rows with an outline; others are reported."""
     for row in rows:
-        if isinstance(row, Row):
+        if isinstance(row, PolygonRow):
             yield row
         else:
             message, fix = "a box alone is no segment", "Draw the object's outline, or export as segmentation"
@@ -122,7 +122,7 @@ def _visible(picture: YoloPicture, report: Report) -> YoloPicture:
     return replace(picture, rows=tuple(seen))
 
 
-def _report(picture: YoloPicture, row: Row, kind: str, message: str, report: Report) -> None:
+def _report(picture: YoloPicture, row: PolygonRow, kind: str, message: str, report: Report) -> None:
     fix = "Correct the outline, or take the row out"
     report(DatasetIssue(Severity.WARNING, kind, f"labels of {picture.name}", row.item, message, fix))
 

@@ -79,7 +79,7 @@ def in_order(
     if world == 1:
         return [result for results in mine for result in results]
     shares: list[tuple[list[list[R]], str | None]] = [([], None)] * world
-    dist.all_gather_object(shares, (mine, None if failure is None else _told(failure, rank)))
+    dist.all_gather_object(shares, (mine, None if failure is None else _failure_text(failure, rank)))
     if failure is not None and not isinstance(failure, FindError):
         raise failure
     for _, problem in shares:
@@ -88,7 +88,7 @@ def in_order(
     return [result for number in range(len(chunks)) for result in shares[number % world][0][number // world]]
 
 
-def _told(failure: BaseException, rank: int) -> str:
+def _failure_text(failure: BaseException, rank: int) -> str:
     """The error message in the other processes when one has failed."""
     if isinstance(failure, FindError):
         return str(failure)

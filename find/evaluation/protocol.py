@@ -43,9 +43,9 @@ class Metric:
     @property
     def label(self) -> str:
         """The name, with the unit unless it is percent, and with "lower is better" if it applies."""
-        told = [] if self.unit == "%" else [self.unit]
-        told += [] if self.higher_is_better else ["lower is better"]
-        return f"{self.name} ({', '.join(told)})" if told else self.name
+        qualifiers = [] if self.unit == "%" else [self.unit]
+        qualifiers += [] if self.higher_is_better else ["lower is better"]
+        return f"{self.name} ({', '.join(qualifiers)})" if qualifiers else self.name
 
     def written(self, value: float | None) -> str:
         """A figure formatted for tables."""

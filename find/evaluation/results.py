@@ -29,10 +29,10 @@ class Described:
     chart: Chart | None = None
 
     @classmethod
-    def read(cls, told: Mapping[str, Any]) -> Described:
+    def read(cls, record: Mapping[str, Any]) -> Described:
         """From the output of `Result.described`."""
-        chart = told.get("chart")
-        return cls(told["title"], tuple(Metric(**metric) for metric in told["metrics"]), chart and Chart(**chart))
+        chart = record.get("chart")
+        return cls(record["title"], tuple(Metric(**metric) for metric in record["metrics"]), chart and Chart(**chart))
 
 
 _RESULTS: tuple[type[Result], ...] = (
@@ -147,10 +147,10 @@ def described(columns: Iterable[Mapping[str, Any]]) -> dict[str, Described]:
     """The protocols with figures in any of several evaluations (in the form of `Evaluation.to_json`): the published
     ones in their order, then others in order of appearance."""
     columns = list(columns)
-    told: dict[str, Any] = {}
+    metrics_by_task: dict[str, Any] = {}
     for column in columns:
-        told = (column.get("metrics") or {}) | told
-    known = {**PUBLISHED_TASKS, **{name: Described.read(found) for name, found in told.items()}}
+        metrics_by_task = (column.get("metrics") or {}) | metrics_by_task
+    known = {**PUBLISHED_TASKS, **{name: Described.read(found) for name, found in metrics_by_task.items()}}
     return {name: task for name, task in known.items() if any(column.get(name) is not None for column in columns)}
 
 

@@ -144,11 +144,11 @@ class Source:
         if any(isinstance(c, (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError)) for c in causes) or any(
             type(cause).__module__.startswith("http") and "Connect" in type(cause).__name__ for cause in causes
         ):
-            told = (
+            message = (
                 f"the hub cannot be reached and {self.name} is not in the local cache: run `hf download {self.name}` "
                 "where there is a network, or give the path of a folder that holds the model"
             )
-            return told + SHIPPED_ARCHITECTURES * self.spec.startswith("random:")
+            return message + SHIPPED_ARCHITECTURES * self.spec.startswith("random:")
         if any(isinstance(cause, RepositoryNotFoundError) for cause in causes):
             return f"there is no {page} that you may see: check the name, or `hf auth login` if it is private"
         if any(isinstance(cause, EntryNotFoundError) for cause in causes) or self._lacks("config.json"):

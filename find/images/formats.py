@@ -105,7 +105,7 @@ HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b
 SOUND_BRANDS = frozenset({b"M4A ", b"M4B ", b"M4P "})
 
 
-def look(head: bytes, name: str = "") -> Format:
+def detect_format(head: bytes, name: str = "") -> Format:
     """What a file is that begins with these bytes (HEAD of them will do)."""
     suffix = os.path.splitext(name)[1].lower()
     if head.startswith((b"\0\x05\x16\x07", b"\0\x05\x16\0")):
@@ -130,10 +130,10 @@ def look(head: bytes, name: str = "") -> Format:
     return _of_suffix(suffix, head, is_text)
 
 
-def look_at(path: str | os.PathLike[str]) -> Format:
+def format_of_file(path: str | os.PathLike[str]) -> Format:
     """What a file is; raises OSError where it cannot be read."""
     with open(path, "rb", buffering=0) as stream:
-        return look(stream.read(HEAD), os.fspath(path))
+        return detect_format(stream.read(HEAD), os.fspath(path))
 
 
 def _of_brands(head: bytes) -> Format:

@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from find.errors import FindError, InputError, shown
 from find.images import heic
-from find.images.formats import HEAD, RAW, Medium, look
+from find.images.formats import HEAD, RAW, Medium, detect_format
 from find.images.jpeg import JPEG, decode_jpeg
 from find.images.orientation import UPRIGHT, exif_of, jpeg_orientation, orientation, upright, upright_size
 from find.images.repair import without_metadata
@@ -188,7 +188,7 @@ def _check_format(stream: BinaryIO, name: str) -> None:
     """Refuses what Pillow would read wrongly, not at all or by starting another program."""
     head = stream.read(HEAD)
     stream.seek(0)
-    kind = look(head, name)
+    kind = detect_format(head, name)
     if kind.medium is Medium.UNREADABLE:
         raise InputError(f"{name}: {kind.reason}")
     if kind.medium is Medium.VIDEO:
@@ -268,5 +268,5 @@ def _not_empty(pixels: np.ndarray, name: str) -> np.ndarray:
 
 def reason_of(error: Exception) -> str:
     """What a library says of a broken file, on one line."""
-    told = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "", str(error))  # an open file, which PIL names by its address
-    return " ".join(told.split()) or type(error).__name__
+    text = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "", str(error))  # an open file, which PIL names by its address
+    return " ".join(text.split()) or type(error).__name__

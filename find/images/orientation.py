@@ -35,10 +35,10 @@ TRANSPOSES = {
 def orientation(image: Image.Image) -> int:
     """1 to 8 as EXIF counts, 1 where metadata are missing or broken."""
     try:
-        told = exif_of(image).get(ExifTags.Base.Orientation, UPRIGHT)
+        value = exif_of(image).get(ExifTags.Base.Orientation, UPRIGHT)
     except Exception:  # PIL's reader of EXIF raises many types; the pixels are good
         return UPRIGHT
-    return told if isinstance(told, int) and told in TRANSPOSES else UPRIGHT
+    return value if isinstance(value, int) and value in TRANSPOSES else UPRIGHT
 
 
 def exif_of(image: Image.Image) -> Image.Exif:
@@ -72,9 +72,9 @@ def upright(image: Image.Image) -> Image.Image:
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """(height, width) of the picture when turned; nothing is decoded."""
-    told = orientation(image)
-    is_swapped = isinstance(image, TiffImageFile) and image.tag_v2.get(ExifTags.Base.Orientation) == told
-    if told in QUARTER_TURNS and not is_swapped:  # Pillow gives the size of a TIFF when turned
+    value = orientation(image)
+    is_swapped = isinstance(image, TiffImageFile) and image.tag_v2.get(ExifTags.Base.Orientation) == value
+    if value in QUARTER_TURNS and not is_swapped:  # Pillow gives the size of a TIFF when turned
         return image.width, image.height
     return image.height, image.width
 
@@ -82,16 +82,16 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 def jpeg_orientation(data: bytes) -> int | None:
     """`orientation` of a JPEG from its bytes, thirty times sooner; None where its metadata are not plain ones, and
     Pillow has to tell."""
-    start, told, has_exif, may_be_in_xmp = 2, UPRIGHT, False, False
+    start, value, has_exif, may_be_in_xmp = 2, UPRIGHT, False, False
     while data[start : start + 1] == MARKER and data[start + 1] not in STANDALONE:
         kind, end = data[start + 1], start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
         if kind == START_OF_SCAN:
-            return None if told == UPRIGHT and may_be_in_xmp else told
+            return None if value == UPRIGHT and may_be_in_xmp else value
         if kind == APP1 and data.startswith(EXIF, start + 4):
             found = None if has_exif else _exif_orientation(data[start + 4 + len(EXIF) : end])
             if found is None:
                 return None
-            told, has_exif = found, True
+            value, has_exif = found, True
         elif kind == APP1:
             may_be_in_xmp |= data.find(XMP_ORIENTATION, start, end) >= 0
         start = end
@@ -112,17 +112,17 @@ def _exif_orientation(exif: bytes) -> int | None:
     entries = [directory[k : k + 12] for k in range(0, size, 12) if directory[k : k + 2] == tag]
     if not entries:
         return UPRIGHT
-    told = int.from_bytes(entries[0][8:10], order)
+    value = int.from_bytes(entries[0][8:10], order)
     is_plain = len(entries) == 1 and entries[0][2:8] == (3).to_bytes(2, order) + (1).to_bytes(4, order)
-    return told if is_plain and (told == UPRIGHT or told in TRANSPOSES) else None
+    return value if is_plain and (value == UPRIGHT or value in TRANSPOSES) else None
 
 
-def turn(pixels: Shaped[np.ndarray, "h w *c"], told: int) -> Shaped[np.ndarray, "H W *c"]:
+def turn(pixels: Shaped[np.ndarray, "h w *c"], value: int) -> Shaped[np.ndarray, "H W *c"]:
     """A view of pixels as they are stored, turned as their orientation says."""
-    if told in QUARTER_TURNS:
+    if value in QUARTER_TURNS:
         pixels = pixels.swapaxes(0, 1)
-    if told in (2, 3, 6, 7):
+    if value in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
-    if told in (3, 4, 7, 8):
+    if value in (3, 4, 7, 8):
         pixels = pixels[::-1]
     return pixels

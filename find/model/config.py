@@ -178,9 +178,9 @@ class FINDConfig:
         except FindError as error:
             raise CheckpointError(f"{source}: {error}") from None
         except (ValueError, TypeError) as error:  # msgspec's errors are ValueErrors
-            told, _, place = str(error).partition(" - at `$.")
+            reason, _, place = str(error).partition(" - at `$.")
             where = f"{place.rstrip('`')}: " if place else ""
-            raise CheckpointError(f"{source}: {where}{told}; write it again, or fetch the model again") from None
+            raise CheckpointError(f"{source}: {where}{reason}; write it again, or fetch the model again") from None
 
     def in_folder(self, folder: str | os.PathLike[str]) -> "FINDConfig":
         """The config with its folder filled in.

@@ -76,7 +76,7 @@ class Inference(ImageEncoding):
     ) -> None:
         super().__init__(config=config, vision=vision, language=language, interface=interface, tasks=tasks)
         self.panoptic_settings = generic.PanopticSettings(config.panoptic_score, config.panoptic_overlap)
-        self.told_words: set[str] = set()  # unknown words that the user was warned of
+        self.warned_words: set[str] = set()  # unknown words that the user was warned of
         interleaving = expect(self.tasks["interleaved_segmentation"], InterleavedSegmentation)
         self.interactive_task: PromptedTask = expect(self.tasks["interactive"], Interactive).compared
         self.phrase_task: PromptedTask = interleaving.words
@@ -120,7 +120,7 @@ class Inference(ImageEncoding):
         check_texts(texts, "texts")
         if not texts:
             raise InputError("no texts to embed")
-        self._tell_unknown(self.language.tokenize(texts).unknown)
+        self._warn_unknown(self.language.tokenize(texts).unknown)
         parts = []
         for start in range(0, len(texts), batch_size):
             text = read_texts(self.language, texts[start : start + batch_size], self.device)
@@ -137,7 +137,7 @@ class Inference(ImageEncoding):
         new = [name for name in dict.fromkeys(names) if name not in bank]
         if new:
             prompts = [self.config.class_prompt.format(name) for name in new]
-            self._tell_unknown(self.language.tokenize(prompts).unknown)
+            self._warn_unknown(self.language.tokenize(prompts).unknown)
             text = read_texts(self.language, prompts, self.device)
             bank |= zip(new, retrieval.embed_texts(self.interface, text.tokens, text.padding, text.pooled), strict=True)
         return torch.stack([upload(bank[name], self.device) for name in names])
@@ -215,7 +215,7 @@ class Inference(ImageEncoding):
         for number, row in enumerate(texts):
             check_texts(row, f"the list of texts of image {number}")
         if any(texts):
-            self._tell_unknown(self.language.tokenize([text for row in texts for text in row]).unknown)
+            self._warn_unknown(self.language.tokenize([text for row in texts for text in row]).unknown)
         frames, prompted = self.ready(images, batch_size)
         answers = MaskCollector(frames)
         for numbers, encoded in prompted:
@@ -360,7 +360,7 @@ class Inference(ImageEncoding):
                 f"the language encoder reads no word of entity {entity + 1}, {queries[row].entities[entity]}, of the "
                 f"query {queries[row].text[:60]!r}...: it takes {self.language.context_length} tokens; shorten it"
             )
-        self._tell_unknown(sentences.unknown)
+        self._warn_unknown(sentences.unknown)
         return sentences
 
     def _connections(self, queries: Sequence[Query], width: int) -> Connections | None:
@@ -371,11 +371,11 @@ class Inference(ImageEncoding):
         rendered = [query.render(self.language.placeholder) for query in queries]
         return Connections.read(self.language, term, rendered, width, self.device)
 
-    def _tell_unknown(self, unknown: Sequence[Sequence[str]]) -> None:
+    def _warn_unknown(self, unknown: Sequence[Sequence[str]]) -> None:
         """Warns of the words that the language encoder has never seen, of each once."""
-        words = {word for words in unknown for word in words} - self.told_words
+        words = {word for words in unknown for word in words} - self.warned_words
         if words:
-            self.told_words |= words
+            self.warned_words |= words
             named = ", ".join(printable(word[:40]) for word in sorted(words))
             message = f"words unknown to the language encoder: {named}; results for them are a guess"
             warn_caller(message, UnknownWordsWarning)

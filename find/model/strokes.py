@@ -50,7 +50,7 @@ def stroke_rows(strokes: object, sizes: Sequence[Size], *, one_image: bool, what
     elif isinstance(strokes, Sequence) or (isinstance(strokes, np.ndarray) and strokes.ndim == 4):
         rows = list(strokes)
     else:
-        raise InputError(f"{what} of several images are a list with the strokes of each, not {_told(strokes)}")
+        raise InputError(f"{what} of several images are a list with the strokes of each, not {_describe(strokes)}")
     check_counts(len(sizes), len(rows), f"list of {what}", f"lists of {what}")
     found: list[StrokeRow] = []
     for number, (row, size) in enumerate(zip(rows, sizes, strict=True)):
@@ -59,7 +59,7 @@ def stroke_rows(strokes: object, sizes: Sequence[Size], *, one_image: bool, what
         elif isinstance(row, np.ndarray) or (isinstance(row, Sequence) and not isinstance(row, str)):
             found.append(row)
         else:
-            raise InputError(f"{what} of image {number} are {FORMS}, or a list of those, not {_told(row)}")
+            raise InputError(f"{what} of image {number} are {FORMS}, or a list of those, not {_describe(row)}")
     return found
 
 
@@ -104,7 +104,7 @@ def _bitmap(stroke: object, size: Size, name: str) -> Bool[np.ndarray, "H W"]:
             return Region(blank, points=[(x, y) for x, y in values.reshape(-1, 2).tolist()]).bitmap()
     except FindError as error:
         raise InputError(f"{name}: {str(error).partition(': ')[2]}") from error
-    raise InputError(f"{name} is {_told(stroke)}; give {FORMS}")
+    raise InputError(f"{name} is {_describe(stroke)}; give {FORMS}")
 
 
 def _check_size(bitmap: np.ndarray, size: Size, name: str) -> None:
@@ -115,7 +115,7 @@ def _check_size(bitmap: np.ndarray, size: Size, name: str) -> None:
         )
 
 
-def _told(value: object) -> str:
+def _describe(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"an array {list(value.shape)} of {value.dtype}"
     return (

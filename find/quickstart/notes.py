@@ -19,29 +19,29 @@ COMPARED: Mapping[str, str] = {
 """The figure of each task by which a training is compared with none."""
 WITHOUT_TRAINING = ("untrained", "clip")
 TOLERATED = 1.0
-"""Percent by which a trained model may stay below one without training before that is told."""
+"""Percent by which a trained model may stay below one without training before a note says so."""
 
 
 def notes(columns: Mapping[str, Metrics], training: TrainingRecord | None) -> list[str]:
     """Sentences for people; none where there is nothing to explain."""
     if training is None:
         return []
-    told = []
-    if not training.is_whole:
-        told.append(
-            f"The training of “{COLUMNS['trained']}” was {training.told} by the cap of {training.cap:g} minutes: what "
-            "it can do is far from what all steps would give."
+    found = []
+    if not training.is_complete:
+        found.append(
+            f"The training of “{COLUMNS['trained']}” was {training.summary} by the cap of {training.cap:g} minutes; all "
+            "steps would give much better figures."
         )
     worse = _below(columns)
     if worse:
         why = (
             "an interface starts from random weights, and its first steps disturb what the frozen models do by "
             "themselves; the steps that would make up for that were not made"
-            if not training.is_whole
+            if not training.is_complete
             else f"{training.steps} steps do not suffice for that; more (--steps) do"
         )
-        told.append(f"“{COLUMNS['trained']}” is below a model without training in {', '.join(worse)}: {why}.")
-    return told
+        found.append(f"“{COLUMNS['trained']}” is below a model without training in {', '.join(worse)}: {why}.")
+    return found
 
 
 def _below(columns: Mapping[str, Metrics]) -> list[str]:

@@ -112,7 +112,7 @@ class Demo:
         evaluations["shipped"] = self._evaluated("shipped", world, shipped)
         evaluations["clip"] = self._pair_evaluated(world, shipped)
         columns = {name: only_table(figures) for name, figures in evaluations.items()}
-        told = notes(columns, training)
+        found_notes = notes(columns, training)
 
         album = self._album(model, world)
         with self._part("queries"):
@@ -128,16 +128,16 @@ class Demo:
                 headline="FIND: trained, evaluated and asked" if training else "FIND: evaluated and asked",
                 facts=self._facts(shipped, album, training),
                 columns=columns,
-                notes=told,
+                notes=found_notes,
                 examples=examples,
                 pictures=pictures,
                 seconds=self.seconds,
             )
             page = write_report(report, settings.out / "report.html")
         self.seconds["total"] = time.perf_counter() - begin
-        self._write_metrics(columns, evaluations, album, world, training, told)
+        self._write_metrics(columns, evaluations, album, world, training, found_notes)
         self.console.print(rich_table(columns))
-        for note in told:
+        for note in found_notes:
             self.console.print(f"[yellow]{note}")
         self.console.print(f"[bold]{page}[/]  {settings.out / 'metrics.json'}  {self.seconds['total']:.0f} s")
         return page
@@ -248,7 +248,7 @@ class Demo:
         ]
         if training is None:
             return ["weights that ship with the package", *facts]
-        trained = f"{trainable / 1e6:.1f} M weights trained for {training.minutes:.1f} minutes: {training.told}"
+        trained = f"{trainable / 1e6:.1f} M weights trained for {training.minutes:.1f} minutes: {training.summary}"
         return [trained, f"{settings.train_images:,} training scenes", f"precision {training.precision}", *facts]
 
     def _write_metrics(
@@ -258,7 +258,7 @@ class Demo:
         album: Album,
         world: Path,
         training: TrainingRecord | None,
-        told: list[str],
+        found_notes: list[str],
     ) -> None:
         settings = self.settings
         details = {
@@ -278,7 +278,7 @@ class Demo:
                 "skip_training": settings.skip_training,
             },
             "training": training and training.to_json(),
-            "notes": told,
+            "notes": found_notes,
             "seconds": {part: round(seconds, 2) for part, seconds in self.seconds.items()},
             "reused": self.reused,
             "details": details,

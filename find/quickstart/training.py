@@ -31,20 +31,20 @@ class TrainingRecord:
     precision: str
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         return self.steps >= self.planned
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """Such as "300 steps" and "stopped at step 120 of 300"."""
-        return f"{self.steps} steps" if self.is_whole else f"stopped at step {self.steps} of {self.planned}"
+        return f"{self.steps} steps" if self.is_complete else f"stopped at step {self.steps} of {self.planned}"
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "told": self.told}
+        return {**asdict(self), "summary": self.summary}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> TrainingRecord:
-        return cls(**{name: value for name, value in values.items() if name != "told"})
+        return cls(**{name: value for name, value in values.items() if name != "summary"})
 
 
 def train(

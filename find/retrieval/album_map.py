@@ -173,14 +173,14 @@ def _places(vectors: Float[np.ndarray, "n d"], layout: Layout) -> tuple[Float[np
         places = UMAP(
             n_neighbors=neighbours, min_dist=0.3, metric="cosine", random_state=0, n_jobs=1, init=start
         ).fit_transform(vectors)
-        told = "UMAP"
+        method = "UMAP"
     else:
         centred = vectors - vectors.mean(0)
         _, _, directions = np.linalg.svd(centred, full_matrices=False)
         directions = directions[:2] * np.sign(directions[:2].sum(1, keepdims=True) + 1e-12)  # one of two mirror images
-        places, told = centred @ directions.T, "principal components"
+        places, method = centred @ directions.T, "principal components"
     low, high = places.min(0), places.max(0)
-    return (places - low) / np.maximum(high - low, 1e-9), told
+    return (places - low) / np.maximum(high - low, 1e-9), method
 
 
 def _clusters(vectors: Float[Tensor, "n d"], count: int) -> Int64[np.ndarray, " n"]:

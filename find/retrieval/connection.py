@@ -82,9 +82,9 @@ def is_of_store(error: BaseException) -> bool:
 def first_line(error: BaseException) -> str:
     """A library's error message without source locations; for object storage, the server's message."""
     text = str(error).strip() or type(error).__name__
-    told = re.search(r"<Message>(.+?)</Message>", text)
-    if told:
-        return told[1]
+    message = re.search(r"<Message>(.+?)</Message>", text)
+    if message:
+        return message[1]
     return re.split(r",? /\S+\.rs:\d", text.splitlines()[0])[0][:300]
 
 

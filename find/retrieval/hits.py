@@ -166,9 +166,9 @@ class Hit:
 
     def explain(self) -> str:
         """Explains in words how the score was computed, and where each entity was found."""
-        told = "" if self.relevance is None else f", relevance {self.relevance:.2f}"
+        relevance = "" if self.relevance is None else f", relevance {self.relevance:.2f}"
         lines = [
-            f"{self.place}: score {self.score:.3f}{told}"
+            f"{self.place}: score {self.score:.3f}{relevance}"
             + (" = " + _formula(self.parts) if len(self.parts) > 1 else "")
         ]
         for part in self.parts:

@@ -67,10 +67,10 @@ class IndexReport:
 
     def __str__(self) -> str:
         counts = {name: getattr(self, name) for name in ("added", "updated", "removed", "unchanged")}
-        told = [f"{count} {name}" for name, count in counts.items() if count or name == "added"]
+        parts = [f"{count} {name}" for name, count in counts.items() if count or name == "added"]
         left_alone = f"; left alone: {counted(self.others, self.hidden)}" if self.others or self.hidden else ""
         broken = f"; {self.broken_metadata} with broken metadata" if self.broken_metadata else ""
-        return f"{self.rows} images ({', '.join(told)}, {len(self.skipped)} skipped){left_alone}{broken}"
+        return f"{self.rows} images ({', '.join(parts)}, {len(self.skipped)} skipped){left_alone}{broken}"
 
 
 def index(

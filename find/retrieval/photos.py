@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from find.errors import FindError, InputError
-from find.images.formats import MACOS_NOTE, NONE, PICTURE_SUFFIXES, VIDEO_SUFFIXES, Format, Medium, look_at
+from find.images.formats import MACOS_NOTE, NONE, PICTURE_SUFFIXES, VIDEO_SUFFIXES, Format, Medium, format_of_file
 from find.images.images import read_image, read_time
 from find.images.metadata import NOTHING, PhotoMetadata, read_metadata
 
@@ -62,7 +62,7 @@ class PhotoFile:
 
     @classmethod
     def at(cls, file: Path, root: Path) -> PhotoFile:
-        return cls.of(file, root, is_video=look_at(file).medium is Medium.VIDEO)
+        return cls.of(file, root, is_video=format_of_file(file).medium is Medium.VIDEO)
 
     @classmethod
     def of(cls, file: Path, root: Path, *, is_video: bool) -> PhotoFile:
@@ -166,8 +166,8 @@ def find_files(
 
 def counted(others: int, hidden: int) -> str:
     """The numbers of ignored files, in words."""
-    told = f"{others} other file{'' if others == 1 else 's'}"
-    return f"{told}, {hidden} hidden" if hidden else told
+    summary = f"{others} other file{'' if others == 1 else 's'}"
+    return f"{summary}, {hidden} hidden" if hidden else summary
 
 
 class _Walk:
@@ -215,7 +215,7 @@ def _look_at(file: Path) -> Format:
         return IN_ICLOUD
     try:
         if file.is_file():  # not a pipe, which would block until there is a writer
-            return look_at(file)
+            return format_of_file(file)
         reason = "a link to a file that is gone" if file.is_symlink() else "not a regular file"
     except OSError as error:
         reason = f"the file cannot be read ({error.strerror})"

@@ -34,8 +34,6 @@ from find.serving.messages import (
     FindAllRequest,
     InteractAnswer,
     InteractRequest,
-    KeepRequest,
-    KeptPicture,
     PanopticAnswer,
     PanopticRequest,
     SampleAnswer,
@@ -43,6 +41,8 @@ from find.serving.messages import (
     SearchRequest,
     SegmentAnswer,
     SegmentRequest,
+    StoredPicture,
+    StoreRequest,
 )
 from find.serving.metrics import CONTENT_TYPE, Metrics
 from find.serving.service import FAULTY, Service
@@ -146,7 +146,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         return await service.panoptic(request)
 
     @app.post("/pictures")
-    async def keep(request: KeepRequest) -> KeptPicture:
+    async def keep(request: StoreRequest) -> StoredPicture:
         """Keeps a picture for further requests, which then carry its handle in the place of the file."""
         return await service.keep(request)
 

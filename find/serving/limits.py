@@ -48,8 +48,8 @@ class Limits:
     waiting: int = 64
     open: int = 256
     batch: int = 16
-    encoded_bytes: int = 512 << 20
-    kept_bytes: int = 256 << 20
+    feature_bytes: int = 512 << 20
+    upload_bytes: int = 256 << 20
     kept_seconds: float = 3600.0
     seconds: float = 30.0
 

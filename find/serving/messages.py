@@ -33,8 +33,8 @@ class _Request(BaseModel):
         unknown = [name for name in body if name not in known] if isinstance(body, dict) else []
         if unknown:
             field = unknown[0][:40].encode(errors="replace").decode()  # without lone surrogates
-            told = {"field": field, "known": ", ".join(known)}
-            raise PydanticCustomError("unknown_field", "there is no field {field}; there are {known}", told)
+            details = {"field": field, "known": ", ".join(known)}
+            raise PydanticCustomError("unknown_field", "there is no field {field}; there are {known}", details)
         for name, value in body.items() if isinstance(body, dict) else ():
             _check_value(name, value)
         return body
@@ -46,8 +46,8 @@ def _check_value(name: str, value: object) -> None:
     """
     parts = value if isinstance(value, (list, dict)) else [value]
     if len(parts) > MOST_PARTS:
-        told = {"name": name, "count": len(parts), "most": MOST_PARTS}
-        raise PydanticCustomError("too_many", "{name} has {count} items, more than {most}", told)
+        details = {"name": name, "count": len(parts), "most": MOST_PARTS}
+        raise PydanticCustomError("too_many", "{name} has {count} items, more than {most}", details)
     try:
         for part in parts:
             part.encode() if isinstance(part, str) else None
@@ -178,11 +178,11 @@ IMAGE = "The picture to segment, a file in base64 or the handle of an uploaded p
 NAME = "An image of the album to segment, by its path below the folder of photos; or give `image`"
 
 
-class KeepRequest(_Request):
+class StoreRequest(_Request):
     image: str = Field(description="A picture file in base64")
 
 
-class KeptPicture(BaseModel):
+class StoredPicture(BaseModel):
     picture: str = Field(
         description="Its handle, which requests may carry in the place of the file", examples=["picture:0f3a..."]
     )

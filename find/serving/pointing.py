@@ -70,5 +70,5 @@ def pointed_answer(found: EntityMask) -> messages.InteractAnswer:
 def _check_inside(name: str, points: Sequence[Sequence[float]], width: int, height: int) -> None:
     for x, y in points:
         if not (0 <= x < width and 0 <= y < height):
-            told = f"({x:g}, {y:g}) is outside the picture, which is {width} x {height} (width x height)"
-            raise Refusal(422, f"{name}: {told}")
+            message = f"({x:g}, {y:g}) is outside the picture, which is {width} x {height} (width x height)"
+            raise Refusal(422, f"{name}: {message}")

@@ -38,9 +38,9 @@ from find.serving.everything import (
     read_classes,
     segments_answer,
 )
-from find.serving.kept import KeptPictures
 from find.serving.limits import Limits, Refusal, check_count
 from find.serving.metrics import Metrics
+from find.serving.picture_store import PictureStore
 from find.serving.pointing import Pointed, pointed_answer, read_pointed
 from find.serving.searching import Group, ToSearch, relevant_groups, search_each
 from find.serving.uploads import Pictures, one_line, read_joined, read_query
@@ -94,8 +94,8 @@ class Service:
         self.album, self.model, self.limits, self.look_seconds = album, album.model, limits, look_seconds
         self.fingerprint = self.model.fingerprint
         self._match_head = match_head_of(self.model)  # evaluated once, because reading it copies from a GPU
-        self.model.feature_cache = FeatureCache(limits.encoded_bytes)
-        self.kept = KeptPictures(limits.kept_bytes, limits.kept_seconds)
+        self.model.feature_cache = FeatureCache(limits.feature_bytes)
+        self.kept = PictureStore(limits.upload_bytes, limits.kept_seconds)
         self.metrics = Metrics()
         self.metrics.images.set(len(album))
         self.is_ready = False
@@ -190,7 +190,7 @@ class Service:
             return await self._read(lambda: segments_answer(self.model, item.classes, found))
 
     @_in_time
-    async def keep(self, request: messages.KeepRequest) -> messages.KeptPicture:
+    async def keep(self, request: messages.StoreRequest) -> messages.StoredPicture:
         with self.budget.share() as share:
             return await self._read(lambda: self._keep(request, share))
 
@@ -288,10 +288,10 @@ class Service:
     def _pictures(self, images: dict[str, str], share: Share) -> Pictures:
         return Pictures(images, self.limits, share, stored=self.album.image, kept=self.kept)
 
-    def _keep(self, request: messages.KeepRequest, share: Share) -> messages.KeptPicture:
+    def _keep(self, request: messages.StoreRequest, share: Share) -> messages.StoredPicture:
         picture = self._pictures({}, share).decode(request.image, "image")
         height, width = picture.shape[:2]
-        return messages.KeptPicture(
+        return messages.StoredPicture(
             picture=self.kept.add(picture), width=width, height=height, seconds=self.limits.kept_seconds
         )
 

@@ -20,8 +20,8 @@ from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.retrieval.connection import UnreadableAlbum
 from find.serving.budget import Share
-from find.serving.kept import PREFIX, KeptPictures
 from find.serving.limits import BYTES_A_PIXEL, Limits, Refusal, check_count
+from find.serving.picture_store import PREFIX, PictureStore
 
 if TYPE_CHECKING:
     from find.retrieval.hits import Hit
@@ -47,7 +47,7 @@ class Pictures:
         share: Share,
         *,
         stored: Callable[[str], Hit],
-        kept: KeptPictures,
+        kept: PictureStore,
     ) -> None:
         self.images, self.limits, self._share, self._stored, self._kept = images, limits, share, stored, kept
         self.of_album: set[Path] = set()

@@ -47,7 +47,7 @@ class MaskSampling(ABC):
     ) -> MaskPoints: ...
 
 
-class EveryPlace(MaskSampling):
+class AllPositions(MaskSampling):
     """All places of the mask features; a target is the share of the place's area that the segment covers."""
 
     def __call__(

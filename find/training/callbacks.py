@@ -60,10 +60,10 @@ class LossBar(RichProgressBar):
         """Remaining time, by steps or by minutes; "?" until it is known."""
         pace = self.pace.seconds
         seconds = math.inf if pace is None else pl_module.progress.to_go(trainer.global_step, pace)
-        return "?" if math.isinf(seconds) else told_time(seconds)
+        return "?" if math.isinf(seconds) else format_duration(seconds)
 
 
-def told_time(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """45 s, 6 min, 2 h 5 min."""
     if seconds < 60:
         return f"{seconds:.0f} s"

@@ -16,7 +16,7 @@ from find.model.model import FIND
 from find.tasks import retrieval
 from find.tasks.losses import SegmentationWeights
 from find.tasks.matching import hungarian, matching_cost
-from find.tasks.points import EveryPlace, MaskSampling
+from find.tasks.points import AllPositions, MaskSampling
 from find.tasks.task import Loss, Step, Task, Weight
 from find.tasks.text_inputs import concat_text_features, read_texts
 from find.training.canvases import encode_batch
@@ -49,7 +49,7 @@ class Criterion:
         nested_widths: Sequence[int] = (),
     ) -> None:
         self.weights = dict(weights or {})
-        self.sampling = sampling or EveryPlace()
+        self.sampling = sampling or AllPositions()
         self.deep_supervision = deep_supervision
         self.nested_widths = tuple(nested_widths)
         self._read: dict[str, tuple[object, TextFeatures]] = {}  # last encoded texts and features of each task

@@ -73,7 +73,7 @@ class BatchLoader(DataLoader[Batch]):
                 f"the checkpoint's run took {state['images']} images a step over all processes, this one takes "
                 f"{self.sampler.size}: of the epoch that it is in, some images are seen twice or not at all"
             )
-        self.sampler.go_on(state["epoch"], state["batches"])
+        self.sampler.resume_at(state["epoch"], state["batches"])
 
 
 class FindDataModule(L.LightningDataModule):
@@ -216,7 +216,7 @@ class FindDataModule(L.LightningDataModule):
     def _open(self, split: str) -> DataSplit:
         folder = self.open(split)
         if self.max_segments is not None:
-            self._tell_left_out(folder)
+            self._warn_left_out(folder)
         if self.resizing is not None:
             self._check_shapes(folder)
             return folder
@@ -232,7 +232,7 @@ class FindDataModule(L.LightningDataModule):
             )
         return folder
 
-    def _tell_left_out(self, folder: DataSplit) -> None:
+    def _warn_left_out(self, folder: DataSplit) -> None:
         excess = folder.segment_counts() - self.max_segments
         if (excess > 0).any():
             rank_zero_warn(

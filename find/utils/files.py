@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 
-def write_whole(file: Path, data: bytes) -> None:
+def write_atomically(file: Path, data: bytes) -> None:
     """A file that takes its name when all of it is written: whoever reads it sees the one before, or this one."""
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(file.name + ".part")

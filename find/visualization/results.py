@@ -113,8 +113,8 @@ def hit_line(rank: int, hit: Hit, query: Query, unknown: UnknownWords) -> str:
     )
     sentence = "" if hit.image_term is None else f"sentence {hit.image_term:.3f}"
     relevance = "" if hit.relevance is None else f"relevance {hit.relevance:.2f}"
-    told = ", ".join(filter(None, (relevance, sentence, terms))) + others
-    return f"{rank:3d}. {hit.score:.3f}  {hit.path}  ({told})"
+    details = ", ".join(filter(None, (relevance, sentence, terms))) + others
+    return f"{rank:3d}. {hit.score:.3f}  {hit.path}  ({details})"
 
 
 def draw_entities(

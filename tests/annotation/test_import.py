@@ -292,8 +292,10 @@ def test_yolo_rows_that_are_no_polygons_are_told_with_their_place(tmp_path: Path
     result = run(root, tmp_path / "out")
     expected = {"box without a mask": 1, "broken row": 3, "labels without a picture": 1, "picture without labels": 1}
     assert {kind: result.counts[kind] for kind in expected} == expected
-    told = [issue.message for issue in result.issues if issue.kind == "broken row"]
-    assert [word in text for word, text in zip(("class 7", "shares", "not a number"), told, strict=True)] == [True] * 3
+    reported = [issue.message for issue in result.issues if issue.kind == "broken row"]
+    assert [word in text for word, text in zip(("class 7", "shares", "not a number"), reported, strict=True)] == [
+        True
+    ] * 3
     assert masks(tmp_path / "out")["b.jpg"] == []  # a picture without objects, as for YOLO
 
 
@@ -492,8 +494,8 @@ def test_check_recommends_to_import_an_export(tmp_path: Path, capsys: pytest.Cap
     for name in ("roboflow", "cvat_coco", "label_studio_coco", "labelme", "yolo", "mask_maps"):
         root = getattr(exports, name)(tmp_path / name)
         assert main(["data", "check", str(root)]) == 2
-        told = capsys.readouterr().err
-        assert f"findvl data import {root} NEW" in told and "prepare coco" not in told
+        reported = capsys.readouterr().err
+        assert f"findvl data import {root} NEW" in reported and "prepare coco" not in reported
     archive = shutil.make_archive(str(tmp_path / "a"), "zip", root)
     assert main(["data", "check", archive]) == 2
     assert f"findvl data import {archive} NEW" in capsys.readouterr().err

@@ -154,9 +154,9 @@ def test_coco_json_is_imported_and_checked_without_a_finding(
     asked = [word for query in CLASSES.values() for word in ("--query", query)]
     out = folder / "labels.json"
     assert main(["label", str(folder), *asked, "--out", str(out), *options]) == 0
-    told = capsys.readouterr()
-    assert "12 photos, 1 skipped" in told.out and "gone.jpg" in told.err
-    assert f"dog: {labels.counts['dog']} instances in" in told.out
+    expected = capsys.readouterr()
+    assert "12 photos, 1 skipped" in expected.out and "gone.jpg" in expected.err
+    assert f"dog: {labels.counts['dog']} instances in" in expected.out
     assert main(["label", str(folder), *asked, "--out", str(out)]) == 2
     assert "already exists" in capsys.readouterr().err
     coco = COCO(str(out))
@@ -221,11 +221,11 @@ def test_classes_of_the_command_line():
         ["van=a.jpg@1,2,30,40", "van=b=1.jpg@5,6", "crack=c.jpg#mask.png"],
         ["{a truck}", "crack=d.jpg@7,8"],
     )
-    told = {
+    expected = {
         name: [([q.format() for q in one.include], [q.format() for q in one.exclude]) for one in sought]
         for name, sought in found.items()
     }
-    assert told == {
+    assert expected == {
         "red car": [(["{a red car}"], ["{a truck}"])],
         "van": [
             (["{a white van}"], ["{a truck}"]),
@@ -239,7 +239,7 @@ def test_classes_of_the_command_line():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         ([], "nothing to find"),
         (["--query", "{a dog} on {grass}"], "a class is one thing"),
@@ -252,7 +252,9 @@ def test_classes_of_the_command_line():
         (["--query", "{a dog}", "--out", "labels.txt"], "give the name of a JSON file"),
     ],
 )
-def test_what_cannot_be_labelled_is_told(photos: Path, arguments: list[str], told: str, capsys, tmp_path, monkeypatch):
+def test_what_cannot_be_labelled_is_told(
+    photos: Path, arguments: list[str], expected: str, capsys, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     assert main(["label", str(photos), "--out", "labels.json", *arguments]) == 2
-    assert told in capsys.readouterr().err and not list(tmp_path.iterdir())
+    assert expected in capsys.readouterr().err and not list(tmp_path.iterdir())

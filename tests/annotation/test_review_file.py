@@ -213,7 +213,7 @@ def test_no_order_of_decisions_loses_an_object(tmp_path_factory: pytest.TempPath
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         (lambda content: content.pop("images"), 'no list of objects "images"'),
         (lambda content: content["annotations"][1].update(id=content["annotations"][0]["id"]), "have one id"),
@@ -225,9 +225,9 @@ def test_no_order_of_decisions_loses_an_object(tmp_path_factory: pytest.TempPath
         ),
     ],
 )
-def test_files_that_cannot_be_reviewed_are_told(folder: Path, change, told: str):
+def test_files_that_cannot_be_reviewed_are_told(folder: Path, change, expected: str):
     content = read(folder)
     change(content)
     (folder / "labels.json").write_text(json.dumps(content))
-    with pytest.raises(FindError, match=told):
+    with pytest.raises(FindError, match=expected):
         Review(folder / "labels.json", folder)

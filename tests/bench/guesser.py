@@ -7,7 +7,7 @@ import torch
 
 from find.evaluation.evaluate import evaluate
 from find.evaluation.prediction_files.folder import NamedFolder, id_of
-from find.evaluation.prediction_files.query_collector import key_of, parts_of
+from find.evaluation.prediction_files.query_parts import key_of, parts_of
 from find.evaluation.prediction_files.recorded import ImageRows, QueryRows
 from find.evaluation.prediction_files.recorder import Recorder
 from find.evaluation.results import Evaluation

@@ -15,7 +15,7 @@ from PIL import Image
 from find.data.coco import CocoFolder
 from find.errors import FindError
 from find.evaluation.evaluate import Task, evaluate
-from find.evaluation.systems.benchmark_system import load_entrant
+from find.evaluation.systems.benchmark_system import load_benchmark_system
 from find.query.query import Phrase, Query, Region
 from find.tasks import generic
 
@@ -59,9 +59,9 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_baseline_enters_all_the_protocols_it_names(name: str, spec: Callable[[str], str], world: Path):
-    entrant = load_entrant(spec(name), device=CPU)
-    found = evaluate(entrant.system, world, tasks=entrant.tasks, limit=2, batch_size=2, progress=False)
-    for task in entrant.tasks:
+    candidate = load_benchmark_system(spec(name), device=CPU)
+    found = evaluate(candidate.system, world, tasks=candidate.tasks, limit=2, batch_size=2, progress=False)
+    for task in candidate.tasks:
         assert task.value in found.results
 
 
@@ -79,7 +79,7 @@ def spot(image: np.ndarray) -> Region:
 @pytest.mark.parametrize("name", ["open_clip", "siglip2", "naflex", "qwen-vl"])
 def test_vectors_depend_on_nothing_but_their_own_item(name: str, spec: Callable[[str], str], world: Path):
     """A batch of two is two batches of one; order and company change nothing."""
-    system = load_entrant(spec(name), device=CPU).system
+    system = load_benchmark_system(spec(name), device=CPU).system
     images = pictures(world)
     queries = [
         Query("a ", spot(images[0]), " next to ", Phrase("a red dog")),
@@ -102,7 +102,7 @@ def test_vectors_depend_on_nothing_but_their_own_item(name: str, spec: Callable[
 def test_a_dual_encoders_query_of_words_is_its_text_vector_and_a_region_its_crop(
     name: str, spec: Callable[[str], str], world: Path
 ):
-    system = load_entrant(spec(name), device=CPU).system
+    system = load_benchmark_system(spec(name), device=CPU).system
     image = pictures(world, 1)[0]
     words = system.embed_queries([Query("two cats ", Phrase("in front of"), " a car")])
     assert torch.allclose(words.query, system.embed_texts(["two cats in front of a car"]), atol=1e-6)
@@ -116,7 +116,7 @@ def test_open_clip_gives_the_librarys_own_vectors(spec: Callable[[str], str], wo
     name = spec("open_clip").removeprefix("open_clip:")
     model, _, transform = open_clip.create_model_and_transforms(name)
     image = pictures(world, 1)[0]
-    system = load_entrant(spec("open_clip"), device=CPU).system
+    system = load_benchmark_system(spec("open_clip"), device=CPU).system
     with torch.no_grad():
         own = model.eval().encode_image(transform(Image.fromarray(image))[None], normalize=True)
         text = model.encode_text(open_clip.get_tokenizer(name)(["a red dog"]), normalize=True)
@@ -125,7 +125,7 @@ def test_open_clip_gives_the_librarys_own_vectors(spec: Callable[[str], str], wo
 
 
 def test_clipseg_asks_each_text_as_the_library_does(spec: Callable[[str], str], world: Path):
-    system = load_entrant(spec("clipseg"), device=CPU).system
+    system = load_benchmark_system(spec("clipseg"), device=CPU).system
     image = pictures(world, 1)[0]
     texts = ["a red dog", "the sky", "two cats next to a car"]
     answers = system.ground([image], [texts])[0]
@@ -141,14 +141,14 @@ def test_clipseg_asks_each_text_as_the_library_does(spec: Callable[[str], str], 
 def test_clipseg_reads_a_region_by_its_pixels_and_others_by_its_words(spec: Callable[[str], str], world: Path):
     images = pictures(world)
     for name, by_pixels in (("clipseg", True), ("grounding-dino+sam", False), ("sam3", False)):
-        system = load_entrant(spec(name), device=CPU).system
+        system = load_benchmark_system(spec(name), device=CPU).system
         shown = system.segment([images[0]], [Query("see ", spot(images[1]))])[0][0]
         named = system.ground([images[0]], [["a thing"]])[0][0]
         assert (shown.score == named.score) != by_pixels
 
 
 def test_without_words_a_region_is_refused_by_systems_that_read_words(spec: Callable[[str], str], world: Path):
-    system = load_entrant(spec("sam3"), device=CPU).system
+    system = load_benchmark_system(spec("sam3"), device=CPU).system
     image = pictures(world, 1)[0]
     with pytest.raises(FindError, match="needs a label"):
         system.segment([image], [Query(Region(image, box=(0, 0, 9, 9)))])
@@ -156,7 +156,7 @@ def test_without_words_a_region_is_refused_by_systems_that_read_words(spec: Call
 
 @pytest.mark.parametrize("name", ["mask2former", "eomt"])
 def test_universal_models_find_only_classes_that_they_name(name: str, spec: Callable[[str], str], world: Path):
-    system = load_entrant(spec(name), device=CPU).system
+    system = load_benchmark_system(spec(name), device=CPU).system
     image = pictures(world, 1)[0][:, :72]  # not square: the processor pads it
     names, things = ["unicorn", "sky", "dog"], [True, False, True]
     system.settings = generic.PanopticSettings(score=0.0, overlap=0.0)
@@ -174,7 +174,7 @@ def test_mask2former_agrees_with_the_librarys_own_inference_where_nothing_is_pad
     spec: Callable[[str], str], world: Path
 ):
     """The library brings masks to 384 x 384 first; on a square image that is nearly the same map."""
-    system = load_entrant(spec("mask2former"), device=CPU).system
+    system = load_benchmark_system(spec("mask2former"), device=CPU).system
     image = pictures(world, 1)[0]
     inputs = system.processor(images=image, return_tensors="pt")
     with torch.no_grad():
@@ -197,10 +197,10 @@ def test_mask2former_agrees_with_the_librarys_own_inference_where_nothing_is_pad
 )
 def test_a_wrong_spec_is_refused_in_one_sentence(wrong: str, message: str):
     with pytest.raises(FindError, match=message):
-        load_entrant(wrong, device=CPU)
+        load_benchmark_system(wrong, device=CPU)
 
 
 def test_a_task_that_a_baseline_cannot_do_is_refused(spec: Callable[[str], str]):
     with pytest.raises(FindError, match="does not support the task 'panoptic'; it supports grounding"):
-        load_entrant(spec("clipseg"), device=CPU).choose(["panoptic"])
-    assert load_entrant(spec("mask2former"), device=CPU).choose(None) == [Task.PANOPTIC]
+        load_benchmark_system(spec("clipseg"), device=CPU).choose(["panoptic"])
+    assert load_benchmark_system(spec("mask2former"), device=CPU).choose(None) == [Task.PANOPTIC]

@@ -13,7 +13,7 @@ from find.errors import FindError
 from find.evaluation.report.charts import Line, line_chart
 from find.evaluation.report.examples import read_examples
 from find.evaluation.report.report import write_report
-from find.evaluation.systems.benchmark_system import load_entrant
+from find.evaluation.systems.benchmark_system import load_benchmark_system
 from find.evaluation.systems.run import Settings, run
 
 SETTINGS = Settings(split="val2017", limit=4, clicked_images=1)
@@ -24,9 +24,9 @@ def runs(world: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """find-tiny and the frozen pair, on four images."""
     folder = tmp_path_factory.mktemp("runs")
     for name, tasks in (("find-tiny", ["panoptic", "grounding", "retrieval"]), ("frozen-pair:find-tiny", None)):
-        entrant = load_entrant(name, device=torch.device("cpu"))
+        candidate = load_benchmark_system(name, device=torch.device("cpu"))
         out = folder / name.partition(":")[0]
-        run(entrant, world, settings=SETTINGS, tasks=tasks, out=out, progress=False)
+        run(candidate, world, settings=SETTINGS, tasks=tasks, out=out, progress=False)
     return [folder / "find-tiny", folder / "frozen-pair"]
 
 
@@ -94,11 +94,11 @@ def test_what_is_no_result_is_refused(tmp_path: Path):
 
 
 def test_of_several_processes_the_first_writes(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    entrant = load_entrant("frozen-pair:find-tiny", device=torch.device("cpu"))
+    candidate = load_benchmark_system("frozen-pair:find-tiny", device=torch.device("cpu"))
     for rank in ("1", "0"):
         assert not (tmp_path / "results.json").exists()
         monkeypatch.setenv("RANK", rank)
-        assert run(entrant, world, settings=SETTINGS, tasks=["retrieval"], out=tmp_path, progress=False).results[
+        assert run(candidate, world, settings=SETTINGS, tasks=["retrieval"], out=tmp_path, progress=False).results[
             "retrieval"
         ]
     assert (tmp_path / "results.json").exists()

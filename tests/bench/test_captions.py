@@ -119,5 +119,5 @@ def test_the_command_writes_figures_and_tells_what_is_missing(world, choices, tm
     assert main([*asked, "--out", str(out)]) == 2
     assert "replace_obj.json is missing" in capsys.readouterr().err
     assert main(["data", "prepare", "sugarcrepe", str(root)]) == 1
-    told = capsys.readouterr().out
-    assert "another file than the published one" in told and "terms: captions: MIT" in told
+    reported = capsys.readouterr().out
+    assert "another file than the published one" in reported and "terms: captions: MIT" in reported

@@ -18,12 +18,12 @@ from pycocotools import mask as coco_rle
 from find.cli.bench import FILE_TASKS
 from find.errors import FindError
 from find.evaluation.evaluate import Task
-from find.evaluation.prediction_files.asked import QueryCollector
 from find.evaluation.prediction_files.folder import BlankFolder
+from find.evaluation.prediction_files.query_collector import QueryCollector
 from find.evaluation.prediction_files.score import FileTask, find_files, score, validate
 from find.evaluation.prediction_files.vectors import read_vectors, write_vectors
 from find.evaluation.protocol_names import PUBLISHED
-from find.evaluation.systems.benchmark_system import load_entrant
+from find.evaluation.systems.benchmark_system import load_benchmark_system
 from find.evaluation.systems.run import Settings, run
 from find.images.rle import checked_runs, decode
 
@@ -35,8 +35,8 @@ TASKS = ["panoptic", "grounding", "retrieval", "interleaved_segmentation", "inte
 def finished(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """find-tiny's figures and predictions."""
     out = tmp_path_factory.mktemp("run")
-    entrant = load_entrant("find-tiny", device=torch.device("cpu"))
-    run(entrant, world, settings=SETTINGS, tasks=TASKS, out=out, save_predictions=True, batch_size=3, progress=False)
+    candidate = load_benchmark_system("find-tiny", device=torch.device("cpu"))
+    run(candidate, world, settings=SETTINGS, tasks=TASKS, out=out, save_predictions=True, batch_size=3, progress=False)
     return out
 
 

@@ -72,6 +72,6 @@ def test_what_cannot_be_run_is_one_clear_error(
         status = bench(world, tmp_path / "run", *options)
     except SystemExit as stopped:
         status = stopped.code
-    told = capsys.readouterr().err
-    assert status == 2 and message in told and told.count("error:") == 1
+    expected = capsys.readouterr().err
+    assert status == 2 and message in expected and expected.count("error:") == 1
     assert not (tmp_path / "run").exists()

@@ -78,7 +78,7 @@ def test_whatsup_in_its_three_forms(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("read", "data", "told"),
+    ("read", "data", "reported"),
     [
         (read_sugarcrepe, [], "the file: expected an object"),
         (read_sugarcrepe, {"3": {"filename": "x.jpg", "caption": "a"}}, "3: expected a text 'negative_caption'"),
@@ -92,8 +92,8 @@ def test_whatsup_in_its_three_forms(tmp_path):
         (read_whatsup, "no JSON at all", "bad"),
     ],
 )
-def test_what_is_not_as_published_is_named(tmp_path, read, data, told):
-    with pytest.raises(DataError, match=told):
+def test_what_is_not_as_published_is_named(tmp_path, read, data, reported):
+    with pytest.raises(DataError, match=reported):
         read(write(tmp_path / "bad.json", data), "kind")
 
 

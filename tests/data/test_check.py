@@ -130,13 +130,15 @@ def test_json_and_text_say_the_same(tiny):
         assert "4242 is not a segment" in text and "1 errors, 1 warnings" in text
 
 
-@pytest.mark.parametrize(("told", "words"), [(6, "before its EXIF orientation turns it"), (1, "Put the original file")])
-def test_a_size_of_the_photo_as_it_is_stored_is_told(told, words, tiny):
+@pytest.mark.parametrize(
+    ("expected", "words"), [(6, "before its EXIF orientation turns it"), (1, "Put the original file")]
+)
+def test_a_size_of_the_photo_as_it_is_stored_is_told(expected, words, tiny):
     path = tiny.root / "val2017" / "000000000002.jpg"
     pixels, exif = read_image(path), Image.Exif()
-    exif[0x0112] = told
+    exif[0x0112] = expected
     # Read, it lies on its side: turned by its EXIF, or stored so.
-    sideways = pixels if told == 6 else np.ascontiguousarray(pixels.swapaxes(0, 1))
+    sideways = pixels if expected == 6 else np.ascontiguousarray(pixels.swapaxes(0, 1))
     Image.fromarray(sideways).save(path, exif=exif)
     (problem,) = [str(one) for one in check_folder(tiny.root).issues if one.kind == "wrong size"]
     assert words in problem

@@ -38,15 +38,15 @@ def damaged(data: bytes) -> Iterator[bytes]:
 
 def survived(path: Path, read: Callable[[Path], object]) -> int:
     """How many damaged files are told by a FindError; whatever else is raised fails the test."""
-    told = 0
+    reported = 0
     for data in list(damaged(path.read_bytes())):
         path.write_bytes(data)
         try:
             read(path)
         except FindError as error:
             assert path.name in str(error)
-            told += 1
-    return told
+            reported += 1
+    return reported
 
 
 def test_damaged_vectors_are_told(tmp_path: Path):

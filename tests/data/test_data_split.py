@@ -118,12 +118,12 @@ def test_readers_are_found_by_name_and_by_class_path(tmp_path, monkeypatch):
     try:
         assert load_reader("squares") is load_reader("found_by_path.Mine") is Squares
         assert open_split(tmp_path, reader="squares", side=4).split == "val"
-        for name, told in (
+        for name, expected in (
             ("nosuch", "no reader of data 'nosuch'; there are .*coco.*squares"),
             ("broken", "nowhere:Mine cannot be imported"),
             ("found_by_path.number", "must be a subclass of"),
         ):
-            with pytest.raises(InputError, match=told):
+            with pytest.raises(InputError, match=expected):
                 load_reader(name)
         with pytest.raises(InputError, match="Squares has no option 'colour'; it has side"):
             open_split(tmp_path, reader="squares", colour="red")

@@ -142,10 +142,10 @@ def test_a_span_is_found_again_whatever_the_text(before, words, after, data):
 @given(start=st.integers(-5, 20), end=st.integers(-5, 20))
 def test_a_span_is_never_outside(start, end):
     text = "a dog on grass"
-    told: list[DatasetIssue] = []
+    reported: list[DatasetIssue] = []
     entry = PhraseRecord(phrase=text[max(start, 0) : end], annotation_id=1, start_idx=start, end_idx=end)
-    found = _span(entry, text, "file", "item", told.append)
-    assert (found is None) == bool(told)
+    found = _span(entry, text, "file", "item", reported.append)
+    assert (found is None) == bool(reported)
     if found is not None:
         assert 0 <= found[0] < found[1] <= len(text) and text[slice(*found)] == text[slice(*found)].strip()
 
@@ -153,7 +153,7 @@ def test_a_span_is_never_outside(start, end):
 @given(st.lists(st.tuples(st.integers(0, 15), st.integers(1, 6), st.integers(1, 9)), max_size=8))
 def test_phrases_in_order_never_overlap_and_only_overlaps_are_told(spans):
     phrases = [PhraseSpan("words", start, start + length, (id,)) for start, length, id in spans]
-    told: list[DatasetIssue] = []
-    kept = _in_order(phrases, "file", "item", told.append)
+    reported: list[DatasetIssue] = []
+    kept = _in_order(phrases, "file", "item", reported.append)
     assert all(one.end <= other.start for one, other in pairwise(kept))
-    assert len(kept) + len(told) == len({(phrase.start, phrase.end) for phrase in phrases})
+    assert len(kept) + len(reported) == len({(phrase.start, phrase.end) for phrase in phrases})

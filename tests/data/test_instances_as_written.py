@@ -143,8 +143,8 @@ def test_a_mask_that_cannot_be_drawn_is_one_line_everywhere(
         average_precision(data)
     found = [one for one in check_folder(data.root).issues if one.file == INSTANCES]
     assert [(one.kind, one.item) for one in found] == [("broken mask", "instance 1 of image 1")]
-    told = built_of_instances(data, tmp_path / "out").told
-    assert any("broken mask, 1 times" in line and "instance 1 of image 1" in line for line in told)
+    expected = built_of_instances(data, tmp_path / "out").notes
+    assert any("broken mask, 1 times" in line and "instance 1 of image 1" in line for line in expected)
 
 
 WITHOUT_MASK = [
@@ -161,7 +161,7 @@ def test_an_object_without_mask_is_left_out_counted_and_told(data: TinyFolder, t
     found = [one for one in check_folder(data.root).issues if one.file == INSTANCES]
     assert [(one.kind, one.item) for one in found] == [("object without a mask", "instance 3 of image 3")]
     built = built_of_instances(data, tmp_path / "out")
-    assert any("object without a mask, 1 times" in line and "instance 3 of image 3" in line for line in built.told)
+    assert any("object without a mask, 1 times" in line and "instance 3 of image 3" in line for line in built.notes)
     assert [len(CocoFolder(tmp_path / "out", "val2017").segments(id)) for id in (1, 2, 3)] == [2, 1, 0]
 
 
@@ -176,8 +176,8 @@ def test_an_object_thinner_than_any_pixel_stays_in_the_truth_as_in_cocos_own_and
 ):
     objects(data)[2]["segmentation"] = [[5.1, 5.1, 5.2, 5.1, 5.2, 5.2]]
     assert average_precision(data) < 0.9
-    told = built_of_instances(data, tmp_path / "out").told
-    assert any("object without a pixel, 1 times" in line for line in told)
+    expected = built_of_instances(data, tmp_path / "out").notes
+    assert any("object without a pixel, 1 times" in line for line in expected)
 
 
 @pytest.mark.parametrize(
@@ -234,8 +234,8 @@ def test_a_colour_is_for_drawing_only(data: TinyFolder, tmp_path: Path, color: o
 
 def test_hidden_objects_are_told_one_by_one(data: TinyFolder, tmp_path: Path):
     objects(data).append({**objects(data)[1], "id": 8, "category_id": 1})
-    told = built_of_instances(data, tmp_path / "out").told
-    assert any("object hidden, 1 times" in line and "of image 2" in line for line in told)
+    expected = built_of_instances(data, tmp_path / "out").notes
+    assert any("object hidden, 1 times" in line and "of image 2" in line for line in expected)
 
 
 @pytest.mark.parametrize(
@@ -279,8 +279,8 @@ NO_TEXT = [None, 17, 1.5, True, ["A dog."], {"text": "A dog."}]
 )  # fmt: skip
 def test_what_is_no_text_is_left_out_and_told(data: TinyFolder, file: str, field: str, item: str, text: object):
     data.files[file]["annotations"][0][field] = text
-    told = [one for one in check_folder(data.write()).issues if one.file == file]
-    assert [(one.item, field in one.message) for one in told if one.kind == "malformed record"] == [(item, True)]
+    expected = [one for one in check_folder(data.write()).issues if one.file == file]
+    assert [(one.item, field in one.message) for one in expected if one.kind == "malformed record"] == [(item, True)]
     folder = CocoFolder(data.root, "val2017")
     assert folder.skipped["malformed record"] == 1
     if field == "caption":
@@ -307,25 +307,25 @@ def test_what_is_no_name_or_sentence_is_refused(data: TinyFolder, file: str, pla
         parent = parent[key]
     parent[place[-1]] = text
     report = check_folder(data.write())
-    told = [one for one in report.issues if one.file == file and one.kind == "malformed record"]
-    assert [one.item for one in told] == [item] and f"'{place[-1]}'" in told[0].message
+    expected = [one for one in report.issues if one.file == file and one.kind == "malformed record"]
+    assert [one.item for one in expected] == [item] and f"'{place[-1]}'" in expected[0].message
     read = (lambda: average_precision(data)) if file == INSTANCES else (lambda: CocoFolder(data.root, "val2017"))
     with pytest.raises(FindError, match=rf"{file}, {item}: the field '{place[-1]}'"):
         read()
 
 
 @pytest.mark.parametrize(
-    ("record", "field", "value", "told"),
+    ("record", "field", "value", "expected"),
     [
         ("categories", "name", " ", "the field 'name' holds \" \", which is empty"),
         ("annotations", "segments_info", [{"id": 7, "category_id": 18, "bbox": [0, 0, 1, 1], "area": 10**400}],
          "the field 'area' holds 1000.*, which is no such value"),
     ],
 )  # fmt: skip
-def test_every_message_names_its_field(data: TinyFolder, record: str, field: str, value: object, told: str):
+def test_every_message_names_its_field(data: TinyFolder, record: str, field: str, value: object, expected: str):
     data.files["panoptic_val2017.json"][record][0][field] = value
     data.write()
-    with pytest.raises(FindError, match=told):
+    with pytest.raises(FindError, match=expected):
         CocoFolder(data.root, "val2017")
 
 
@@ -352,6 +352,6 @@ def test_every_name_can_be_printed(data: TinyFolder, encoding: str):
 def test_an_image_or_class_that_is_left_out_takes_its_objects_along_and_both_are_told(data: TinyFolder, tmp_path: Path):
     data.files[INSTANCES]["images"][1]["width"] = "wide"
     data.files[INSTANCES]["categories"][0]["name"] = None
-    told = "\n".join(built_of_instances(data, tmp_path / "out").told)
-    assert "malformed record, 2 times; first: instances_val2017.json, image 2: the field 'width'" in told
-    assert "instance of unknown image, 1 times" in told and "unknown category, 1 times" in told
+    expected = "\n".join(built_of_instances(data, tmp_path / "out").notes)
+    assert "malformed record, 2 times; first: instances_val2017.json, image 2: the field 'width'" in expected
+    assert "instance of unknown image, 1 times" in expected and "unknown category, 1 times" in expected

@@ -117,6 +117,6 @@ def test_a_file_whose_name_differs_in_case_or_composition_is_named(tiny: TinyFol
 @pytest.mark.parametrize("data", [b"", b"GIF", b"\x89PNG\r\n\x1a\n"])
 def test_a_broken_map_is_told_without_addresses_of_memory(tiny: TinyFolder, data: bytes):
     (tiny.root / "panoptic_val2017/000000000001.png").write_bytes(data)
-    with pytest.raises(FindError, match="the PNG is broken or truncated") as told:
+    with pytest.raises(FindError, match="the PNG is broken or truncated") as reported:
         CocoFolder(tiny.root, "val2017").segment_map(1)
-    assert "0x" not in str(told.value)
+    assert "0x" not in str(reported.value)

@@ -98,10 +98,10 @@ def test_each_image_has_its_own_seed_whatever_the_number_of_ranks():
 def test_an_interrupted_epoch_goes_on_behind_the_batches_that_were_seen():
     sampler = ReferenceBatchSampler(ring(20), batch_size=4)
     whole = list(sampler)
-    sampler.go_on(0, 3)
+    sampler.resume_at(0, 3)
     assert list(sampler) == whole[3:]
     assert list(sampler) == whole
-    sampler.go_on(0, 3)
+    sampler.resume_at(0, 3)
     sampler.set_epoch(1)
     assert len(list(sampler)) == len(whole)
 

@@ -136,11 +136,11 @@ def test_what_cannot_be_used_is_counted_and_told_with_its_place(root, capsys):
     assert [len(split.segments(id)) for id in split.image_ids] == [2, 2, 0]
     assert [set(np.unique(split.segment_map(id))) for id in split.image_ids] == [{0, 1, 2}, {0, 1, 2}, {0}]
     assert main(["data", "check", str(root), "--data", "yolo", "--split", "val", "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told["counts"] == {**split.skipped, "labels without picture": 2, "picture without objects": 1}
-    assert told["checked"] == {"images": 3, "objects": 4} and told["errors"] == 1
-    at_row = {one["item"] for one in told["issues"] if one["kind"] == "broken row"}
-    assert at_row == {f"row {k}" for k in (5, 6, 7, 8)} and "9 is not among" in json.dumps(told)
+    expected = json.loads(capsys.readouterr().out)
+    assert expected["counts"] == {**split.skipped, "labels without picture": 2, "picture without objects": 1}
+    assert expected["checked"] == {"images": 3, "objects": 4} and expected["errors"] == 1
+    at_row = {one["item"] for one in expected["issues"] if one["kind"] == "broken row"}
+    assert at_row == {f"row {k}" for k in (5, 6, 7, 8)} and "9 is not among" in json.dumps(expected)
     assert main(["data", "check", str(root), "--data", "yolo", "--split", "train"]) == 0
     assert "train (4 images" not in capsys.readouterr().out
 
@@ -154,7 +154,7 @@ def test_rows_with_keypoints_are_boxes_and_no_outlines(root):
 
 
 def test_an_unusable_folder_is_refused_in_one_sentence(root, tmp_path):
-    for config, told in (
+    for config, expected in (
         (None, "there is no data.yaml that names"),
         ("names: [", "cannot be read as YAML"),
         ("names: 5", "neither a list nor numbered"),
@@ -165,7 +165,7 @@ def test_an_unusable_folder_is_refused_in_one_sentence(root, tmp_path):
         folder.mkdir()
         if config:
             (folder / "data.yaml").write_text(config)
-        with pytest.raises(DataError, match=told):
+        with pytest.raises(DataError, match=expected):
             YoloFolder(folder, "val")
     with pytest.raises(DataError, match="names no split 'test'"):
         YoloFolder(root, "test")
@@ -240,13 +240,13 @@ class Truth:
 
 
 def test_a_benchmark_is_run_on_it(root, tmp_path):
-    entrant = BenchmarkSystem(Truth(YoloFolder(root, "val")), "truth", "knows all", (Task.GROUNDING,))
+    candidate = BenchmarkSystem(Truth(YoloFolder(root, "val")), "truth", "knows all", (Task.GROUNDING,))
     options = {"settings": Settings("val"), "reader": "yolo", "out": tmp_path / "out", "progress": False}
-    found = run(entrant, root, **options)
+    found = run(candidate, root, **options)
     assert found.results["grounding"].to_json() == {"cIoU": 100, "mIoU": 100, "P@0.5": 100}
     assert json.loads((tmp_path / "out" / "results.json").read_text())["details"]["grounding"]["texts"] == 7
     with pytest.raises(InputError, match="saved predictions are for COCO's layout only"):
-        run(entrant, root, save_predictions=True, **options)
+        run(candidate, root, save_predictions=True, **options)
 
 
 def test_pictures_of_several_sizes_make_batches(root):

@@ -42,14 +42,14 @@ def one_fails(rank: int, out: str) -> None:
     torch.set_num_threads(1)
     timeout = timedelta(seconds=WAIT)
     dist.init_process_group("gloo", init_method=f"file://{out}/meet", rank=rank, world_size=2, timeout=timeout)
-    told = []
+    expected = []
     for failure in FAILURES.values():
         for run, rows in ((in_order, False), (rows_in_order, True)):
             try:
                 run(range(4), work_with(failure, rows=rows), batch_size=1, title="failing")
             except BaseException as error:
-                told.append(f"{type(error).__name__}: {error}")
-    Path(out, f"{rank}.txt").write_text("\n--\n".join(told))
+                expected.append(f"{type(error).__name__}: {error}")
+    Path(out, f"{rank}.txt").write_text("\n--\n".join(expected))
     dist.barrier()
     dist.destroy_process_group()
 
@@ -61,12 +61,12 @@ def test_the_others_are_told_and_the_one_keeps_its_own_error(tmp_path):
     first, second = ((tmp_path / f"{rank}.txt").read_text().split("\n--\n") for rank in range(2))
     own = ["ValueError: no such colour\nin line 2", "Cancelled: by hand", "AssertionError: "]
     assert second == [error for error in own for _ in range(2)]
-    told = [
+    expected = [
         "FindError: process 1 failed, see its own message: ValueError: no such colour",
         "FindError: process 1 failed, see its own message: Cancelled: by hand",
         "FindError: process 1 failed, see its own message: AssertionError",
     ]
-    assert first == [error for error in told for _ in range(2)]
+    assert first == [error for error in expected for _ in range(2)]
 
 
 def test_alone_an_error_is_what_it_was():

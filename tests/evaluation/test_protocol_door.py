@@ -133,13 +133,13 @@ def test_figures_of_before_metrics_were_told_still_make_a_table(folder: CocoFold
 
 
 def test_what_cannot_be_run_is_refused(folder: CocoFolder):
-    for protocols, told in (
+    for protocols, expected in (
         ([Panoptic(), Panoptic()], "two protocols are called 'panoptic'"),
         ([3], "3 is not a protocol"),
         (["missing"], "no task 'missing'; there are panoptic, "),
         (["find.nowhere.Protocol"], "find.nowhere.Protocol cannot be imported"),
     ):
-        with pytest.raises(FindError, match=told):
+        with pytest.raises(FindError, match=expected):
             evaluate(Oracle(folder), folder, protocols=protocols, progress=False)
     with pytest.raises(InputError, match="not both"):
         evaluate(Oracle(folder), folder, protocols=[Panoptic()], tasks=["panoptic"], progress=False)

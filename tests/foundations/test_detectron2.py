@@ -70,9 +70,9 @@ def some_images(divisor: int) -> torch.Tensor:
 
 def test_without_detectron2_the_message_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "detectron2", None)
-    with pytest.raises(FindError, match="detectron2 is on no package index") as told:
+    with pytest.raises(FindError, match="detectron2 is on no package index") as expected:
         load_vision("random:detectron2:COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml")
-    assert INSTALL in str(told.value)
+    assert INSTALL in str(expected.value)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -86,7 +86,7 @@ def test_offsets_leave_spaces_out_and_sentencepiece_offsets_keep_them(llama):
 
 
 @pytest.mark.parametrize(
-    ("load", "spec", "told"),
+    ("load", "spec", "expected"),
     [
         (load_vision, "focal:/nowhere", "no focal network in /nowhere"),
         (load_language, "llama:/nowhere#3", "there is no folder '/nowhere"),
@@ -94,8 +94,8 @@ def test_offsets_leave_spaces_out_and_sentencepiece_offsets_keep_them(llama):
         (load_vision, "focal:", "unknown foundation"),
     ],
 )
-def test_what_is_not_there_is_told(load, spec, told):
-    with pytest.raises(FindError, match=told):
+def test_what_is_not_there_is_told(load, spec, expected):
+    with pytest.raises(FindError, match=expected):
         load(spec)
 
 

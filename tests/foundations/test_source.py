@@ -61,9 +61,9 @@ def test_what_is_neither_is_refused_at_once(text):
 def test_what_goes_wrong_is_one_message_with_the_mend(cause, advice):
     source = Source.parse("owner/name@v2", spec="transformers:owner/name@v2")
     wrapped = cause if isinstance(cause, RuntimeError) else OSError("the library's own words")
-    with pytest.raises(FindError, match=advice) as told, source.reading("its weights"):
+    with pytest.raises(FindError, match=advice) as expected, source.reading("its weights"):
         raise wrapped from (None if wrapped is cause else cause)
-    assert str(told.value).startswith("transformers:owner/name@v2: its weights cannot be read: ")
+    assert str(expected.value).startswith("transformers:owner/name@v2: its weights cannot be read: ")
 
 
 def test_a_broken_folder_is_named(tmp_path):

@@ -211,7 +211,7 @@ def test_random_weights_are_the_same_each_time_and_others_than_the_files(folders
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "expected"),
     [
         ("transformers:/nowhere", "there is no folder '/nowhere'"),
         ("transformers:", "transformers:NAME"),
@@ -221,8 +221,8 @@ def test_random_weights_are_the_same_each_time_and_others_than_the_files(folders
         ("llama:{bert}#1", "not a LLaMA"),
     ],
 )
-def test_what_is_not_there_is_told(folders, spec, told):
-    with pytest.raises(FindError, match=told):
+def test_what_is_not_there_is_told(folders, spec, expected):
+    with pytest.raises(FindError, match=expected):
         load_language(spec.format(**folders))
 
 

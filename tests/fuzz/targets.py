@@ -70,18 +70,18 @@ def runs(data: bytes) -> None:
 def annotations(data: bytes) -> None:
     """Each entry of each list is read, or told."""
     kind, content = DOCUMENTS[(data[0] if data else 0) % len(DOCUMENTS)], data[1:]
-    told: list[Any] = []
+    expected: list[Any] = []
     with tempfile.NamedTemporaryFile(suffix=".json", dir=_memory()) as file:
         file.write(content)
         file.flush()
         with contextlib.suppress(FindError):
-            found = read_document(Path(file.name), kind, told.append)
+            found = read_document(Path(file.name), kind, expected.append)
             entries = json.loads(content.decode("utf-8-sig", "replace"))  # fields that nobody reads may hold any bytes
             for name in kind.__struct_fields__:
-                assert told or len(getattr(found, name)) == len(entries[name])
+                assert expected or len(getattr(found, name)) == len(entries[name])
         with contextlib.suppress(FindError):
-            read_list(Path(file.name), ScoredResult, told.append, "a list")
-    for one in told:
+            read_list(Path(file.name), ScoredResult, expected.append, "a list")
+    for one in expected:
         assert str(one).encode("utf-8", "surrogatepass") and "\n" not in str(one)
 
 

@@ -20,8 +20,8 @@ from find.images.formats import (
     VIDEO,
     VIDEO_SUFFIXES,
     Medium,
-    look,
-    look_at,
+    detect_format,
+    format_of_file,
 )
 from find.images.images import read_image
 
@@ -52,14 +52,14 @@ def _writable() -> set[str]:
 def test_a_picture_is_one_under_any_name_and_is_read(files):
     for format, data in files.items():
         for name in NAMES:
-            assert look(data[:512], f"photos.old/a{name}") == PICTURE, (format, name)
+            assert detect_format(data[:512], f"photos.old/a{name}") == PICTURE, (format, name)
         shape = read_image(io.BytesIO(data), name="a.txt").shape
         assert shape == (32, 48, 3) or format in ("ICO", "ICNS"), format
 
 
 def test_formats_without_a_signature_go_by_their_suffix():
     for format, suffix in BY_SUFFIX.items():
-        assert look(encoded(format), f"a{suffix}") == PICTURE
+        assert detect_format(encoded(format), f"a{suffix}") == PICTURE
         assert read_image(io.BytesIO(encoded(format)), name=f"a{suffix}").shape == (32, 48, 3)
 
 
@@ -90,14 +90,14 @@ def test_formats_without_a_signature_go_by_their_suffix():
     ],
 )
 def test_media_that_nothing_here_reads_have_a_reason(head, name, words, tmp_path):
-    kind = look(head, name)
+    kind = detect_format(head, name)
     assert kind.medium is Medium.UNREADABLE
     path = tmp_path / name
     path.write_bytes(head)
-    assert look_at(path) == kind
-    with pytest.raises(FindError, match=words) as told:
+    assert format_of_file(path) == kind
+    with pytest.raises(FindError, match=words) as expected:
         read_image(path)
-    assert str(told.value).startswith(f"{path}: ") and "\n" not in str(told.value)
+    assert str(expected.value).startswith(f"{path}: ") and "\n" not in str(expected.value)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_media_that_nothing_here_reads_have_a_reason(head, name, words, tmp_path
     ],
 )
 def test_videos_are_told_from_pictures(head, name):
-    assert look(head, name) == VIDEO
+    assert detect_format(head, name) == VIDEO
     with pytest.raises(FindError, match="a video, where an image is needed"):
         read_image(io.BytesIO(head), name=name)
 
@@ -139,7 +139,7 @@ def test_videos_are_told_from_pictures(head, name):
     ],
 )
 def test_other_files_are_none_of_these(head, name):
-    assert look(head, name) == NONE
+    assert detect_format(head, name) == NONE
 
 
 @given(st.text(max_size=200), st.sampled_from(["a.txt", "README", "b.py", "c.csv", "d.json"]))
@@ -147,17 +147,17 @@ def test_other_files_are_none_of_these(head, name):
 def test_text_is_left_alone(text, name):
     head = text.encode()[:512]
     signed = ("<", "%PDF-", "%!PS", "/* XPM", "SIMPLE", "GIF8", "8BPS", "qoif", "DDS ", *(f"P{k}" for k in range(1, 7)))
-    assert look(head, name) == NONE or text.lstrip("\ufeff \t\r\n").startswith(signed)
+    assert detect_format(head, name) == NONE or text.lstrip("\ufeff \t\r\n").startswith(signed)
 
 
 @given(st.binary(max_size=600), st.sampled_from(NAMES))
 def test_any_bytes_are_something_and_reading_them_never_fails_otherwise(head, name):
-    kind = look(head[:512], f"a{name}")
+    kind = detect_format(head[:512], f"a{name}")
     assert bool(kind.reason) == (kind.medium is Medium.UNREADABLE)
     try:
         read_image(io.BytesIO(head), name=f"a{name}")
-    except FindError as told:
-        assert str(told).startswith(f"a{name}: ")
+    except FindError as expected:
+        assert str(expected).startswith(f"a{name}: ")
 
 
 def test_a_raw_file_that_is_a_tiff_is_not_taken_for_its_thumbnail(tmp_path):
@@ -173,9 +173,9 @@ def test_a_raw_file_that_is_a_tiff_is_not_taken_for_its_thumbnail(tmp_path):
 
 def test_raw_suffixes_do_not_hide_pictures(files):
     for suffix in RAW_SUFFIXES:
-        assert look(files["JPEG"], f"a{suffix}") == PICTURE
-        assert look(files["TIFF"], f"a{suffix}") == RAW
-    assert look(b"\0\x05\x16\x07", "a.jpg") == MACOS_NOTE
+        assert detect_format(files["JPEG"], f"a{suffix}") == PICTURE
+        assert detect_format(files["TIFF"], f"a{suffix}") == RAW
+    assert detect_format(b"\0\x05\x16\x07", "a.jpg") == MACOS_NOTE
 
 
 def test_heic_is_read_or_says_what_it_needs(tmp_path):

@@ -30,32 +30,32 @@ WRITTEN = {
 }
 
 
-def exif_of(told: int) -> Image.Exif:
+def exif_of(expected: int) -> Image.Exif:
     exif = Image.Exif()
-    exif[0x0112] = told
+    exif[0x0112] = expected
     exif.get_ifd(0x8769)[0x9003] = "2024:05:04 03:02:01"
     return exif
 
 
-def stored(told: int) -> np.ndarray:
+def stored(expected: int) -> np.ndarray:
     """How a camera holds `UPRIGHT`: the pixels that become it when they are turned."""
     return {
         1: UPRIGHT, 2: UPRIGHT[:, ::-1], 3: np.rot90(UPRIGHT, 2), 4: UPRIGHT[::-1], 5: UPRIGHT.swapaxes(0, 1),
         6: np.rot90(UPRIGHT, 1), 7: np.rot90(UPRIGHT, 2).swapaxes(0, 1), 8: np.rot90(UPRIGHT, -1),
-    }[told]  # fmt: skip
+    }[expected]  # fmt: skip
 
 
 def alike(pixels: np.ndarray) -> bool:
     return pixels.shape == UPRIGHT.shape and np.abs(pixels.astype(int) - UPRIGHT).max() <= 12
 
 
-@pytest.mark.parametrize("told", range(1, 9))
+@pytest.mark.parametrize("expected", range(1, 9))
 @pytest.mark.parametrize("suffix", WRITTEN)
-def test_every_reader_turns_every_format_the_same_way(suffix, told, tmp_path):
+def test_every_reader_turns_every_format_the_same_way(suffix, expected, tmp_path):
     if suffix == "avif" and not features.check("avif"):
         pytest.skip("this Pillow does not write AVIF")
     path = tmp_path / f"a.{suffix}"
-    Image.fromarray(np.ascontiguousarray(stored(told))).save(path, exif=exif_of(told), **WRITTEN[suffix])
+    Image.fromarray(np.ascontiguousarray(stored(expected))).save(path, exif=exif_of(expected), **WRITTEN[suffix])
     data = path.read_bytes()
     (photo,) = [read_photo(PhotoFile.at(path, tmp_path))]
     readings = {
@@ -79,19 +79,19 @@ def test_every_reader_turns_every_format_the_same_way(suffix, told, tmp_path):
         Region(path, points=(1, 40)).bitmap()  # inside of what is stored on its side, outside of the picture
 
 
-@pytest.mark.parametrize("told", [1, 3, 6])
-def test_masks_are_turned_as_pictures_are(told, tmp_path):
+@pytest.mark.parametrize("expected", [1, 3, 6])
+def test_masks_are_turned_as_pictures_are(expected, tmp_path):
     mask = (UPRIGHT == [255, 0, 0]).all(axis=2)
-    turned = np.ascontiguousarray((stored(told) == [255, 0, 0]).all(axis=2))
-    Image.fromarray(turned.astype(np.uint8)).save(tmp_path / "m.png", exif=exif_of(told))
+    turned = np.ascontiguousarray((stored(expected) == [255, 0, 0]).all(axis=2))
+    Image.fromarray(turned.astype(np.uint8)).save(tmp_path / "m.png", exif=exif_of(expected))
     assert np.array_equal(read_mask(tmp_path / "m.png"), mask)
 
 
 def test_uploads_are_read_as_files_are(tmp_path):
     pytest.importorskip("fastapi")
     from find.serving.budget import Budget
-    from find.serving.kept import KeptPictures
     from find.serving.limits import Limits
+    from find.serving.picture_store import PictureStore
     from find.serving.uploads import Pictures
 
     Image.fromarray(np.ascontiguousarray(stored(6))).save(tmp_path / "a.png", exif=exif_of(6))
@@ -100,18 +100,18 @@ def test_uploads_are_read_as_files_are(tmp_path):
     Image.fromarray(deep).save(tmp_path / "m.png")
     images = {name: b64encode((tmp_path / name).read_bytes()).decode() for name in ("a.png", "m.png")}
     with Budget(1 << 30).share() as share:
-        kept = KeptPictures(1 << 20, seconds=60)
+        kept = PictureStore(1 << 20, seconds=60)
         pictures = Pictures(images, Limits(), share, stored=lambda name: pytest.fail(name), kept=kept)
         assert np.array_equal(pictures.named("a.png"), UPRIGHT)
         assert np.array_equal(pictures.mask("m.png"), deep > 0)
         pictures.check_used()
 
 
-@pytest.mark.parametrize("told", range(1, 9))
-def test_turning_an_array_is_what_pillow_does(told):
-    image = Image.fromarray(np.ascontiguousarray(stored(told)))
-    image.getexif()[0x0112] = told
-    assert np.array_equal(turn(stored(told), told), UPRIGHT) and np.array_equal(read_image(image), UPRIGHT)
+@pytest.mark.parametrize("expected", range(1, 9))
+def test_turning_an_array_is_what_pillow_does(expected):
+    image = Image.fromarray(np.ascontiguousarray(stored(expected)))
+    image.getexif()[0x0112] = expected
+    assert np.array_equal(turn(stored(expected), expected), UPRIGHT) and np.array_equal(read_image(image), UPRIGHT)
 
 
 JPEG = io.BytesIO()
@@ -146,8 +146,8 @@ def metadata(draw) -> bytes:
 def agree(data: bytes, pixels: np.ndarray) -> None:
     """The pixels are there, turned one of eight ways, and all ways of reading say the same."""
     read = read_image(io.BytesIO(data))
-    told = read_orientation(io.BytesIO(data))
-    assert np.array_equal(read, turn(pixels, told))
+    expected = read_orientation(io.BytesIO(data))
+    assert np.array_equal(read, turn(pixels, expected))
     assert read_size(io.BytesIO(data)) == read.shape[:2]
     assert np.array_equal(decode_photo(data, "a"), read)
 
@@ -159,7 +159,7 @@ XMP = b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta><rdf:Description tiff:Orientati
     st.lists(
         st.one_of(
             st.tuples(st.just(0xE1), metadata()),
-            st.tuples(st.just(0xE1), st.integers(0, 12).map(lambda told: XMP % told)),
+            st.tuples(st.just(0xE1), st.integers(0, 12).map(lambda expected: XMP % expected)),
             st.tuples(st.just(0xE2), st.binary(max_size=30).map(lambda rest: b"MPF\0" + rest)),
             st.tuples(st.integers(0xE0, 0xEF), st.binary(max_size=40)),
         ),
@@ -191,15 +191,15 @@ def test_chunks_of_a_png_cost_no_pixels(kind, payload, is_sound, following):
     agree(PNG[:place] + chunk + PNG[place:], UPRIGHT)
 
 
-@pytest.mark.parametrize("told", range(1, 9))
+@pytest.mark.parametrize("expected", range(1, 9))
 @pytest.mark.parametrize("following", [b"IDAT", b"IEND"])
-def test_exif_of_a_png_counts_before_and_after_its_pixels_which_are_decoded_only_for_the_latter(told, following):
-    exif = exif_of(told).tobytes().removeprefix(b"Exif\0\0")
+def test_exif_of_a_png_counts_before_and_after_its_pixels_which_are_decoded_only_for_the_latter(expected, following):
+    exif = exif_of(expected).tobytes().removeprefix(b"Exif\0\0")
     chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif + struct.pack(">I", zlib.crc32(b"eXIf" + exif))
     place = PNG.index(following) - 4
     data = PNG[:place] + chunk + PNG[place:]
     opened = Image.open(io.BytesIO(data))
-    assert orientation(opened) == told
+    assert orientation(opened) == expected
     assert bool(opened.tile) == (following == b"IDAT")  # Pillow empties its list of tiles when it decodes
     agree(data, UPRIGHT)
 
@@ -217,12 +217,12 @@ def test_metadata_that_come_twice_or_only_as_xmp_turn_a_picture_everywhere():
     assert read_size(io.BytesIO(xmp)) == (48, 32)
 
 
-@pytest.mark.parametrize("told", range(1, 9))
-def test_the_quick_look_at_a_jpeg_needs_no_pillow(told):
-    big_endian = b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0%c\0\0\0\0\0\0" % told
-    for exif in (exif_of(told).tobytes(), big_endian):
+@pytest.mark.parametrize("expected", range(1, 9))
+def test_the_quick_look_at_a_jpeg_needs_no_pillow(expected):
+    big_endian = b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0%c\0\0\0\0\0\0" % expected
+    for exif in (exif_of(expected).tobytes(), big_endian):
         data = JPEG[:2] + segment(0xE1, b"Exif\0\0" + exif.removeprefix(b"Exif\0\0")) + JPEG[2:]
-        assert jpeg_orientation(data) == told == read_orientation(io.BytesIO(data))
+        assert jpeg_orientation(data) == expected == read_orientation(io.BytesIO(data))
     assert jpeg_orientation(JPEG) == 1
 
 
@@ -254,17 +254,17 @@ def test_tags_of_a_tiff_that_tell_nothing_of_its_pixels_cost_none(tag, rest):
     (entry,) = [place for place in entries if data[place : place + 2] == struct.pack("<H", tag)]
     data[entry + 2 : entry + 12] = rest
     read = read_image(io.BytesIO(data))
-    assert any(np.array_equal(read, turn(UPRIGHT, told)) for told in range(1, 9))
+    assert any(np.array_equal(read, turn(UPRIGHT, expected)) for expected in range(1, 9))
     assert read_size(io.BytesIO(data)) == read.shape[:2]
 
 
-@pytest.mark.parametrize("told", range(1, 9))
+@pytest.mark.parametrize("expected", range(1, 9))
 @pytest.mark.parametrize("told_by", ["xmp", "pages", "compressed", "animation", "grey"])
-def test_other_ways_of_being_turned(told_by, told):
+def test_other_ways_of_being_turned(told_by, expected):
     """XMP alone, the first of several pages, TIFF that libtiff reads, and modes that torchvision leaves to Pillow."""
-    image, exif = Image.fromarray(np.ascontiguousarray(stored(told))), exif_of(told)
+    image, exif = Image.fromarray(np.ascontiguousarray(stored(expected))), exif_of(expected)
     other = Image.new("RGB", image.size)
-    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>' % told
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>' % expected
     written = {
         "xmp": [("TIFF", {"tiffinfo": {700: xmp}}), ("WEBP", {"xmp": xmp, "lossless": True}), ("JPEG", {"xmp": xmp})],
         "pages": [("TIFF", {"exif": exif, "save_all": True, "append_images": [other]})],

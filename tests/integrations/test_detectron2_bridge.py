@@ -107,13 +107,13 @@ def scores(model, names: Registered, out: Path) -> dict:
 
 def test_nothing_needs_detectron2_at_import():
     modules = "find, find.foundations.detectron2, find.integrations.detectron2"
-    told = subprocess.run(
+    expected = subprocess.run(
         [sys.executable, "-c", f"import sys, {modules}; print('detectron2' in sys.modules)"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert told.stdout.strip() == "False"
+    assert expected.stdout.strip() == "False"
 
 
 def test_without_detectron2_the_message_says_how_to_get_it(root, monkeypatch):
@@ -125,9 +125,9 @@ def test_without_detectron2_the_message_says_how_to_get_it(root, monkeypatch):
         lambda: Classes.of_dataset("world"),
         lambda: entity_instances([answer]),
     ):
-        with pytest.raises(FindError, match="no package index") as told:
+        with pytest.raises(FindError, match="no package index") as expected:
             call()
-        assert INSTALL in str(told.value)
+        assert INSTALL in str(expected.value)
 
 
 def test_coco_gets_the_names_and_numbers_that_detectron2_gives_it(catalogs, shared):

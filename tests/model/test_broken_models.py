@@ -110,7 +110,7 @@ def test_a_byte_order_mark_is_read_over(saved: Saved):
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "told"),
+    ("place", "value", "expected"),
     [
         (("interface", "width"), "8", "interface.width: Expected `int`, got `str`"),
         (("interface", "width"), 2**40, "width is 1099511627776; it must be a number from 1 to 65536"),
@@ -132,7 +132,7 @@ def test_a_byte_order_mark_is_read_over(saved: Saved):
     ],
     ids=str,
 )
-def test_values_of_other_types_and_sizes_are_told_by_name(saved: Saved, place: tuple, value: Any, told: str):
+def test_values_of_other_types_and_sizes_are_told_by_name(saved: Saved, place: tuple, value: Any, expected: str):
     about = json.loads(saved.whole["config.json"])
     parent = about
     for key in place[:-1]:
@@ -140,7 +140,7 @@ def test_values_of_other_types_and_sizes_are_told_by_name(saved: Saved, place: t
     parent[place[-1]] = value
     (saved.folder / "config.json").write_text(json.dumps(about))
     try:
-        with pytest.raises(FindError, match=told):
+        with pytest.raises(FindError, match=expected):
             FIND.from_pretrained(saved.folder)
     finally:
         (saved.folder / "config.json").write_bytes(saved.whole["config.json"])
@@ -161,15 +161,15 @@ CHANGES: dict[str, tuple[Callable[[Tensor], Tensor], str | None]] = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_other_shapes_and_types_of_weights_are_told(saved: Saved, tmp_path: Path, name: str):
-    change, told = CHANGES[name]
+    change, expected = CHANGES[name]
     shutil.copytree(saved.folder, tmp_path / "model")
     weights = load_file(saved.folder / WEIGHTS)
     key = next(key for key, tensor in weights.items() if tensor.ndim > 1 and tensor.is_floating_point())
     save_file(weights | {key: change(weights[key])}, tmp_path / "model" / WEIGHTS)
-    if told is None:
+    if expected is None:
         assert FIND.from_pretrained(tmp_path / "model").interface.state_dict()[key].dtype == torch.float32
         return
-    with pytest.raises(FindError, match=rf"{WEIGHTS}.*{key}.*{told}"):
+    with pytest.raises(FindError, match=rf"{WEIGHTS}.*{key}.*{expected}"):
         FIND.from_pretrained(tmp_path / "model")
 
 
@@ -212,9 +212,9 @@ def test_pickles_are_refused_and_never_run(saved: Saved, tmp_path: Path):
     "name", ["", "~nobody-of-this-name/x", "a\0b", "x" * 5000, "\ud800", "..", "/", "../weights"], ids=ascii
 )
 def test_names_that_no_model_has_are_told(name: str):
-    with pytest.raises(FindError) as told:
+    with pytest.raises(FindError) as expected:
         FIND.from_pretrained(name)
-    assert len(str(told.value)) < 1000
-    with pytest.raises(FindError) as told:
+    assert len(str(expected.value)) < 1000
+    with pytest.raises(FindError) as expected:
         Source.parse(name + "?", spec="transformers:...")
-    assert "there is no folder" in str(told.value) and len(str(told.value)) < 1000
+    assert "there is no folder" in str(expected.value) and len(str(expected.value)) < 1000

@@ -124,7 +124,7 @@ def test_negative_points_are_what_negative_bitmaps_are(model, image):
 
 
 @pytest.mark.parametrize(
-    ("strokes", "told"),
+    ("strokes", "reported"),
     [
         ([[(56, 3)]], "stroke 0 of image 0: the point 56,3 lies outside the image, which is 56 wide and 40 high"),
         ([[np.ones((WIDTH, HEIGHT), bool)]], "stroke 0 of image 0 is 40x56 pixels, its image 56x40"),
@@ -138,8 +138,8 @@ def test_negative_points_are_what_negative_bitmaps_are(model, image):
         ([[(9, 9, 9, 20)]], "stroke 0 of image 0: the box 9,9,9,20 has no area"),
     ],
 )
-def test_what_is_no_stroke_is_told_in_one_sentence(model, image, strokes, told):
-    with pytest.raises(InputError, match=told) as error:
+def test_what_is_no_stroke_is_told_in_one_sentence(model, image, strokes, reported):
+    with pytest.raises(InputError, match=reported) as error:
         model.interact([image], strokes)
     assert "\n" not in str(error.value)
 

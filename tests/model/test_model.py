@@ -383,9 +383,9 @@ def test_words_never_seen_are_warned_of_once_whatever_is_asked(images):
     model = FIND.build(CONFIG)
     for number, call in enumerate(calls):
         word = "blorf" + "xyzw"[number]
-        with pytest.warns(UnknownWordsWarning, match=word) as told:
+        with pytest.warns(UnknownWordsWarning, match=word) as reported:
             call(model, word)
-        assert [warning.filename for warning in told] == [__file__]  # not deep in the package, nor in torch
+        assert [warning.filename for warning in reported] == [__file__]  # not deep in the package, nor in torch
         with warnings.catch_warnings():
             warnings.simplefilter("error", UnknownWordsWarning)
             call(model, word)

@@ -18,7 +18,7 @@ def model() -> FIND:
 
 
 @pytest.mark.parametrize(
-    ("queries", "told"),
+    ("queries", "expected"),
     [
         (["{a dog}", "{a"], r"query 1, '\{a': part 1 of the query.*never closed"),
         ([QUERY, 3], r"query 1 is a int; give text such as '\{a dog\}'"),
@@ -27,9 +27,9 @@ def model() -> FIND:
         (3, "queries is a int; give a query such as"),
     ],
 )
-def test_what_is_no_query_is_told_with_what_to_write(model, queries, told):
+def test_what_is_no_query_is_told_with_what_to_write(model, queries, expected):
     for call in (lambda: model.embed_queries(queries), lambda: model.segment([IMAGE] * 2, queries)):
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=expected):
             call()
 
 
@@ -45,6 +45,6 @@ def test_what_is_no_list_of_texts_is_told(model):
         "texts: number 1 is a Query, not a str": lambda: model.embed_texts(["a dog", QUERY]),
         "class names: number 0 is a int, not a str": lambda: model.panoptic(IMAGE, [3]),
     }
-    for told, call in calls.items():
-        with pytest.raises(InputError, match=told):
+    for expected, call in calls.items():
+        with pytest.raises(InputError, match=expected):
             call()

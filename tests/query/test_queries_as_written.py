@@ -127,7 +127,7 @@ def test_both_forms_of_a_code_are_one_mask():
 
 
 @pytest.mark.parametrize(
-    ("shape", "told"),
+    ("shape", "expected"),
     [
         ({"box": [0, 0, 10**400, 9]}, "a box is four"),
         ({"box": ["0", "0", "9", "9"]}, "a box is four"),
@@ -139,8 +139,8 @@ def test_both_forms_of_a_code_are_one_mask():
     ],
     ids=str,
 )
-def test_values_of_another_type_are_told(shape: dict, told: str):
-    with pytest.raises(FindError, match=f"part 1 of the query: region of a.jpg: .*{told}"):
+def test_values_of_another_type_are_told(shape: dict, expected: str):
+    with pytest.raises(FindError, match=f"part 1 of the query: region of a.jpg: .*{expected}"):
         Query.from_json({"parts": [{"region": {"image": "a.jpg", **shape}}]})
 
 
@@ -155,9 +155,9 @@ def test_lone_surrogates_are_reported_with_their_position():
     "name", ["a\0b.jpg", "a\0b/c.jpg", "\ud800.jpg", "\ud800/b.jpg", "x" * 5000, "x/" * 3000 + "y"], ids=ascii
 )
 def test_a_name_that_no_file_can_have_is_told(name: str):
-    with pytest.raises(FindError, match=r"no such image file|no file can be looked for by this name") as told:
+    with pytest.raises(FindError, match=r"no such image file|no file can be looked for by this name") as expected:
         Query(Region(name, points=(1, 2))).check()
-    assert len(str(told.value)) < 20_000
+    assert len(str(expected.value)) < 20_000
 
 
 def test_windows_paths_are_read_with_slashes_or_double_backslashes():
@@ -170,8 +170,8 @@ def test_windows_paths_are_read_with_slashes_or_double_backslashes():
 @pytest.mark.parametrize("text", ["{", "\\", "a", "{a}", "[a@1,2]"], ids=ascii)
 def test_a_query_without_end_costs_little(text: str):
     for length in (100_001, 3_000_000):
-        with pytest.raises(FindError, match=f"the query has {length} characters, more than 100000") as told:
+        with pytest.raises(FindError, match=f"the query has {length} characters, more than 100000") as expected:
             Query.parse((text * length)[:length])
-        assert len(str(told.value)) < 300
+        assert len(str(expected.value)) < 300
     with contextlib.suppress(FindError):
         assert len(Query.parse((text * 50_000)[:50_000]).text) > 9

@@ -51,7 +51,7 @@ def test_training_runs_where_the_demo_runs():
 def test_a_record_of_training_tells_whether_it_was_whole_and_comes_back_from_json():
     whole = TrainingRecord(400, 400, 7.5, None, "32-true")
     cut = TrainingRecord(120, 400, 6.0, 6.0, "32-true")
-    assert (whole.told, cut.told) == ("400 steps", "stopped at step 120 of 400")
+    assert (whole.summary, cut.summary) == ("400 steps", "stopped at step 120 of 400")
     assert TrainingRecord.from_json(json.loads(json.dumps(cut.to_json()))) == cut
 
 
@@ -65,7 +65,7 @@ def test_a_training_of_nothing_is_refused(settings):
 def test_training_gives_a_model_and_its_curves_and_a_second_run_keeps_both(tmp_path):
     page, metrics = _run(tmp_path / "demo", steps=2)
     assert metrics["columns"]["trained"]["panoptic"]["PQ"] is not None
-    assert metrics["training"]["told"] == "2 steps"
+    assert metrics["training"]["summary"] == "2 steps"
     assert (tmp_path / "demo" / "losses.png").is_file() and "Losses" in page
     again = _run(tmp_path / "demo", steps=2)[1]
     assert again["columns"] == metrics["columns"]
@@ -75,6 +75,6 @@ def test_training_gives_a_model_and_its_curves_and_a_second_run_keeps_both(tmp_p
 @pytest.mark.slow
 def test_a_training_that_a_cap_ends_is_told_in_the_page_and_in_the_figures(tmp_path):
     page, metrics = _run(tmp_path / "demo", steps=400, minutes=0.05)
-    told = metrics["training"]["told"]
-    assert told == f"stopped at step {metrics['training']['steps']} of 400" and metrics["training"]["steps"] < 400
-    assert told in metrics["notes"][0] and page.count(told) >= 2
+    reported = metrics["training"]["summary"]
+    assert reported == f"stopped at step {metrics['training']['steps']} of 400" and metrics["training"]["steps"] < 400
+    assert reported in metrics["notes"][0] and page.count(reported) >= 2

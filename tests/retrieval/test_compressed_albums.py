@@ -110,12 +110,12 @@ def test_an_album_that_tells_no_type_has_half_precision(photos, tmp_path):
     """As all of earlier versions."""
     stamp = _album(photos, tmp_path / "my.album", None).stamp
     schema = album_schema(stamp, "photos")
-    told = json.loads(schema.metadata[b"find"])
-    assert told.pop("vector_type") == "float16"
-    assert read_stamp(schema.with_metadata({b"find": json.dumps(told).encode()}), "my.album") == stamp
-    told["vector_type"] = "int8"
+    expected = json.loads(schema.metadata[b"find"])
+    assert expected.pop("vector_type") == "float16"
+    assert read_stamp(schema.with_metadata({b"find": json.dumps(expected).encode()}), "my.album") == stamp
+    expected["vector_type"] = "int8"
     with pytest.raises(FindError, match="its column image has type"):
-        read_stamp(schema.with_metadata({b"find": json.dumps(told).encode()}), "my.album")
+        read_stamp(schema.with_metadata({b"find": json.dumps(expected).encode()}), "my.album")
 
 
 def test_bits_of_a_number_of_values_that_fill_no_bytes_are_refused(photos, tmp_path):
@@ -167,5 +167,5 @@ def test_the_command_says_so_in_one_line(photos, tmp_path, capsys):
     assert main(["index", only, album]) == 0
     capsys.readouterr()
     assert main(["index", only, album, "--vector-type", "binary"]) != 0
-    told = capsys.readouterr().err
-    assert "has vector_type=int8, not binary" in told and told.count("\n") == 1
+    expected = capsys.readouterr().err
+    assert "has vector_type=int8, not binary" in expected and expected.count("\n") == 1

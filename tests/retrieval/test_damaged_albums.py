@@ -78,7 +78,7 @@ def used(path: Path) -> None:
 
 def survived(made: Path, tmp_path: Path, seed: int, times: int) -> int:
     """How many albums with one damaged file are told by an error that names them; any other exception fails."""
-    rng, told = random.Random(seed), 0
+    rng, expected = random.Random(seed), 0
     path = tmp_path / "copy/my.album"
     names = sorted(file.relative_to(made / "my.album") for file in (made / "my.album").rglob("*.*") if file.is_file())
     for _ in range(times):
@@ -92,8 +92,8 @@ def survived(made: Path, tmp_path: Path, seed: int, times: int) -> int:
                 use(path)
             except FindError as error:
                 assert "my.album" in str(error) and len(str(error)) < 1000
-                told += use is used
-    return told
+                expected += use is used
+    return expected
 
 
 def test_the_sound_album_is_used(made: Path):
@@ -108,14 +108,14 @@ def test_damaged_files_of_an_album_are_told(made: Path, tmp_path: Path):
 @pytest.mark.slow
 def test_hundreds_of_damaged_albums(made: Path, tmp_path: Path):
     """Over some damaged files LanceDB's Rust ends the process, which nothing in it can catch: seldom, and counted."""
-    told = ended = 0
+    expected = ended = 0
     for seed in range(1, 21):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             try:
-                told += pool.submit(survived, made, tmp_path, seed, 50).result()
+                expected += pool.submit(survived, made, tmp_path, seed, 50).result()
             except BrokenProcessPool:
                 ended += 1
-    assert told >= 150 and ended <= 3
+    assert expected >= 150 and ended <= 3
 
 
 @pytest.mark.parametrize("gone", ["_versions", "data", "_deletions"])
@@ -144,14 +144,14 @@ def test_a_stamp_that_says_something_else_is_refused(field: str):
     sound = json.loads(SCHEMA.metadata[b"find"])
     kinds = {"dim": int, "objects": int}
     for value in VALUES:
-        told = json.dumps({**sound, field: value}).encode()
+        expected = json.dumps({**sound, field: value}).encode()
         fits = type(value) is kinds.get(field, str) and field != "format"
         if fits and (isinstance(value, str) or 1 <= value <= 1 << 20):
             with contextlib.suppress(FindError):  # of another dim, whose columns would be others
-                assert getattr(read(told), field) == value
+                assert getattr(read(expected), field) == value
         elif value != sound[field]:
             with pytest.raises(FindError, match=r"^my\.album: this (table )?is not a(n| complete) album"):
-                read(told)
+                read(expected)
 
 
 @pytest.mark.parametrize("stamp", [b"", b"null", b"[]", b'"find-album-2"', b"7", b"{}", b"\xff", b"[" * 100_000])

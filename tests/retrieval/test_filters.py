@@ -73,9 +73,9 @@ def test_a_value_is_only_ever_itself(album, text):
     }.items(),
 )
 def test_what_is_no_condition_is_refused(album, where, words):
-    with pytest.raises(FindError) as told:
+    with pytest.raises(FindError) as expected:
         _found(album, where)
-    assert words in str(told.value) and ".rs:" not in str(told.value)
+    assert words in str(expected.value) and ".rs:" not in str(expected.value)
 
 
 def test_values_must_be_used_and_be_of_use(album):

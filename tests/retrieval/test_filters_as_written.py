@@ -139,6 +139,6 @@ def test_what_is_no_condition_is_no_filter(album: Album, value: object):
     ids=lambda where: where[:8],
 )  # fmt: skip
 def test_a_filter_without_end_costs_little(album: Album, where: str):
-    with pytest.raises(FindError, match="filter") as told:
+    with pytest.raises(FindError, match="filter") as expected:
         album.search(Phrase("red"), where=where)
-    assert len(str(told.value)) < 1000
+    assert len(str(expected.value)) < 1000

@@ -57,10 +57,10 @@ def test_the_table_reads_back(hits, tmp_path):
 
 def test_the_folder_for_fiftyone_has_its_layout(hits, tmp_path):
     write_fiftyone(hits, tmp_path / "out")
-    told = json.loads((tmp_path / "out" / "labels.json").read_text())
-    assert set(told) == {"classes", "labels"} and told["classes"] == ["blue", "green"]
-    assert set(told["labels"]) == {path.stem for path in (tmp_path / "out" / "data").iterdir()}
-    green, blue = told["labels"]["001_b"]
+    expected = json.loads((tmp_path / "out" / "labels.json").read_text())
+    assert set(expected) == {"classes", "labels"} and expected["classes"] == ["blue", "green"]
+    assert set(expected["labels"]) == {path.stem for path in (tmp_path / "out" / "data").iterdir()}
+    green, blue = expected["labels"]["001_b"]
     assert (green["label"], blue["label"]) == ("green", "blue") and green["confidence"] == pytest.approx(1, abs=1e-3)
     assert green["bounding_box"] == pytest.approx([0, 0, 0.5, 1], abs=0.11)
     assert blue["bounding_box"] == pytest.approx([0.5, 0, 0.5, 1], abs=0.11)

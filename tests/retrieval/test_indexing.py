@@ -367,9 +367,9 @@ def test_a_full_memory_is_told_as_what_it_is(photos, tmp_path):
     paint(photos / "new.png", "blue", "blue")
     with pytest.raises(
         FindError, match=r"my\.album: out of memory, even with one .*, the same command goes on"
-    ) as told:
+    ) as expected:
         _index(photos, album, Crowded(0))
-    assert "could not be written" not in str(told.value) and len(_paths(album)) == 4
+    assert "could not be written" not in str(expected.value) and len(_paths(album)) == 4
 
     class Plain(ColorModel):
         def embed_images(self, images):

@@ -50,8 +50,8 @@ def test_killed_at_random_moments_the_album_opens_and_completes(tmp_path, kills)
     photos, album, dice = tmp_path / "photos", tmp_path / "my.album", random.Random(0)
     wanted = _change(photos, dice)
     whole = 1.0  # seconds that a run takes; learned from those that come to their end
-    killed, is_whole = 0, False
-    while killed < kills or not is_whole:
+    killed, is_complete = 0, False
+    while killed < kills or not is_complete:
         started = processes.Event()
         child = processes.Process(target=_index, args=(photos, album, started))
         child.start()
@@ -69,8 +69,8 @@ def test_killed_at_random_moments_the_album_opens_and_completes(tmp_path, kills)
                 assert _held(album).keys() <= {f"{number:02d}.png" for number in range(40)}
         else:
             assert child.exitcode == 0
-            is_whole = True
+            is_complete = True
             whole = 0.5 * whole + 0.5 * (time.monotonic() - begin)
             assert _held(album) == wanted
             if killed < kills:
-                wanted, is_whole = _change(photos, dice), False
+                wanted, is_complete = _change(photos, dice), False

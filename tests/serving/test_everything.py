@@ -61,7 +61,7 @@ def test_panoptic_segments_are_the_model_s_and_share_no_pixel(client, model, pho
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "told"),
+    ("path", "body", "reported"),
     [
         ("/find-all", {"query": "{a dog} on {grass}"}, "2 entities"),
         ("/find-all", {"query": "{a dog}", "threshold": 1.5}, "threshold"),
@@ -73,9 +73,9 @@ def test_panoptic_segments_are_the_model_s_and_share_no_pixel(client, model, pho
         ("/panoptic", {"classes": ["d" * 300] * 9}, "2700 characters"),
     ],
 )
-def test_wrong_requests_are_refused_in_one_line(client, names, path, body, told):
+def test_wrong_requests_are_refused_in_one_line(client, names, path, body, reported):
     answer = client.post(path, json={"name": names[0]} | body)
-    assert answer.status_code == 422 and told in answer.json()["error"] and "\n" not in answer.json()["error"]
+    assert answer.status_code == 422 and reported in answer.json()["error"] and "\n" not in answer.json()["error"]
 
 
 def test_pictures_of_the_query_are_no_hits_unless_asked_for(client, names):

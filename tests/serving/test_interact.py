@@ -61,7 +61,7 @@ def test_words_segment_an_image_of_the_album_as_its_file(client, names, encoded)
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "expected"),
     [
         ({"points": [POINT]}, "one picture"),
         ({"name": "none.jpg", "points": [POINT]}, "none.jpg"),
@@ -80,7 +80,7 @@ def test_words_segment_an_image_of_the_album_as_its_file(client, names, encoded)
         ({"name": 0, "points": [POINT], "negative_scribbles": [[POINT, (0, -1)]]}, "negative_scribbles[0]"),
     ],
 )
-def test_wrong_pointing_is_refused_in_one_line(client, names, body, told):
+def test_wrong_pointing_is_refused_in_one_line(client, names, body, expected):
     body = body | ({"name": names[0]} if body.get("name") == 0 else {})
     answer = client.post("/interact", json=body)
-    assert answer.status_code == 422 and told in answer.json()["error"] and "\n" not in answer.json()["error"]
+    assert answer.status_code == 422 and expected in answer.json()["error"] and "\n" not in answer.json()["error"]

@@ -246,8 +246,8 @@ def test_hits_show_lines_for_pairs_and_the_parts_of_their_score(page):
     expect(figure.locator(".pair-label")).to_have_text(f"left of {hit['connections'][0]['fit']:.2f}")
     assert not figure.locator(".parts").is_visible()
     figure.locator("summary").click()
-    told = figure.locator(".parts").inner_text()
-    assert f"a red dog {hit['entities'][0]['term']:.3f}" in told and f"sentence {hit['image_term']:.3f}" in told
+    reported = figure.locator(".parts").inner_text()
+    assert f"a red dog {hit['entities'][0]['term']:.3f}" in reported and f"sentence {hit['image_term']:.3f}" in reported
 
 
 def test_joined_queries_and_filters_are_sent_and_shared_by_the_address(page, browser, names):

@@ -57,7 +57,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded(command, capsys)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main([*command, "--port", str(port)]) == 2
-    told = f"error: port {port} of 127.0.0.1 is taken; give another --port, or 0 for a free one\n"
-    assert capsys.readouterr().err == told
+    expected = f"error: port {port} of 127.0.0.1 is taken; give another --port, or 0 for a free one\n"
+    assert capsys.readouterr().err == expected
     assert main([*command, "--port", "0", "--host", "no such host"]) == 2
     assert capsys.readouterr().err.startswith("error: cannot listen at no such host, port 0: ")

@@ -49,7 +49,7 @@ BODIES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def told(answer: Any) -> bool:
+def expected(answer: Any) -> bool:
     """Whether the request was refused; what is told of it is one line."""
     assert answer.status_code in {200, *REFUSED} - {503}, answer.text
     if answer.status_code == 200:
@@ -60,7 +60,7 @@ def told(answer: Any) -> bool:
 
 
 def sent(client: Any, path: str, body: bytes) -> bool:
-    return told(client.post(path, content=body, headers={"content-type": "application/json"}))
+    return expected(client.post(path, content=body, headers={"content-type": "application/json"}))
 
 
 @pytest.mark.parametrize("path", BODIES)
@@ -98,7 +98,7 @@ def test_bodies_that_are_none_are_refused(client, path: str, body: bytes):
 )
 def test_bodies_of_another_kind_are_answered_or_refused(client, kind: str):
     answer = client.post("/search", content=json.dumps(BODIES["/search"]).encode(), headers={"content-type": kind})
-    told(answer)
+    expected(answer)
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def told_or_picture(answer: Any) -> None:
     if answer.headers["content-type"] == "image/jpeg":
         Image.open(io.BytesIO(answer.content)).verify()
     else:
-        told(answer)
+        expected(answer)
 
 
 @pytest.mark.parametrize(

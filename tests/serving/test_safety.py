@@ -52,18 +52,18 @@ def test_a_service_answers_to_its_own_names_only(hosts, answered, refused):
     for host in answered:
         hosts.check(host)
     for host in refused:
-        with pytest.raises(Refusal, match="does not answer to the host") as told:
+        with pytest.raises(Refusal, match="does not answer to the host") as expected:
             hosts.check(host)
-        assert told.value.status == 421
+        assert expected.value.status == 421
 
 
 def test_a_page_elsewhere_cannot_read_the_album(client, names):
     """Its name leads to this machine, and so does the browser's request, whose Host header is the page's."""
     evil = {"host": "evil.example:8000"}
-    told = "this service does not answer to the host 'evil.example'; start it with --allowed-host evil.example"
+    expected = "this service does not answer to the host 'evil.example'; start it with --allowed-host evil.example"
     asked = [client.post("/search", json=SEGMENT, headers=evil)]
     asked += [client.get(path, headers=evil) for path in ("/", "/images", f"/images/{names[0]}", "/docs")]
-    assert {_told(answer, 421) for answer in asked} == {told}
+    assert {_told(answer, 421) for answer in asked} == {expected}
     assert client.get("/healthz", headers=evil).status_code == 200  # as those ask who run it
     assert client.get("/images", headers={"host": "127.0.0.1:8000"}).status_code == 200
 
@@ -101,8 +101,8 @@ def test_a_page_elsewhere_cannot_change_a_review():
 
     app = create_review_app(Untouched(), None)
     with TestClient(app, base_url=HERE) as client:
-        told = client.post("/photos/1/finish", headers={"origin": "https://evil.example"})
-    assert "another site" in _told(told, 403)
+        expected = client.post("/photos/1/finish", headers={"origin": "https://evil.example"})
+    assert "another site" in _told(expected, 403)
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
@@ -118,9 +118,9 @@ def test_a_budget_is_given_back_and_what_is_too_much_refused():
     with budget.share() as one, budget.share() as other:
         one.take(60)
         other.take(30)
-        with pytest.raises(Refusal, match="open requests hold all") as told:
+        with pytest.raises(Refusal, match="open requests hold all") as expected:
             other.take(20)
-        assert told.value.status == 503 and budget.taken == 90
+        assert expected.value.status == 503 and budget.taken == 90
     assert budget.taken == 0
     with pytest.raises(Refusal, match="given up"):  # a thread that decodes for a request that is over
         one.take(1)
@@ -169,13 +169,13 @@ def test_after_a_fault_of_its_device_a_service_is_not_ready(album, encoded, erro
     with TestClient(app, base_url=HERE, raise_server_exceptions=False) as client:
         assert client.get("/readyz").status_code == client.get("/healthz").status_code == 200
         broken = app.state.service.model = Broken(album.model, error)
-        told = "the device has failed; restart the service"
+        expected = "the device has failed; restart the service"
         for _ in range(2):
-            assert _told(client.post("/segment", json=SEGMENT | {"image": encoded[0]}), 503) == told
+            assert _told(client.post("/segment", json=SEGMENT | {"image": encoded[0]}), 503) == expected
         assert broken.calls == 1  # a further call might never end
-        assert _told(client.post("/search", json=SEGMENT), 503) == told
-        assert _told(client.get("/readyz"), 503) == f"not ready: {told}"
-        assert _told(client.get("/healthz"), 503) == told
+        assert _told(client.post("/search", json=SEGMENT), 503) == expected
+        assert _told(client.get("/readyz"), 503) == f"not ready: {expected}"
+        assert _told(client.get("/healthz"), 503) == expected
 
 
 @pytest.mark.parametrize(

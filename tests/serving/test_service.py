@@ -55,10 +55,10 @@ def test_search_finds_what_the_album_finds(client, album):
     assert [hit["name"] for hit in found] == [hit.name for hit in hits]
     assert [hit["score"] for hit in found] == pytest.approx([hit.score for hit in hits], abs=1e-5)
     for entity, (term, thing) in enumerate(zip(hits[0].entity_terms, hits[0].objects, strict=True)):
-        told = found[0]["entities"][entity]
-        assert (told["text"], told["object"]) == (("a red dog", "a car")[entity], thing)
-        assert told["term"] == pytest.approx(term, abs=1e-5)
-        assert np.array_equal(coco_mask.decode(told["segmentation"]).astype(bool), hits[0].mask(entity))
+        reported = found[0]["entities"][entity]
+        assert (reported["text"], reported["object"]) == (("a red dog", "a car")[entity], thing)
+        assert reported["term"] == pytest.approx(term, abs=1e-5)
+        assert np.array_equal(coco_mask.decode(reported["segmentation"]).astype(bool), hits[0].mask(entity))
 
 
 def test_joined_queries_find_what_the_album_finds(client, album):
@@ -68,15 +68,17 @@ def test_joined_queries_find_what_the_album_finds(client, album):
     joined = JoinedQuery(tuple(map(Query.parse, include)), tuple(map(Query.parse, exclude)))
     hits = album.search(joined, 4, dim=64, include_query=True)
     assert [hit["name"] for hit in found] == [hit.name for hit in hits]
-    for told, hit in zip(found, hits, strict=True):
-        assert told["score"] == pytest.approx(hit.score, abs=1e-5)
-        assert [query["is_excluded"] for query in told["queries"]] == [False, False, True, True]
-        assert [query["query"] for query in told["queries"]] == [part.query.text for part in hit.parts]
-        assert [query["score"] for query in told["queries"]] == pytest.approx([p.score for p in hit.parts], abs=1e-5)
-        assert len(told["entities"]) == 2
-        labels = parse_qs(urlsplit(told["picture"]).query)["label"]
+    for reported, hit in zip(found, hits, strict=True):
+        assert reported["score"] == pytest.approx(hit.score, abs=1e-5)
+        assert [query["is_excluded"] for query in reported["queries"]] == [False, False, True, True]
+        assert [query["query"] for query in reported["queries"]] == [part.query.text for part in hit.parts]
+        assert [query["score"] for query in reported["queries"]] == pytest.approx(
+            [p.score for p in hit.parts], abs=1e-5
+        )
+        assert len(reported["entities"]) == 2
+        labels = parse_qs(urlsplit(reported["picture"]).query)["label"]
         assert [sum(name in label for label in labels) for name in ("car ", "tree ", "house ")] == [1, 1, 0]
-        assert client.get(told["picture"]).status_code == 200
+        assert client.get(reported["picture"]).status_code == 200
 
 
 def test_joined_queries_share_their_pictures(client, album, photos, names, encoded):
@@ -157,17 +159,17 @@ def test_filters_choose_images(client, names):
 
 
 def test_segment_and_embed_give_what_the_model_gives(client, model, photos, names, encoded):
-    told = client.post("/segment", json={"image": encoded[0], "query": QUERY}).json()
+    reported = client.post("/segment", json={"image": encoded[0], "query": QUERY}).json()
     masks = model.segment([photos / names[0]], [Query.parse(QUERY)])[0]
-    for entity, found in zip(told["entities"], masks, strict=True):
+    for entity, found in zip(reported["entities"], masks, strict=True):
         assert np.array_equal(coco_mask.decode(entity["segmentation"]).astype(bool), found.mask)
-    told = client.post("/embed", json={"queries": [QUERY, "a house"], "pictures": encoded[:1]}).json()
-    assert told["model"] == model.fingerprint
-    assert [len(query["entities"]) for query in told["queries"]] == [2, 0]
+    reported = client.post("/embed", json={"queries": [QUERY, "a house"], "pictures": encoded[:1]}).json()
+    assert reported["model"] == model.fingerprint
+    assert [len(query["entities"]) for query in reported["queries"]] == [2, 0]
     queries = model.embed_queries([Query.parse(QUERY), Query("a house")])
     picture = model.embed_images([photos / names[0]])
-    assert np.allclose([query["vector"] for query in told["queries"]], queries.query, atol=1e-5)
-    assert np.allclose(told["pictures"][0]["objects"], picture.objects[0], atol=1e-5)
+    assert np.allclose([query["vector"] for query in reported["queries"]], queries.query, atol=1e-5)
+    assert np.allclose(reported["pictures"][0]["objects"], picture.objects[0], atol=1e-5)
 
 
 def test_a_further_question_about_a_picture_does_not_encode_it_again(client, model, names, encoded):
@@ -194,11 +196,11 @@ def test_queries_to_embed_share_pictures_and_masks(client, model, photos, names,
     Image.fromarray(bitmap).save(stream, format="PNG")
     images = {"a": encoded[0], "ab": encoded[1], "m": base64.b64encode(stream.getvalue()).decode()}
     texts = ["like [a@20,20]", "like [ab@20,20]", "like [ab#m]"]
-    told = client.post("/embed", json={"queries": texts, "images": images}).json()
+    reported = client.post("/embed", json={"queries": texts, "images": images}).json()
     files = [photos / name for name in names]
     regions = [Region(files[0], points=(20, 20)), Region(files[1], points=(20, 20)), Region(files[1], mask=bitmap)]
     expected = model.embed_queries([Query("like ", region) for region in regions])
-    assert np.allclose([query["vector"] for query in told["queries"]], expected.query, atol=1e-5)
+    assert np.allclose([query["vector"] for query in reported["queries"]], expected.query, atol=1e-5)
     message = _error(client.post("/embed", json={"queries": texts[:2], "images": images}), 422)
     assert "the image 'm' is not in the query" in message
 
@@ -215,8 +217,8 @@ def test_pictures_of_hits_can_be_fetched(client):
 
 
 def test_images_of_the_album_are_there_to_begin_with(client, names):
-    told = client.get("/images?count=2").json()
-    assert told["total"] == 6 and [image["name"] for image in told["images"]] == [names[0], names[-1]]
+    reported = client.get("/images?count=2").json()
+    assert reported["total"] == 6 and [image["name"] for image in reported["images"]] == [names[0], names[-1]]
     image = client.get("/images").json()["images"][3]
     hit = client.post("/search", json={"query": QUERY, "where": f"path = '{names[3]}'"}).json()["hits"][0]
     assert {name: hit[name] for name in image if name != "picture"} | {"picture": image["picture"]} == image
@@ -233,7 +235,7 @@ def test_no_path_leads_out_of_the_album(client, album, path):
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "reported"),
     [
         ({}, "query: Field required"),
         ({"query": QUERY, "k": 0}, "k: Input should be greater than or equal to 1"),
@@ -259,8 +261,8 @@ def test_no_path_leads_out_of_the_album(client, album, path):
         ({"query": "a dog", "images": {"x": _png(8, 8)}}, "the image 'x' is not in the query"),
     ],
 )
-def test_wrong_searches_are_told_in_one_line(client, body, told):
-    assert told in _error(client.post("/search", json=body), 422)
+def test_wrong_searches_are_told_in_one_line(client, body, reported):
+    assert reported in _error(client.post("/search", json=body), 422)
 
 
 def test_what_is_no_json_is_told(client):
@@ -317,8 +319,8 @@ def test_a_request_is_given_up_in_time_and_one_too_many_refused(album):
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda _: client.post("/search", json={"query": QUERY}), range(4)))
         may.set()
-        told = {answer.status_code: _error(answer, answer.status_code) for answer in answers}
-        assert told.keys() == {429, 504} and told[504] == "no answer within 0.5 s; try again later"
+        reported = {answer.status_code: _error(answer, answer.status_code) for answer in answers}
+        assert reported.keys() == {429, 504} and reported[504] == "no answer within 0.5 s; try again later"
 
 
 def test_an_album_whose_files_are_gone_is_no_fault_of_the_request(album, model, tmp_path):

@@ -76,6 +76,10 @@ def test_clicks_words_and_searches_are_answered(browser, space):
 def test_the_front_matter_names_the_app():
     import yaml
 
-    told = yaml.safe_load((SPACE / "README.md").read_text(encoding="utf-8").split("---")[1])
-    assert told["sdk"] == "gradio" and (SPACE / told["app_file"]).is_file() and len(told["short_description"]) <= 60
+    expected = yaml.safe_load((SPACE / "README.md").read_text(encoding="utf-8").split("---")[1])
+    assert (
+        expected["sdk"] == "gradio"
+        and (SPACE / expected["app_file"]).is_file()
+        and len(expected["short_description"]) <= 60
+    )
     assert len((SPACE / "app.py").read_text(encoding="utf-8").splitlines()) <= 100

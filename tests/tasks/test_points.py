@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from find.tasks.points import EveryPlace, RandomPoints, covered_shares, segments_at
+from find.tasks.points import AllPositions, RandomPoints, covered_shares, segments_at
 
 SEED = torch.tensor([7])
 
@@ -37,7 +37,7 @@ def test_every_place_gives_the_covered_share_of_each_cell():
     """A 2 x 4 map seen by 1 x 2 cells: left a quarter void, right all of segment 1."""
     segments = torch.tensor([[[0, 0, 1, 1], [1, -1, 1, 1]]], dtype=torch.int16)
     features = torch.arange(6.0).reshape(1, 3, 1, 2)
-    points = EveryPlace()(features, segments, 3, SEED)
+    points = AllPositions()(features, segments, 3, SEED)
     assert points.segments.tolist() == [[[0.5, 0], [0.25, 1], [0, 0]]]
     assert points.features.tolist() == [[[0, 1], [2, 3], [4, 5]]]
 
@@ -78,7 +78,7 @@ def test_random_points_of_an_image_follow_its_seed_whatever_is_beside_it():
     assert not torch.equal(found[0], found[1])
 
 
-@pytest.mark.parametrize("sampling", [EveryPlace(), RandomPoints(64)], ids=["every place", "random points"])
+@pytest.mark.parametrize("sampling", [AllPositions(), RandomPoints(64)], ids=["every place", "random points"])
 def test_logits_of_sampled_features_are_the_sampled_logits(sampling):
     """Masks are linear in the features: the law on which the whole of training rests."""
     torch.manual_seed(0)

@@ -13,7 +13,7 @@ from find.data.collate import Collate
 from find.data.transforms import crop
 from find.model.model import FIND
 from find.tasks.core import load_tasks
-from find.tasks.points import EveryPlace, MaskSampling, RandomPoints
+from find.tasks.points import AllPositions, MaskSampling, RandomPoints
 from find.training.criterion import Criterion
 from find.training.datamodule import FindDataModule
 from find.world import generate_world
@@ -62,7 +62,7 @@ def alone(batch: Batch, row: int) -> Batch:
 
 
 @pytest.mark.parametrize("deep", [False, True])
-@pytest.mark.parametrize("sampling", [EveryPlace(), RandomPoints(300)], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("sampling", [AllPositions(), RandomPoints(300)], ids=lambda one: type(one).__name__)
 def test_a_batch_of_several_is_several_batches_of_one(world, mixed, sampling: MaskSampling, deep: bool):
     torch.manual_seed(0)
     model = FIND.build(CONFIG).train()

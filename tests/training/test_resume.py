@@ -52,7 +52,7 @@ def world(tmp_path_factory) -> Path:
     return generate_world(root, images=10, val_images=2, size=96, workers=1, progress=False)
 
 
-def fit(world: Path, folder: Path, *, workers: int, kill_before: int | None = None, go_on: bool = False) -> dict:
+def fit(world: Path, folder: Path, *, workers: int, kill_before: int | None = None, resume_at: bool = False) -> dict:
     L.seed_everything(7)
     watch = Watch(kill_before)
     module = FINDModule(CONFIG, learning_rate=3e-3, warmup=0.2, mask_sampling=RandomPoints(100))
@@ -76,7 +76,7 @@ def fit(world: Path, folder: Path, *, workers: int, kill_before: int | None = No
         callbacks=[watch, LastCheckpoint(every_n_train_steps=1)],
     )
     with suppress(Killed):
-        trainer.fit(module, datamodule=data, ckpt_path=folder / "last.ckpt" if go_on else None)
+        trainer.fit(module, datamodule=data, ckpt_path=folder / "last.ckpt" if resume_at else None)
     return watch.seen
 
 
@@ -88,7 +88,7 @@ def test_it_sees_draws_and_loses_what_it_would_have(world, tmp_path, workers, ki
     for done in kills:
         folder = tmp_path / str(done)
         before = fit(world, folder, workers=workers, kill_before=done)
-        after = fit(world, folder, workers=workers, go_on=True)
+        after = fit(world, folder, workers=workers, resume_at=True)
         assert list(before) == list(range(1, done + 1)) and list(after) == list(range(done + 1, EPOCHS * STEPS + 1))
         for step, seen in (before | after).items():
             assert seen[:3] == whole[step][:3], (done, step)

@@ -33,7 +33,7 @@ def test_a_sound_checkpoint_is_accepted(checkpoint: Path):
 
 def test_wherever_it_is_cut_or_changed_it_is_told(checkpoint: Path):
     rng, whole = random.Random(0), checkpoint.read_bytes()
-    told = 0
+    expected = 0
     for number in range(200):
         data = bytearray(whole[: rng.randrange(len(whole))] if number % 2 else whole)
         for _ in range(0 if number % 2 else 8):
@@ -43,8 +43,8 @@ def test_wherever_it_is_cut_or_changed_it_is_told(checkpoint: Path):
             check_run_checkpoint(checkpoint)
         except FindError as error:
             assert "last.ckpt" in str(error) and "resume from another one, or train from the start" in str(error)
-            told += 1
-    assert told >= 190  # what is left are bits of padding and of times
+            expected += 1
+    assert expected >= 190  # what is left are bits of padding and of times
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"PK", b"PK\x05\x06" + b"\0" * 18, b"\x80\x04]."])

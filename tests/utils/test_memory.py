@@ -59,9 +59,9 @@ METHODS = {
 @pytest.mark.parametrize("ask", METHODS.values(), ids=METHODS.keys())
 def test_a_batch_is_halved_until_it_fits_and_that_is_told_once(narrow, ask):
     model, wide = narrow(2), narrow(100)
-    with pytest.warns(SmallerBatches, match="out of memory with a batch of 6; batches of 1 fit") as told:
+    with pytest.warns(SmallerBatches, match="out of memory with a batch of 6; batches of 1 fit") as expected:
         found = ask(narrow(1), batch_size=6)
-    assert len(told) == 1
+    assert len(expected) == 1
     with pytest.warns(SmallerBatches, match="out of memory with a batch of 7; batches of 1 fit"):
         ask(model)  # 7, 3, then 1: never more than fits
     wanted = ask(wide)
@@ -77,9 +77,9 @@ def test_a_batch_is_halved_until_it_fits_and_that_is_told_once(narrow, ask):
 def test_what_does_not_fit_at_all_is_told_in_one_line(narrow):
     model = narrow(0)
     message = r"^out of memory, even with one item at a time \(CUDA out of memory. Tried to allocate 2.00 GiB.\); end"
-    with pytest.raises(OutOfMemory, match=message) as told:
+    with pytest.raises(OutOfMemory, match=message) as expected:
         model.segment(PICTURES, QUERIES)
-    assert "\n" not in str(told.value) and model.vision.seen == [7, 3, 1]
+    assert "\n" not in str(expected.value) and model.vision.seen == [7, 3, 1]
 
 
 def test_other_errors_are_no_shortage(narrow):
@@ -107,9 +107,9 @@ def test_evaluation_halves_what_any_system_cannot_hold():
             raise torch.OutOfMemoryError("CUDA out of memory")
         return [number**2 for number in chunk]
 
-    with pytest.warns(SmallerBatches) as told:
+    with pytest.warns(SmallerBatches) as expected:
         assert in_order(range(10), squares, batch_size=4, title="squares") == [n**2 for n in range(10)]
-    assert asked == [4, 2, 2, 2, 2, 2] and len(told) == 1
+    assert asked == [4, 2, 2, 2, 2, 2] and len(expected) == 1
     with pytest.warns(SmallerBatches):
         (rows,) = rows_in_order(range(10), lambda chunk: [torch.tensor(squares(chunk))], batch_size=8, title="rows")
     assert rows.tolist() == [n**2 for n in range(10)]

@@ -83,10 +83,10 @@ def test_the_trainer_takes_what_is_chosen_and_what_is_asked_for_as_it_is(tmp_pat
     options = {"accelerator": "cpu", "logger": False, "default_root_dir": tmp_path, "enable_progress_bar": False}
     chosen = FINDTrainer(**options)
     assert chosen.precision == choose_precision("cpu").name
-    assert choose_precision("cpu").why in chosen.told_precision
+    assert choose_precision("cpu").why in chosen.precision_text
     for asked in ("32-true", "bf16-mixed"):
         trainer = FINDTrainer(precision=asked, **options)
-        assert trainer.precision == asked and trainer.told_precision == f"precision {asked}"
+        assert trainer.precision == asked and trainer.precision_text == f"precision {asked}"
 
 
 PROGRAM = """

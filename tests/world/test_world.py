@@ -188,8 +188,8 @@ def test_held_out_file_lists_what_is_affected(world: Path) -> None:
 def fits(description: Description, look: Look | None, kind: object) -> bool:
     if look is None:
         return kind is description.kind
-    told = {"colour": look.colour, "size": look.size, "pattern": look.pattern}
-    return kind is description.kind and all(getattr(description, n) in (None, value) for n, value in told.items())
+    reported = {"colour": look.colour, "size": look.size, "pattern": look.pattern}
+    return kind is description.kind and all(getattr(description, n) in (None, value) for n, value in reported.items())
 
 
 def readings(said: Sentence, made: Scene, claims_hold: dict[Link, np.ndarray]) -> list[tuple[int, ...]]:

@@ -63,9 +63,9 @@ def _read(files: Files, report: Report) -> Export:
             files, path, document, kept[path], report, split=split_named(_subset(path)), within=within,
             crowds=lambda one: False,
         )  # fmt: skip
-    told = f"{masks} masks are taken as single objects: CVAT writes iscrowd 1 for every object drawn as a mask"
+    note = f"{masks} masks are taken as single objects: CVAT writes iscrowd 1 for every object drawn as a mask"
     categories = list(dict.fromkeys(one.name for own in kept.values() for one in own))
-    return Export(photos, categories, notes=(told,) if masks else ())
+    return Export(photos, categories, notes=(note,) if masks else ())
 
 
 def _coco(files: Files) -> list[str]:

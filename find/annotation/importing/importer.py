@@ -87,7 +87,7 @@ def import_export(
 
 def _add_sentences(part: Path, encoder: VisionEncoder | None, result: Imported, *, progress: bool) -> None:
     """Panoptic maps and sentences of all splits."""
-    told = []
+    built_splits = []
     for split in SPLITS:
         if result.pictures[split]:
             references = encoder if result.objects[split] else None
@@ -100,9 +100,9 @@ def _add_sentences(part: Path, encoder: VisionEncoder | None, result: Imported, 
                 else:
                     warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
             phrases, references = counted(built.phrases, "phrase"), counted(built.references, "reference")
-            told.append(f"{split} {built.sentences:,} with {phrases} and {references}")
-            result.lines += (f"{split}: {line}" for line in built.told)
-    result.lines.insert(1, f"sentences by templates, as the export has no captions: {'; '.join(told)}")
+            built_splits.append(f"{split} {built.sentences:,} with {phrases} and {references}")
+            result.lines += (f"{split}: {line}" for line in built.notes)
+    result.lines.insert(1, f"sentences by templates, as the export has no captions: {'; '.join(built_splits)}")
 
 
 def next_commands(result: Imported) -> list[str]:

@@ -99,24 +99,24 @@ def _results(task: Mapping[str, Any], path: str, item: str, report: Report) -> l
     taken = [one for one in given if not (isinstance(one, dict) and one.get("was_cancelled"))]
     annotations = [one for one in taken if isinstance(one, dict) and _is_list(one.get("result"))]
     if len(annotations) < len(taken):
-        told = "an annotation has no list of results and is left out"
-        report(warning("broken annotation", path, item, told, "Export again"))
+        message = "an annotation has no list of results and is left out"
+        report(warning("broken annotation", path, item, message, "Export again"))
     if not annotations:
-        told = "it was not annotated or was skipped, so the picture is left out"
+        message = "it was not annotated or was skipped, so the picture is left out"
         report(
             warning(
-                "picture without annotations", path, item, told, "Annotate it; submit pictures without objects empty"
+                "picture without annotations", path, item, message, "Annotate it; submit pictures without objects empty"
             )
         )
         return None
     if len(annotations) > 1:
-        told = f"the newest of its {len(annotations)} annotations is used"
-        report(warning("annotated more than once", path, item, told, "Keep one in the tool, if another is better"))
+        message = f"the newest of its {len(annotations)} annotations is used"
+        report(warning("annotated more than once", path, item, message, "Keep one in the tool, if another is better"))
     newest = max(annotations, key=lambda one: str(one.get("created_at") or ""))
     results = [result for result in newest["result"] if isinstance(result, dict)]
     if len(results) < len(newest["result"]):
-        told = "a result is not an object and is left out"
-        report(warning("broken annotation", path, item, told, "Export again"))
+        message = "a result is not an object and is left out"
+        report(warning("broken annotation", path, item, message, "Export again"))
     return results
 
 
@@ -138,8 +138,8 @@ def _drawn(results: Sequence[dict[str, Any]], path: str, task: str) -> Draw:
             if kind == "" and isinstance(value, dict) and value.get("labels"):  # the label of another result
                 continue
             if kind not in KINDS:
-                told = f"{kind or 'it'} covers nothing"
-                report(warning("shape without area", path, item, told, "Draw a polygon or a mask"))
+                message = f"{kind or 'it'} covers nothing"
+                report(warning("shape without area", path, item, message, "Draw a polygon or a mask"))
                 continue
             try:
                 if not isinstance(value, dict):
@@ -147,8 +147,8 @@ def _drawn(results: Sequence[dict[str, Any]], path: str, task: str) -> Draw:
                 label = (value.get(f"{kind}labels") or labels[result.get("id")])[0]
                 found.append(_shape(kind, value, result, size, str(label), item))
             except MALFORMED as error:
-                told = f"it cannot be read ({type(error).__name__}: {error})"
-                report(warning("broken shape", path, item, told, "Give it a label and a shape in the tool"))
+                message = f"it cannot be read ({type(error).__name__}: {error})"
+                report(warning("broken shape", path, item, message, "Give it a label and a shape in the tool"))
         return found
 
     return draw

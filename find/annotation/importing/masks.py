@@ -61,8 +61,8 @@ def _read(files: Files, report: Report) -> Export:
         if picture in masks or _is_mask(picture) or _has_folder(picture, OBJECTS):
             continue
         if picture not in of:
-            told, fix = "it may not be annotated, so it is left out", "Add a mask, all black if nothing is on it"
-            report(warning("picture without a mask", picture, "the picture", told, fix))
+            message, fix = "it may not be annotated, so it is left out", "Add a mask, all black if nothing is on it"
+            report(warning("picture without a mask", picture, "the picture", message, fix))
             continue
         numbers = objects.get(stem(picture))
         separate |= numbers is not None or any(mask.words for mask in of[picture])
@@ -155,8 +155,10 @@ def _drawn(files: Files, masks: list[Mask], classes: Classes, numbers: Path | No
                 report(warning("broken mask", mask.path, "the mask", str(error), "Write it again"))
                 continue
             if values.shape != size or (separate is not None and separate.shape != size):
-                told = f"it has {values.shape[1]} x {values.shape[0]} pixels, but its picture {size[1]} x {size[0]}"
-                report(warning("mask of another size", mask.path, "the mask", told, "Write it in the picture's size"))
+                message = f"it has {values.shape[1]} x {values.shape[0]} pixels, but its picture {size[1]} x {size[0]}"
+                report(
+                    warning("mask of another size", mask.path, "the mask", message, "Write it in the picture's size")
+                )
                 continue
             if mask.words:
                 if values.any():

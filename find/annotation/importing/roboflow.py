@@ -20,8 +20,8 @@ def _paths(files: Files) -> list[str]:
 
 def _recognise(files: Files) -> str | None:
     paths = _paths(files)
-    told = splits_text({path: split_of_path(path) for path in paths})
-    return f"a Roboflow COCO export{told}" if paths else None
+    splits = splits_text({path: split_of_path(path) for path in paths})
+    return f"a Roboflow COCO export{splits}" if paths else None
 
 
 def _read(files: Files, report: Report) -> Export:

@@ -27,10 +27,10 @@ def with_splits(photos: Sequence[Photo], fraction: float, seed: int) -> tuple[li
     """
     if not 0 < fraction < 1:
         raise InputError(f"the fraction of val must be between 0 and 1, not {fraction:g}")
-    told = {photo.split for photo in photos}
-    if None not in told and {TRAIN, VAL} <= told:
+    present = {photo.split for photo in photos}
+    if None not in present and {TRAIN, VAL} <= present:
         return list(photos), "train and val as in the export"
-    source = next(split for split in (None, TRAIN, VAL, TEST) if split in told)
+    source = next(split for split in (None, TRAIN, VAL, TEST) if split in present)
     free = [photo for photo in photos if photo.split == source]
     groups: dict[str, list[Photo]] = defaultdict(list)
     for photo in free:
@@ -45,6 +45,6 @@ def with_splits(photos: Sequence[Photo], fraction: float, seed: int) -> tuple[li
     wanted = min(len(names) - 1, max(1, round(fraction * len(names))))
     chosen = set(names[:wanted])
     dealt = {id(photo): VAL if name in chosen else TRAIN for name, group in groups.items() for photo in group}
-    of = f"the {len(free)} pictures" + (f" of {source}" if source else " without a split" if len(told) > 1 else "")
+    of = f"the {len(free)} pictures" + (f" of {source}" if source else " without a split" if len(present) > 1 else "")
     words = f"{fraction:.0%} of {of} drawn for val, seed {seed}"
     return [replace(photo, split=dealt.get(id(photo), photo.split)) for photo in photos], words

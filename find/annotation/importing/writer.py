@@ -61,7 +61,7 @@ class Imported:
             for split in splits
         )
         names = ", ".join(self.categories[:12]) + (", ..." if len(self.categories) > 12 else "")
-        told = [
+        summary = [
             f"{self.export}: taken for {self.taken_for}",
             f"{self.out}: {sizes}; {counted(len(self.categories), 'class', 'classes')}: {names}",
             *self.lines,
@@ -69,11 +69,11 @@ class Imported:
         ]
         if self.covered:
             share = self.covered / self.drawn
-            told.append(
+            summary.append(
                 f"overlaps: {share:.1%} of the objects' pixels lie under another object; there panoptic maps have the "
                 "smaller one, instances have both"
             )
-        return "\n".join(map(printable, told))
+        return "\n".join(map(printable, summary))
 
 
 class Writer:
@@ -124,7 +124,7 @@ class Writer:
         Raises:
             FindError: there is no object.
         """
-        self._tell_classes()
+        self._note_classes()
         if not any(self.objects.values()):
             said = f"{self.result.export}, {self.result.taken_for}: no object can be used"
             raise DataError("; ".join([said, *issue_lines(self.result.issues)]))
@@ -185,7 +185,7 @@ class Writer:
         else:
             shutil.copyfile(source, target)
 
-    def _tell_classes(self) -> None:
+    def _note_classes(self) -> None:
         tell = partial(warning, file="classes")
         for name in self.ids:
             if not any(self.of_class[split][name] for split in SPLITS):

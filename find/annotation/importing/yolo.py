@@ -24,7 +24,7 @@ from find.annotation.importing.export import (
 from find.annotation.importing.files import Files, stem
 from find.data.dataset_issue import Report
 from find.data.names import plain_path
-from find.data.yolo_files import BoxRow, Row, label_file, read_config, read_rows
+from find.data.yolo_files import BoxRow, PolygonRow, label_file, read_config, read_rows
 from find.errors import DataError
 
 NAMES = ("classes.txt", "obj.names")
@@ -121,7 +121,7 @@ def _drawn(files: Files, label: str, names: Mapping[int, str], *, has_keypoints:
     return draw
 
 
-def _object(row: Row | BoxRow, size: tuple[int, int], names: Mapping[int, str]) -> Drawn:
+def _object(row: PolygonRow | BoxRow, size: tuple[int, int], names: Mapping[int, str]) -> Drawn:
     height, width = size
     if isinstance(row, BoxRow):
         x, y, w, h = row.box

@@ -10,7 +10,7 @@ import msgspec
 from find.annotation.labelling.labels import Label, Labels
 from find.annotation.labelling.polygons import polygons as polygons_of
 from find.images.rle import decode
-from find.utils.files import write_whole
+from find.utils.files import write_atomically
 
 
 def write_labels(labels: Labels, file: Path, *, polygons: bool) -> Path:
@@ -40,7 +40,7 @@ def write_labels(labels: Labels, file: Path, *, polygons: bool) -> Path:
         "annotations": annotations,
         "categories": [{"id": number, "name": name} for name, number in categories.items()],
     }
-    write_whole(file, msgspec.json.encode(document) + b"\n")
+    write_atomically(file, msgspec.json.encode(document) + b"\n")
     return file
 
 

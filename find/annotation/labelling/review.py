@@ -26,7 +26,7 @@ from find.data.outlines import NoMask, draw
 from find.data.records import read_document, read_json
 from find.data.schema import InstanceDocument
 from find.errors import DataError, InputError
-from find.utils.files import write_whole
+from find.utils.files import write_atomically
 
 Decision = Literal["undecided", "kept", "dropped"]
 STATES = ("undecided", "kept", "corrected", "added", "dropped")
@@ -221,7 +221,7 @@ class Review:
         done = sum(map(self.is_reviewed, self.photos))
         info = self._content["info"] if isinstance(self._content.get("info"), dict) else {}
         self._content["info"] = info | {"review": {"photos": len(self.photos), "reviewed": done, **self.counts()}}
-        write_whole(self.out, msgspec.json.encode(self._content) + b"\n")
+        write_atomically(self.out, msgspec.json.encode(self._content) + b"\n")
         self._stamp = _stamp(self.out)
 
     def _photo(self, photo: int) -> ReviewedPhoto:

@@ -15,7 +15,7 @@ from find.annotation.labelling.polygons import single_polygon
 from find.data.yolo_files import label_file
 from find.errors import InputError
 from find.images.rle import decode
-from find.utils.files import write_whole
+from find.utils.files import write_atomically
 
 TRAIN, VAL = "train", "val"
 
@@ -41,12 +41,12 @@ def write_yolo(labels: Labels, folder: Path, *, val_fraction: float, seed: int) 
         for place in (picture, rows):
             place.parent.mkdir(parents=True, exist_ok=True)
         picture.symlink_to(os.path.abspath(labels.root / photo.path))
-        write_whole(rows, "".join(_rows(photo, numbers)).encode())
+        write_atomically(rows, "".join(_rows(photo, numbers)).encode())
     pictures = Counter(splits.values())
     config = {"train": f"images/{TRAIN}", "val": f"images/{VAL if pictures[VAL] else TRAIN}"}
     classes = {number: name for name, number in numbers.items()}
     text = yaml.safe_dump(config | {"names": classes}, sort_keys=False, allow_unicode=True)
-    write_whole(folder / "data.yaml", text.encode())
+    write_atomically(folder / "data.yaml", text.encode())
     return YoloFiles(folder, pictures)
 
 

@@ -19,7 +19,7 @@ from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.records import Record, brief, read_document
 from find.data.schema import Id
 from find.evaluation.mask_ap import encode
-from find.evaluation.prediction_files.query_collector import Parts, entities_in, key_of
+from find.evaluation.prediction_files.query_parts import Parts, entities_in, key_of
 from find.evaluation.prediction_files.results import bad_mask
 from find.images.rle import checked_runs, decode
 from find.model.predictions import EntityMask
@@ -28,7 +28,7 @@ error = partial(DatasetIssue, Severity.ERROR)
 
 
 @dataclass
-class AskedQueries:
+class QueryRecords:
     """Queries in the order in which a protocol asks them; repeated queries of an image are listed repeatedly."""
 
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -43,7 +43,7 @@ class AskedQueries:
 class MaskWriter:
     """Collects queries and their masks, and writes them to a file."""
 
-    queries: AskedQueries = field(default_factory=AskedQueries)
+    queries: QueryRecords = field(default_factory=QueryRecords)
     masks: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, image_id: int, parts: Parts, answers: Sequence[EntityMask]) -> None:

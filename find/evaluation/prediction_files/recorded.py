@@ -14,7 +14,7 @@ from torch import Tensor
 from find.errors import DataError
 from find.evaluation.prediction_files.folder import NamedFolder, id_of
 from find.evaluation.prediction_files.masks import MaskFile
-from find.evaluation.prediction_files.query_collector import Parts, key_of, parts_of, parts_of_text
+from find.evaluation.prediction_files.query_parts import Parts, key_of, parts_of, parts_of_text
 from find.evaluation.prediction_files.vectors import Vectors
 from find.images.images import ImageLike
 from find.model.predictions import EntityMask

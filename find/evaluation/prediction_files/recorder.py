@@ -18,7 +18,7 @@ from find.evaluation.mask_ap import encode, instance_results
 from find.evaluation.prediction_files.folder import NamedFolder, id_of
 from find.evaluation.prediction_files.masks import MaskWriter, write_records
 from find.evaluation.prediction_files.panoptic import record_of
-from find.evaluation.prediction_files.query_collector import key_of, parts_of, parts_of_text
+from find.evaluation.prediction_files.query_parts import key_of, parts_of, parts_of_text
 from find.evaluation.prediction_files.vectors import Vectors, write_vectors
 from find.evaluation.system import FindSystem, ImageVectors, QueryVectors
 from find.images.images import ImageLike

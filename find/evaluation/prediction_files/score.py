@@ -11,11 +11,11 @@ from typing import Any
 from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.errors import DataError, FindError
 from find.evaluation.evaluate import Task, evaluate
-from find.evaluation.prediction_files.asked import QueryCollector
 from find.evaluation.prediction_files.folder import BlankFolder
 from find.evaluation.prediction_files.masks import MaskFile
 from find.evaluation.prediction_files.panoptic import PanopticFile
-from find.evaluation.prediction_files.query_collector import entities_in
+from find.evaluation.prediction_files.query_collector import QueryCollector
+from find.evaluation.prediction_files.query_parts import entities_in
 from find.evaluation.prediction_files.recorded import RecordedSystem
 from find.evaluation.prediction_files.recorder import GROUNDING, INSTANCES, PANOPTIC, SEGMENTATION, SEMANTIC, VECTORS
 from find.evaluation.prediction_files.results import ResultFile

@@ -227,8 +227,8 @@ def _listed_instances(folder: DataSplit, image_ids: Sequence[int], thing_ids: Se
             )
     truth = true_instances(instances, sizes, thing_ids, refuse_or_skip)
     if left_out:
-        told = "; ".join(f"{kind}: {count} (first: {first[kind]})" for kind, count in sorted(left_out.items()))
-        warn_caller(f"{folder.root}: {instances.source}: left out of the truth of AP, or doubtful: {told}")
+        summary = "; ".join(f"{kind}: {count} (first: {first[kind]})" for kind, count in sorted(left_out.items()))
+        warn_caller(f"{folder.root}: {instances.source}: left out of the truth of AP, or doubtful: {summary}")
     return truth
 
 

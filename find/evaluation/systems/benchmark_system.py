@@ -53,7 +53,7 @@ class BenchmarkSystem:
                 raise InputError(f"{self.name} does not support the study {study.value!r}, which needs {names}")
 
 
-def load_entrant(spec: str, *, device: torch.device) -> BenchmarkSystem:
+def load_benchmark_system(spec: str, *, device: torch.device) -> BenchmarkSystem:
     """Loads the system of a spec: `PREFIX:...` for a baseline (see `find.evaluation.systems`), otherwise a FIND model.
 
     Raises:

@@ -45,7 +45,7 @@ class Settings:
 
 
 def run(
-    entrant: BenchmarkSystem,
+    candidate: BenchmarkSystem,
     root: Path,
     *,
     settings: Settings,
@@ -66,8 +66,8 @@ def run(
         FindError: an unsupported task or study, predictions to be saved by several processes or of tasks other than the
             published ones, or any error of `evaluate`.
     """
-    chosen = entrant.choose(tasks)
-    entrant.check_studies(settings.studies)
+    chosen = candidate.choose(tasks)
+    candidate.check_studies(settings.studies)
     others = [name for name in chosen if name not in PUBLISHED]
     if save_predictions and others:
         raise InputError(
@@ -79,14 +79,14 @@ def run(
     recorder = None
     if reader == "coco":
         folder = named = NamedFolder(root, settings.split, entities=settings.entities)
-        recorder = Recorder(entrant.system, folder=named, out=out / PREDICTIONS) if save_predictions else None
+        recorder = Recorder(candidate.system, folder=named, out=out / PREDICTIONS) if save_predictions else None
     elif save_predictions or settings.entities != AUTO:
         raise InputError(f"entity files and saved predictions are for COCO's layout only, not for data of {reader!r}")
     else:
         folder = open_split(root, settings.split, reader=reader)
     try:
         found = evaluate(
-            recorder or entrant.system,
+            recorder or candidate.system,
             folder,
             tasks=chosen,
             skip_missing=tasks is None,
@@ -95,17 +95,17 @@ def run(
             **settings.options(),
         )
     except AttributeError as error:  # a protocol of another package may need methods that only some systems have
-        if not others or error.obj is not entrant.system:
+        if not others or error.obj is not candidate.system:
             raise
         raise InputError(
-            f"{entrant.name} does not support all of {', '.join(others)}: it has no method {error.name!r}"
+            f"{candidate.name} does not support all of {', '.join(others)}: it has no method {error.name!r}"
         ) from error
     if recorder is not None:
         recorder.save()
     if is_first():
-        record = results_json(found, name=entrant.name, about=entrant.about, folder=folder, settings=settings)
+        record = results_json(found, name=candidate.name, about=candidate.about, folder=folder, settings=settings)
         write_results(out / RESULTS, record)
-        write_examples(found, entrant.system, folder, out)
+        write_examples(found, candidate.system, folder, out)
     return found
 
 

@@ -79,7 +79,7 @@ class OnnxModel:
         self.threads = threads
         self.resizing = manifest.canvas.resizing()
         self.reading = self._reading()
-        self.told_words: set[str] = set()
+        self.warned_words: set[str] = set()
         self._graphs: dict[str, OnnxGraph] = {}
 
     @property
@@ -237,9 +237,9 @@ class OnnxModel:
     def _unknown(self, queries: Sequence[Query]) -> tuple[tuple[str, ...], ...]:
         """Words that the language encoder has never seen; warns of each once."""
         unknown = self.reading.tokenize([query.render(self.reading.placeholder).text for query in queries]).unknown
-        words = {word for words in unknown for word in words} - self.told_words
+        words = {word for words in unknown for word in words} - self.warned_words
         if words:
-            self.told_words |= words
+            self.warned_words |= words
             message = f"words unknown to the language encoder: {', '.join(sorted(words))}; results for them are a guess"
             warn_caller(message, UnknownWordsWarning)
         return unknown

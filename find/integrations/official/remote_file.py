@@ -89,9 +89,9 @@ class RemoteFile:
         if self.size >= SMALLEST and self.missing:
             for folder in (self.blobs, self.lock.parent):
                 folder.mkdir(parents=True, exist_ok=True)
-            with WeakFileLock(self.lock), self.source.reading(self.name), self.told():
+            with WeakFileLock(self.lock), self.source.reading(self.name), self.explained():
                 self._download()
-        with self.source.reading(self.name), self.told():
+        with self.source.reading(self.name), self.explained():
             return Path(hf_hub_download(self.source.name, self.name, revision=self.commit))
 
     def _download(self) -> None:
@@ -127,7 +127,7 @@ class RemoteFile:
         self.partial.replace(self.blobs / self.etag)
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def explained(self) -> Iterator[None]:
         """Turns what a download raises into one message that says how to go on."""
         from huggingface_hub.errors import (
             EntryNotFoundError,

@@ -61,13 +61,13 @@ def test_the_readmes_javascript_embeds_a_photograph(folder, images, ort, chromiu
     Image.fromarray(images[2]).save(root / "photo.jpg", quality=95)
     page = PAGE.replace("const tell", imports + "\nconst tell") % body
     (root / "index.html").write_text(page)
-    told = serve_until_told(root, chromium, tmp_path / "profile")
-    assert "error" not in told, told
+    expected = serve_until_told(root, chromium, tmp_path / "profile")
+    assert "error" not in expected, expected
     own = exported.embed_images([np.array(Image.open(root / "photo.jpg"))])
-    assert told["dims"] == [1, 6, 24]
-    torch.testing.assert_close(torch.tensor(told["image"], dtype=torch.float32), own.image[0], rtol=1e-3, atol=1e-3)
+    assert expected["dims"] == [1, 6, 24]
+    torch.testing.assert_close(torch.tensor(expected["image"], dtype=torch.float32), own.image[0], rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(
-        torch.tensor(told["boxes"], dtype=torch.float32), own.boxes[0].flatten(), rtol=1e-2, atol=1e-2
+        torch.tensor(expected["boxes"], dtype=torch.float32), own.boxes[0].flatten(), rtol=1e-2, atol=1e-2
     )
 
 

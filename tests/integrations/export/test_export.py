@@ -170,8 +170,8 @@ def test_a_folder_that_lacks_a_file_is_refused_in_one_line(name, folder, tmp_pat
     for command in (["index", str(tmp_path / "photos")], ["search"]):
         query = ["--query", "{a dog}"] if command == ["search"] else []
         assert main([*command, str(tmp_path / "a.album"), *query, "--engine", "onnx", "--weights", str(out)]) != 0
-        told = capsys.readouterr().err
-        assert name in told and told.count("\n") == 1
+        reported = capsys.readouterr().err
+        assert name in reported and reported.count("\n") == 1
 
 
 def test_an_export_of_another_format_or_with_damaged_files_is_refused(folder, tmp_path):
@@ -202,8 +202,8 @@ def test_an_album_of_other_weights_is_refused(folder, images, tmp_path, capsys):
     for command in (["index", str(photos), album], ["search", album, "{a dog}"]):
         capsys.readouterr()
         assert main([*command, "--engine", "onnx", "--weights", str(folder)]) != 0
-        told = capsys.readouterr().err
-        assert "other weights" in told and told.count("\n") == 1
+        reported = capsys.readouterr().err
+        assert "other weights" in reported and reported.count("\n") == 1
 
 
 def test_too_many_entities_are_told(exported, images):

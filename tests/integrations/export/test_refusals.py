@@ -39,8 +39,8 @@ def test_a_folder_that_lacks_a_file_is_refused_in_one_line(name, folder, tmp_pat
     album = str(tmp_path / "a.album")
     for command in (["index", str(tmp_path / "photos"), album], ["search", album, "{a dog}"]):
         assert main([*command, "--engine", "onnx", "--weights", str(folder)]) != 0
-        told = capsys.readouterr().err
-        assert name in told and told.count("\n") == 1
+        expected = capsys.readouterr().err
+        assert name in expected and expected.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,10 @@ def test_a_folder_that_lacks_a_file_is_refused_in_one_line(name, folder, tmp_pat
         ({"wishes": 3}, r"is damaged .*wishes"),
     ],
 )
-def test_another_format_and_damaged_values_are_told(change, told, folder):
+def test_another_format_and_damaged_values_are_told(change, expected, folder):
     manifest = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps(manifest | change))
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=expected):
         Manifest.read(folder)
 
 
@@ -65,8 +65,8 @@ def test_both_commands_refuse_an_export_of_another_version_in_one_line(folder, t
     album = str(tmp_path / "a.album")
     for command in (["index", str(tmp_path / "photos"), album], ["search", album, "{a dog}"]):
         assert main([*command, "--engine", "onnx", "--weights", str(folder)]) != 0
-        told = capsys.readouterr().err
-        assert "format 2, but this version reads format 1" in told and told.count("\n") == 1
+        expected = capsys.readouterr().err
+        assert "format 2, but this version reads format 1" in expected and expected.count("\n") == 1
 
 
 def test_a_foundation_that_cannot_be_exported_is_refused_with_its_operator(tmp_path):

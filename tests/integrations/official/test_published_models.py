@@ -213,7 +213,7 @@ def test_gated_llama_opens_with_the_token(machine, expected):
 
 
 @pytest.mark.parametrize(
-    ("llama", "told"),
+    ("llama", "reported"),
     [
         ("user/nowhere", "there is no https://huggingface.co/user/nowhere that you may see"),
         ("user/nothing-in-it", "user/nothing-in-it has no such file"),
@@ -222,9 +222,9 @@ def test_gated_llama_opens_with_the_token(machine, expected):
         ("huggyllama/llama-7b@v9", "has no revision 'v9'"),
     ],
 )
-def test_what_is_no_llama_is_told_before_anything_large_is_fetched(machine, llama, told):
+def test_what_is_no_llama_is_told_before_anything_large_is_fetched(machine, llama, reported):
     error = machine.refused(llama=llama)
-    assert told in error and "FIND_LLAMA=" in error
+    assert reported in error and "FIND_LLAMA=" in error
     assert machine.hub.downloads(FILE) == machine.hub.downloads("model.safetensors") == 0
 
 
@@ -282,7 +282,10 @@ def test_broken_download_goes_on_where_it_stopped(machine, expected):
 
 def test_a_disk_that_fills_up_meanwhile_is_told():
     file = RemoteFile(Source("xueyanz/FIND", None, MODEL), FILE, "0" * 40, 400_000_000, "1" * 64)
-    with pytest.raises(CheckpointError, match=f"{MODEL}: the disk is full; free 400.0 MB where .*HF_HOME"), file.told():
+    with (
+        pytest.raises(CheckpointError, match=f"{MODEL}: the disk is full; free 400.0 MB where .*HF_HOME"),
+        file.reported(),
+    ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -307,7 +310,7 @@ def test_addresses_that_expire_are_asked_for_again_when_the_download_starts(tmp_
 def test_a_download_that_is_refused_can_be_resumed():
     file = RemoteFile(Source("xueyanz/FIND", None, MODEL), FILE, "0" * 40, 5, "1" * 64)
     response = httpx.Response(403, request=httpx.Request("GET", "http://nowhere"))
-    with pytest.raises(CheckpointError) as caught, file.told():
+    with pytest.raises(CheckpointError) as caught, file.reported():
         raise HfHubHTTPError("403 Forbidden\nRequest has expired", response=response)
     assert str(caught.value).endswith("run the same command again: the download resumes")
     assert "403 Forbidden" in str(caught.value) and "\n" not in str(caught.value)

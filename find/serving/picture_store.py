@@ -19,7 +19,7 @@ PREFIX = "picture:"
 Pixels = UInt8[np.ndarray, "h w 3"]
 
 
-class KeptPictures:
+class PictureStore:
     """A least-recently-used cache of decoded uploads by handle.
 
     A handle is a hash of the pixels, so that the same picture gets the same handle again.

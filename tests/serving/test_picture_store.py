@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from find.serving.app import create_app
-from find.serving.kept import KeptPictures
 from find.serving.limits import Limits, Refusal
+from find.serving.picture_store import PictureStore
 
 
 def picture(value: int, side: int = 10) -> np.ndarray:
@@ -38,7 +38,7 @@ def test_an_expired_handle_is_told_from_a_wrong_picture(client):
 
 
 def test_pictures_of_too_many_bytes_drop_the_least_recently_used():
-    kept = KeptPictures(2 * picture(0).nbytes, seconds=60)
+    kept = PictureStore(2 * picture(0).nbytes, seconds=60)
     first, second = kept.add(picture(1)), kept.add(picture(2))
     assert np.array_equal(kept.get(first), picture(1))
     third = kept.add(picture(3))
@@ -51,7 +51,7 @@ def test_pictures_of_too_many_bytes_drop_the_least_recently_used():
 
 def test_pictures_are_forgotten_some_time_after_their_last_use():
     now = 0.0
-    kept = KeptPictures(1 << 20, seconds=60, clock=lambda: now)
+    kept = PictureStore(1 << 20, seconds=60, clock=lambda: now)
     first, second = kept.add(picture(1)), kept.add(picture(2))
     now = 50.0
     kept.get(first)
@@ -67,7 +67,7 @@ def test_pictures_are_forgotten_some_time_after_their_last_use():
 def test_the_service_s_bound_holds_for_kept_pictures(album, encoded):
     from fastapi.testclient import TestClient
 
-    app = create_app(album, limits=Limits(kept_bytes=160 * 160 * 3))
+    app = create_app(album, limits=Limits(upload_bytes=160 * 160 * 3))
     with TestClient(app, base_url="http://localhost") as client:
         handles = [client.post("/pictures", json={"image": image}).json()["picture"] for image in encoded[:2]]
         codes = [client.post("/interact", json={"image": h, "points": [(9, 9)]}).status_code for h in handles]
