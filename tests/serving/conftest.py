@@ -60,12 +60,12 @@ def client(album):
 
 
 @contextmanager
-def _serving(album):
+def _serving(album, limits=None):
     import uvicorn
 
     from find.serving.app import create_app
 
-    app = create_app(album)
+    app = create_app(album, limits=limits)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -88,8 +88,8 @@ def serve():
     """Serves an album while it is used: gives its address."""
 
     @contextmanager
-    def serving(album):
-        with _serving(album) as server:
+    def serving(album, limits=None):
+        with _serving(album, limits) as server:
             yield _address(server)
 
     return serving
@@ -116,6 +116,7 @@ def browser():
     sync_api = pytest.importorskip("playwright.sync_api", reason="tests of the page need: pip install playwright")
     if shutil.which("chromium") is None:
         pytest.skip("tests of the page need Debian's package chromium")
+    sync_api.expect.set_options(timeout=30_000)  # of an assertion; a machine may be busy
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         yield browser
