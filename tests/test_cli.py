@@ -187,7 +187,11 @@ def test_search_without_entities_ranks_by_the_sentence(capsys, photos, tmp_path,
 def test_world_then_check(capsys, tmp_path):
     status, text, _ = _run(capsys, "data", "world", tmp_path / "world", "--images", 4, "--val-images", 3, "--seed", 5)
     assert status == 0
-    assert "4 train and 3 val images of seed 5" in text and "next: findvl fit" in text
+    assert (
+        "4 train and 3 val images of seed 5" in text
+        and "findvl fit -c tiny --data.root" in text
+        and "findvl search" in text
+    )
     status, text, _ = _run(capsys, "data", "check", tmp_path / "world", "--json")
     assert status == 0
     assert json.loads(text)["errors"] == 0

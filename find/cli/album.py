@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import textwrap
 import time
@@ -22,6 +23,7 @@ from find.cli.arguments import (
     check_model,
     check_outputs,
     find_entities,
+    given_weights,
     is_exported,
     is_stdout,
     load_model,
@@ -34,7 +36,7 @@ from find.cli.arguments import (
     write_json,
 )
 from find.cli.hits import add_hit_options, check_hit_options, print_below, write_hits
-from find.errors import FindError, InputError
+from find.errors import FindError, InputError, printable
 from find.query.operators import JoinedQuery
 from find.utils.extras import extra
 
@@ -190,7 +192,8 @@ def index(arguments: argparse.Namespace) -> int:
         report = index_photos(model, arguments.photos, arguments.album, name=arguments.weights, settings=settings)
     for skipped in report.skipped:
         print(f"skipped {skipped.path}: {skipped.reason}", file=sys.stderr)
-    print(f'{arguments.album}: {report} in {seconds(begin)}; next: findvl search {arguments.album} "{{a red dog}}"')
+    print(f"{arguments.album}: {report} in {seconds(begin)}; next:")
+    print(printable(f"  findvl search {shlex.quote(str(arguments.album))} {given_weights(arguments)}'{{a red dog}}'"))
     return 0
 
 

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import json
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from find.query.query import Query
     from find.visualization.uncertainty import UnknownWords
 
+DEFAULT_WEIGHTS = "find-tiny"
 QUERY_HELP = """\
 a query:
   a {red dog} next to [sofa.jpg@120,80]
@@ -125,7 +127,7 @@ def add_include_query(parser: argparse.ArgumentParser) -> None:
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
-        default="find-tiny",
+        default=DEFAULT_WEIGHTS,
         help="a shipped name, a saved folder, a model of the hub, or official/find-focalt-llama, which the paper's "
         "authors have published (default: %(default)s)",
     )
@@ -185,6 +187,11 @@ def check_model(arguments: argparse.Namespace) -> None:
     from find.model.location import model_folder
 
     model_folder(arguments.weights)
+
+
+def given_weights(arguments: argparse.Namespace) -> str:
+    """The option --weights of a command to run next, with a space behind it; nothing for those that are the default."""
+    return "" if arguments.weights == DEFAULT_WEIGHTS else f"--weights {shlex.quote(arguments.weights)} "
 
 
 def is_exported(arguments: argparse.Namespace) -> bool:

@@ -13,7 +13,7 @@ from find.cli.arguments import add_command, positive, seconds
 from find.cli.data_import import add_import
 from find.cli.data_look import add_look
 from find.cli.prepare import add_prepare
-from find.errors import DataError
+from find.errors import DataError, printable
 from find.training.encode_text import add_encode_text
 
 
@@ -71,9 +71,24 @@ def data_world(arguments: argparse.Namespace) -> int:
     megabytes = sum(file.stat().st_size for file in world.rglob("*") if file.is_file()) / 1e6
     print(
         f"{world}: {about['images']} train and {about['val_images']} val images of seed {about['seed']}, "
-        f"{megabytes:.0f} MB, in {seconds(begin)}; next: findvl fit -c tiny --data.root {world}"
+        f"{megabytes:.0f} MB, in {seconds(begin)}; next:"
     )
+    for command in world_commands(world, "val2017" if about["val_images"] else "train2017"):
+        print(printable(f"  {command}"))
     return 0
+
+
+def world_commands(world: Path, split: str) -> list[str]:
+    """What to run after `findvl data world`: to look at it, to search it with the shipped weights, to train on it."""
+    root, photos = shlex.quote(str(world)), shlex.quote(str(world / split))
+    album = shlex.quote(f"outputs/{world.name}.album")
+    return [
+        f"findvl data check {root}",
+        f"findvl data look {root} --split {split} --png {shlex.quote(f'outputs/{world.name}.png')}",
+        f"findvl index {photos} {album}",
+        f"findvl search {album} '{{an orange sofa}} left of {{a dog}}' --png outputs/hits.png",
+        f"findvl fit -c tiny --data.root {root}",
+    ]
 
 
 def data_check(arguments: argparse.Namespace) -> int:

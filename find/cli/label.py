@@ -11,7 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from find.cli.arguments import add_command, add_model, check_model, load_model, probability, seconds, unknown_words
+from find.cli.arguments import (
+    DEFAULT_WEIGHTS,
+    add_command,
+    add_model,
+    check_model,
+    given_weights,
+    load_model,
+    probability,
+    seconds,
+    unknown_words,
+)
 from find.errors import InputError, printable
 from find.query.operators import JoinedQuery
 
@@ -135,6 +145,8 @@ def label(arguments: argparse.Namespace) -> int:
         print(printable(f"skipped {skipped.path}: {skipped.reason}"), file=sys.stderr)
     for line in summary(labels, keep_duplicates=arguments.keep_duplicates):
         print(printable(line))
+    if labels.photos and len(labels.empty) == len(labels.photos):
+        print(printable(nothing_found(arguments)))
     print(printable(f"{where}, in {seconds(begin)}; next:"))
     for line in next_commands(arguments, labels):
         print(printable(f"  {line}"))
@@ -254,13 +266,21 @@ def summary(labels: Labels, *, keep_duplicates: bool) -> list[str]:
     return lines
 
 
+def nothing_found(arguments: argparse.Namespace) -> str:
+    """What to try where no photo has anything."""
+    hint = f"nothing was found at all: try a lower --threshold (it was {arguments.threshold:g})"
+    if arguments.weights == DEFAULT_WEIGHTS:
+        known = f"{DEFAULT_WEIGHTS} knows drawn scenes only"
+        return f"{hint}; {known}, for photographs give --weights of a model that knows them"
+    return f"{hint}, other words, or an --exemplar"
+
+
 def next_commands(arguments: argparse.Namespace, labels: Labels) -> list[str]:
     folder = labels.root if Path(arguments.photos).is_file() else arguments.photos
     out, photos = shlex.quote(str(arguments.out)), shlex.quote(str(folder))
     if arguments.format == "yolo":
         return [f"findvl data check {out} --data yolo", f"findvl fit -c own --data yolo --data.root {out}"]
-    weights = "" if arguments.weights == "find-tiny" else f" --weights {shlex.quote(arguments.weights)}"
-    review = f"findvl review {out} {photos}{weights}"
+    review = f"findvl review {out} {photos} {given_weights(arguments)}".rstrip()
     data = shlex.quote(f"data/{labels.root.name}")
     if arguments.out.resolve().parent.is_relative_to(labels.root):
         return [review, f"findvl data import {photos} {data}"]

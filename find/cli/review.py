@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from find.cli.arguments import add_command, add_model, check_model, load_model
 from find.cli.serve import add_address, listener_of
-from find.errors import printable
+from find.errors import InputError, printable
 
 if TYPE_CHECKING:
     import socket
@@ -24,7 +24,7 @@ Every decision is written at once. An object keeps its id, and gets "review": "k
 dropped moves from "annotations" to "dropped". A review may be left and taken up again at any time.
 
 examples:
-  findvl review photos/labels.json photos
+  findvl review photos/labels.json
   findvl review instances.json photos --out corrected.json --weights my-model
 """
 
@@ -32,7 +32,7 @@ examples:
 def add_review(commands: argparse._SubParsersAction) -> None:
     parser = add_command(commands, "review", "keep, drop and correct labels of photos in a browser", EXPLANATION)
     parser.add_argument("labels", type=Path, help="COCO JSON of instances, from findvl label or any tool")
-    parser.add_argument("photos", type=Path, help="the folder of its photos")
+    parser.add_argument("photos", type=Path, nargs="?", help="the folder of its photos (default: that of LABELS)")
     parser.add_argument("--out", type=Path, help="where to write the corrected file (default: LABELS itself)")
     parser.add_argument("--no-browser", action="store_true", help="print the address without opening a browser")
     add_address(parser)
@@ -43,12 +43,35 @@ def add_review(commands: argparse._SubParsersAction) -> None:
 def review(arguments: argparse.Namespace) -> int:
     """`findvl review`: runs until it is interrupted."""
     check_model(arguments)
+    check_labels(arguments.labels)
     from find.annotation.labelling.review import Review
 
-    opened = Review(arguments.labels, arguments.photos, arguments.out)
+    opened = Review(arguments.labels, arguments.photos or arguments.labels.parent, arguments.out)
     listener = listener_of(arguments)
     serve_review(opened, load_model(arguments), listener, show=not arguments.no_browser, hosts=arguments.allowed_host)
     return 0
+
+
+def check_labels(labels: Path) -> None:
+    """Raises FindError for a folder or album in the place of the annotation file, and for a file that is not there."""
+    from find.retrieval.connection import has_table
+
+    if labels.is_file():
+        return
+    if not labels.exists():
+        raise InputError(f"{labels}: there is no such file; give COCO JSON, as findvl label writes it")
+    album = has_table(labels)
+    what = "an album, which is searched, not reviewed" if album else "a folder"
+    inside = [] if album else sorted(path.name for path in labels.glob("*.json"))
+    if inside:
+        raise InputError(
+            f"{labels}: this is {what}; give its COCO JSON: findvl review {shlex.quote(str(labels / inside[0]))}"
+        )
+    photos = "PHOTOS" if album else shlex.quote(str(labels))
+    raise InputError(
+        f"{labels}: this is {what}; a review needs COCO JSON of the photos, which a model writes by: "
+        f'findvl label {photos} --query "{{a dog}}" --out labels.json'
+    )
 
 
 def serve_review(

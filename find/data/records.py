@@ -237,7 +237,7 @@ def _instead(path: Path, error: Exception) -> str:
         return f": it is not there. `findvl bench build {path.parent.parent}` makes it of {instances}"
     names = sorted(file.name for file in path.parent.glob("*.json"))
     near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
-    return f". The folder holds {', '.join(near or names[:8]) or 'no JSON files'}"
+    return f": it is not there. The folder holds {', '.join(near or names[:8]) or 'no JSON files'}"
 
 
 @cache

@@ -97,7 +97,7 @@ class Stamp:
         if fingerprint != self.fingerprint:
             raise DataError(
                 f"{album}: this album was made by other weights ({self.model}, {self.fingerprint[:12]}; yours are "
-                f"{fingerprint[:12]}); open it with its own weights (--weights), or make a new album with: findvl index"
+                f"{fingerprint[:12]}); open it with --weights {self.model}, or make a new album with: findvl index"
             )
 
 

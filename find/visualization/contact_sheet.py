@@ -89,9 +89,20 @@ def _tile(folder: DataSplit, sample: Sample, side: int) -> Image.Image:
             left += font.getlength(f"{word.text} ")
         top += LINE
     count = len(sample.segments)
-    name = f"{sample.file_name} ({count} segment{'' if count == 1 else 's'})"
-    pen.text((0, top), name, fill=UNNAMED, font=ImageFont.load_default(size=12))
+    small = ImageFont.load_default(size=12)
+    name = fitted(sample.file_name, f" ({count} segment{'' if count == 1 else 's'})", small, side)
+    pen.text((0, top), name, fill=UNNAMED, font=small)
     return tile
+
+
+def fitted(name: str, end: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """A name with its end behind it; a name that is too long loses its middle, as exports add long codes to names."""
+    kept = len(name)
+    shown = name
+    while kept > 2 and font.getlength(shown + end) > width:
+        kept -= 1
+        shown = f"{name[: (kept + 1) // 2]}\N{HORIZONTAL ELLIPSIS}{name[len(name) - kept // 2 :]}"
+    return shown + end
 
 
 def _words(sentence: Sentence) -> list[_Word]:

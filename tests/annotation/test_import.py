@@ -490,6 +490,13 @@ def test_links_and_copies(tmp_path: Path):
     assert not check_folder(tmp_path / "copied").has_errors
 
 
+def test_pictures_without_annotations_are_to_be_labelled(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    exports.picture(tmp_path / "photos" / "a.jpg")
+    assert main(["data", "import", str(tmp_path / "photos"), str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert "only pictures" in told and f"findvl label {tmp_path / 'photos'} --query" in told
+
+
 def test_check_recommends_to_import_an_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for name in ("roboflow", "cvat_coco", "label_studio_coco", "labelme", "yolo", "mask_maps"):
         root = getattr(exports, name)(tmp_path / name)

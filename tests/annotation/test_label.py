@@ -238,6 +238,17 @@ def test_classes_of_the_command_line():
     assert list(classes_of(["the dog"], ["a.jpg@1,2"], [])) == ["dog"]
 
 
+@pytest.mark.parametrize("threshold", ["0.00001", "1"])
+def test_what_to_try_is_told_where_nothing_is_found_at_all(threshold: str, photos: Path, tmp_path: Path, capsys):
+    photo = sorted(photos.glob("*.jpg"))[0]
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / photo.name).symlink_to(photo)
+    out = str(tmp_path / "labels.json")
+    assert main(["label", str(tmp_path / "photos"), "--query", "{a dog}", "--out", out, "--threshold", threshold]) == 0
+    told = capsys.readouterr().out
+    assert ("find-tiny knows drawn scenes only" in told) == ("dog: 0 instances" in told) == (threshold == "1")
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from find.annotation.importing import import_export
 from find.annotation.labelling.review import Review, state
+from find.cli.main import main
 from find.errors import DataError, FindError, InputError
 from find.images.rle import decode
 
@@ -101,6 +102,40 @@ def test_another_class_can_be_taken_back(folder: Path):
     review.correct(before["id"], box_mask())
     review.decide(before["id"], "undecided")
     assert read(folder)["annotations"][0] == before
+
+
+def test_a_class_given_after_a_correction_outlives_its_undo(folder: Path):
+    before = read(folder)["annotations"][0]
+    number, category = before["id"], before["category_id"]
+    review = Review(folder / "labels.json", folder)
+    other = next(id for id in review.categories if id != category)
+    version = review.version(number)
+    review.correct(number, box_mask())
+    review.rename(number, other)
+    review.restore(number, version)
+    renamed = {"category_id": other, "found": {"category_id": category}, "review": "kept"}
+    assert read(folder)["annotations"][0] == before | renamed
+    review.decide(number, "undecided")
+    assert read(folder)["annotations"][0] == before
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("nope.json", "there is no such file"),
+        ("an.album", "this is an album, which is searched, not reviewed"),
+        ("photos", "give its COCO JSON: findvl review "),
+        ("empty", "findvl label "),
+    ],
+)
+def test_what_is_no_annotation_file_is_told(given: str, told: str, folder: Path, tmp_path: Path, capsys):
+    (tmp_path / "empty").mkdir()
+    versions = tmp_path / "an.album" / "images.lance" / "_versions"
+    versions.mkdir(parents=True)
+    (versions / "1.manifest").touch()
+    assert main(["review", str(tmp_path / given), "--no-browser"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path / given}: ") and told in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize("value", ["accepted", True, None, ["kept"], "dropped"])

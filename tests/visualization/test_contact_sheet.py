@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from find.annotation.build import build
 from find.cli.main import main
 from find.data.coco import CocoFolder
-from find.visualization.contact_sheet import INK, UNNAMED, contact_sheet
+from find.visualization.contact_sheet import INK, UNNAMED, contact_sheet, fitted
 from find.visualization.drawing import entity_color
 
 SQUARES = {"cup": (10, 10), "spoon": (60, 10), "plate": (110, 10)}
@@ -85,3 +85,12 @@ def test_folders_of_another_reader_are_shown(tmp_path: Path, capsys: pytest.Capt
     assert main(["data", "look", str(tmp_path), "--data", "yolo", "--png", str(tmp_path / "look.png")]) == 0
     assert "1 of 1 pictures of train" in capsys.readouterr().out
     assert has(np.asarray(Image.open(tmp_path / "look.png")), entity_color(0))
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "000000000790_jpg.rf.e3e70682c2094cac629f6fbed82c07cd0123456789abcdef.jpg"])
+def test_a_long_name_leaves_room_for_the_number_of_segments(name: str):
+    font = ImageFont.load_default(size=12)
+    shown = fitted(name, " (15 segments)", font, 380)
+    assert shown.endswith(" (15 segments)") and font.getlength(shown) <= 380
+    assert (shown == f"{name} (15 segments)") == (font.getlength(f"{name} (15 segments)") <= 380)
+    assert shown.startswith(name[:5]) and ".jpg (" in shown

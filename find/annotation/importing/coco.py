@@ -77,7 +77,7 @@ def without_groups(read: Documents, report: Report) -> dict[str, list[ExportedCa
                 report(
                     warning("class that is a group's name", path, f'"{one.name}"',
                             "other classes have it as supercategory, and no object has it, so it is left out",
-                            "Nothing; rename it in the tool if it is a class of its own")
+                            "If it is a class of its own, rename it in the tool")
                 )  # fmt: skip
     return kept
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from find.annotation.importing.coco import COCO
@@ -33,6 +34,13 @@ def recognised(files: Files, name: str = AUTO) -> tuple[Format, str, Files]:
         taken_for = one.recognise(files) if name in (AUTO, one.name) else None
         if taken_for or name == one.name:
             return one, taken_for or f"an export of {name}", files
+    if asked.paths and len(asked.pictures) == len(asked.paths):
+        photos = shlex.quote(str(asked.root))
+        raise DataError(
+            f"{asked.root}: there are only pictures in it ({suffix_words(asked.paths)}), and no annotations. Give the "
+            f'export of an annotation tool; or have a model label them: findvl label {photos} --query "{{a dog}}" '
+            f"--out {shlex.quote(str(asked.root / 'labels.json'))}"
+        )
     raise DataError(
         f"{asked.root}: this is not an export that FIND knows ({suffix_words(asked.paths)}). It knows COCO JSON of "
         "Roboflow, CVAT, Label Studio and others, CVAT for images, Label Studio's JSON, labelme, YOLO segmentation, "

@@ -190,7 +190,7 @@ class Writer:
         for name in self.ids:
             if not any(self.of_class[split][name] for split in SPLITS):
                 self.report(tell("class without objects", item=f'"{name}"', message="no object has it",
-                                 fix="Nothing; a model cannot learn it"))  # fmt: skip
+                                 fix="A model cannot learn it; annotate some, or leave it"))  # fmt: skip
             elif not self.of_class[TRAIN][name]:
                 self.report(tell("class that train lacks", item=f'"{name}"', message="it is in other splits only",
                                  fix="Another --seed, or more pictures of it"))  # fmt: skip

@@ -115,7 +115,7 @@ class Review:
         return len(self._earlier[number])
 
     def restore(self, number: int, version: int) -> None:
-        """An object is again as it was at a version."""
+        """An object is again as it was at a version; a class that it was given since then stays."""
         with self._lock:
             one, earlier = self._object(number), self._earlier[number]
             if not 0 <= version <= len(earlier):
@@ -124,9 +124,12 @@ class Review:
                 return
             before = earlier[version]
             del earlier[version:]
+            category = one["category_id"]
             self._place(one, state(before))
             one.clear()
             one.update(before)
+            if category != before["category_id"]:
+                self._give_class(one, category)
             self._save(one["image_id"])
 
     def decide(self, number: int, decision: Decision) -> None:
@@ -159,10 +162,7 @@ class Review:
             one = self._object(number)
             self._check_category(category)
             self._earlier[number].append(dict(one))
-            if state(one) != "added":
-                _keep_found(one, "category_id")
-            one["category_id"] = category
-            self._place(one, "kept" if state(one) in ("undecided", "dropped") else state(one))
+            self._give_class(one, category)
             self._save(one["image_id"])
 
     def add(self, photo: int, category: int, mask: Bool[np.ndarray, "h w"]) -> int:
@@ -195,6 +195,12 @@ class Review:
             return None
         except ValueError as problem:
             raise DataError(f"{self.file}: the mask of object {one['id']} cannot be drawn: {problem}") from problem
+
+    def _give_class(self, one: dict[str, Any], category: int) -> None:
+        if state(one) != "added":
+            _keep_found(one, "category_id")
+        one["category_id"] = category
+        self._place(one, "kept" if state(one) in ("undecided", "dropped") else state(one))
 
     def _place(self, one: dict[str, Any], decision: str) -> None:
         """Records a decision, and moves the object to or from the dropped ones."""

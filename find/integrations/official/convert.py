@@ -140,6 +140,11 @@ def read_state(file: str | Path) -> dict[str, Tensor]:
     except (EOFError, RuntimeError, OSError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0][:120]
         raise CheckpointError(f"{file} is broken or truncated ({reason}); fetch it again") from error
+    except Exception as error:  # torch's unpickler raises KeyError, IndexError and others for bytes that are no pickle
+        raise CheckpointError(
+            f"{file} is no PyTorch checkpoint; give a published .pt file ({PAGE}), or a name that is fetched: "
+            "official/find-focalt-llama"
+        ) from error
     if isinstance(state, Mapping) and "module" in state:
         raise CheckpointError(
             f"{file} is a training state for resuming, not a released model; convert the model's own .pt"

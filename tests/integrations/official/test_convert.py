@@ -125,6 +125,12 @@ def test_truncated_file_is_refused(tiny, tmp_path, capsys):
     assert "empty.pt is broken or truncated" in _refused(tiny, capsys, tmp_path, tmp_path / "empty.pt")
 
 
+@pytest.mark.parametrize("content", [b"hello\n", b"<!doctype html>\n", b"\xff\xd8\xff\xe0", bytes(range(40, 90))])
+def test_a_file_that_is_no_checkpoint_is_refused(tiny, tmp_path, capsys, content):
+    (tmp_path / "page.pt").write_bytes(content)
+    assert "page.pt" in _refused(tiny, capsys, tmp_path, tmp_path / "page.pt")
+
+
 class _Code:
     def __init__(self, trace):
         self.trace = trace
