@@ -68,7 +68,7 @@ def curve(model: FIND, folder: CocoFolder, gallery: int) -> dict[int, tuple[floa
 
 
 def cut(images: ImageGallery, queries: EmbeddedQueries, width: int) -> tuple[ImageGallery, EmbeddedQueries]:
-    """Unit vectors of the first `width` numbers."""
+    """Unit vectors of the first `width` values."""
 
     def first(x: Tensor) -> Tensor:
         return F.normalize(x[..., :width], dim=-1)

@@ -71,7 +71,7 @@ class LiveBytes(TorchDispatchMode):
     """Sums the storages that live, from when an operation makes them until nothing holds them.
 
     Args:
-        kept: what stood before; what is no tensor is left out.
+        kept: what stood before; non-tensors are left out.
     """
 
     def __init__(self, kept: Iterable[Any]) -> None:

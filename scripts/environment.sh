@@ -18,7 +18,7 @@ find_python() {
     local candidate
     if [ -n "${FIND_PYTHON:-}" ]; then
         is_fitting "$FIND_PYTHON" && echo "$FIND_PYTHON" && return
-        echo "error: FIND_PYTHON=$FIND_PYTHON is no Python 3.10, 3.11, 3.12 or 3.13" >&2
+        echo "error: FIND_PYTHON=$FIND_PYTHON is not Python 3.10, 3.11, 3.12 or 3.13" >&2
         return 1
     fi
     for candidate in python3 python python3.13 python3.12 python3.11 python3.10; do

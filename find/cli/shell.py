@@ -96,7 +96,7 @@ class Session:
         return True
 
     def command(self, name: str = "", value: str = "") -> bool:
-        """Raises FindError for what is no command, or no value of it."""
+        """Raises FindError for an unknown command or an invalid value."""
         if name in ("quit", "q", "exit"):
             return False
         if name in ("help", "h"):

@@ -21,7 +21,7 @@ def data_help() -> str:
 
 
 def check_data(options: Namespace) -> None:
-    """Refuses a folder that is no data set before anything is built; other data modules look for themselves."""
+    """Rejects a folder that is not a data set before anything is built; other data modules check their own."""
     settings = options.get("init_args") or Namespace()
     if settings.get("root") is not None and settings.get("reader") is not None:
         reader = load_reader(settings.reader)

@@ -221,7 +221,7 @@ def load_reader(name: str) -> type[DataSplit]:
     """
     reader = load_named(name, GROUP, "reader of data")
     if not (isinstance(reader, type) and issubclass(reader, DataSplit)):
-        raise InputError(f"{name!r} is no reader of data: it must be a subclass of find.data.data_split.DataSplit")
+        raise InputError(f"{name!r} is not a data reader: it must be a subclass of find.data.data_split.DataSplit")
     return reader
 
 

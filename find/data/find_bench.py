@@ -83,7 +83,7 @@ def read_expressions(path: Path, table: PanopticTable, report: Report) -> list[E
     """Referring expressions: annotations of `id`, `image_id`, `segment_id`, `sentence` and maybe `held_out`.
 
     Raises:
-        FindError: the file is missing, is no JSON, or lacks its list of annotations.
+        FindError: the file is missing, is not JSON, or lacks its list of annotations.
     """
     document = read_document(path, ExpressionDocument, report)
     if _of_another_split(document.annotations, path, table, report):

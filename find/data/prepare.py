@@ -268,7 +268,7 @@ class _Preparer:
             with zipfile.ZipFile(path) as archive:
                 empty = not any(visible_name(member) for member in archive.infolist())
         except (OSError, *ZIP_ERRORS) as error:
-            return State.BROKEN, f"{download.name} is no zip file that can be read ({error})"
+            return State.BROKEN, f"{download.name} is not a readable zip file ({error})"
         if empty:
             return State.BROKEN, f"{download.name} is an empty zip file"
         if self.checksums and download.sha256 is not None:

@@ -90,7 +90,7 @@ def _outlines(rows: Sequence[PolygonRow | BoxRow], file: str, report: Report) ->
         if isinstance(row, PolygonRow):
             yield row
         else:
-            message, fix = "a box alone is no segment", "Draw the object's outline, or export as segmentation"
+            message, fix = "a box alone is not a segment", "Draw the object's outline, or export as segmentation"
             report(DatasetIssue(Severity.WARNING, "box without outline", file, row.item, message, fix))
 
 

@@ -90,7 +90,8 @@ class PanopticResult(Result):
         }
 
     def intervals(self) -> Intervals:
-        """For PQ and mIoU. AP has none: it ranks the instances of all images jointly, so it is no sum over images."""
+        """For PQ and mIoU. AP has none: it ranks the instances of all images jointly, so it is not a sum over
+        images."""
         matches = [image.matches for image in self.per_image if image.matches is not None]
         pixels = [image.pixels for image in self.per_image if image.pixels is not None]
         found = {"PQ": quality_intervals(matches, self.is_thing).get("all"), "mIoU": miou_interval(pixels)}

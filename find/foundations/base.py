@@ -1,4 +1,4 @@
-"""What a foundation is: two small protocols, the dataclasses they give, and how they stay frozen."""
+"""Protocols of vision and language encoders, the dataclasses they return, and `Frozen`, a base class for modules."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class TextFeatures:
 
 
 class HasState(Protocol):
-    """What `fingerprint` asks for; every `nn.Module` has it."""
+    """What `fingerprint` needs; every `nn.Module` has it."""
 
     def state_dict(self) -> Mapping[str, Tensor]:
         """The tensors that results depend on, by name; empty where there are none."""
@@ -92,7 +92,7 @@ class HasState(Protocol):
 
 
 class Foundation(HasState, Protocol):
-    """What is asked of frozen encoders of either kind.
+    """What both kinds of frozen encoders have in common.
 
     An implementation need not be an `nn.Module`. One that is becomes a part of the model, so that `FIND.to` moves it to
     the interface's device; it should subclass `Frozen`, which keeps it in eval mode and without gradients. Any other
@@ -111,17 +111,17 @@ class Foundation(HasState, Protocol):
         ...
 
     def compute_in(self, dtype: torch.dtype) -> None:
-        """Computes in `dtype` from now on, as if it had been loaded so; asked by `FIND.from_pretrained(dtype=)`.
+        """Computes in `dtype` from now on, as if loaded in it; called by `FIND.from_pretrained(dtype=)`.
 
         Raises:
-            FindError: that cannot be changed.
+            FindError: the dtype cannot be changed.
         """
         ...
 
 
 @runtime_checkable
 class VisionEncoder(Foundation, Protocol):
-    """A frozen image encoder, with all that is asked of one (see `Foundation`)."""
+    """A frozen image encoder; these are all the members it needs (see `Foundation`)."""
 
     @property
     def strides(self) -> tuple[float, ...]:
@@ -148,14 +148,14 @@ class VisionEncoder(Foundation, Protocol):
         """Features of RGB images in 0..255 (bytes or floats) on the model's device; normalisation happens inside.
 
         Raises:
-            FindError: a side is no multiple of `divisor`.
+            FindError: a side is not a multiple of `divisor`.
         """
         ...
 
 
 @runtime_checkable
 class LanguageEncoder(Foundation, Protocol):
-    """A frozen text encoder and its tokenizer, with all that is asked of one (see `Foundation`)."""
+    """A frozen text encoder and its tokenizer; these are all the members it needs (see `Foundation`)."""
 
     @property
     def width(self) -> int:
@@ -174,7 +174,7 @@ class LanguageEncoder(Foundation, Protocol):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the features are computed in, and what a text cache keeps them in; those that are given may be wider."""
+        """The type that features are computed and cached in; returned features may have a wider type."""
         ...
 
     def tokenize(self, texts: Sequence[str]) -> TokenizedText:
@@ -186,28 +186,28 @@ class LanguageEncoder(Foundation, Protocol):
         ...
 
     def __call__(self, tokenized: TokenizedText) -> TextFeatures:
-        """Features of tokens, which lie on the CPU: the encoder moves them to where it computes.
+        """Features of tokens. Tokens are on the CPU; the encoder moves them to its device.
 
-        Only ids and padding decide. The result for a text never depends on the other texts of the batch.
+        The result depends on ids and padding only. The result for a text never depends on the other texts of the batch.
         """
         ...
 
 
 def device_of(encoder: Foundation) -> torch.device:
-    """Where an encoder's tensors are; the CPU for one that is no `nn.Module` or has none."""
+    """The device of an encoder's tensors; the CPU for one that is not an `nn.Module` or has none."""
     tensors = chain(encoder.parameters(), encoder.buffers()) if isinstance(encoder, nn.Module) else ()
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 def only_side(vision: VisionEncoder) -> int | None:
-    """Side of the square images that are all that an encoder takes; None where it takes other sizes as well."""
+    """Side of the images of an encoder that takes only squares of one size; None if it takes other sizes."""
     return vision.image_size if vision.image_size == vision.divisor else None
 
 
 class Frozen(FixedDtypes):
-    """A module that never learns: always in eval mode (BatchNorm statistics stand still), no gradients.
+    """A frozen module: always in eval mode (BatchNorm statistics are fixed), without gradients.
 
-    It is never cast from outside, because what it remembers of its type would not follow.
+    `.to(dtype)` and `.half()` do not cast it, because its record of the dtype would become wrong.
     """
 
     def freeze(self) -> None:
@@ -219,7 +219,7 @@ class Frozen(FixedDtypes):
         return super().train(False)
 
     def compute_in(self, dtype: torch.dtype) -> None:
-        """Computes in `dtype` from now on, as if it had been loaded so. Raises FindError where that cannot be."""
+        """Computes in `dtype` from now on, as if loaded in it. Raises FindError if that is not supported."""
         raise CheckpointError(
             f"{type(self).__name__} cannot change the type that it computes in; load it anew, in {dtype}"
         )
@@ -242,7 +242,7 @@ def fingerprint(module: HasState, *, without: tuple[str, ...] = ()) -> str:
 
     Tensors whose names begin with one of `without` are left out.
 
-    By it the checkpoint of an interface can tell which foundations it was made for.
+    With it a checkpoint of an interface identifies the foundations that it was trained on.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):

@@ -1,7 +1,6 @@
 """Where a foundation's weights come from: a folder, or a repository of the Hugging Face hub at some revision.
 
-The hub's library is imported where something is read of it: what comes with the package or lies in a folder starts
-without it.
+The hub's library is imported only when the hub is used, so shipped models and local folders start without it.
 """
 
 from __future__ import annotations
@@ -44,14 +43,14 @@ class Source:
 
     @classmethod
     def parse(cls, text: str, *, spec: str) -> Source:
-        """Raises `FindError` for what looks like a path but is no folder, and for what no repository is called."""
+        """Raises `FindError` for a path that is not a folder, and for an invalid repository name."""
         folder = existing_folder(text)
         if folder is not None:
             return cls(str(folder), None, spec)
         name, at, revision = text.partition("@")
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith(".") or (at and not revision):
             raise CheckpointError(
-                f"{spec}: there is no folder {shown(text)}, and that is no name on the Hugging Face hub either; give a "
+                f"{spec}: there is no folder {shown(text)}, and it is not a name on the Hugging Face hub; give a "
                 "folder with config.json and weights, or owner/name, or owner/name@revision"
             )
         return cls(name, revision or None, spec)
@@ -61,9 +60,9 @@ class Source:
         return Path(self.name).is_dir()
 
     def commit(self) -> str | None:
-        """The commit that the newest use of the hub has fetched, as its cache notes it; None for a folder.
+        """The commit that was fetched last, by the hub's cache; None for a folder.
 
-        Where nothing was fetched, the revision that was asked for.
+        If nothing was fetched, the requested revision.
         """
         if self.is_folder:
             return None
@@ -78,15 +77,15 @@ class Source:
         return note.read_text(encoding="utf-8").strip() if note.is_file() else self.revision
 
     def pinned(self) -> str:
-        """`NAME@COMMIT`, which means these weights for ever; a folder stays as it is."""
+        """`NAME@COMMIT`, which fixes the weights; a folder's name is unchanged."""
         commit = self.commit()
         return f"{self.name}@{commit}" if commit else self.name
 
     def options(self, *, untrained: bool) -> dict[str, bool]:
-        """What to give to transformers' `from_pretrained` of a config or tokenizer.
+        """Arguments for transformers' `from_pretrained` of a config or tokenizer.
 
-        An untrained model needs no more of the hub than these. Where it does not answer, only the local cache is asked,
-        once: the library would try again for most of a minute.
+        An untrained model needs nothing else of the hub. If the hub does not answer, only the local cache is tried:
+        the library would retry for most of a minute.
         """
         return {"local_files_only": True} if untrained and not self.is_folder and not hub_answers() else {}
 
@@ -112,7 +111,7 @@ class Source:
 
     @contextmanager
     def reading(self, what: str) -> Iterator[None]:
-        """Turns what libraries raise while they read into one `FindError` that says what to do; `what` is read."""
+        """Turns libraries' exceptions while reading `what` into one `FindError` that says what to do."""
         try:
             yield
         except FindError:
@@ -156,7 +155,7 @@ class Source:
         return first_line(error)
 
     def _lacks(self, file: str) -> bool:
-        """Whether the hub has said that there is no such file, which its cache notes; libraries may hide it."""
+        """Whether the hub's cache records that there is no such file; libraries may hide this."""
         from huggingface_hub import try_to_load_from_cache
         from huggingface_hub.errors import HFValidationError
 
@@ -169,7 +168,7 @@ class Source:
 
 @cache
 def hub_answers() -> bool:
-    """Whether the hub can be reached, found out once; behind a proxy it is taken for granted."""
+    """Whether the hub can be reached, tested once; behind a proxy it is assumed."""
     from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
 
     if HF_HUB_OFFLINE:

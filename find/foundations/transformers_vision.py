@@ -170,7 +170,7 @@ FAMILIES: dict[type[PreTrainedConfig], Family] = {
     Sam2VisionConfig: Family(Sam2VisionModel, sam2, 8, IN_SAM),
     Sam3VisionConfig: Family(Sam3VisionModel, sam3, 2, IN_SAM),
 }
-"""What is no backbone of transformers, or gives more than one; by the class of its config."""
+"""Models that transformers does not offer as a backbone, or that have several feature maps; by config class."""
 
 
 def load_vision_model(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) -> TransformersVision:

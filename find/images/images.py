@@ -89,7 +89,7 @@ def read_mask(
 
 
 def read_orientation(image: str | os.PathLike[str] | Image.Image | BinaryIO, *, name: str | None = None) -> int:
-    """How a picture is stored, 1 to 8 as EXIF counts: `read_image` turns it so. Raises where it is no picture."""
+    """How a picture is stored, 1 to 8 as EXIF counts: `read_image` turns it so. Raises if it is not a picture."""
     return _read(image, name or image_name(image), orientation)
 
 

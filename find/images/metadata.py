@@ -23,7 +23,7 @@ from find.images.orientation import exif_of
 LARGEST_XMP = 4_000_000
 """Bytes; larger packets hold pictures or histories of edits."""
 MOST_CHARACTERS, MOST_WORDS = 10_000, 1_000
-"""Of a text, and of a list of keywords; what is longer is no description of a photo."""
+"""Maximum length of a text and of a list of keywords; longer ones do not describe a photo."""
 
 _NAMES = {
     "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
@@ -75,7 +75,7 @@ NOTHING = PhotoMetadata()
 
 
 def read_metadata(image: str | os.PathLike[str] | BinaryIO) -> PhotoMetadata:
-    """The metadata of a picture's file. Raises FindError where it is no picture."""
+    """The metadata of a picture's file. Raises FindError if it is not a picture."""
     return read_with(image, _metadata)
 
 

@@ -52,7 +52,7 @@ def runs_of(counts: str) -> Int[np.ndarray, " n"]:
     """
     codes = np.frombuffer(counts.encode("utf-8", "replace"), np.uint8).astype(np.int64) - 48
     if not len(codes) or (codes < 0).any() or (codes > 63).any():
-        raise ValueError("counts is no compressed run-length code")
+        raise ValueError("counts is not a compressed run-length code")
     more = (codes & 32) != 0
     if more[-1]:
         raise ValueError("counts ends in the middle of a run")

@@ -1,7 +1,7 @@
 """The attention stack's layer: content attention, condition attention, feed-forward (paper, 3.2; Eq. 2-4).
 
-Groups that do not talk never share an attention matrix: projections run once over the concatenation of all groups,
-the attention itself once a group, over the keys that this group may see.
+Groups that do not attend to each other never share an attention matrix: projections run once over the concatenation
+of all groups, the attention itself once per group, over the keys that this group may attend to.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,10 +30,10 @@ class GroupState:
 class Pixels:
     """The level of the image memory that a layer reads.
 
-    keys, values: of its pixels; `shift`, the level's embedding, belongs to all of them. It is kept apart because pixels
-    that learn nothing then need no gradient.
+    keys, values: of its pixels; `shift`, the level's embedding, is to be added to all of them. It is separate so that
+    pixels without trainable parts need no gradient.
     visible: which pixels each row may see (True = may); at least one.
-    projected: what `InterfaceLayer.project` gives of them, where it is known.
+    projected: the result of `InterfaceLayer.project`, if precomputed.
     """
 
     keys: Float[Tensor, "b p c"]
@@ -45,7 +45,8 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Projection:
-    """One of an attention's three input projections. Keys have no bias: it would move all scores of a row alike."""
+    """One of an attention's three input projections. Keys have no bias: softmax ignores a shift of all scores of a
+    row."""
 
     weight: Float[Tensor, "c c"]
     bias: Float[Tensor, " c"] | None
@@ -80,7 +81,8 @@ class Attention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def projections(self) -> Projections:
-        """Of queries, keys and values. To be asked for once a forward: each split costs a gradient of full size."""
+        """The projections of queries, keys and values. Call it once a forward: each split costs a full-size
+        gradient."""
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         query, key, value = (Projection(*pair, self.heads) for pair in zip(weights, biases, strict=True))
         return query, key.unbiased(), value
@@ -111,7 +113,8 @@ def attend_folded(
     values: Float[Tensor, "b l c"],
     visible: Bool[Tensor, "b n l"] | None,
 ) -> Float[Tensor, "b heads n k"]:
-    """`attend` to tokens that are not projected: the few rows that read them are, into and out of the tokens' space."""
+    """`attend` to unprojected tokens: the few query rows are projected into the tokens' space, and their results out of
+    it."""
     rows, heads, width = queries.shape[2], key.heads, queries.shape[3]
     asked = (queries @ key.by_head().to(queries.dtype)).flatten(1, 2)[:, None]
     if visible is None:
@@ -127,7 +130,7 @@ def attend_folded(
 
 
 def _few_read(rows: int, tokens: int, *, heads: int, width: int) -> bool:
-    """Whether `attend_folded` takes fewer multiplications than projecting the tokens."""
+    """Whether `attend_folded` needs fewer multiplications than projecting the tokens."""
     return rows * (width + (heads - 1) * tokens) < tokens * width
 
 
@@ -171,7 +174,7 @@ class InterfaceLayer(nn.Module):
             states: of every group, sampled tokens of this layer's level included.
             members: the attention table.
             pixels: the level to read; None if no member reads pixels.
-            updated: the groups whose values anybody reads after this layer; the others are not computed further.
+            updated: the groups whose values are read after this layer; the others are not updated.
         """
         content = self.content_attention.projections()
         states = (
@@ -183,7 +186,7 @@ class InterfaceLayer(nn.Module):
     def project(
         self, keys: Float[Tensor, "b p c"], values: Float[Tensor, "b p c"]
     ) -> tuple[Float[Tensor, "b heads p k"], Float[Tensor, "b heads p k"]]:
-        """Pixels as the content attention reads them, whoever reads, without what they all have in common."""
+        """Keys and values of the pixels for the content attention, without the level's shift."""
         _, key, value = self.content_attention.projections()
         return key(keys), value.unbiased()(values)
 
@@ -201,14 +204,14 @@ class InterfaceLayer(nn.Module):
         values, placed = _concatenate(states, readers)
         keys, contents = pixels.projected or (key(pixels.keys), value.unbiased()(pixels.values))
         out = _dot_product_attention(query(placed), keys, contents, pixels.visible[:, None])
-        # What all pixels have in common moves all scores of a row alike, and any mean of their values by itself.
+        # The shift adds a constant to all scores of a row, and the same shift to any weighted mean of values.
         out = out + value(pixels.shift.expand(1, 1, -1))
         return _replaced(states, readers, self.content_norm(values + self.content_attention.merge(out)))
 
     def _read_tokens(
         self, states: dict[GroupName, GroupState], members: Sequence[Member], content: Projections
     ) -> dict[GroupName, GroupState]:
-        """Readers of a group that this forward does not have see no key, like rows with nothing to see."""
+        """Rows that read a group which is absent from this forward get zeros, like rows without visible keys."""
         readers = [member for member in members if member.content not in (None, Group.PIXELS)]
         if not readers:
             return {}
@@ -253,7 +256,7 @@ class InterfaceLayer(nn.Module):
 def _read(
     queries: Float[Tensor, "b heads n k"], states: dict[GroupName, GroupState], member: Member, content: Projections
 ) -> Float[Tensor, "b heads n k"]:
-    """Content attention of one group to the tokens of another, the cheaper way."""
+    """Content attention of one group to the tokens of another, by the cheaper of the two formulas."""
     _, key, value = content
     assert member.content is not None
     source, visible = states[member.content], _visible(states, member)

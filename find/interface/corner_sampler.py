@@ -13,7 +13,7 @@ class CornerAlignedSampler(VisualSampler):
 
     Differs from `VisualSampler` in two ways (reference section 9): the limit is shared by the regions, and row r of a
     mask of height H lies at (h - 1) r / H of a map of height h, without half a pixel's shift. Of more than `points`
-    pixels every level draws its own: at random in training; otherwise always the same, whatever else is in the batch.
+    pixels every level draws its own: at random in training; otherwise a fixed choice, independent of the batch.
     """
 
     def _sample(
@@ -44,7 +44,7 @@ def draw_pixels(
 ) -> tuple[Int[Tensor, "q l"], Int[Tensor, "q l"], Int[Tensor, "q l"], Bool[Tensor, "q l"]]:
     """Pixels of all masks of a prompt, in order of mask, row and column, as (mask, row, column, padding).
 
-    Where there are more than `limit`, that many are drawn without replacement, each mask with the same chance.
+    If there are more than `limit`, that many are drawn without replacement, each mask with the same probability.
     `chance` holds an exponential variate for each pixel; None draws new ones for each pixel of each mask.
     """
     q, r, h, w = masks.shape

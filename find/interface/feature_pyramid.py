@@ -25,9 +25,9 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class Halve(nn.Module):
-    """Max-pools to half the side, rounded up; windows of an odd side overlap, so that the map stays in its place.
+    """Max-pools to half the side, rounded up; for odd sides the windows overlap, so that the map stays aligned.
 
-    That is adaptive max-pooling, which is wrong on MPS where sides do not divide.
+    Equals adaptive max-pooling, which is wrong on MPS if sides do not divide.
     """
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
@@ -48,10 +48,10 @@ def _halved(x: Float[Tensor, "b c h w"], axis: int) -> Float[Tensor, "b c _ _"]:
 
 
 class FeaturePyramid(nn.Module):
-    """Each of the four strides from the encoder's nearest map: doubled by deconvolutions, halved by max-pooling.
+    """Makes each of the four strides from the encoder's nearest map, by deconvolutions or max-pooling.
 
     Of a plain ViT's single map this makes the simple feature pyramid of ViTDet (Li et al., 2022, section 3); its
-    lateral and output convolutions are the pixel decoder's. Maps that have their stride pass as they are.
+    lateral and output convolutions are the pixel decoder's. Maps that already have the stride are unchanged.
 
     Args:
         channels, strides: of the encoder's maps, fine to coarse.

@@ -58,7 +58,7 @@ class FoundationResidual(nn.Module):
 def mean_inside(pixel: Float[Tensor, "b n m"], aligned: AlignedMap) -> Float[Tensor, "b n v"]:
     """The mean of the aligned features inside each proposal's mask, weighted by the mask's probability.
 
-    An empty mask's mean is taken over the whole map. No gradient: what a mask holds is no reason to change it.
+    An empty mask's mean is taken over the whole map. No gradient flows into the masks.
     """
     with torch.no_grad():
         logits = pixel @ aligned.mask_features

@@ -35,11 +35,11 @@ class Memories(nn.Module):
 
 
 class Interface(nn.Module):
-    """Everything between the frozen foundations and the answers.
+    """Everything between the frozen foundations and the predictions.
 
-    Half of it never meets the other half: proposals of objects and the image query see no prompt, and the queries made
-    of words and regions see no target image. So `forward(memory, [objects])` and `forward(None, [query])` give what
-    the joint forward gives, and either may be kept.
+    It has two independent halves: object proposals and the image query attend to no prompt, and the queries made of
+    words and regions attend to no target image. So `forward(memory, [objects])` and `forward(None, [query])` equal
+    the joint forward, and either result may be cached.
 
     Args:
         pixel_decoder: turns the vision encoder's maps into levels and mask features.
@@ -47,16 +47,17 @@ class Interface(nn.Module):
         width, heads, feedforward, layers: of the attention stack.
         queries: learned queries; the last one is the image query, the others are object proposals.
         semantic_width, mask_width: of the two output spaces.
-        region_points: samples of a region a level.
+        region_points: samples per region and level.
         pooled_width: of the foundations' own embeddings of images and texts, if they share a space.
         sampler: how regions are read, if not by a `VisualSampler` of `region_points`.
         memories: spatial memories, for rounds of interactive segmentation (the published FIND: 32).
         image_from_objects: read the image's embeddings off a weighted sum of its objects (the published FIND).
-        class_scale_limit: of the temperature of class logits; None: as large as it was learned (the published FIND).
-        places_in_values: what is read of a pixel tells also where it lies; in the published FIND only its key does.
-        pair_term: compares the words between entities with pairs of objects; no part of the stack.
-        tagger: finds the entities of plain sentences; no part of the stack.
-        match_head: tells how likely an object is what an entity says; no part of the stack, and not trained with it.
+        class_scale_limit: upper limit of the scale of class logits; None: no limit (the published FIND).
+        places_in_values: add positions to the values of pixels; in the published FIND only keys have them.
+        pair_term: scores the words between entities for pairs of objects; not part of the stack.
+        tagger: finds the entities of plain sentences; not part of the stack.
+        match_head: predicts the probability that an object matches an entity; not part of the stack, trained
+            separately.
     """
 
     def __init__(
@@ -157,8 +158,8 @@ class Interface(nn.Module):
         return ImageMemory(flat, self.level_embed, positions, shapes, mask_features, attention_features, pooled)
 
     def project(self, memory: ImageMemory) -> ImageMemory:
-        """The memory with what each layer makes of its pixels before any prompt comes: for an image that is asked
-        often. It takes as much space again as the memory, and half of the work off a prompt."""
+        """The memory with precomputed keys and values of each layer, for images that get many prompts. It doubles the
+        memory's size and halves the work of a prompt."""
         placed = memory.placed()
         seen = placed if self.places_in_values else memory.levels
         projected = []
@@ -171,7 +172,7 @@ class Interface(nn.Module):
     def project_text_tokens(
         self, tokens: Float[Tensor, "b l t"], padding: Bool[Tensor, "b l"], index: Int[Tensor, "b l"] | None = None
     ) -> Tokens:
-        """A language encoder's token features, in whatever floating type, projected to the interface's width."""
+        """A language encoder's token features, of any floating type, projected to the interface's width."""
         if index is None:
             index = torch.full(padding.shape, -1, device=padding.device)
         return Tokens(self.text_projection(tokens.to(self.text_projection.weight.dtype)), padding, index)
@@ -192,7 +193,7 @@ class Interface(nn.Module):
 
         Args:
             memory: of the images; None if no prompt's group reads pixels.
-            prompts: one a task; tasks that share groups bring one prompt with the sum of their prototypes.
+            prompts: one per task; tasks that share groups have one prompt with the sum of their prototypes.
             deep: also give the semantic and pixel embeddings before every layer.
         """
         prompt = Prompt.join(prompts)
@@ -362,7 +363,7 @@ def _resized(mask_features: Float[Tensor, "b m h w"], shape: tuple[int, int]) ->
 def _own_pixels(
     visible: Bool[Tensor, "b n p"], sizes: Int[Tensor, "b 2"], shape: tuple[int, int]
 ) -> Bool[Tensor, "b n p"]:
-    """Without what is not the image's own; all of that where nothing is left."""
+    """Masks out pixels beyond the image; keeps the mask if nothing would be left."""
     own = is_inside(sizes, shape)[:, None]
     visible = visible & own
     return visible | (own & ~visible.any(dim=-1, keepdim=True))

@@ -1,7 +1,7 @@
-"""The match head: the probability that an object is what an entity says, and that anything in the image is.
+"""The match head: the probability that an object matches an entity, and that any object of the image does.
 
-A cosine ranks objects; how large it is for "a small striped cat" that is there, and for one that is not, differs from
-phrase to phrase. So a small perceptron reads both vectors, their product, and how large and how sure the object is.
+Cosines rank objects, but their scale differs from phrase to phrase, so no threshold on them decides presence. The match
+head is a small perceptron on both vectors, their product, and the object's size and mask confidence.
 """
 
 import torch
@@ -14,7 +14,7 @@ NUMBERS = 5
 
 
 class MatchHead(nn.Module):
-    """Logits of matches; `presence` makes of an image's best one the logit that the thing is there at all.
+    """Logits of matches; `presence` turns an image's largest one into the logit that the thing is present.
 
     Args:
         semantic_width: of the vectors; shorter ones are their first values (Matryoshka).
@@ -28,7 +28,7 @@ class MatchHead(nn.Module):
         self.product = nn.Linear(semantic_width, width, bias=False)
         self.numbers = nn.Linear(NUMBERS, width, bias=False)
         self.out = nn.Linear(width, 1)
-        # At first a logistic of the cosine, which ranks well already.
+        # Initialised to a logistic function of the cosine, which already ranks well.
         self.cosine = nn.Parameter(torch.tensor(20.0))
         nn.init.constant_(self.out.bias, -10.0)
         nn.init.zeros_(self.out.weight)
@@ -41,7 +41,7 @@ class MatchHead(nn.Module):
         """Of each entity with each object.
 
         Args:
-            entities, objects: unit vectors; of several examples of one thing, an entity is the mean of theirs.
+            entities, objects: unit vectors; for several examples of one thing, an entity is their mean.
             numbers: of the objects, by `object_numbers`.
         """
         width = entities.shape[-1]
@@ -55,12 +55,13 @@ class MatchHead(nn.Module):
         return self.out(hidden.relu())[..., 0] + self.cosine * cosines
 
     def presence(self, logits: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
-        """Of an image's best object: the largest of many logits is more often large by chance than any one of them."""
+        """Calibrates an image's largest logit: a maximum over many objects is more often large by chance than a single
+        logit."""
         return self.presence_gain * logits + self.presence_bias
 
 
 def object_numbers(boxes: Float[Tensor, "*b n 4"], scores: Float[Tensor, "*b n"]) -> Float[Tensor, "*b n 5"]:
-    """Sides, area and its root of each box (x0, y0, x1, y1 in 0..1), and how sure the object is of its mask."""
+    """Sides, area and its root of each box (x0, y0, x1, y1 in 0..1), and the confidence of the object's mask."""
     sides = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0)
     area = sides.prod(dim=-1, keepdim=True)
     return torch.cat([sides, area, area.clamp(min=1e-6).sqrt(), scores[..., None]], dim=-1)

@@ -1,4 +1,4 @@
-"""Images of several sizes in one batch: each keeps its own canvas, and what fills up the common one is never read."""
+"""Images of several sizes in one batch: each keeps its own canvas, and padding beyond it is never read."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Size = tuple[int, int]
 def concat_memories(
     parts: Sequence[ImageMemory], rows: Sequence[Sequence[int]], canvases: Sequence[Size]
 ) -> ImageMemory:
-    """One memory of several, each of images with a canvas of its own.
+    """Joins memories of images with different canvases.
 
     Args:
         parts: memories of images that share a canvas.
-        rows: of the joint memory, which each image of each part becomes.
+        rows: of the joint memory, for each image of each part.
         canvases: of the parts.
     """
     order = torch.tensor([row for part in rows for row in part]).argsort().tolist()
@@ -108,7 +108,7 @@ def _map_size(x: Float[Tensor, "... h w"]) -> Size:
 
 
 def is_inside(sizes: Int[Tensor, "b 2"], shape: Size) -> Bool[Tensor, "b p"]:
-    """Which places of a common map belong to each image's own one, of so many rows and columns."""
+    """Which positions of a padded map belong to each image's own map, given its rows and columns."""
     rows, columns = (torch.arange(shape[axis], device=sizes.device) < sizes[:, axis, None] for axis in (0, 1))
     return (rows[:, :, None] & columns[:, None]).flatten(1)
 

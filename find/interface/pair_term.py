@@ -1,8 +1,8 @@
-"""The pair term: how well words between two entities fit two objects, and words beside one entity where it lies.
+"""The pair term: how well words between two entities fit two objects, and words beside one entity fit its position.
 
-Words are read as the language encoder's tokens of the connection alone, so that nothing of the entities beside it
-leaks into them; objects as their boxes and a few learned numbers of their vectors (what hides what needs more than
-boxes). Boxes are x0, y0, x1, y1 in 0..1 of the image, as an album keeps them.
+Words are the language encoder's tokens of the connection alone, so that nothing of the neighbouring entities leaks into
+them; objects are their boxes and a few learned features of their vectors (occlusion needs more than boxes). Boxes are
+x0, y0, x1, y1 in 0..1 of the image, as an album keeps them.
 """
 
 import torch
@@ -19,14 +19,14 @@ PUBLISHED_TOTAL = 1.5
 
 
 class PairTerm(nn.Module):
-    """Fits of connections with pairs of objects and of words with places; all are scalar products of what is read of
-    the text and what is read of the objects.
+    """Scores of connections with pairs of objects, and of words with positions; each is a scalar product of a text
+    embedding and an embedding of the objects.
 
     Args:
         text_width: of the language encoder's tokens.
         semantic_width: of object vectors; shorter ones are their first values (Matryoshka).
         width: of the products.
-        numbers: read of each object's vector.
+        numbers: count of features read from each object's vector.
     """
 
     def __init__(self, *, text_width: int, semantic_width: int, width: int = 64, numbers: int = 32) -> None:
@@ -43,7 +43,7 @@ class PairTerm(nn.Module):
         self.place_weight = nn.Parameter(torch.tensor(-2.0))
 
     def weights(self) -> dict[str, Float[Tensor, ""]]:
-        """Of the score's terms: sentence, entity, link, place."""
+        """Weights of the score's terms: sentence, entity, link, place."""
         entity = self.balance.sigmoid()
         return {
             "sentence": PUBLISHED_TOTAL * (1 - entity),
@@ -53,26 +53,26 @@ class PairTerm(nn.Module):
         }
 
     def read(self, tokens: Float[Tensor, "t l w"], padding: Bool[Tensor, "t l"]) -> Float[Tensor, "t 5 r"]:
-        """What each text says: of the two entities beside it, of the one after it, and of the one before it; and two
-        vectors of which products tell whether the next text speaks of the entity before this one."""
+        """Embeddings of each text for the pair beside it, the entity after it and the entity before it; and two vectors
+        whose products decide whether the next text refers to the entity before this one."""
         kept = (~padding).to(tokens.dtype)[..., None]
         count = kept.sum(dim=1)
         mean = (tokens * kept).sum(dim=1) / count.clamp(min=1)
         mean = F.layer_norm(mean.to(self.look.weight.dtype), mean.shape[-1:])
         said = (self.words(mean) * (count > 0)).unflatten(-1, (5, -1))
         fits, reach = said.split([3, 2], dim=1)
-        # Small numbers at first: what tanh saturates learns nothing.
+        # Small initial values, because tanh has no gradient where it saturates.
         return torch.cat([fits / said.shape[-1] ** 0.5, reach], dim=1)
 
     def pairs(self, objects: Float[Tensor, "*b n d"], boxes: Float[Tensor, "*b n 4"]) -> Float[Tensor, "*b n n r"]:
-        """What each ordered pair of objects shows; the first index is the one before the connection."""
+        """Embeddings of ordered pairs of objects; the first index is the object before the connection."""
         seen = self._seen(objects, boxes)
         hidden = self.first(seen)[..., :, None, :] + self.second(seen)[..., None, :, :]
         hidden = (hidden + self.between(pair_numbers(boxes))).relu()
         return self.pair_layer(hidden).relu()
 
     def places(self, objects: Float[Tensor, "*b n d"], boxes: Float[Tensor, "*b n 4"]) -> Float[Tensor, "*b n r"]:
-        """Where and how large each object is."""
+        """Embeddings of each object's position and size."""
         return self.place(self._seen(objects, boxes))
 
     def _seen(self, objects: Float[Tensor, "*b n d"], boxes: Float[Tensor, "*b n 4"]) -> Float[Tensor, "*b n s"]:
@@ -87,7 +87,7 @@ def box_numbers(boxes: Float[Tensor, "*b n 4"]) -> Float[Tensor, "*b n s"]:
 
 
 def pair_numbers(boxes: Float[Tensor, "*b n 4"]) -> Float[Tensor, "*b n n s"]:
-    """Signed geometry of each two boxes: offsets, distances of edges, shared columns and rows, ratios of sides."""
+    """Signed geometry of each pair of boxes: offsets, distances of edges, shared columns and rows, ratios of sides."""
     a, b = boxes[..., :, None, :], boxes[..., None, :, :]
     a, b = torch.broadcast_tensors(a, b)
     sides_a, sides_b = ((x[..., 2:] - x[..., :2]).clamp(min=SMALLEST) for x in (a, b))

@@ -89,7 +89,7 @@ class PixelDecoder(nn.Module):
         self.mask_features = nn.Conv2d(width, mask_width, 3, padding=1)
 
     def forward(self, maps: Sequence[Float[Tensor, "b _ _ _"]]) -> DecodedPixels:
-        """Args: maps, fine to coarse, as the encoder gives them, in whatever floating type."""
+        """Args: maps, fine to coarse, as the encoder returns them, of any floating type."""
         maps = [m.to(self.input_proj.weight.dtype) for m in maps]
         *finer, coarsest = maps if self.pyramid is None else self.pyramid(maps)
         x = self.input_proj(coarsest)

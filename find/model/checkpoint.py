@@ -18,7 +18,8 @@ from find.utils.files import write_tensors
 
 FORMAT = 1
 ALLOWANCE = 100_000_000
-"""Numbers that an interface may lack before it is told by its size alone; its tensors' shapes tell all."""
+"""How far the number of parameters may fall below what config.json implies before it is an error; shapes are compared
+later."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,10 @@ class Checkpoint:
     interface: dict[str, Tensor]
     source: str
     classes: dict[str, Tensor] = field(default_factory=dict)
-    nested_widths: tuple[int, ...] | None = None  # that vectors may be cut to; None of a model that does not say
+    nested_widths: tuple[int, ...] | None = None  # that vectors may be truncated to; None if unknown
 
     def write(self, folder: Path) -> None:
-        """The weights first, so that a folder with a config is a whole one."""
+        """Weights are written first, so that a folder with a config is complete."""
         folder.mkdir(parents=True, exist_ok=True)
         write_tensors(folder / WEIGHTS, self.interface, {"format": "pt"})
         if self.classes:
@@ -61,7 +62,7 @@ class Checkpoint:
             )
         foundations = about.pop("foundations", {})
         if not isinstance(foundations, dict):
-            raise CheckpointError(f"{config_file}: foundations is no table of fingerprints; fetch the model again")
+            raise CheckpointError(f"{config_file}: foundations is not a table of fingerprints; fetch the model again")
         nested_widths = read_nested_widths(about, str(config_file))
         about.pop(NESTED_WIDTHS, None)
         config = FINDConfig.from_dict(about, source=str(config_file))
@@ -72,7 +73,7 @@ class Checkpoint:
         return found
 
     def check_numbers(self) -> None:
-        """Refuses what could be no interface of the config, whatever the foundations are, before it takes memory."""
+        """Rejects weights that cannot belong to the config with any foundations, before they take memory."""
         sizes, held = self.config.interface, sum(tensor.numel() for tensor in self.interface.values())
         stack = sizes.layers * sizes.width * (4 * sizes.width + 2 * sizes.feedforward)
         decoder = sizes.decoder_layers * sizes.decoder_width * (4 * sizes.decoder_width + 2 * sizes.feedforward)

@@ -15,7 +15,7 @@ from find.errors import CheckpointError, FindError, shown
 FOLDER = "{folder}"
 DTYPES = ("float32", "float16", "bfloat16")
 LARGEST_SIZE, LARGEST_SIDE, MOST_LAYERS = 1 << 16, 1 << 14, 1000
-"""Far above any model's; what is more would fill the memory before it is told not to fit the weights."""
+"""Far above any model's; a larger value would fill the memory before it is found not to match the weights."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class InterfaceConfig:
         pair_width: of what the words between entities and pairs of objects are compared in; 0: no such term, so that
             the published score ranks.
         tagger_width: of the tagger that finds the entities of plain sentences; 0: none, so that braces mark them.
-        match_width: of the hidden layer that tells how likely an object is what an entity says; 0: no such layer, so
-            that answers do not say whether a thing is there at all.
+        match_width: hidden width of the match head, which predicts the probability that an object matches an entity;
+            0: no match head, so predictions have no presence probability.
     """
 
     width: int = 512
@@ -88,7 +88,8 @@ class Conventions:
         bicubic_masks: mask logits come to a picture's size by antialiased bicubic instead of bilinear resizing.
         canvas_colour: RGB in 0..255 around a picture that does not fill its canvas; None is black (published: the mean
             colour, so that it is zero after normalisation).
-        places_in_values: what proposals read of a pixel tells also where it lies (published: only its key does).
+        places_in_values: add positions to the attention's values of pixels, not only to the keys (published: keys
+            only).
         pairs_before_things: instances are the things among the best pairs of a proposal and any class, stuff too,
             instead of the best pairs of a proposal and a thing.
     """
@@ -124,10 +125,10 @@ class FINDConfig:
         shortest_side, longest_side: of a picture when it enters the vision encoder, in pixels.
         class_prompt: the text that a class name becomes.
         panoptic_score, panoptic_overlap: when a proposal becomes a panoptic segment: its least class probability, and
-            the least share of its own mask that it wins from the others.
-        vision_dtype, language_dtype: of the encoders' weights: float32, float16 or bfloat16, whatever the interface is
-            trained in.
-        long_texts: "refuse" texts that have more tokens than the language encoder takes, or "cut" them, which is told.
+            the minimum share of its mask that remains after overlaps with other proposals.
+        vision_dtype, language_dtype: of the encoders' weights: float32, float16 or bfloat16, independent of the
+            interface trained in.
+        long_texts: "refuse" texts with more tokens than the language encoder takes, or "cut" them with a warning.
         tasks: further tasks, by the names of their entry points in the group `find.tasks` or by class paths.
     """
 
@@ -190,7 +191,7 @@ class FINDConfig:
         for spec in (self.vision, self.language):
             if FOLDER in spec and ".py" in spec:
                 raise CheckpointError(
-                    f"{folder}: this model's foundation is a program of its own folder ({spec}), which is not run; "
+                    f"{folder}: this model's foundation is code in its own folder ({spec}), which FIND does not run; "
                     "read it, keep a copy elsewhere, and name that in config.json"
                 )
         vision, language = (spec.replace(FOLDER, os.path.abspath(folder)) for spec in (self.vision, self.language))
@@ -204,7 +205,7 @@ class FINDConfig:
 
     @property
     def kept_beside(self) -> list[str]:
-        """Names of the sub-folders of its own folder that the foundations are in."""
+        """Names of the sub-folders of the model's folder that hold its foundations."""
         specs = f"{self.vision} {self.language}"
         return sorted(set(re.findall(re.escape(FOLDER) + r"/([\w.-]+)", specs)))
 
@@ -216,7 +217,7 @@ def _check_number(name: str, value: float, least: float, most: float) -> None:
 
 def _check_keys(kind: type, values: Mapping[str, Any], source: str) -> None:
     if not isinstance(values, Mapping):
-        raise CheckpointError(f"{source}: {values!r:.80} is no table of settings, which {kind.__name__} needs")
+        raise CheckpointError(f"{source}: {values!r:.80} is not a table of settings, which {kind.__name__} needs")
     names = [f.name for f in dataclasses.fields(kind)]
     for key in values:
         if key not in names:

@@ -20,7 +20,7 @@ Encode = Callable[[Sequence[Pixels], Sequence[ImageGeometry]], EncodedBatch]
 class FeatureCache:
     """Keeps what a model has encoded last, known by the pixels: `model.feature_cache = FeatureCache(1 << 30)`.
 
-    It is of use where single pictures are asked about several times by people who cannot keep features themselves. It
+    Useful if pictures are queried several times by callers that cannot keep their features. It
     is right as long as the model's weights do not change; `clear` it then. Not for several threads at a time.
 
     Args:

@@ -1,4 +1,4 @@
-"""Images as the model keeps them between questions: each is encoded once and asked as often as one likes."""
+"""Encoded images, so that several queries about an image run the vision encoder once."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from find.tasks import generic
 class EncodedBatch:
     """Images of one canvas that were encoded together.
 
-    What only some questions need is computed when the first of them comes, and kept. Masks are kept by the batch that
-    drew them alone.
+    What only some queries need is computed on first use and cached. Only the batch that computed masks caches them.
     """
 
     def __init__(self, memory: ImageMemory, proposals: Embeddings | None = None) -> None:
@@ -30,7 +29,7 @@ class EncodedBatch:
         self._masks: Float[Tensor, "b n h w"] | None = None
 
     def proposals(self, interface: Interface) -> Embeddings:
-        """The images' own embeddings and those of their object proposals, which no prompt changes."""
+        """Embeddings of the images and their object proposals, which do not depend on prompts."""
         if self._proposals is None:
             self._proposals = interface(self.memory, [generic.prompt()]).final
         return self._proposals
@@ -43,7 +42,7 @@ class EncodedBatch:
         return self._masks
 
     def project(self, interface: Interface) -> None:
-        """Makes ready for many prompts."""
+        """Precomputes each layer's keys and values of the pixels, for many prompts."""
         if not self.memory.projected:
             self.memory = interface.project(self.memory)
 
@@ -58,7 +57,7 @@ class EncodedBatch:
         return self.memory.nbytes + sum(x.nbytes for x in kept)
 
     def rows(self, start: int, stop: int) -> EncodedBatch:
-        """Some of its images, which share their values with this batch; all of them are the batch itself."""
+        """A batch of some of the images that shares their tensors; the batch itself for all of them."""
         if (start, stop) == (0, self.memory.batch):
             return self
         return EncodedBatch(self.memory.rows(start, stop), self._map(lambda x: x[start:stop]))
@@ -68,7 +67,7 @@ class EncodedBatch:
 
     @staticmethod
     def concatenate(parts: Sequence[EncodedBatch]) -> EncodedBatch:
-        """The images of several batches, a copy. What not all of them have kept is left out."""
+        """Copies the images of several batches into one. Cached values that some batch lacks are dropped."""
         kept = [part._proposals for part in parts]
         proposals = None
         if all(one is not None for one in kept):
@@ -97,7 +96,7 @@ class ImageFeatures:
     """Encoded images (`FIND.encode_images`), to be given to any method of that model in the images' place.
 
     `features[k]`, `features[2:5]` and `features[[0, 3]]` are features of some of the images; iterating gives those of
-    one image after the other. They stay good as long as the model's weights do not change.
+    one image after the other. They are valid as long as the model's weights do not change.
 
     Attributes:
         frames: how each image lies on its canvas.
@@ -124,7 +123,7 @@ class ImageFeatures:
 
     @staticmethod
     def concatenate(parts: Sequence[ImageFeatures]) -> ImageFeatures:
-        """The images of several, which share their values with them; all from one model, on one device."""
+        """Joins features of one model on one device; tensors are shared, not copied."""
         if not parts:
             raise InputError("no features to concatenate")
         if any(part.config != parts[0].config for part in parts):
@@ -170,8 +169,8 @@ class ImageFeatures:
 
     @property
     def nbytes(self) -> int:
-        """What they take on their device now. It grows with the first question that needs more, by as much again with
-        the first one of words or strokes."""
+        """Bytes on their device. They grow with the first query that needs more, and about double with the first one of
+        words or strokes."""
         return sum(batch.nbytes for batch in self._batches)
 
     def to(self, device: torch.device | str) -> ImageFeatures:
@@ -183,7 +182,7 @@ class ImageFeatures:
         return self.to("cpu")
 
     def check(self, config: FINDConfig, device: torch.device) -> None:
-        """Raises FindError where a model of this config on this device cannot take them."""
+        """Raises FindError if a model of this config on this device cannot use them."""
         if self.config != config:
             raise InputError("these features are of a model with another config; encode the images with this one")
         if self.device not in (None, device):
@@ -194,7 +193,7 @@ class ImageFeatures:
     def classes(
         self, names: Sequence[str], embed: Callable[[Sequence[str]], Float[Tensor, "k d"]]
     ) -> Float[Tensor, "k d"]:
-        """The embeddings of class names, which are mostly those that were asked for before."""
+        """The embeddings of class names; those of the previous call are cached."""
         key = tuple(names)
         if key not in self._classes:
             self._classes.clear()
@@ -202,17 +201,17 @@ class ImageFeatures:
         return self._classes[key]
 
     def project(self, interface: Interface) -> None:
-        """Makes them ready for many prompts."""
+        """Precomputes each layer's keys and values of the pixels, for many prompts."""
         for batch in self._batches:
             batch.project(interface)
 
     def batches(self, batch_size: int) -> Iterator[tuple[list[int], EncodedBatch]]:
-        """Images that share a canvas, grouped as images are that come without features, with their numbers."""
+        """Batches of images that share a canvas, grouped as unencoded images would be, with their indices."""
         for numbers in by_canvas(self.frames, batch_size):
             yield numbers, self._gather(numbers, copies=False)
 
     def _gather(self, numbers: Sequence[int], *, copies: bool) -> EncodedBatch:
-        """Images of one canvas as a batch; views of a larger one only if it may share values."""
+        """Images of one canvas as a batch; views of a larger one only if `share` allows it."""
         runs: list[list[int]] = []  # batch, first row, row behind the last
         for batch, row in (self._places[number] for number in numbers):
             if runs and runs[-1][0] == batch and runs[-1][2] == row:

@@ -60,7 +60,7 @@ def match_logits(
 def presence(
     interface: Interface, batch: EncodedBatch, entities: Float[Tensor, "b e d"], frames: Sequence[ImageGeometry]
 ) -> Float[Tensor, "b e"] | None:
-    """The probability that each entity is in its image at all; None of a model without a match head."""
+    """The probability that each entity is in its image at all; None for a model without a match head."""
     if interface.match_head is None:
         return None
     logits = match_logits(interface, batch, F.normalize(entities.float(), dim=-1), frames)
@@ -70,7 +70,7 @@ def presence(
 def texts_present(
     model: Inference, batch: EncodedBatch, texts: Sequence[Sequence[str]], frames: Sequence[ImageGeometry]
 ) -> Float[Tensor, "b t"] | None:
-    """The probability that what each text of an image says is there at all; None without a match head."""
+    """The probability that what each text describes is in its image; None without a match head."""
     distinct = list(dict.fromkeys(text for row in texts for text in row if text.strip()))
     if model.interface.match_head is None or not distinct:
         return None
@@ -83,7 +83,7 @@ def texts_present(
 
 @dataclass(frozen=True)
 class Sought:
-    """What is sought in images: means of what things should be like, and what they should not be.
+    """Embedded targets of `find_all`: the mean of positive examples, and the negative examples.
 
     Args:
         like: of each query, the mean of its examples' unit vectors.
@@ -117,7 +117,7 @@ class Sought:
     def probabilities(
         self, interface: Interface, batch: EncodedBatch, frames: Sequence[ImageGeometry]
     ) -> Float[Tensor, "b n"]:
-        """That each object of an image is what is sought there, and none of what is not."""
+        """The probability that each object matches the positive examples and no negative one."""
         entities = torch.cat([self.like[:, None], self.unlike], dim=1)
         found = match_logits(interface, batch, entities, frames).sigmoid()
         unlike = found[:, 1:].masked_fill(self.padding[..., None], 0).amax(dim=1)
@@ -132,7 +132,7 @@ def find_all(
     threshold: float,
     batch_size: int,
 ) -> list[list[EntityMask]]:
-    """Every instance of query k in image k, the likeliest first; `score` and `present` are its match probability."""
+    """All instances of query k in image k, the most likely first; `score` and `present` are its match probability."""
     return find_all_as(model, images, queries, _own, threshold=threshold, batch_size=batch_size)
 
 
@@ -147,10 +147,10 @@ def find_all_as(
     threshold: float,
     batch_size: int,
 ) -> list[list[T]]:
-    """What `keep` makes of each instance that `find_all` gives; its mask takes no memory after that."""
+    """`keep` of each instance that `find_all` returns; the instance's mask is not held in memory afterwards."""
     if model.interface.match_head is None:
         raise InputError(
-            "this model has no match head, so it cannot tell whether a thing is there; train one with "
+            "this model has no match head, so it cannot tell whether something is present; train one with "
             "scripts/train_match.py"
         )
     check_threshold(threshold)
@@ -176,17 +176,17 @@ def instances_of(
     entities: Sequence[Entity],
     threshold: float,
 ) -> list[list[EntityMask]]:
-    """Every instance of what row k of `sought` says in image k, as `find_all` gives them.
+    """All instances of row k of `sought` in image k, as `find_all` returns them.
 
     Args:
         encoded: batches of the images, each with their numbers.
-        entities: what the instances of each image are named after.
+        entities: the `entity` of the instances of each image.
     """
     return _instances(interface, frames, encoded, sought, entities, threshold, _own)
 
 
 def _own(found: EntityMask) -> EntityMask:
-    """With a mask of its own, not a part of all that were drawn together."""
+    """Copies the mask, so that it does not keep the others of its batch in memory."""
     return replace(found, mask=found.mask.copy())
 
 
@@ -222,7 +222,7 @@ def _drawn(
     numbers: Sequence[int],
     places: list[int],
 ) -> Iterator[list[Tensor]]:
-    """Of each image, the masks at its own size of objects that are likely enough, likeliest first, and how likely.
+    """For each image, masks at its own size of objects above the threshold, the most likely first, and probabilities.
 
     Those of a large image come in several parts; the number of each part's image is added to `places`.
     """
@@ -235,13 +235,13 @@ def _drawn(
 
 
 class _Distinct:
-    """Masks of an image that are not empty and share no more than SAME of the smaller one with any earlier one."""
+    """Filters empty masks of an image, and those that share more than SAME of the smaller mask with an earlier one."""
 
     def __init__(self) -> None:
         self._codes: list[dict[str, object]] = []
 
     def add(self, mask: Bool[np.ndarray, "H W"]) -> bool:
-        """Whether it is such a mask."""
+        """Whether the mask is new and not empty."""
         if not mask.any():
             return False
         code = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
@@ -258,6 +258,6 @@ def _check(query: JoinedQuery) -> None:
     for one in query.queries:
         if len(one.entities) != 1:
             raise InputError(
-                f"what is sought is one thing; the query {one.text[:60]!r} has {len(one.entities)} entities: give one "
+                f"find_all takes one thing; the query {one.text[:60]!r} has {len(one.entities)} entities: give one "
                 "phrase or region, such as '{a striped dog}', or several joined by & (like these) and - (not like that)"
             )

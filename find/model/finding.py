@@ -1,4 +1,4 @@
-"""Finding a model by its name: shipped, in a folder, of a package that makes models, or of the hub."""
+"""Finds a model by its name: shipped, a folder, a published checkpoint, or on the hub."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAKERS = "find.model_makers"
 def find_model(
     name: str, *, revision: str | None = None, llama: str | Path | None = None, **options: Any
 ) -> tuple[Path, Checkpoint]:
-    """The folder of a model, fetched or made where it is not here, and what it holds.
+    """The folder of a model, downloaded or converted if it is not there yet, and its checkpoint.
 
     Args:
         revision, llama: as for `FIND.from_pretrained`.
@@ -50,7 +50,7 @@ def _fetch(source: Source, **options: Any) -> tuple[Path, Checkpoint]:
         beside = Path(source.name).parent
         if not beside.is_dir():
             raise
-        # a path that is misspelt, more likely than a model of the hub
+        # more likely a misspelt path than a model of the hub
         models = sorted(file.parent.name for file in beside.glob(f"*/{CONFIG}"))
         holds = f"whose models are {', '.join(models[:5])}" if models else "which holds no models"
         raise CheckpointError(

@@ -44,9 +44,9 @@ def ground_by_chains(
     model: Inference, batch: EncodedBatch, texts: Sequence[Sequence[str]], frames: Sequence[ImageGeometry]
 ) -> tuple[Float[Tensor, "b t h w"], Float[Tensor, "b t"], Float[Tensor, "b t"] | None]:
     """Of each image's texts: mask logits, the probability with which the mask was chosen, and the probability that the
-    first entity is there at all (None without a match head).
+    first entity is in the image (None without a match head).
 
-    A text in which no entity is found is one as a whole.
+    A text in which no entity is found counts as one entity.
     """
     distinct = list(dict.fromkeys(text for row in texts for text in row))
     if not distinct:

@@ -1,4 +1,4 @@
-"""From pictures to features: resized, encoded by the frozen vision encoder, remembered by the interface."""
+"""From pictures to features: resizing, the frozen vision encoder and the interface's pixel decoder."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -23,10 +23,10 @@ from find.utils.transfer import upload
 
 
 class ImageEncoding(Pretrained):
-    """What a model does with pictures before anything is asked of them.
+    """The part of a model that encodes pictures, before any query.
 
     Attributes:
-        feature_cache: keeps the pictures and the regions' pictures that come last, if one is set.
+        feature_cache: cache of the most recent pictures, those of queries' regions included, if one is set.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class ImageEncoding(Pretrained):
 
     @property
     def pair_term(self) -> PairTerm | None:
-        """Compares the words between entities with pairs of objects; None: the model has no such part."""
+        """Scores the words between entities for pairs of objects; None if the model has no pair term."""
         return self.interface.pair_term
 
     @halving
     @torch.inference_mode()
     def encode_images(self, images: Sequence[ImageLike], *, batch_size: int = 16) -> ImageFeatures:
-        """All that is computed of images before anything is asked of them, to be given to the other methods in their
-        place. Answers are the same; a further click or query costs a small part of the first."""
+        """Encodes images once, for all methods that take images: they take the result instead. Predictions are the
+        same; each further click or query costs a small part of the first."""
         check_images(images)
         frames = self._frames(images)
         return ImageFeatures.of(frames, self.config, self._encode(images, frames, batch_size))
@@ -96,7 +96,7 @@ class ImageEncoding(Pretrained):
     def _encoded(
         self, images: Sequence[ImageLike] | ImageFeatures, batch_size: int
     ) -> tuple[list[ImageGeometry], Iterator[tuple[list[int], EncodedBatch]]]:
-        """The frames of what is asked about, and its batches, encoded as they come or before."""
+        """The images' geometry, and their batches with indices, encoded here or before."""
         check_images(images)
         if isinstance(images, ImageFeatures):
             images.check(self.config, self.device)
@@ -107,8 +107,9 @@ class ImageEncoding(Pretrained):
     def prompted(
         self, images: Sequence[ImageLike] | ImageFeatures, batch_size: int
     ) -> tuple[list[ImageGeometry], Iterator[tuple[list[int], ImageMemory]]]:
-        """The frames of images that are to be asked by prompts, and their memories a batch at a time, with the images'
-        numbers. Images that share a canvas come together; what is asked again is made ready for many prompts."""
+        """The geometry of images for prompts, and their memories a batch at a time, with the images' indices.
+
+        Images that share a canvas share a batch; images given as features are prepared for many prompts."""
         frames, encoded = self.ready(images, batch_size)
         return frames, ((numbers, batch.memory) for numbers, batch in encoded)
 

@@ -1,4 +1,4 @@
-"""What a model answers to lists of images and of prompts; `find.model.model` takes single ones as well."""
+"""Inference for lists of images and prompts; `find.model.model` also takes single ones."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -56,10 +56,10 @@ Answer = TypeVar("Answer")
 
 
 class Inference(ImageEncoding):
-    """The tasks of a model, for lists: prompt k is asked of image k, and answer k is theirs.
+    """The tasks of a model, for lists: result k is that of prompt k with image k.
 
     Args:
-        config: what the model is made of.
+        config: the model's configuration.
         vision, language: the foundations that `config` names.
         interface: the trainable part.
         tasks: further tasks, beside those that `config` names. Their parameters become parts of the interface.
@@ -76,7 +76,7 @@ class Inference(ImageEncoding):
     ) -> None:
         super().__init__(config=config, vision=vision, language=language, interface=interface, tasks=tasks)
         self.panoptic_settings = generic.PanopticSettings(config.panoptic_score, config.panoptic_overlap)
-        self.warned_words: set[str] = set()  # unknown words that the user was warned of
+        self.warned_words: set[str] = set()  # unknown words that the user has been warned of
         interleaving = expect(self.tasks["interleaved_segmentation"], InterleavedSegmentation)
         self.interactive_task: PromptedTask = expect(self.tasks["interactive"], Interactive).compared
         self.phrase_task: PromptedTask = interleaving.words
@@ -92,7 +92,7 @@ class Inference(ImageEncoding):
         """Every image's vector and its object proposals.
 
         Args:
-            masks: keep the proposals' masks, too, which are nearly all of the space that the answer takes (on the
+            masks: keep the proposals' masks, too, which take nearly all of the result's memory (on the
                 model's device 2 bytes for each proposal and pixel of a quarter of the canvas's sides).
         """
         rows: dict[int, tuple[Tensor, Tensor, Tensor]] = {}

@@ -1,4 +1,4 @@
-"""Where a model's files are, told without PyTorch, so that a misspelt name is told at once."""
+"""Locates a model's files without importing PyTorch, so that a misspelt name is reported immediately."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def model_folder(name: str) -> Path | None:
     """The folder of a shipped or saved model; None for a name of the hub.
 
     Raises:
-        FindError: neither is there, and the hub has no such names; or the folder lacks a model's files.
+        FindError: no such folder or shipped model exists and it is not a valid hub name; or the folder lacks a model's
+            files.
     """
     shipped = sorted(path.name for path in SHIPPED.glob("*") if path.is_dir())
     folder = SHIPPED / name if name in shipped else existing_folder(name) if name else None
@@ -54,10 +55,9 @@ def check_file(file: Path) -> None:
 
 
 def check_dim(name: str, dim: int) -> None:
-    """Raises InputError where more values of a vector are asked for than a model that is here gives, and warns where
-    it was not trained for so many.
+    """Raises InputError if `dim` exceeds the vector width of a local model, and warns if it was not trained for `dim`.
 
-    What its config.json says otherwise is checked when it is loaded.
+    Other faults of config.json are reported when the model is loaded.
     """
     folder = model_folder(name)
     if folder is None:
@@ -73,7 +73,7 @@ def check_dim(name: str, dim: int) -> None:
 
 
 def may_have_tagger(name: str) -> bool:
-    """Whether a model may find entities in plain sentences; False where its config.json tells that it has no tagger."""
+    """Whether a model may find entities in plain sentences; False if its config.json says that it has no tagger."""
     folder = model_folder(name)
     if folder is None:
         return True
@@ -84,7 +84,7 @@ def may_have_tagger(name: str) -> bool:
 
 
 def read_nested_widths(about: Mapping[str, object], source: str) -> tuple[int, ...] | None:
-    """What a config.json says of the widths that vectors may be cut to; None where it says nothing."""
+    """The widths that vectors may be truncated to, of a config.json; None if it does not list them."""
     widths = about.get(NESTED_WIDTHS)
     if widths is None:
         return None
@@ -94,7 +94,7 @@ def read_nested_widths(about: Mapping[str, object], source: str) -> tuple[int, .
 
 
 def warn_untrained(dim: int, nested_widths: tuple[int, ...] | None, width: int) -> None:
-    """Warns where vectors of `width` values are cut to a number that they were not trained for, if that is known."""
+    """Warns if vectors of `width` values are truncated to a width that they were not trained for, if that is known."""
     if nested_widths is None or dim in (*nested_widths, width):
         return
     trained = ", ".join(map(str, sorted({*nested_widths, width})))

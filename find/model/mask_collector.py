@@ -1,4 +1,4 @@
-"""Prompts of several images as tensors, and the masks that answer them back in the images' order and sizes."""
+"""Prompts of several images as tensors, and their masks back in the images' order and sizes."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,8 @@ class MaskCollector:
         scores: Tensor,
         present: Tensor | None = None,
     ) -> None:
-        """A batch's; `present` as in `EntityMask`; a GPU is waited for once (oftener where masks fill gigabytes)."""
+        """Adds a batch's masks; `present` as in `EntityMask`; one GPU synchronisation (more where masks fill
+        gigabytes)."""
         frames = [self.frames[number] for number in numbers]
         there = torch.full_like(scores, torch.nan) if present is None else present
         drawn = (

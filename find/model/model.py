@@ -1,4 +1,4 @@
-"""FIND: frozen foundations, the interface and its tasks as one model that takes pictures, strokes and queries."""
+"""FIND: frozen foundations, the interface and its tasks as one model that takes images, strokes and queries."""
 
 from __future__ import annotations
 
@@ -77,25 +77,25 @@ class FIND(Inference):
     `embed_texts`, `embed_queries`, `embed_classes`. Also `entity_spans`, `run`; all else is torch's.
 
     Images are paths, PIL images or uint8 RGB arrays [H, W, 3]; they may differ in size, and masks come back at their
-    own sizes. One image and one prompt give one answer; lists give lists: prompt k is asked of image k, one prompt is
-    asked of each image, and one image is asked each prompt. What is answered of an image does not depend on the others
-    of the call. Images that are asked more than once are encoded once: every method takes what `encode_images` gives
-    in their place, as a list. A `batch_size` that memory does not suffice for is halved until it does, which is told
-    once. Bad input raises `find.InputError`, in one sentence.
+    own sizes. One image and one prompt give one result; lists give lists: prompt k is applied to image k, a single
+    prompt to each image, and each prompt to a single image. The result for an image does not depend on the others
+    of the call. Encode images once if you query them repeatedly: every method takes the result of `encode_images`
+    in place of a list of images. A `batch_size` that does not fit into memory is halved until it does, with one
+    warning. Bad input raises `find.InputError` with a one-sentence message.
 
     Args:
-        config: what the model is made of.
+        config: the model's configuration.
         vision, language: the foundations that `config` names.
         interface: the trainable part.
-        tasks: further tasks, beside those that `config` names (see `find.tasks.Task`); asked by `run`.
+        tasks: further tasks besides those that `config` names (see `find.tasks.Task`), called by `run`.
     """
 
     # --- embedding ------------------------------------------------------------------------------------------------
 
     @short_signature
     def encode_images(self, images: ImageLike | Sequence[ImageLike], *, batch_size: int = 16) -> ImageFeatures:
-        """All that is computed of images before anything is asked of them, to be given to the other methods in their
-        place. Answers are the same; a further click or query costs a small part of the first.
+        """Encodes images once, for all methods that take images: they take the result instead. Predictions are the
+        same; each further click or query costs a small part of the first.
 
         Raises:
             InputError: an image that cannot be read.
@@ -108,7 +108,7 @@ class FIND(Inference):
 
         Args:
             images: one (b is 1) or several.
-            masks: keep the proposals' masks, too, which are nearly all of the space that the answer takes (on the
+            masks: keep the proposals' masks, too, which take nearly all of the result's memory (on the
                 model's device 2 bytes for each proposal and pixel of a quarter of the canvas's sides).
         """
         return super().embed_images(as_list(images), masks=masks, batch_size=batch_size)
@@ -137,7 +137,7 @@ class FIND(Inference):
     @short_signature
     @torch.inference_mode()
     def entity_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """Characters [start, end) of what each plain sentence names; `Query.from_text` makes a query of them.
+        """Character ranges [start, end) of the entities of plain sentences, by the tagger; `Query.from_text` uses them.
 
         Raises InputError for a model without a tagger.
         """
@@ -185,7 +185,7 @@ class FIND(Inference):
         threshold: float = 0.5,
         batch_size: int = 16,
     ) -> OneOrMany[list[EntityMask]]:
-        """Every instance of what is sought in an image, the likeliest first; none where there is none.
+        """All instances of a query in an image, the most likely first; an empty list if there is none.
 
             model.find_all("photo.jpg", "{a striped dog}")
             model.find_all("photo.jpg", Region("a.jpg", box=b) & Region("c.jpg", box=d) - Region("e.jpg", box=f))
@@ -193,10 +193,10 @@ class FIND(Inference):
         Args:
             queries: one or a list, each with one entity: a phrase, or a region of this or another image as an example;
                 `A & B` is like both examples, `A - C` is like A and not like C.
-            threshold: the least match probability (0..1), which is `score` and `present` of what is found.
+            threshold: minimum match probability (0..1); it is the `score` and `present` of an instance.
 
         Raises:
-            InputError: a query that has not one entity, a model without a match head.
+            InputError: a query without exactly one entity, a model without a match head.
         """
         asked = read_joined(queries)
         answer = partial(find_all, self, threshold=threshold, batch_size=batch_size)
@@ -217,8 +217,7 @@ class FIND(Inference):
         """Grounded segmentation: a mask for each text.
 
         Args:
-            texts: of one image, a text or a list of texts; of several, a list of texts for each, or one text that is
-                sought in all.
+            texts: for one image, a text or a list of texts; for several, a list of texts each, or one text for all.
         """
         one = is_one_image(images)
         pictures = as_list(images)
@@ -261,17 +260,18 @@ class FIND(Inference):
     ) -> OneOrMany[EntityMask]: ...
     @short_signature
     def interact(self, images: Images, strokes: Any, negatives: Any = None, *, batch_size: int = 16) -> Masks:
-        """Interactive segmentation: a mask for each stroke, by which a user shows a thing.
+        """Interactive segmentation: a mask for each stroke with which a user marks a thing.
 
         Args:
             strokes: each a point (x, y), a box (x0, y0, x1, y1), several points [(x, y), ...] of one thing, a `Region`
                 of an image of that size (also a scribble or polygon), or a bool array [H, W]. Of one image, a stroke or
                 a list of them; of several images, a list of strokes (or an array [r, H, W]) for each. Coordinates are
                 pixels, x before y, from the top left.
-            negatives: for each stroke, what does not belong to its thing, likewise; None or all False: nothing.
+            negatives: for each stroke, strokes on what does not belong to its thing, in the same forms; None or all
+                False: nothing.
 
         Raises:
-            InputError: a stroke outside of its image or of another size, an empty one, or one of no such form.
+            InputError: a stroke outside of its image, of another size, empty, or of another form.
         """
         one = is_one_image(images)
         pictures = as_list(images)
@@ -304,8 +304,8 @@ class FIND(Inference):
 
         Args:
             classes: names, or a set of them: "coco-panoptic" (133) or "coco-instance" (its 80 things).
-            is_thing: of each class, whether its segments can be counted; None: those of COCO's stuff cannot ("sky",
-                "grass"), all others can.
+            is_thing: for each class, whether its instances are countable; None: all but COCO's stuff classes ("sky",
+                "grass") are.
         """
         known = ClassSet.of(classes, is_thing)
         found = super().panoptic(as_list(images), known.names, known.is_thing, batch_size=batch_size)
@@ -349,8 +349,8 @@ class FIND(Inference):
 
         Args:
             classes, is_thing: as `panoptic` takes them.
-            min_score: instances of lower scores (0..1) are left out; 0 gives all, as average precision needs them.
-            limit: the most instances of an image; None: no limit.
+            min_score: minimum score (0..1) of returned instances; 0 returns all, as average precision needs.
+            limit: maximum number of instances of an image; None: no limit.
         """
         known = ClassSet.of(classes, is_thing)
         found = super().instances(as_list(images), known.names, known.is_thing, batch_size=batch_size)
@@ -369,7 +369,7 @@ class FIND(Inference):
     def semantic(
         self, images: Images, classes: Classes = "coco-panoptic", *, batch_size: int = 16
     ) -> OneOrMany[np.ndarray]:
-        """Semantic segmentation: the number of the best class, its place in `classes`, at each pixel."""
+        """Semantic segmentation: the index into `classes` of the best class at each pixel."""
         found = super().semantic(as_list(images), ClassSet.of(classes).names, batch_size=batch_size)
         return found[0] if is_one_image(images) else found
 
@@ -377,8 +377,8 @@ class FIND(Inference):
 
     @short_signature
     def run(self, task: str | Task, images: Images, prompts: Any, *, batch_size: int = 16) -> Any:
-        """What a task answers, also one of another package (`tasks`): to one prompt about one image, or to prompt k
-        about image k. Which prompts it takes and what it answers is told by its class (`model.tasks[name]`).
+        """Runs a task by name, also of another package (`tasks`), on one image and prompt, or on lists: prompt k with
+        image k. The prompts and results of a task are documented by its class (`model.tasks[name]`).
 
         Raises:
             InputError: the model has no such task, or there is not one prompt for each image.

@@ -1,4 +1,4 @@
-"""The tasks of a model: the six core ones as its conventions want them, and those of other packages."""
+"""The tasks of a model: the six core ones, by its conventions, and those of other packages."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from find.tasks.task import Task
 
 
 def tasks_of(config: FINDConfig, interface: Interface, given: Sequence[Task]) -> dict[str, Task]:
-    """By name, in the order in which a training step takes them. Tasks beyond the core make their parameters here, as
+    """The tasks by name, in the order of a training step. Tasks beyond the core create their parameters here, as
     parts of the interface.
 
     Args:
-        given: tasks beyond the core; those that `config` names and that are not among them are found by their names.
+        given: tasks beyond the core; others that `config` names are found by their names.
     """
     core = load_tasks()
     for task in core:
@@ -65,7 +65,7 @@ def find_task(tasks: Mapping[str, Task], wanted: str | Task) -> Task:
 
 
 def check_named_tasks(config: FINDConfig, given: Sequence[Task], source: str) -> None:
-    """Refuses to import what a model's folder names by a class path: what is downloaded is read, never run."""
+    """Refuses to import class paths that a model's folder names: downloads must not run code."""
     unknown = [name for name in config.tasks if "." in name and name not in {name_of(task) for task in given}]
     if unknown:
         raise CheckpointError(

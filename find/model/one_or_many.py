@@ -1,4 +1,4 @@
-"""One image or prompt where a list may stand: calls as people write them, turned into the lists that are computed."""
+"""Lets calls take one image or prompt instead of a list, by turning single ones into lists."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ Texts: TypeAlias = str | Sequence[str] | Sequence[Sequence[str]]
 
 
 def is_one_image(images: Images) -> TypeIs[ImageLike]:
-    """Whether this is an image and no list of them (an array of four dimensions is one)."""
+    """Whether this is one image, not a list of images (which an array of four dimensions is)."""
     if isinstance(images, np.ndarray):
         return images.ndim < 4
     return isinstance(images, (str, os.PathLike, Image.Image))
 
 
 def as_list(images: Images) -> ImageList:
-    """The images as a list, also of one."""
+    """The images as a list, also of a single one."""
     return [images] if is_one_image(images) else images
 
 
 def is_one_query(queries: object) -> TypeIs[QueryLike | JoinedQuery]:
-    """Whether this is a query and no list of them."""
+    """Whether this is one query, not a list of queries."""
     return isinstance(queries, (str, Phrase, Region, Query, JoinedQuery))
 
 
 def read_queries(queries: Queries) -> list[Query]:
-    """The queries as a list, also of one; texts are read by `Query.parse`.
+    """The queries as a list, also of a single one; texts are read by `Query.parse`.
 
     Raises:
-        InputError: one of another type or of wrong syntax, naming its number.
+        InputError: a query of another type or with a syntax error; the message has its number.
     """
     if is_one_query(queries):
         return [_read_query(queries, "the query")]
@@ -65,7 +65,7 @@ def read_queries(queries: Queries) -> list[Query]:
 
 
 def read_joined(queries: Askable | Sequence[Askable]) -> list[JoinedQuery]:
-    """The queries, which may be joined by & and -, as a list, also of one."""
+    """The queries, which may be joined by & and -, as a list, also of a single one."""
     if isinstance(queries, JoinedQuery):
         return [queries]
     if isinstance(queries, (str, Phrase, Region, Query)):
@@ -88,14 +88,14 @@ def ask(
     *,
     one_prompt: bool,
 ) -> T | list[T]:
-    """The answer to one prompt about one image, else a list of answers.
+    """The result for one prompt with one image; otherwise a list of results.
 
-    One prompt is asked of each image, and one image, which is encoded once, is asked each prompt; of two lists, prompt
-    k is asked of image k.
+    A single prompt is applied to each image, and each prompt to a single image, which is encoded once; of two lists,
+    prompt k is applied to image k.
 
     Args:
-        answer: gives the answers to prompts about as many images.
-        encode: encodes images once for several questions.
+        answer: returns the results of prompts with as many images.
+        encode: encodes images once for several prompts.
         one_prompt: the only one of `prompts` did not come in a list.
     """
     if not is_one_image(images):

@@ -1,4 +1,4 @@
-"""What FIND answers with: embeddings of images and queries, and masks at the pictures' own sizes."""
+"""What FIND returns: embeddings of images and queries, and masks at the images' own sizes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,18 +18,18 @@ from find.tasks.mask_boxes import boxes_of_logits
 
 @dataclass(frozen=True, repr=False)
 class ImageEmbeddings:
-    """Images in the shared space, each embedded once, whatever is asked of it later. Vectors have unit length."""
+    """Images in the shared space, independent of any query. Vectors have unit length."""
 
     image: Float[Tensor, "b d"]
     objects: Float[Tensor, "b n d"]
-    scores: Float[Tensor, "b n"]  # how sure a proposal is of its mask: mean probability inside it, 0..1
+    scores: Float[Tensor, "b n"]  # confidence of a proposal's mask: its mean probability inside the mask, 0..1
     masks: tuple[Float[Tensor, "n _ _"], ...] | None  # logits on each image's canvas, at the stride of the mask
-    # features; None if they were not asked for
+    # features; None if not requested
     frames: tuple[ImageGeometry, ...]
 
     @cached_property
     def boxes(self) -> Float[Tensor, "b n 4"]:
-        """Of the objects: x0, y0, x1, y1 in 0..1 of their image; zeros of an empty mask."""
+        """Boxes of the objects: x0, y0, x1, y1 in 0..1 of their image; zeros for an empty mask."""
         shown = zip(self.kept_masks(), self.frames, strict=True)
         rows = [boxes_of_logits(masks, torch.tensor(frame.extent, device=masks.device)) for masks, frame in shown]
         return torch.stack(rows)
@@ -42,7 +42,7 @@ class ImageEmbeddings:
         return self.frames[number].inside(self.kept_masks()[number])
 
     def kept_masks(self) -> tuple[Float[Tensor, "n _ _"], ...]:
-        """`masks`; raises InputError where they were not asked for."""
+        """`masks`; raises InputError if they were not requested."""
         if self.masks is None:
             raise InputError(
                 "these images were embedded without their masks; embed_images(images, masks=True) keeps them"
@@ -75,12 +75,12 @@ class QueryEmbeddings:
 
 @dataclass(frozen=True, repr=False)
 class EntityMask:
-    """One mask, and the probability with which its proposal was chosen among all (0..1).
+    """A mask, and the probability with which its proposal was chosen among all (0..1).
 
     Attributes:
-        entity: what was asked for; None for a stroke that is no `Region`.
-        present: the probability that what was asked for is in the image at all (0..1); None of models without a match
-            head, and of strokes.
+        entity: the phrase or region that was queried; None for a stroke that is not a `Region`.
+        present: the probability (0..1) that the entity is in the image at all; None for models without a match head,
+            and for strokes.
     """
 
     mask: Bool[np.ndarray, "H W"]
@@ -156,6 +156,6 @@ class InstancePrediction:
 def with_entities(
     found: Sequence[Sequence[EntityMask]], entities: Sequence[Sequence[Entity | None]]
 ) -> list[list[EntityMask]]:
-    """The masks of each image, each with what was asked for."""
+    """The masks of each image, each with its entity."""
     pairs = zip(found, entities, strict=True)
     return [[replace(mask, entity=e) for mask, e in zip(*row, strict=True)] for row in pairs]

@@ -1,4 +1,4 @@
-"""What a model is made of, on its way from a config, from a folder or the hub, and back into a folder."""
+"""Building a model from a config, loading it from a folder or the hub, and saving it."""
 
 import difflib
 import hashlib
@@ -46,7 +46,7 @@ class Pretrained(FixedDtypes, HubModel):
     """Frozen foundations and the interface that was trained on them.
 
     Args:
-        config: what the model is made of.
+        config: the model's configuration.
         vision, language: the foundations that `config` names.
         interface: the trainable part.
         tasks: further tasks, beside those that `config` names. Their parameters become parts of the interface.
@@ -69,7 +69,7 @@ class Pretrained(FixedDtypes, HubModel):
         self.language = language
         self.interface = interface
         self.known_classes: dict[str, Float[Tensor, " d"]] = {}  # embeddings of class names, computed before
-        self.nested_widths: tuple[int, ...] | None = None  # that vectors may be cut to; None: not known
+        self.nested_widths: tuple[int, ...] | None = None  # that vectors may be truncated to; None: unknown
         self.folder: Path | None = None  # that it was loaded from
 
     @classmethod
@@ -125,23 +125,22 @@ class Pretrained(FixedDtypes, HubModel):
         are fetched and converted once (docs/published-checkpoints.md).
 
         Args:
-            config: that the model must have been made with; "{folder}" in it is the model's own folder. Its
-                foundations may lie elsewhere than they did, if they are the same.
+            config: the config that the model must have been trained with; "{folder}" in it is the model's own folder.
+                Its foundations may have moved, if they are the same.
             revision: of a model of the hub.
-            llama: of an official model: a folder with LLaMA-7B, or its name on the hub; None: what the environment
-                variable FIND_LLAMA names, else what was taken before, else the one that the authors name.
-            device: where the model is put: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best one here; None: CPU.
-            dtype: what the foundations compute in: float32, bfloat16 or float16; None: what the model was trained with,
-                but float32 where this CPU would emulate that (`find.utils.precision`). The interface stays in float32,
-                as positions and coordinates must, and so do all answers. What is saved names the same foundations as
-                before.
-            tasks: further tasks, which are untrained, and those of the model's own that have no entry point; the others
-                that it was saved with are found by the names of theirs.
+            llama: for an official model: a folder with LLaMA-7B, or its name on the hub; None: that of the environment
+                variable FIND_LLAMA, else the one used before, else the one that the authors name.
+            device: the model's device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best one here; None: CPU.
+            dtype: the type that the foundations compute in: float32, bfloat16 or float16; None: the type that the model
+                was trained with, but float32 if this CPU would emulate it (`find.utils.precision`). The interface,
+                which needs exact coordinates, and all results stay in float32. Saving is not affected.
+            tasks: further, untrained tasks, and those of the saved model that have no entry point; its other tasks are
+                found by their entry points.
             hub: options of `huggingface_hub.snapshot_download`.
 
         Raises:
-            FindError: there is no such model, its files do not fit together, or it was made with another config, which
-                is told before foundations are built; an argument that is unknown, or a device that is not here.
+            FindError: there is no such model, its files do not match, or it was trained with another config (reported
+                before foundations are built); an unknown argument or an unavailable device.
         """
         check_options(hub)
         wanted = None if device is None else choose_device(str(device))
@@ -167,7 +166,7 @@ class Pretrained(FixedDtypes, HubModel):
         return model if wanted is None else model.to(wanted)
 
     def avoid_emulation(self, device: torch.device) -> None:
-        """Foundations compute in float32 where a device would emulate the type that they were trained with."""
+        """Lets foundations compute in float32 if a device would emulate the type that they were trained with."""
         for encoder, name in ((self.vision, self.config.vision_dtype), (self.language, self.config.language_dtype)):
             stored = getattr(torch, name)
             suited = suited_dtype(stored, device)
@@ -190,7 +189,7 @@ class Pretrained(FixedDtypes, HubModel):
         Checkpoint(*own).write(folder)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """As `torch.nn.Module.to`. Raises FindError for a device that is not here."""
+        """As `torch.nn.Module.to`. Raises FindError for an unavailable device."""
         device = kwargs.get("device", args[0] if args else None)
         if isinstance(device, (str, torch.device)):
             choose_device(str(device))
@@ -206,16 +205,17 @@ class Pretrained(FixedDtypes, HubModel):
         return {"vision": fingerprint(self.vision), "language": fingerprint(self.language)}
 
     def kept_foundations(self) -> dict[str, str]:
-        """Their fingerprints as an earlier start has kept them; right as long as nobody has touched the weights."""
+        """Their fingerprints from the cache, which are valid as long as the weight files are unchanged."""
         parts: dict[str, Foundation] = {"vision": self.vision, "language": self.language}
         return {kind: cached_fingerprint(encoder, encoder.spec) for kind, encoder in parts.items()}
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the interface's or the foundations' weights; an index keeps it to know whose vectors it has.
+        """Changes with the interface's or the foundations' weights; an album stores it to identify the model of its
+        vectors.
 
-        Pair term, match head, tagger and added tasks make none of these: an index made before they were trained stays
-        good.
+        Pair term, match head, tagger and added tasks do not affect stored vectors: an album built before they were
+        trained stays valid.
         """
         vectors = fingerprint(self.interface, without=BESIDE_VECTORS)
         parts = (vectors, self.foundations["vision"], self.foundations["language"])
@@ -223,7 +223,7 @@ class Pretrained(FixedDtypes, HubModel):
 
 
 def check_options(hub: Mapping[str, Any]) -> None:
-    """Refuses what is no argument of `from_pretrained`, naming the nearest one."""
+    """Rejects unknown arguments of `from_pretrained`, naming the closest one."""
     if not hub:
         return
     from huggingface_hub import snapshot_download
@@ -238,9 +238,9 @@ def check_options(hub: Mapping[str, Any]) -> None:
 
 
 def as_wanted(wanted: FINDConfig, own: FINDConfig, folder: Path) -> FINDConfig:
-    """What to build where a model is wanted to be of this config: foundations without a revision get the model's own.
+    """The config to build for a required config: foundations without a revision get the model's own.
 
-    Where foundations are from is not compared, since they may have moved: their fingerprints are, once they are built.
+    Locations of foundations are not compared, since they may have moved; their fingerprints are, once they are built.
     Tasks may be added.
     """
     specs = {kind: (getattr(wanted, kind), getattr(own, kind)) for kind in ("vision", "language")}
@@ -258,6 +258,6 @@ def as_wanted(wanted: FINDConfig, own: FINDConfig, folder: Path) -> FINDConfig:
 
 
 def _reading(spec: str) -> tuple[str, str]:
-    """How a foundation is read, apart from where it is from: by which library, up to which block."""
+    """How a foundation is loaded, apart from its location: by which library, up to which block."""
     source, _, block = spec.removeprefix("random:").partition("#")
     return source.partition(":")[0], block

@@ -1,4 +1,4 @@
-"""Plain sentences as queries: a model's tagger finds the entities."""
+"""Turns plain sentences into queries with a model's tagger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists that callers give, checked before anything is computed of them: one thing where a list belongs is told."""
+"""Checks of callers' lists before anything is computed, such as a single item where a list is expected."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -12,14 +12,14 @@ from find.query.query import Query
 
 
 def check_images(images: object) -> None:
-    """Raises FindError for one image where a list of images belongs."""
+    """Raises FindError for a single image where a list is expected."""
     is_array = isinstance(images, np.ndarray) and images.ndim < 4
     if is_array or isinstance(images, (str, os.PathLike, Image.Image)):
         raise InputError(f"images is one {type(images).__name__}; give a list, [image], also of one image")
 
 
 def check_queries(queries: object) -> None:
-    """Raises FindError for what is no list of queries."""
+    """Raises FindError for anything but a list of queries."""
     if not isinstance(queries, Sequence) or isinstance(queries, str):
         raise InputError(f"queries is one {type(queries).__name__}; give a list of queries, also of one: [query]")
     for number, query in enumerate(queries):
@@ -52,7 +52,7 @@ def check_strokes(strokes: Sequence[np.ndarray]) -> None:
 
 
 def check_negatives(strokes: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) -> None:
-    """Raises FindError where a stroke has no negative one beside it."""
+    """Raises FindError unless there is one negative for each stroke."""
     for number, (stack, marks) in enumerate(zip(strokes, negatives, strict=True)):
         if len(stack) != len(marks):
             raise InputError(
@@ -62,7 +62,7 @@ def check_negatives(strokes: Sequence[np.ndarray], negatives: Sequence[np.ndarra
 
 
 def check_texts(texts: Iterable[object], name: str) -> None:
-    """Raises FindError for what is no list of str; `name` is what the list is called."""
+    """Raises FindError for anything but a list of str; `name` is the argument's name in the message."""
     if isinstance(texts, str):
         raise InputError(f"{name} is one str; give a list: [{texts!r}]")
     for number, text in enumerate(texts):

@@ -275,7 +275,7 @@ def _numbers(values: object) -> np.ndarray:
     """float64, of numbers only: numpy would take "7" and True for some, too."""
     array = np.asarray(values)
     if array.dtype.kind in "USb":
-        raise TypeError(f"{array.dtype} are no numbers")
+        raise TypeError(f"{array.dtype} are not numbers")
     return array.astype(np.float64)
 
 

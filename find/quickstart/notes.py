@@ -29,8 +29,8 @@ def notes(columns: Mapping[str, Metrics], training: TrainingRecord | None) -> li
     found = []
     if not training.is_complete:
         found.append(
-            f"The training of “{COLUMNS['trained']}” was {training.summary} by the cap of {training.cap:g} minutes; all "
-            "steps would give much better figures."
+            f"The training of “{COLUMNS['trained']}” was {training.summary} by the cap of {training.cap:g} minutes; "
+            "all steps would give much better figures."
         )
     worse = _below(columns)
     if worse:
@@ -38,7 +38,7 @@ def notes(columns: Mapping[str, Metrics], training: TrainingRecord | None) -> li
             "an interface starts from random weights, and its first steps disturb what the frozen models do by "
             "themselves; the steps that would make up for that were not made"
             if not training.is_complete
-            else f"{training.steps} steps do not suffice for that; more (--steps) do"
+            else f"{training.steps} steps are too few for that; train longer (--steps)"
         )
         found.append(f"“{COLUMNS['trained']}” is below a model without training in {', '.join(worse)}: {why}.")
     return found

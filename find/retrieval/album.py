@@ -182,7 +182,7 @@ class Album:
             include_query: also return the images that the query's own regions are taken from.
             min_relevance: of the `k` best, return only those whose probability of relevance (`Hit.relevance`, 0..1) is
                 at least this, so perhaps none. Needs a model with a match head, and entities in the query.
-            fold_duplicates: near-duplicates of a hit are no hits of their own; `Hit.duplicates` names them.
+            fold_duplicates: do not list near-duplicates of a hit separately; `Hit.duplicates` lists them.
 
         Images with equal scores keep the album's order. A query without entities is scored by its sentence alone.
         """

@@ -116,7 +116,7 @@ def find_duplicates(album: Album, threshold: float = THRESHOLD) -> Duplicates:
 def find_folded(
     album: Album, find: Callable[[int], list[Hit]], k: int, *, allowed: Int64[np.ndarray, " r"] | None
 ) -> list[Hit]:
-    """The best `k` hits that are no near-duplicates of each other; `Hit.duplicates` names those of each.
+    """The best `k` hits that are not near-duplicates of each other; `Hit.duplicates` lists those of each.
 
     Args:
         find: gives the best hits, so many.
@@ -160,7 +160,7 @@ def _fold(album: Album, hits: Sequence[Hit], k: int, allowed: Int64[np.ndarray, 
 
 
 def check_threshold(threshold: float) -> None:
-    """Raises InputError for what is no cosine of two similar images."""
+    """Raises InputError unless it is a plausible cosine similarity of duplicates."""
     if not 0 <= threshold <= 1:
         raise InputError(f"the threshold is a cosine of two images' vectors, from 0 to 1, not {threshold:g}")
 

@@ -94,7 +94,7 @@ def index(
 
     Raises:
         FindError: there is nothing to index, no file could be read, the album was made with other weights or from
-            another folder, another run is writing it, it cannot be written, or memory does not suffice for a single
+            another folder, another run is writing it, it cannot be written, or memory is too small for a single
             image.
     """
     settings = settings or IndexSettings()

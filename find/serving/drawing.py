@@ -74,5 +74,5 @@ def video_file(album: Album, name: str) -> Path:
     """The file of a video in the album, which browsers request in ranges."""
     hit = named_image(album, name)
     if hit.seconds is None or not hit.path.is_file():
-        raise Refusal(404, f"{name!r} is no video of the album, or its file is gone")
+        raise Refusal(404, f"{name!r} is not a video of the album, or its file is gone")
     return hit.path

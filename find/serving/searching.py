@@ -27,7 +27,7 @@ MOST_HITS = 2000
 
 @dataclass(frozen=True)
 class ToSearch:
-    """What a request asks for; `own` are files of the album that are no hits."""
+    """What a request asks for; `own` are files of the album that are left out of the hits."""
 
     query: JoinedQuery
     k: int

@@ -1,4 +1,5 @@
-"""Interleaved segmentation by structured late interaction: a sentence's entities take entity proposals jointly."""
+"""Interleaved segmentation by structured late interaction: entity proposals are assigned to a sentence's entities
+jointly."""
 
 from dataclasses import dataclass
 
@@ -23,14 +24,14 @@ from find.tasks.structured_interaction import (
 
 @dataclass(frozen=True)
 class ChainedTask:
-    """A task whose queries are a sentence's entities, one sentence an image; neighbours take different proposals.
+    """A task whose queries are a sentence's entities, one sentence per image; neighbours get different proposals.
 
     Args:
         task: which groups are compared.
         connections: of the sentences.
         padding: of their entities.
         memory: of the images.
-        extent: which share of the canvas's width and height each image has.
+        extent: the fraction of the canvas's width and height that each image covers.
     """
 
     task: PromptedTask | SplitTask
@@ -44,7 +45,7 @@ class ChainedTask:
         return self.task.proposals
 
     def scores(self, interface: Interface, embeddings: Embeddings) -> Float[Tensor, "b n t"]:
-        """Logits over the proposals of each query, as its neighbours have chosen theirs in the best joint choice."""
+        """Logits over the proposals of each query, given its neighbours' proposals in the best joint assignment."""
         logits = torch.einsum("bnm,bmhw->bnhw", embeddings.pixel[self.proposals], self.memory.mask_features)
         boxes = boxes_of_logits(logits, self.extent)
         objects, entities = (

@@ -1,4 +1,5 @@
-"""The loss of structured late interaction: a sentence fits its image better than other images, and than false ones."""
+"""The loss of structured late interaction: a sentence must score higher with its image than with others, and than false
+sentences do."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ CONTRASTED = 32
 
 @dataclass(frozen=True)
 class ReadRelatives:
-    """What is read for a comparison with false sentences: these, embedded, and the true ones' connections."""
+    """Inputs of the comparison with false sentences: their embeddings, and the true sentences' connections."""
 
     false: Asked
     has_false: Bool[Tensor, " b"]
@@ -39,7 +40,7 @@ class ReadRelatives:
 
     @classmethod
     def of(cls, model: TaskModel, drawn: DrawnSentences, memory: ImageMemory, sentences: Sentences) -> ReadRelatives:
-        """False sentences have a forward of their own; their regions are those of the true ones."""
+        """Runs a separate forward for false sentences; their regions are those of the true ones."""
         interface, device = model.interface, model.device
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             false = Sentences.read(model.language, drawn.false_queries, device)
@@ -53,7 +54,7 @@ class ReadRelatives:
         prompt = false.prompt(interface, interleaved.RETRIEVAL, tokens, aligned)
         found = interface(None, [prompt]).final.float().semantic
         term = interface.pair_term
-        assert term is not None  # else nothing is compared with false sentences
+        assert term is not None  # otherwise there are no false sentences
         true, lie = (
             Connections.read(model.language, term, queries, padding.shape[1], device)
             for queries, padding in ((drawn.queries, sentences.padding), (drawn.false_queries, false.padding))
@@ -66,9 +67,9 @@ class ReadRelatives:
 
 @dataclass(frozen=True)
 class Composed:
-    """A batch's sentences and their false relatives, as structured late interaction compares them with its images.
+    """A batch's sentences and their false variants, with all that structured late interaction compares.
 
-    Each process contrasts its own batch: `retrieval`'s loss is the one over all processes.
+    Contrasts within a process's own batch; only `retrieval`'s loss is over all processes.
     """
 
     image: Float[Tensor, "b d"]
@@ -95,7 +96,7 @@ class Composed:
         return cls(image, objects, boxes, true, relatives.false, relatives.has_false, said)
 
     def loss(self, width: int, scale: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        """With the first `width` numbers of all embeddings: InfoNCE of true sentences over the batch's images, and
+        """With the first `width` values of all embeddings: InfoNCE of true sentences over the batch's images, and
         softplus(false - true)."""
         image, objects = (F.normalize(x[..., :width], dim=-1) for x in (self.image, self.objects))
         true, false = (_cut(asked, width) for asked in (self.true, self.false))
@@ -121,7 +122,7 @@ def _cut(asked: Asked, width: int) -> Asked:
 
 
 def _nearest(objects: Float[Tensor, "b n d"], entities: Float[Tensor, "q e d"], padding: Bool[Tensor, "q e"]) -> Tensor:
-    """Numbers of the objects that are compared."""
+    """Indices of the objects that are compared."""
     if objects.shape[1] <= MOST_OBJECTS:
         return torch.arange(objects.shape[1], device=objects.device).expand(len(objects), -1)
     with torch.no_grad():

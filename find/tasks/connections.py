@@ -1,4 +1,4 @@
-"""What the words between a query's entities say, for structured late interaction with images."""
+"""Embeddings of the words between a query's entities, for structured late interaction with images."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from find.utils.transfer import upload
 
 @dataclass(frozen=True, repr=False)
 class Connections:
-    """What the texts before, between and after the entities of queries say (`PairTerm.read`), and by which pair term;
-    zeros where there is no text."""
+    """Embeddings by `PairTerm.read` of the texts before, between and after the entities of queries, and the pair term
+    that made them; zeros for empty texts."""
 
     said: Float[Tensor, "q _ 5 r"]
     pair_term: PairTerm
@@ -35,7 +35,7 @@ class Connections:
         width: int,
         device: torch.device,
     ) -> Connections:
-        """Each distinct text is encoded once and by itself. `width`: of entities, with padding."""
+        """Encodes each distinct text once, without context. `width`: number of entities, with padding."""
         texts = [sentence.readings for sentence in sentences]
         distinct = list(dict.fromkeys(text for row in texts for text in row if text))
         features = read_texts(language, distinct or [""], device)
@@ -47,19 +47,19 @@ class Connections:
 
     @classmethod
     def join(cls, parts: Sequence[Connections | None]) -> Connections | None:
-        """Rows of several, of equal width and one pair term; None without one, which all parts are then."""
+        """Concatenates rows of equal width and the same pair term; None if the parts are None (no pair term)."""
         given = [part for part in parts if part is not None]
         return replace(given[0], said=torch.cat([part.said for part in given])) if given else None
 
     def to(self, device: torch.device | str) -> Connections:
-        """With a pair term there, a copy if it is elsewhere."""
+        """On another device, with a copy of the pair term if it is on a different one."""
         device = torch.device(device)
         is_there = self.pair_term.balance.device.type == device.type
         term = self.pair_term if is_there else copy.deepcopy(self.pair_term).to(device)
         return Connections(self.said.to(device), term)
 
     def widened(self, width: int) -> Connections:
-        """For rows of so many entities."""
+        """Padded to this many entities."""
         missing = width + 1 - self.said.shape[1]
         return replace(self, said=torch.nn.functional.pad(self.said, (0, 0, 0, 0, 0, missing)))
 

@@ -25,11 +25,11 @@ def load_task(name: str) -> Task:
     """A task by its entry point's name or its class path, untrained.
 
     Raises:
-        InputError: there is none of that name, or what it names is no `Task`.
+        InputError: there is no task of that name, or it is not a `Task`.
     """
     kind = load_named(name, TASKS, "task")
     if not (isinstance(kind, type) and issubclass(kind, Task)):
-        raise InputError(f"task {name!r} is {kind!r}, which is no class below find.tasks.Task")
+        raise InputError(f"task {name!r} is {kind!r}, which is not a subclass of find.tasks.Task")
     return kind()
 
 
@@ -39,10 +39,10 @@ def load_tasks(more: Iterable[str] = ()) -> list[Task]:
 
 
 def check_tasks(tasks: Sequence[Task]) -> list[Task]:
-    """Refuses tasks of one name, and tasks before those that they need.
+    """Rejects duplicate names, and tasks that come before those that they need.
 
     Raises:
-        InputError: names the task at fault.
+        InputError: the message names the task.
     """
     names: list[str] = []
     losses: dict[str, str] = {}

@@ -7,14 +7,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 MASK_POINTS, NEGATIVE_STROKES = range(2)
-"""What is drawn for an image, each from a stream of its own."""
+"""Uses of random numbers, each with its own stream."""
 
 
 def uniform(seeds: Int64[Tensor, " b"], stream: int, *shape: int) -> Float[Tensor, " b *shape"]:
     """Uniform numbers in [0, 1) for each seed, on the seeds' device.
 
-    Number k of an image is a hash of its seed, the stream and k (SplitMix64, Steele et al. 2014), so more numbers
-    begin with the same ones.
+    Number k of an image is a hash of its seed, the stream and k (SplitMix64, Steele et al. 2014), so a longer sequence
+    begins with the shorter one.
     """
     start = _mixed(_mixed(seeds) + stream)[:, None]
     count = torch.arange(1, prod(shape) + 1, device=seeds.device)
@@ -30,5 +30,5 @@ def _mixed(x: Int64[Tensor, "..."]) -> Int64[Tensor, "..."]:
 
 
 def _shifted(x: Int64[Tensor, "..."], bits: int) -> Int64[Tensor, "..."]:
-    """To the right, zeros coming in: torch shifts the sign in."""
+    """Logical right shift: torch's own is arithmetic."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)

@@ -26,7 +26,7 @@ BACKGROUND_WEIGHT = 0.1
 
 
 def prompt() -> Prompt:
-    """Objects and the image as a whole; needs nothing but the image."""
+    """Object proposals and the image query; needs only the image."""
     return Prompt(PROTOTYPE)
 
 
@@ -47,11 +47,11 @@ def class_cost(logits: Float[Tensor, "b n k1"], labels: Int[Tensor, "b s"]) -> F
 def class_cross_entropy(
     logits: Float[Tensor, "b n k1"], labels: Int[Tensor, "b s"], assigned: Int[Tensor, "b s"]
 ) -> Float[Tensor, ""]:
-    """Over all proposals: assigned ones have their target's class, the others are background, which weighs less."""
+    """Over all proposals: assigned ones have their target's class, the others are background, with a smaller weight."""
     background = logits.shape[-1] - 1
     valid = labels >= 0
     proposals = logits.shape[1]
-    # The labels of padding go to a proposal too many: choosing the others would make a GPU wait.
+    # Padding's labels go to an extra proposal: selecting the others would synchronise with the GPU.
     wanted = torch.full((len(labels), proposals + 1), background, device=logits.device)
     wanted = wanted.scatter(1, assigned.where(valid, proposals), labels)[:, :-1]
     weight = logits.new_ones(background + 1)
@@ -60,7 +60,7 @@ def class_cross_entropy(
 
 
 def class_weights(labels: Int[Tensor, "b s"], proposals: int) -> Float[Tensor, ""]:
-    """By what `class_cross_entropy` divides: the weights of all proposals together."""
+    """The denominator of `class_cross_entropy`: the sum of all proposals' weights."""
     assigned = (labels >= 0).sum()
     return assigned + BACKGROUND_WEIGHT * (len(labels) * proposals - assigned)
 
@@ -74,7 +74,8 @@ def losses(
     assigned: Int[Tensor, "b s"],
     blank: Int[Tensor, " b"] | None = None,
 ) -> SegmentationLosses:
-    """Class loss over all proposals, mask losses over matched pairs, which alone are drawn; label -1 is padding.
+    """Class loss over all proposals, mask losses over matched pairs (only their masks are computed); label -1 is
+    padding.
 
     `blank` as in `MaskPoints`.
     """
@@ -89,7 +90,7 @@ def losses(
 
 
 def mask_confidence(masks: Float[Tensor, "... h w"]) -> Float[Tensor, "..."]:
-    """How sure each proposal is of its mask: its mean probability inside it."""
+    """The confidence of each proposal's mask: its mean probability inside the mask."""
     inside = masks > 0
     weights = masks.sigmoid() * inside.to(masks.dtype)  # faster than by bools, as are counts in 32 bits
     return weights.sum((-2, -1)) / inside.sum((-2, -1), dtype=torch.int32).clamp(min=1)
@@ -101,7 +102,7 @@ class PanopticSettings:
 
     Args:
         score: least class probability.
-        overlap: least share of its own mask that it wins from the others.
+        overlap: minimum share of its mask that remains after overlaps with other proposals.
     """
 
     score: float = 0.8
@@ -110,7 +111,8 @@ class PanopticSettings:
 
 @dataclass(frozen=True)
 class PanopticSegments:
-    """A panoptic answer: the segment of each pixel (0: none, k: segment k - 1), and each segment's label and score."""
+    """A panoptic prediction: the segment of each pixel (0: none, k: segment k - 1), and each segment's label and
+    score."""
 
     segment_map: Int[Tensor, "H W"]
     labels: list[int]
@@ -127,11 +129,11 @@ def panoptic(
 ) -> PanopticSegments:
     """Merges one image's proposals into a panoptic map, on the host.
 
-    Each pixel goes to the kept proposal with the largest score x mask probability; a proposal that keeps too little of
-    its own mask is dropped; stuff of one class becomes one segment.
+    Each pixel goes to the remaining proposal with the largest score x mask probability; a proposal that keeps too
+    little of its mask is dropped; stuff of one class becomes one segment.
 
     Args:
-        drawing: of the masks at the picture's size; None if they have it.
+        drawing: resizes masks to the picture's size; None if they have it.
     """
     drawing = drawing or IdentityResizer(*masks.shape[-2:])
     return next(panoptic_of_batch(logits[None], [masks], is_thing, settings, [drawing]))
@@ -144,7 +146,7 @@ def panoptic_of_batch(
     settings: PanopticSettings,
     drawings: Iterable[MaskResizer],
 ) -> Iterator[PanopticSegments]:
-    """`panoptic` of each image; a GPU waits for all of them together, twice."""
+    """`panoptic` of each image; two GPU synchronisations in all."""
     score, label = logits.softmax(dim=-1).max(dim=-1)
     scores, labels, things = to_host([score, label, is_thing])
     keep = [row.nonzero()[:, 0] for row in (labels < logits.shape[-1] - 1) & (scores > settings.score)]
@@ -156,7 +158,7 @@ def panoptic_of_batch(
 
 
 def _owners(score: Float[Tensor, " n"], masks: Float[Tensor, "n h w"], drawing: MaskResizer) -> list[Tensor]:
-    """The proposal that each pixel goes to, n for none, and how many pixels each proposal claims and wins."""
+    """The proposal that each pixel goes to (n: none), and how many pixels each proposal's mask has and keeps."""
     nobody = len(score)
     owner = torch.full((drawing.height, drawing.width), nobody, dtype=torch.int32, device=masks.device)
     own_area, won_area = torch.zeros(2, nobody, dtype=torch.long, device=masks.device)
@@ -181,7 +183,7 @@ def _segments(
     is_thing: Bool[Tensor, " k"],
     settings: PanopticSettings,
 ) -> PanopticSegments:
-    """What `_owners` found, without proposals that won too little, as segments; all on the host."""
+    """Turns the result of `_owners` into segments, without proposals that keep too little; all on the host."""
     nobody = len(own_area)
     final_area = owner.flatten().bincount(minlength=nobody + 1)[:nobody]
     good = (own_area > 0) & (won_area / own_area.clamp(min=1) >= settings.overlap) & (final_area > 0)
@@ -224,10 +226,10 @@ MOST_INSTANCES = 100
 
 
 def only_best_pairs(logits: Float[Tensor, "*b n k1"], *, limit: int = MOST_INSTANCES) -> Float[Tensor, "*b n k1"]:
-    """Logits of the same probabilities for an image's best (proposal, class) pairs, things and stuff; of 0 for others.
+    """Logits that keep the probabilities of an image's best (proposal, class) pairs, things and stuff; others get 0.
 
-    What those lose goes to the background. Given to `instances`, the best pairs are chosen before things are, as in the
-    published FIND and in Mask2Former: where stuff is surer, an image has fewer instances.
+    The background gets the rest. With it, `instances` selects the best pairs among things and stuff, as the published
+    FIND and Mask2Former do: an image with confident stuff then has fewer instances.
     """
     probability = logits.softmax(dim=-1)[..., :-1]
     flat = probability.flatten(-2)
@@ -256,7 +258,7 @@ def instances(
 ) -> Instances:
     """The best (proposal, thing class) pairs; score = class probability x mean mask probability inside the mask.
 
-    Only proposals in these pairs are drawn; `drawing` as in `panoptic`. The answer is on the host.
+    Only masks in these pairs are computed; `drawing` as in `panoptic`. The result is on the host.
     """
     drawing = drawing or IdentityResizer(*masks.shape[-2:])
     return next(instances_of_batch(logits[None], [masks], is_thing, [drawing], limit=limit))
@@ -270,7 +272,7 @@ def instances_of_batch(
     *,
     limit: int = MOST_INSTANCES,
 ) -> Iterator[Instances]:
-    """`instances` of each image; a GPU waits for all of them together, twice (oftener where masks fill gigabytes)."""
+    """`instances` of each image; two GPU synchronisations in all (more where masks fill gigabytes)."""
     probability = logits.softmax(dim=-1)[..., :-1] * upload(is_thing, logits.device)
     classes = probability.shape[-1]
     best = probability.flatten(1).topk(min(limit, probability[0].numel()))

@@ -52,7 +52,7 @@ class GenericSegmentation(SegmentationTask):
         )
 
     def predict(self, model: Any, images: Any, prompts: Sequence[Any], *, batch_size: int = 16) -> Any:
-        """A prompt is a set of classes, the same for each image; the answer is panoptic (`FIND.panoptic`)."""
+        """A prompt is a set of classes, the same for each image; the result is panoptic (`FIND.panoptic`)."""
         if any(classes != prompts[0] for classes in prompts):
-            raise InputError("panoptic segmentation is asked for one set of classes in all images of a call")
+            raise InputError("panoptic segmentation takes one set of classes for all images of a call")
         return model.panoptic(images, prompts[0], batch_size=batch_size) if prompts else []

@@ -61,7 +61,7 @@ def prompt(
         tokens: the language encoder's features of each image's texts.
         token_padding: padding within a text; all True for a padding text.
         text_padding: which of an image's `t` texts are padding.
-        pooled: the language encoder's own embeddings of the texts, where it has them.
+        pooled: the language encoder's own embeddings of the texts, if it has any.
     """
     b, t, length, _ = tokens.shape
     index = torch.arange(t, device=tokens.device).repeat_interleave(length).expand(b, -1)
@@ -139,14 +139,14 @@ class Grounding(PromptedSegmentation):
         return expect(step.batch.drawn[self.name], DrawnTexts).targets
 
     def predict(self, model: Any, images: Any, prompts: Sequence[Sequence[str]], *, batch_size: int = 16) -> Any:
-        """A prompt is a list of texts; the answer a mask for each (`FIND.ground`)."""
+        """A prompt is a list of texts; the result has a mask for each (`FIND.ground`)."""
         return model.ground(images, prompts, batch_size=batch_size)
 
 
 def _draw_texts(scenes: Scenes, row: IndexedSample, rng: np.random.Generator) -> dict[str, set[int]]:
-    """Text -> columns. Texts that read alike are one text that means all of their segments.
+    """Text -> columns. Equal texts become one text that refers to all of their segments.
 
-    Referring expressions, which are the hard ones, get up to half of the places.
+    Referring expressions, which are the hardest, get up to half of the places.
     """
     most = scenes.limits.phrases
     meant: dict[str, tuple[str, set[int]]] = {}

@@ -97,12 +97,12 @@ def prompt(
 
 
 STROKE_KINDS = tuple(StrokeKind)
-POINT_SHARE = 0.4  # a click is what users (and the benchmark) begin with; the other kinds share the rest
+POINT_SHARE = 0.4  # users (and the benchmark) begin with a click; the other kinds share the rest
 
 
 @dataclass(frozen=True)
 class DrawnStrokes(Drawn):
-    """What users may draw to mean one segment each."""
+    """Strokes that users might draw, one segment each."""
 
     strokes: Bool[Tensor, "b r h w"]
     targets: Int64[Tensor, "b r"]
@@ -152,14 +152,14 @@ class Interactive(PromptedSegmentation):
         return F.one_hot(targets.clamp(min=0), step.batch.labels.shape[1]).bool() & (targets >= 0)[..., None]
 
     def predict(self, model: Any, images: Any, prompts: Sequence[Any], *, batch_size: int = 16) -> Any:
-        """A prompt is a list of strokes; the answer a mask for each (`FIND.interact`)."""
+        """A prompt is a list of strokes; the result has a mask for each (`FIND.interact`)."""
         return model.interact(images, prompts, batch_size=batch_size)
 
 
 def _negatives(drawn: DrawnStrokes, seeds: Int64[Tensor, " b"]) -> Bool[Tensor, "b r h w"]:
-    """For some strokes, the one before, of another segment of the image, as a mark of what does not belong.
+    """For some strokes, the preceding one, of another segment, as a negative stroke.
 
-    The first one's is the image's last; how much padding follows depends on the other images.
+    The first stroke gets the image's last one; the amount of padding depends on the other images.
     """
     there = drawn.targets >= 0
     count = there.sum(dim=1, keepdim=True)

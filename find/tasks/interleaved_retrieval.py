@@ -57,15 +57,15 @@ class Searched:
         )
 
     def cut(self, width: int) -> Searched:
-        """Unit vectors of the first `width` numbers."""
+        """Unit vectors of the first `width` values."""
         names = ("image", "sentence", "objects", "entities")
         return replace(self, **{name: F.normalize(getattr(self, name)[..., :width], dim=-1) for name in names})
 
 
 @dataclass(frozen=True)
 class ReadParts:
-    """What is read for the parts that a model may have: for its pair term, the sentences' false relatives; for its
-    tagger, the label of each token of the sentences."""
+    """Inputs of a model's optional parts: for its pair term, the sentences' false variants; for its tagger, the label
+    of each token of the sentences."""
 
     relatives: ReadRelatives | None
     labels: Int64[Tensor, "b l"] | None
@@ -73,8 +73,8 @@ class ReadParts:
 
 @dataclass(frozen=True)
 class SearchTargets(Targets):
-    """Beside the counts: which segment each entity means (its first), whether it means any, and what structured late
-    interaction compares."""
+    """Besides the counts: the (first) segment of each entity, whether it has any, and the inputs of structured late
+    interaction."""
 
     segment: Int[Tensor, "b e"] = field(kw_only=True)
     means_one: Bool[Tensor, "b e"] = field(kw_only=True)
@@ -161,7 +161,7 @@ class InterleavedRetrieval(Task):
     def predict(
         self, model: Any, images: Any, prompts: Sequence[Sequence[Any]], *, batch_size: int = 16
     ) -> list[Float[Tensor, " q"]]:
-        """A prompt is a list of queries; the answer the score of each with the image, by which search ranks."""
+        """A prompt is a list of queries; the result is the search score of each with the image."""
         embedded = model.embed_images(images, batch_size=batch_size)
         check_counts(len(embedded.image), len(prompts), "list of queries", "lists of queries")
         return [_scores(embedded, row, model.embed_queries(list(queries))) for row, queries in enumerate(prompts)]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DrawnSentences(Drawn):
-    """One sentence an image, and a false relative of it."""
+    """One sentence per image, and a false variant of it."""
 
     queries: list[RenderedQuery]
     """Visual entities stand as the placeholder already, their words are gone."""
@@ -50,8 +50,7 @@ class DrawnSentences(Drawn):
 
 @dataclass(frozen=True)
 class ReadSentences:
-    """A batch's sentences, and the segments that their entities mean, none for those that the encoder reads no word
-    of."""
+    """A batch's sentences, and the segments of their entities; none for entities that were truncated away."""
 
     sentences: Sentences
     meant: Bool[Tensor, "b e s"]
@@ -124,7 +123,7 @@ class InterleavedSegmentation(PromptedSegmentation):
         return step.read[self.name].meant
 
     def predict(self, model: Any, images: Any, prompts: Sequence[Any], *, batch_size: int = 16) -> Any:
-        """A prompt is a query; the answer a mask for each of its entities (`FIND.segment`)."""
+        """A prompt is a query; the result has a mask for each of its entities (`FIND.segment`)."""
         return model.segment(images, prompts, batch_size=batch_size)
 
 

@@ -29,7 +29,7 @@ ONEDNN_ROWS = 64
 
 @dataclass(frozen=True)
 class EntityMatches:
-    """What each entity found in each image: the best proposal's cosine and its index."""
+    """The best proposal of each entity in each image: its cosine and its index."""
 
     similarity: Float[Tensor, "q e i"]
     object_index: Int64[Tensor, "q e i"]
@@ -72,7 +72,7 @@ def late_interaction(
     share = kept / kept.sum(dim=1, keepdim=True).clamp(min=1)
     rows = entities.masked_fill(entity_padding[..., None], 0).flatten(0, 1)
     places = None
-    if rows.device.type == "cpu":  # to look for padding on a GPU would cost a pause to spare little
+    if rows.device.type == "cpu":  # checking for padding on a GPU would synchronise, for little gain
         places = kept.flatten().nonzero()[:, 0]
         rows = rows[places]
         if len(rows) == 0:

@@ -44,7 +44,7 @@ def pairwise_mask_losses(
     """`binary_cross_entropy` and `dice` of every prediction `pixel @ features` with every target; no gradient.
 
     Cross entropy is softplus(x) - x t: the second term is linear in the features. On a CPU a few points of all
-    predictions are drawn at a time, so that the products are large and what comes of them stays in its caches.
+    predictions are computed at a time, so that the products are large and their results stay in the caches.
     """
     softplus = pixel.new_zeros(pixel.shape[:2])
     area = pixel.new_zeros(pixel.shape[:2])
@@ -66,8 +66,8 @@ def pairwise_mask_losses(
 def _sum_of_softplus(x: Float[Tensor, "... p"]) -> Float[Tensor, "..."]:
     """Over the points. softplus(x) = max(x, 0) - log sigmoid(|x|), and a sum of logarithms is that of a product.
 
-    A logarithm costs ten multiplications; each of the 64 factors is at least 1/2, so that their product is none too
-    small.
+    A logarithm costs ten multiplications; each of the 64 factors is at least 1/2, so that their product does not
+    underflow.
     """
     size = x.abs()
     positive = (x.sum(-1) + size.sum(-1)) / 2

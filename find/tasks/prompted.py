@@ -1,4 +1,5 @@
-"""What the three prompted segmentation tasks share: each prompt is matched with one proposal, which is its mask."""
+"""What the three prompted segmentation tasks share: each prompt is matched with one proposal, whose mask is the
+result."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -95,7 +96,8 @@ def prompted_losses(
     valid: Bool[Tensor, "b t"],
     blank: Int[Tensor, " b"] | None = None,
 ) -> SegmentationLosses:
-    """Cross entropy of the assigned proposal, and its mask losses; means over valid targets. No other is drawn.
+    """Cross entropy of the assigned proposal, and its mask losses; means over valid targets. Only assigned masks are
+    computed.
 
     `blank` as in `MaskPoints`.
     """

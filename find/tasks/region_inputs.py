@@ -1,4 +1,4 @@
-"""The regions of queries on their way into the interface: sampled in the pictures that they lie in."""
+"""The regions of queries as inputs of the interface: tokens sampled from the pictures that they lie in."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from find.utils.transfer import upload
 
 @dataclass(frozen=True)
 class Place:
-    """A region: the query and the entity that it is, and the picture that it lies in."""
+    """A region's place: the index of its query, of its entity, and of its picture."""
 
     query: int
     entity: int

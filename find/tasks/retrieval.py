@@ -26,7 +26,7 @@ def embed_texts(
     padding: Bool[Tensor, "t l"],
     pooled: Float[Tensor, "t v"] | None = None,
 ) -> Float[Tensor, "t d"]:
-    """One embedding a text; needs no image. `pooled`: the language encoder's own embeddings, where it has them."""
+    """One embedding per text; needs no image. `pooled`: the language encoder's own embeddings, where it has them."""
     prompt = Prompt(
         PROTOTYPE,
         tokens={Group.CAPTION_TOKENS: interface.project_text_tokens(tokens, padding)},
@@ -61,7 +61,7 @@ class Retrieval(Task):
     def predict(
         self, model: Any, images: Any, prompts: Sequence[Sequence[str]], *, batch_size: int = 16
     ) -> list[Float[Tensor, " t"]]:
-        """A prompt is a list of texts; the answer the cosine of each with the image."""
+        """A prompt is a list of texts; the result is the cosine of each with the image."""
         embedded = model.embed_images(images, masks=False, batch_size=batch_size).image
         check_counts(len(embedded), len(prompts), "list of texts", "lists of texts")
         return [model.embed_texts(list(texts)) @ image for image, texts in zip(embedded, prompts, strict=True)]

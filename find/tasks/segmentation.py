@@ -1,4 +1,4 @@
-"""What segmentation tasks have in common: each target is matched with one proposal, which is to be its mask."""
+"""What segmentation tasks have in common: each target is matched with one proposal, which learns its mask."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SegmentationTask(Task):
 
     @abstractmethod
     def wanted(self, step: Step) -> tuple[Float[Tensor, "b t p"], Bool[Tensor, "b t"]]:
-        """The targets' masks at the step's points, and which of them are no padding."""
+        """The targets' masks at the step's points, and which of them are not padding."""
 
     @abstractmethod
     def layer_losses(
@@ -43,7 +43,7 @@ class SegmentationTask(Task):
         """Of one layer, as means over this batch's targets."""
 
     def counts(self, step: Step, valid: Bool[Tensor, "b t"]) -> Sequence[Tensor]:
-        """What the class loss and the mask losses are means over."""
+        """The denominators of the class loss and of the mask losses."""
         return valid.sum(), valid.sum()
 
     def targets(self, step: Step) -> Targets:
@@ -70,7 +70,7 @@ class SegmentationTask(Task):
 
 
 class PromptedSegmentation(SegmentationTask):
-    """Every prompt means some segments of its image, whose union is its target; it chooses among the proposals."""
+    """Every prompt refers to some segments of its image, whose union is its target, and selects one proposal."""
 
     @abstractmethod
     def comparison(self, step: Step) -> PromptedTask | SplitTask:
@@ -78,7 +78,7 @@ class PromptedSegmentation(SegmentationTask):
 
     @abstractmethod
     def meant(self, step: Step) -> Bool[Tensor, "b t s"]:
-        """The segments that each prompt means; none for padding."""
+        """The segments that each prompt refers to; none for padding."""
 
     def scores(self, step: Step, layer: Embeddings) -> Float[Tensor, "b n t"]:
         return self.comparison(step).scores(step.model.interface, layer)

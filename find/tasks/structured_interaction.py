@@ -12,7 +12,7 @@ one object lies, and `g_k`, read of the two last connections, how far entity k i
 it but with the one before that: in "a dog on the sand left of a cat" it is the dog that is left of the cat.
 `find.interface.pair_term` computes all three. The maximum is exact, by dynamic programming (Viterbi, over two
 neighbours at a time) in O(E N^3). `find.tasks.late_interaction.late_interaction` is the published score: each entity's
-best object by itself.
+best object independently.
 
 Shapes: g groups, whose queries are scored with their own images only; q queries, i images, e entities, n objects.
 """
@@ -42,7 +42,7 @@ Rows = TypeVar("Rows", "Images", "Asked")
 
 @dataclass(frozen=True)
 class Assignment:
-    """The best joint choice: its sum of terms, and the object of each entity (of padding: its predecessor's)."""
+    """The best joint assignment: its sum of terms, and the object of each entity (of padding: its predecessor's)."""
 
     total: Float[Tensor, "*b"]
     objects: Int64[Tensor, "*b e"]
@@ -59,7 +59,7 @@ def best_assignment(
     Args:
         fits: of each entity with each object.
         links: of entities k and k+1 with objects i and j (`[..., k, i, j]`); `exclude_same` forbids i = j.
-        skips: of entities k and k+2, likewise.
+        skips: of entities k and k+2, in the same form.
         padding: True where there is no entity; after all entities, never first.
     """
     count, n = fits.shape[-2:]
@@ -125,7 +125,7 @@ def _first_two(
 
 
 def exclude_same(objects: Bool[Tensor, "*b n"]) -> Float[Tensor, "*b n n"]:
-    """What keeps neighbours from taking one object, to be added to `links`: an image with one object has no other.
+    """Added to `links`, keeps neighbours from taking the same object, unless the image has only one.
 
     Args:
         objects: which ones are there.
@@ -138,7 +138,7 @@ def exclude_same(objects: Bool[Tensor, "*b n"]) -> Float[Tensor, "*b n n"]:
 def nearest_objects(
     objects: Float[Tensor, "*g n d"], entities: Float[Tensor, "g e d"], padding: Bool[Tensor, "g e"], *, most: int
 ) -> Int64[Tensor, "g k"]:
-    """Numbers of the objects that are nearest to any entity: joint choices of three neighbours grow with n^3."""
+    """Indices of the objects nearest to any entity: the cost of joint assignments grows with n^3."""
     if objects.shape[1] <= most:
         return torch.arange(objects.shape[1], device=objects.device).expand(objects.shape[0], -1)
     similarity = torch.einsum("gnd,ged->gne", objects, entities).masked_fill(padding[:, None], -1)
@@ -147,11 +147,11 @@ def nearest_objects(
 
 @dataclass(frozen=True)
 class Images:
-    """What images bring to the score.
+    """The images' side of the score.
 
     Attributes:
         image, objects: unit vectors.
-        there: which objects there are; the others are padding.
+        there: which objects exist; the others are padding.
         pairs, places: of each two objects and of each one what connections are compared with, made by
             `PairTerm.pairs` and `PairTerm.places`.
     """
@@ -166,28 +166,28 @@ class Images:
         return _changed(self, lambda x: x[rows])
 
     def each(self) -> "Images":
-        """Rows without a dimension of groups, each as a group of its own."""
+        """Makes each row its own group."""
         return _changed(self, lambda x: x.unsqueeze(1))
 
     def repeated(self, count: int) -> "Images":
-        """So many groups of the one that there is."""
+        """Repeats the only group."""
         return _changed(self, lambda x: x.expand(count, *x.shape[1:]))
 
     def of_objects(self, kept: Int64[Tensor, "g k"]) -> "Images":
-        """Groups of one image each, with only these objects."""
+        """Groups of one image each, restricted to these objects."""
         rows = torch.arange(kept.shape[0], device=kept.device)[:, None]
         pairs = self.pairs[rows[:, None], 0, kept[:, :, None], kept[:, None]]
         objects, there, places = (x[rows, 0, kept] for x in (self.objects, self.there, self.places))
         return Images(self.image, objects[:, None], there[:, None], pairs[:, None], places[:, None])
 
     def together(self) -> "Images":
-        """Rows without a dimension of groups, as one group."""
+        """Makes all rows one group."""
         return _changed(self, lambda x: x.unsqueeze(0))
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What queries bring to the score.
+    """The queries' side of the score.
 
     Attributes:
         sentence, entities: unit vectors.
@@ -202,18 +202,18 @@ class Asked:
     connections: Float[Tensor, "*g q _ 5 r"]
 
     def repeated(self, count: int) -> "Asked":
-        """So many rows of the one that there is."""
+        """Repeats the only row."""
         return _changed(self, lambda x: x.expand(count, *x.shape[1:]))
 
     def __getitem__(self, rows: slice) -> "Asked":
         return _changed(self, lambda x: x[rows])
 
     def each(self) -> "Asked":
-        """Rows without a dimension of groups, each as a group of its own."""
+        """Makes each row its own group."""
         return _changed(self, lambda x: x.unsqueeze(1))
 
     def together(self) -> "Asked":
-        """Rows without a dimension of groups, as one group."""
+        """Makes all rows one group."""
         return _changed(self, lambda x: x.unsqueeze(0))
 
 
@@ -263,7 +263,7 @@ class Terms:
 
 
 def conditional_fits(found: Terms, objects: Int64[Tensor, "g q i e"]) -> Float[Tensor, "g q i e n"]:
-    """For each entity what every object would add to the score's sum, if the others keep theirs."""
+    """For each entity and object, the object's contribution to the score if the other entities keep theirs."""
     fits = found.fits.clone()
     for step, pairs in ((1, found.links), (2, found.skips)):
         for k in range(step, fits.shape[-2]):

@@ -33,7 +33,7 @@ def entity_spans(
 
 
 def words_of(text: str, offsets: Sequence[Span]) -> list[list[int]]:
-    """Numbers of the tokens of each word; pieces of a word touch, special tokens and padding belong to none."""
+    """Indices of the tokens of each word; pieces of a word are adjacent, special tokens and padding belong to none."""
     words: list[list[int]] = []
     end = -1
     for number, (first, last) in enumerate(offsets):
@@ -48,7 +48,8 @@ def words_of(text: str, offsets: Sequence[Span]) -> list[list[int]]:
 
 
 def _spans(text: str, offsets: Sequence[Span], logits: Float[Tensor, "l 3"]) -> list[Span]:
-    """A word has the label that its tokens favour together; an entity neither starts nor ends with punctuation."""
+    """A word's label is the one with the largest sum over its tokens; an entity neither starts nor ends with
+    punctuation."""
     spans: list[Span] = []
     before = OUTSIDE
     for word in words_of(text, offsets):
@@ -74,7 +75,7 @@ def _without_punctuation(words: str) -> str:
 def labels_of(
     texts: Sequence[str], spans: Sequence[Sequence[Span]], offsets: Int64[Tensor, "t l 2"]
 ) -> Int64[Tensor, "t l"]:
-    """What a tagger should answer; all pieces of a word have one label."""
+    """The target labels of a tagger; all pieces of a word have the same label."""
     labels = torch.full(offsets.shape[:2], IGNORED)
     for row, (text, entities, places) in enumerate(zip(texts, spans, offsets.tolist(), strict=True)):
         begun: set[int] = set()

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 def expect(found: object, kind: type[T]) -> T:
-    """What a task's own hooks have left in a dictionary of all tasks, as the class that it is.
+    """An object that a task's own hook stored in a dictionary of all tasks, cast to its class.
 
     Raises:
         TypeError: it is of another class.
@@ -68,17 +68,17 @@ class Gathering(Protocol):
     def entities(
         self, entities: Float[Tensor, "b e d"], padding: Bool[Tensor, "b e"]
     ) -> tuple[Float[Tensor, "all_b all_e d"], Bool[Tensor, "all_b all_e"]]:
-        """Padded rows, of which processes may have different numbers."""
+        """Gathers padded rows; processes may have different numbers of them."""
 
 
 @dataclass(frozen=True)
 class Matching:
-    """Targets to be matched with one proposal each, and the costs by which they are; lists have one entry per layer.
+    """Targets to be matched with one proposal each, and their costs; lists have one entry per layer.
 
     Args:
         masks: of each target, at the step's points.
-        valid: which targets are no padding.
-        scores: logits of whatever the task chooses among.
+        valid: which targets are not padding.
+        scores: logits of the task's candidates.
         costs: of each proposal for each target, beside the costs of their masks.
         pixel: the proposals' pixel embeddings.
     """
@@ -95,8 +95,8 @@ class Targets:
     """What a task's outputs are compared with.
 
     Args:
-        counts: numbers of this batch that the task's means divide by. `Step.shares` has for each what to multiply such
-            a mean by, so that the average over processes is the mean over all of their batches.
+        counts: denominators of the task's means over this batch. `Step.shares` has a factor for each such mean, so that
+            the average over processes is the mean over all of their batches.
         matching: for tasks whose proposals are matched.
     """
 
@@ -111,7 +111,7 @@ class Step:
     Attributes:
         class_texts: the texts that class names are read as, in the order of `Batch.labels`.
         memory: of the batch's images.
-        widths: to which retrieval losses cut embeddings (nested widths), the last one the whole width.
+        widths: to which retrieval losses truncate embeddings (nested widths); the last one is the full width.
         read: what `Task.read` gave.
         texts: the embeddings of what `Task.texts` gave.
         prompts: what `Task.prompt` gave.
@@ -148,7 +148,8 @@ class Step:
         return self.model.interface.logit_scale.exp().clamp(max=100)
 
     def mean_over_widths(self, loss: Callable[[int], Float[Tensor, ""]]) -> Float[Tensor, ""]:
-        """The mean of a loss over `widths`; `loss(width)` is that of embeddings cut to their first `width` numbers."""
+        """The mean of a loss over `widths`; `loss(width)` is that of embeddings truncated to their first `width`
+        values."""
         return torch.stack([loss(width) for width in self.widths]).mean()
 
 
@@ -173,19 +174,19 @@ Weight = float | SegmentationWeights
 
 
 class Task(nn.Module, ABC):
-    """Something that the interface is trained to do and that users can ask of it by its name.
+    """Something that the interface is trained for and that users can run by its name.
 
-    In a training step the hooks are called in the order in which they stand here, each for all tasks before the next;
+    In a training step the hooks are called in the order below, each for all tasks before the next;
     there is one forward of the interface for the prompts of all tasks, and one matching. `read` to `targets` run in
-    each process by itself; `losses` may gather from the others (`Step.gathering`). From `targets` on all is float32.
+    each process separately; `losses` may gather from the others (`Step.gathering`). From `targets` on all is float32.
 
-    A task with parameters of its own makes them in `build`; they are trained, saved and loaded with the interface's.
+    A task with its own parameters creates them in `build`; they are trained, saved and loaded with the interface's.
 
     Attributes:
-        name: an identifier, by which it is asked.
-        prototype: its groups in the interface's stack; empty for tasks that only use what others have there.
+        name: an identifier, by which `FIND.run` finds it.
+        prototype: its groups in the interface's stack; empty for tasks that only use other tasks' groups.
         weights: default weights of its losses, by the losses' names.
-        needs: names of tasks whose findings in the step it uses; they come before it.
+        needs: names of tasks whose results in the step it uses; they come before it.
     """
 
     name: ClassVar[str]
@@ -194,20 +195,21 @@ class Task(nn.Module, ABC):
     needs: ClassVar[tuple[str, ...]] = ()
 
     def build(self, interface: Interface) -> None:
-        """Makes its own parameters, for an interface of these widths."""
+        """Creates its parameters, with the interface's widths."""
 
     def collate(self, scenes: Scenes) -> Drawn | None:
-        """What it draws of a batch's samples, in a loader's process; `Step.batch.drawn` has it by the task's name."""
+        """Draws its prompts and targets from a batch's samples, in a loader's process; stored in `Step.batch.drawn`."""
 
     def read(self, step: Step) -> Any:
-        """What the frozen encoders make of the batch's prompts, and forwards of its own (in the run's precision)."""
+        """Encodes the batch's prompts with the frozen encoders, and runs forwards of its own (in the run's
+        precision)."""
 
     def texts(self, step: Step) -> Sequence[str]:
         """Texts whose embeddings it compares with; they are embedded together for all tasks."""
         return ()
 
     def prompt(self, step: Step) -> Prompt | None:
-        """Its part of the joint forward, without the groups that a task it needs brings already."""
+        """Its part of the joint forward, without the groups of tasks that it needs."""
 
     def targets(self, step: Step) -> Targets:
         """What its outputs are compared with."""
@@ -218,7 +220,7 @@ class Task(nn.Module, ABC):
         raise NotImplementedError(f"task {self.name!r} has no losses")
 
     def predict(self, model: Any, images: Any, prompts: Sequence[Any], *, batch_size: int = 16) -> Any:
-        """What `FIND.run` answers: `answer` to prompt k about image k, in the images' order."""
+        """The results of `FIND.run`: those of `answer` for prompt k with image k, in the images' order."""
         frames, memories = model.prompted(images, batch_size)
         check_counts(len(frames), len(prompts), "prompt", "prompts")
         answers: dict[int, Any] = {}
@@ -228,5 +230,5 @@ class Task(nn.Module, ABC):
         return [answers[number] for number in range(len(frames))]
 
     def answer(self, asked: Asked) -> Sequence[Any]:
-        """The answers to a batch of prompts, one an image, on the host. Gradients are off."""
+        """The results for a batch of prompts, one per image, on the host. Gradients are off."""
         raise NotImplementedError(f"task {self.name!r} answers nothing")

@@ -1,4 +1,4 @@
-"""Words and interleaved sentences on their way into the interface, as padded tensors."""
+"""Words and interleaved sentences as padded tensors, the inputs of the interface."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,8 +59,8 @@ class Sentences:
     unknown: tuple[tuple[str, ...], ...]
     truncated_entities: tuple[
         tuple[int, int], ...
-    ] = ()  # sentence and entity, of those that no token belongs to; they are padding
-    phrases: Float[Tensor, "q e v"] | None = None  # pooled, of each phrase by itself; zeros at regions and padding
+    ] = ()  # sentence and entity indices of entities without a token, which are padding
+    phrases: Float[Tensor, "q e v"] | None = None  # pooled vectors of each phrase alone; zeros at regions and padding
 
     @classmethod
     def read(cls, language: LanguageEncoder, sentences: Sequence[RenderedQuery], device: torch.device) -> "Sentences":

@@ -9,11 +9,11 @@ from find.errors import InputError
 from find.utils.memory import is_out_of_memory
 
 FAULT = re.compile(r"(CUDA|HIP) error|CU(DNN|BLAS)_STATUS_(EXECUTION_FAILED|INTERNAL_ERROR)")
-"""How libraries tell of a fault in errors that are no torch.AcceleratorError."""
+"""Messages of device faults in exceptions other than torch.AcceleratorError."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of a name: cpu, cuda, cuda:1, mps; "auto" is CUDA where there is one, else MPS, else the CPU.
+    """The device of a name: cpu, cuda, cuda:1, mps; "auto" is CUDA if available, else MPS, else the CPU.
 
     Under `torchrun`, "auto" and "cuda" give each process of a machine a GPU of its own.
 
@@ -58,7 +58,7 @@ def own_gpu(count: int, local_rank: str | None) -> int | None:
 
 
 def _why(device: torch.device, error: Exception) -> str:
-    """Why a device cannot be used, without torch's pages of advice."""
+    """Why a device cannot be used, without torch's long advice."""
     if device.type != "cuda":
         return f"torch finds no {device.type}; use cpu"
     if not torch.cuda.is_available():
@@ -69,7 +69,8 @@ def _why(device: torch.device, error: Exception) -> str:
 
 
 def is_device_fault(error: BaseException) -> bool:
-    """Whether a device has failed so that this process can use it no more: an illegal access, an assertion on it."""
+    """Whether a device has failed for the rest of this process, such as by an illegal access or a device-side
+    assertion."""
     if not isinstance(error, RuntimeError) or is_out_of_memory(error):
         return False
     return isinstance(error, torch.AcceleratorError) or FAULT.search(str(error)) is not None

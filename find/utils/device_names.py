@@ -1,4 +1,4 @@
-"""What the name of a device tells by itself, without PyTorch: so that a wrong one is told at once."""
+"""Checks of device names that need no PyTorch, so that a wrong one is reported immediately."""
 
 import re
 import sys
@@ -8,7 +8,7 @@ from find.errors import InputError
 
 
 def check_device_name(name: str) -> None:
-    """Raises FindError for what is no device's name, and for one that this system or this PyTorch cannot have."""
+    """Raises FindError for an unknown device name, and for a device that this system or PyTorch build cannot have."""
     if not re.fullmatch(r"auto|(cpu|cuda|mps|xpu)(:\d+)?", name):
         raise InputError(f"there is no device called {name!r}; known are cpu, cuda, cuda:1 and mps")
     if name.startswith("mps") and sys.platform != "darwin":

@@ -1,4 +1,4 @@
-"""Memory that does not suffice: how it is recognised and told, and batches that are halved until they fit."""
+"""Out-of-memory errors: detection, messages, and batches that are halved until they fit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 SHORTAGE = re.compile(
     r"out of memory|DefaultCPUAllocator: can't allocate|not enough memory|CUBLAS_STATUS_ALLOC_FAILED", re.IGNORECASE
 )
-"""What allocators of torch say that have no exception of their own: the CPU's, MPS's, cuBLAS's."""
+"""Out-of-memory messages of torch allocators without an exception class: CPU, MPS, cuBLAS."""
 FITTING = "_fitting_batches"
 MANY = 1 << 30
 
@@ -37,7 +37,7 @@ class OutOfMemory(FindError):
 
 
 class SmallerBatches(UserWarning):
-    """Memory did not suffice for a batch, which was tried again in smaller ones."""
+    """A batch did not fit into memory and was split into smaller ones."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -48,7 +48,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class FittingBatches:
-    """A size of batches that is halved while memory does not suffice for it; what fitted stays, so it is told once.
+    """A batch size that is halved until batches fit into memory; it stays reduced, so the user is warned once.
 
     Args:
         size: the largest to try.
@@ -58,7 +58,7 @@ class FittingBatches:
         self.size = size
 
     def run(self, attempt: Callable[[int], R], count: int) -> R:
-        """What `attempt` gives with batches of a size that fits, for `count` items in all.
+        """Calls `attempt` with a batch size that fits; `count` is the number of items in all.
 
         Raises:
             OutOfMemory: one item at a time does not fit.
@@ -84,16 +84,16 @@ class FittingBatches:
                 torch.cuda.empty_cache()
 
     def each(self, work: Callable[[Sequence[T]], R], items: Sequence[T]) -> list[R]:
-        """What `work` gives for consecutive parts of the items that fit."""
+        """Yields the result of `work` for consecutive batches that fit."""
         return self.run(
             lambda size: [work(items[start : start + size]) for start in range(0, len(items), size)], len(items)
         )
 
 
 def halving(method: Callable[P, R]) -> Callable[P, R]:
-    """A method of a model that has a `batch_size`, which is halved while memory does not suffice for it.
+    """Decorates a model's method that has a `batch_size`, which is halved until batches fit into memory.
 
-    What fitted is the largest batch of later calls, too.
+    The size that fitted is also the maximum of later calls.
     """
     signature = inspect.signature(method)
 

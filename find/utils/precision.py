@@ -1,7 +1,7 @@
-"""Which precision to compute in, by what the processor multiplies fast: one rule for training and frozen weights.
+"""Chooses the precision by what the processor multiplies fast; one rule for training and frozen weights.
 
-A CPU is asked twice, whether it has bfloat16 instructions and whether they win: where bfloat16 is emulated, a product
-takes up to forty times as long as in float32, and some processors that emulate it report that they support it.
+A CPU must have bfloat16 instructions, and a timing must show that they are faster: where bfloat16 is emulated, a
+product takes up to forty times as long as in float32, and some processors that emulate it report that they support it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ PROBE_SIDE, PROBES = 256, 5
 
 @dataclass(frozen=True)
 class Precision:
-    """A precision by its name for the trainer, and why it was chosen, in words that may follow a colon."""
+    """A precision by the trainer's name for it, and the reason for the choice (text to follow a colon)."""
 
     name: str
     why: str
 
 
 def choose_precision(device: torch.device | str, *, processes: int = 1) -> Precision:
-    """What to train in on a device.
+    """The precision to train in on a device.
 
     Args:
         device: that computes; of several GPUs without an index the weakest counts.
@@ -76,7 +76,7 @@ def bfloat16_gain() -> float | None:
     """How many times as fast as in float32 this CPU multiplies in bfloat16; None if it lacks the instructions.
 
     Measured once a process, in a few milliseconds, on one thread: the ratio is a core's, and more threads would be
-    held up by whatever else runs.
+    slowed down by other processes.
     """
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     if not torch.backends.mkldnn.is_available() or (supported is not None and not supported()):
@@ -97,13 +97,13 @@ def bfloat16_gain() -> float | None:
 
 
 def suited_dtype(stored: torch.dtype, device: torch.device | str) -> torch.dtype:
-    """What frozen weights that are kept in `stored` are computed in on a device, where nobody says otherwise."""
+    """The default type to compute in on a device, for frozen weights stored as `stored`."""
     if torch.device(device).type != "cpu" or stored == torch.float32:
         return stored
     return suited_to_cpu(stored, bfloat16_gain())
 
 
 def suited_to_cpu(stored: torch.dtype, gain: float | None) -> torch.dtype:
-    """float32 instead of what a CPU would emulate; the answers differ by rounding only. `gain` as for `of_cpu`."""
+    """float32 instead of a type that the CPU would emulate; results differ by rounding only. `gain` as for `of_cpu`."""
     is_fast = stored == torch.bfloat16 and of_cpu(gain).name == BFLOAT16
     return stored if is_fast else torch.float32

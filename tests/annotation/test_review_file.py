@@ -253,7 +253,7 @@ def test_no_order_of_decisions_loses_an_object(tmp_path_factory: pytest.TempPath
         (lambda content: content.pop("images"), 'no list of objects "images"'),
         (lambda content: content["annotations"][1].update(id=content["annotations"][0]["id"]), "have one id"),
         (lambda content: content["images"][0].update(width="wide"), "image 0"),
-        (lambda content: content.update(dropped=[3]), '"dropped" is no list'),
+        (lambda content: content.update(dropped=[3]), '"dropped" is not a list'),
         (
             lambda content: [one.update(file_name=f"x/{k}.png") for k, one in enumerate(content["images"])],
             "none of its",

@@ -164,7 +164,7 @@ def test_every_fault_of_instances_is_told(predictions: Path, world: Path):
     edit(predictions / "instances.json", spoil)
     assert sorted(kinds(predictions, world, FileTask.INSTANCES)) == sorted(
         [
-            "score is no number",
+            "score is not a number",
             "stuff among instances",
             "wrong size",
             "broken mask",
@@ -201,7 +201,7 @@ def test_every_fault_of_masks_of_queries_is_told(predictions: Path, world: Path)
         "unknown image id",
         "missing query",
         "query that is not asked",
-        "score is no number",
+        "score is not a number",
         "unknown entity",
         "unknown query id",
         "wrong size",

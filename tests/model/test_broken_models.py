@@ -128,7 +128,7 @@ def test_a_byte_order_mark_is_read_over(saved: Saved):
         (("long_texts",), "maybe", "long_texts is 'maybe'"),
         (("vision",), ["tiny"], "vision: Expected `str`, got `array`"),
         (("vision",), "a\0b", "unknown foundation"),
-        (("foundations",), ["1"], "foundations is no table"),
+        (("foundations",), ["1"], "foundations is not a table"),
     ],
     ids=str,
 )

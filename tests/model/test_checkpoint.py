@@ -88,7 +88,7 @@ def test_misspelt_key_names_the_nearest_one(folder):
         FINDConfig.from_dict({"interface": {"heds": 3}}, source="here")
     with pytest.raises(FindError, match="here: unknown key 'zzz'; it may have: vision, language"):
         FINDConfig.from_dict({"zzz": 3}, source="here")
-    with pytest.raises(FindError, match="here: 5 is no table of settings, which InterfaceConfig needs"):
+    with pytest.raises(FindError, match="here: 5 is not a table of settings, which InterfaceConfig needs"):
         FINDConfig.from_dict({"interface": 5}, source="here")
 
 
@@ -124,7 +124,7 @@ def test_many_problems_are_counted_not_listed(folder):
 
 def test_a_program_in_a_models_own_folder_is_not_run(folder):
     change_config(folder, vision="detectron2:{folder}/backbone.py")
-    with pytest.raises(FindError, match=r"a program of its own folder \(detectron2:\{folder\}/backbone\.py\)"):
+    with pytest.raises(FindError, match=r"code in its own folder \(detectron2:\{folder\}/backbone\.py\)"):
         FIND.from_pretrained(folder)
 
 

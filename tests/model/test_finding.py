@@ -1,4 +1,4 @@
-"""Names that are no model: a misspelt path is told as such, not as a model of the hub."""
+"""Names that are not a model: a misspelt path is reported as such, not as a model of the hub."""
 
 import pytest
 

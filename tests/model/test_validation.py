@@ -1,4 +1,4 @@
-"""Claims about lists that callers give: what is no list, or a list of other things, is told in one sentence."""
+"""Claims about lists that callers give: anything but a list of the right items is reported in one sentence."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Claims about filters: values say nothing but themselves, and what is no condition on the columns is refused."""
+"""Claims about filters: values say nothing but themselves, and anything but a condition on columns is refused."""
 
 import datetime
 

@@ -246,7 +246,7 @@ class Review:
 
 
 def state(one: Mapping[str, Any]) -> str:
-    """The decision on an annotation; a value that is not of a review, but of another tool, is no decision."""
+    """The decision on an annotation; values that other tools write in that field are not decisions."""
     review = one.get("review")
     return review if review in STATES else "undecided"
 
@@ -266,7 +266,7 @@ def _read(file: Path) -> dict[str, Any]:
     content = read_json(file, "images", "annotations", "categories")
     dropped = content.setdefault("dropped", [])
     if not isinstance(dropped, list) or not all(isinstance(one, dict) and "image_id" in one for one in dropped):
-        raise DataError(f'{file}: "dropped" is no list of objects, as a review writes it. Take it out.')
+        raise DataError(f'{file}: "dropped" is not a list of objects. Delete it.')
     objects = [*content["annotations"], *content["dropped"]]
     for name, records in (("image", content["images"]), ("annotation", objects)):
         ids = [one.get("id") for one in records]

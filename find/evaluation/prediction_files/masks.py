@@ -142,7 +142,7 @@ class MaskFile:
                 report(error("duplicate", path.name, item, "this entity of the query has a mask already",
                              "Keep one of them"))  # fmt: skip
             elif not math.isfinite(score):
-                report(error("score is no number", path.name, item, f"the score is {score}", "Give a finite score"))
+                report(error("score is not a number", path.name, item, f"the score is {score}", "Give a finite score"))
             else:
                 masks[query][entity] = {"segmentation": record.segmentation, "score": score, "item": item}
         return cls(path, folder, queries, masks, {key: tuple(ids) for key, ids in asked.items()})

@@ -78,7 +78,7 @@ class ResultFile:
                 report(error("stuff among instances", path.name, item, f"category {category} is stuff, which has no "
                              "instances", "Leave stuff out of this file"))  # fmt: skip
             elif not math.isfinite(score):
-                report(error("score is no number", path.name, item, f"the score is {score}",
+                report(error("score is not a number", path.name, item, f"the score is {score}",
                              "Give a finite score; higher is more confident"))  # fmt: skip
             else:
                 records[image_id].append(

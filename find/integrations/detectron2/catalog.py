@@ -100,7 +100,7 @@ def instance_records(folder: CocoFolder) -> list[Record]:
             category = annotation["category_id"]
             if category not in number_of:
                 raise InputError(
-                    f"{instances}: image {image_id} has an instance of category {category}, which is no thing in "
+                    f"{instances}: image {image_id} has an instance of category {category}, which is not a thing in "
                     f"{folder.table.source}; the two files must number categories alike"
                 )
             annotation["category_id"] = number_of[category]

@@ -23,7 +23,7 @@ def panoptic_seg(prediction: PanopticPrediction, classes: Classes) -> tuple[Int3
     """The map of segment ids (0 = none) and `segments_info`, what detectron2 calls `panoptic_seg`.
 
     Raises:
-        FindError: a segment's label is no position in `classes`.
+        FindError: a segment's label is not an index into `classes`.
     """
     areas = np.bincount(prediction.segment_map.ravel())
     segments = [
@@ -43,7 +43,7 @@ def instances(prediction: InstancePrediction, classes: Classes) -> Instances:
     """Masks, classes, scores and the boxes around the masks.
 
     Raises:
-        FindError: a label is no position in `classes`.
+        FindError: a label is not an index into `classes`.
     """
     numbers = [_number(int(label), classes) for label in prediction.labels]
     return _instances(

@@ -119,7 +119,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """Raises CheckpointError for a folder that is no export, is of another format, or lacks a file."""
+        """Raises CheckpointError if the folder is not an export, has another format version, or lacks a file."""
         file = folder / MANIFEST
         again = "export the model again with: findvl export model"
         if not file.is_file():

@@ -68,7 +68,7 @@ class OnnxModel:
         threads: of ONNX Runtime; None: one for each core.
 
     Raises:
-        CheckpointError: the folder is no export, is of another format, or lacks or has a damaged file.
+        CheckpointError: the folder is not an export, has another format version, or a file is missing or damaged.
     """
 
     def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:

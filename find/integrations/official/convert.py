@@ -134,7 +134,7 @@ def read_state(file: str | Path) -> dict[str, Tensor]:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{file} holds more than tensors (or is no checkpoint at all), and running code from a file is refused; "
+            f"{file} holds more than tensors (or is not a checkpoint), and FIND does not run code from files; "
             "fetch the published file again"
         ) from error
     except (EOFError, RuntimeError, OSError, ValueError) as error:
