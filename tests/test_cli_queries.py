@@ -185,3 +185,41 @@ def test_a_missing_library_for_show_is_told_before_the_search(capsys, monkeypatc
 def test_what_is_not_meant_has_the_same_names_everywhere(capsys, command, name):
     assert main([*command.split(), name, "{a cat}"]) == 2
     assert "unrecognized" not in (reported := capsys.readouterr().err) and name not in reported
+
+
+def test_an_album_is_no_folder_of_photos_and_such_a_folder_no_album(capsys, place, tmp_path):
+    photos, album = str(place / "photos"), str(place / "my.album")
+    assert main(["index", album, str(tmp_path / "other.album")]) == 2
+    assert f"{album}: this is an album, not a folder of photos" in capsys.readouterr().err
+    assert main(["search", photos, "{a dog}"]) == 2
+    assert "this folder is not an album; if it holds photos, make an album of them" in capsys.readouterr().err
+
+
+def test_what_must_not_be_there_is_excluded_in_plain_english(capsys, place):
+    album = place / "my.album"
+    plain = _json(capsys, "search", album, "a red dog without a car")
+    marked = _json(capsys, "search", album, "{a red dog}", "--without", "{a car}")
+    assert plain["without"] == ["{a car}"] and plain["hits"] == marked["hits"]
+    assert main(["search", str(album), "no dog"]) == 2
+    assert "only says what must not be there" in capsys.readouterr().err
+
+
+def test_a_search_of_noise_says_that_its_hits_are_probably_wrong(capsys, place):
+    assert main(["search", str(place / "my.album"), "{a red dog}", "-k", "2"]) == 0
+    reported = capsys.readouterr()
+    assert "red dog? " in reported.out and "probably none of these is what you look for" in reported.err
+    assert main(["segment", str(place / "photos"), "{a red dog}"]) == 0
+    assert "0 of 3 images have what is sought, without doubt" in capsys.readouterr().out
+
+
+def test_hints_for_photographs_and_data_sets(capsys, tmp_path):
+    (tmp_path / "annotations").mkdir()
+    for folder in ("val2017", "panoptic_val2017"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (321, 40)).save(tmp_path / folder / "a.png")
+    assert main(["index", str(tmp_path), str(tmp_path / "my.album")]) == 0
+    reported = capsys.readouterr().err
+    assert (
+        f"a folder of its images is {tmp_path / 'val2017'}" in reported
+        and "find-tiny knows drawn scenes only" in reported
+    )

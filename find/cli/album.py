@@ -22,7 +22,7 @@ from find.cli.arguments import (
     add_query,
     check_model,
     check_outputs,
-    find_entities,
+    find_sought,
     given_weights,
     is_exported,
     is_stdout,
@@ -35,6 +35,7 @@ from find.cli.arguments import (
     unknown_words,
     write_json,
 )
+from find.cli.hints import hint_at_data_set, hint_at_photographs
 from find.cli.hits import add_hit_options, check_hit_options, print_below, write_hits
 from find.errors import FindError, InputError, printable
 from find.query.operators import JoinedQuery
@@ -173,9 +174,12 @@ def index(arguments: argparse.Namespace) -> int:
     if not arguments.photos.exists():
         raise InputError(f"{arguments.photos}: no such folder of photos")
     with extra("album", "findvl index"):
+        from find.retrieval.connection import check_photos
         from find.retrieval.indexing import IndexSettings
         from find.retrieval.indexing import index as index_photos
 
+    check_photos(arguments.photos)
+    hint_at_data_set(arguments.photos)
     begin = time.perf_counter()
     settings = IndexSettings(
         batch_size=arguments.batch_size,
@@ -192,9 +196,18 @@ def index(arguments: argparse.Namespace) -> int:
         report = index_photos(model, arguments.photos, arguments.album, name=arguments.weights, settings=settings)
     for skipped in report.skipped:
         print(f"skipped {skipped.path}: {skipped.reason}", file=sys.stderr)
+    if report.added + report.updated:
+        hint_at_photographs(arguments.weights, _widths(arguments.album))
     print(f"{arguments.album}: {report} in {seconds(begin)}; next:")
     print(printable(f"  findvl search {shlex.quote(str(arguments.album))} {given_weights(arguments)}'{{a red dog}}'"))
     return 0
+
+
+def _widths(album: str) -> list[int]:
+    """The widths of an album's images, in pixels."""
+    from find.retrieval.album import Album
+
+    return Album.open(album).to_arrow(["width"])["width"].to_pylist()
 
 
 def _index_with_ray(arguments: argparse.Namespace, settings: IndexSettings) -> IndexReport:
@@ -223,9 +236,9 @@ def search(arguments: argparse.Namespace) -> int:
     model = load_model(arguments)
 
     album = Album.open(arguments.album, model)
-    found = find_entities(model, asked)
     included = 1 + len(arguments.others)
-    query, joined = found[0], JoinedQuery(tuple(found[:included]), tuple(found[included:]))
+    joined = find_sought(model, JoinedQuery(tuple(asked[:included]), tuple(asked[included:])))
+    query = joined.include[0]
     unknown, *_ = [unknown_words(model, one) for one in joined.queries]  # tells those of all of them
     hits = album.search(
         joined,
@@ -251,7 +264,7 @@ def search(arguments: argparse.Namespace) -> int:
             "query": arguments.query,
             "read_as": [one.format() for one in joined.queries],
             "and": arguments.others,
-            "without": arguments.without,
+            "without": [*arguments.without, *(one.format() for one in joined.exclude[len(arguments.without) :])],
             "where": arguments.where,
             "min_relevance": arguments.min_relevance,
             "unknown_words": list(unknown.query),
@@ -266,7 +279,19 @@ def search(arguments: argparse.Namespace) -> int:
                 print(textwrap.indent(hit.explain(), "     "))
         if not hits:
             print(nothing_found(arguments, len(album)))
+    report_relevance(arguments, hits)
     return 0
+
+
+def report_relevance(arguments: argparse.Namespace, hits: Sequence[Hit]) -> None:
+    """On stderr: that the hits are probably not what was sought, or that others of the best were left out."""
+    from find.visualization.results import hits_warning
+
+    if hits and arguments.min_relevance is not None and len(hits) < arguments.k:
+        least = f"{arguments.min_relevance:g}"
+        print(f"the others of the best {arguments.k} have a relevance below {least}", file=sys.stderr)
+    elif warning := hits_warning(hits):
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def nothing_found(arguments: argparse.Namespace, images: int) -> str:

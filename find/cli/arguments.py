@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from find.errors import InputError
+from find.query.operators import JoinedQuery
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from find.integrations.export.running import OnnxModel
     from find.model.model import FIND
+    from find.model.requests import Reading
     from find.query.query import Query
     from find.visualization.uncertainty import UnknownWords
 
@@ -39,8 +41,8 @@ a query:
 
 DOUBT_HELP = """\
 an entity is marked as doubtful if it has words unknown to the language model, an empty mask, a score below 0.4, or is
-probably not in the image (present below 0.5); the lines that search prints mark unknown words only, since its masks are
-made for --png and --json
+probably not in the image (present below 0.5); the lines that search prints ("?") know nothing of masks, which are made
+for --png and --json
 """
 
 
@@ -164,14 +166,26 @@ def read_query(text: str) -> Query:
 
 
 def find_entities(model: FIND | OnnxModel, queries: Sequence[Query]) -> list[Query]:
-    """Queries with the entities of those that are plain sentences, which are printed on stderr."""
-    from find.model.tagging import tagged_queries
+    """Queries with the entities of those that are plain sentences, whose reading is printed on stderr."""
+    from find.model.requests import read_things
 
-    found = tagged_queries(model, queries)
-    for query, asked in zip(found, queries, strict=True):
-        if query.entities and not asked.entities:
-            print(f"read as: {query.format()}", file=sys.stderr)
-    return found
+    reading = read_things(model, JoinedQuery(tuple(queries)))
+    report_reading(reading)
+    return list(reading.query.include)
+
+
+def find_sought(model: FIND | OnnxModel, asked: JoinedQuery) -> JoinedQuery:
+    """What an album is searched for; how plain sentences were read is printed on stderr."""
+    from find.model.requests import read_search
+
+    reading = read_search(model, asked)
+    report_reading(reading)
+    return reading.query
+
+
+def report_reading(reading: Reading) -> None:
+    for line in (*reading.lines, *(f"warning: {warning}" for warning in reading.warnings)):
+        print(line, file=sys.stderr)
 
 
 def check_model(arguments: argparse.Namespace) -> None:

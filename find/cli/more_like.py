@@ -109,7 +109,7 @@ def more_like(arguments: argparse.Namespace) -> int:
         write_json(record, arguments.json)
     if not is_stdout(arguments.json):
         for rank, (hit, words) in enumerate(zip(hits, known, strict=True), start=1):
-            print(hit_line(rank, hit, hit.parts[0].query, words))
+            print(hit_line(rank, hit, hit.parts[0].query, words, whole=hit.parts[0].query.text))
             print_below(hit, show=arguments.show)
             if arguments.explain:
                 print(textwrap.indent(hit.explain(), "     "))

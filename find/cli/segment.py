@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from find.cli.arguments import (
     DOUBT_HELP,
@@ -24,6 +24,7 @@ from find.cli.arguments import (
     unknown_words,
     write_json,
 )
+from find.cli.hints import hint_at_photographs
 from find.cli.segment_all import ALL_HELP, THRESHOLD, add_all, find_things, read_sought, report_instances
 from find.errors import InputError
 
@@ -106,7 +107,7 @@ def segment(arguments: argparse.Namespace) -> int:
     if not query.entities:
         raise no_entity(arguments.query)
     unknown = unknown_words(model, query)
-    records = []
+    records, longest = [], 0
     for start in range(0, len(files), BATCH):
         pictures = {}
         for file in files[start : start + BATCH]:
@@ -125,6 +126,7 @@ def segment(arguments: argparse.Namespace) -> int:
             threshold = THRESHOLD if arguments.threshold is None else arguments.threshold
             answers = model.find_all(list(pictures.values()), sought, threshold=threshold)
         for (file, picture), masks in zip(pictures.items(), answers, strict=True):
+            longest = max(longest, *picture.shape[:2])
             target = _target(arguments, file, is_folder)
             if sought is None:
                 records.append(_report(arguments, query, unknown, file, picture, masks, target, is_folder))
@@ -139,8 +141,19 @@ def segment(arguments: argparse.Namespace) -> int:
     elif arguments.json:
         write_json(records[0], arguments.json)
     if is_folder and not is_stdout(arguments.json):
+        certainty = "" if arguments.all else ", without doubt"
+        print(f"{count_found(records)} of {len(records)} images have what is sought{certainty}")
         print(f"{len(records)} images" + (f", {skipped} skipped" if skipped else ""))
+    hint_at_photographs(arguments.weights, [longest])
     return 0
+
+
+def count_found(records: Sequence[dict[str, Any]]) -> int:
+    """Of how many images everything was found without doubt; with --all, of how many anything was."""
+    return sum(
+        bool(record["instances"]) if "instances" in record else not any(one["doubtful"] for one in record["entities"])
+        for record in records
+    )
 
 
 def images_of(folder: Path) -> tuple[list[str], int]:

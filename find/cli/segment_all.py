@@ -80,15 +80,16 @@ def report_instances(
     target: Path | None,
 ) -> dict[str, object]:
     """Draws (to `target`) and prints the instances of an image; returns its record."""
-    from find.visualization.drawing import Overlay, draw_overlays
+    from find.visualization.drawing import Overlay, add_title, draw_overlays
     from find.visualization.results import encode_mask, shown
 
     name = sought.include[0].entity_names[0]
     if target is not None:
         overlays = [Overlay(mask=one.mask, label=name, score=one.score) for one in found]
-        save_picture(draw_overlays(picture, overlays), target)
+        drawn = draw_overlays(picture, overlays)
+        save_picture(drawn if found else add_title(drawn, [f"nothing found: {name}"]), target)
     if not is_stdout(arguments.json):
-        print(f"{file}: {len(found)} of {name}")
+        print(f"{file}: {name}: {len(found) or 'none'} found")
         for one in found:
             print(f"  {one.score:.3f}, {100 * one.mask.mean():.1f} % of the image, box {one.box}")
     return {

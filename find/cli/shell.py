@@ -16,13 +16,14 @@ from find.cli.arguments import (
     QUERY_HELP,
     add_command,
     add_model,
-    find_entities,
+    find_sought,
     load_model,
     positive,
     read_query,
     unknown_words,
 )
 from find.errors import FindError, InputError
+from find.query.operators import JoinedQuery
 from find.utils.extras import extra
 
 if TYPE_CHECKING:
@@ -119,19 +120,21 @@ class Session:
 
     def search(self, text: str) -> None:
         """Prints what is found."""
-        from find.visualization.results import hit_line
+        from find.visualization.results import hit_line, hits_warning
 
         query = read_query(text)
         query.check()
         self.album = self.album.latest()
-        [query] = find_entities(self.album.model, [query])
+        joined = find_sought(self.album.model, JoinedQuery((query,)))
+        query = joined.include[0]
         unknown = unknown_words(self.album.model, query)
-        hits = self.album.search(query, self.k, where=self.where, dim=self.dim)
+        hits = self.album.search(joined, self.k, where=self.where, dim=self.dim)
         if self.as_json:
             found = [_record(rank, hit, query, unknown) for rank, hit in enumerate(hits, start=1)]
             record = {
                 "query": text,
                 "read_as": query.format(),
+                "without": [one.format() for one in joined.exclude],
                 "where": self.where,
                 "unknown_words": list(unknown.query),
                 "hits": found,
@@ -142,6 +145,8 @@ class Session:
             print(hit_line(rank, hit, query, unknown))
             if self.explain:
                 print(textwrap.indent(hit.explain(), "     "))
+        if warning := hits_warning(hits):
+            print(f"warning: {warning}", file=sys.stderr)
         if not hits:
             print("no image of the album fits the filter" if self.where else "the album is empty")
         sys.stdout.flush()
@@ -149,14 +154,16 @@ class Session:
 
 def _record(rank: int, hit: Hit, query: Query, unknown: UnknownWords) -> dict[str, object]:
     """A hit as `findvl search --json` has it, without masks: of each entity the box of the object that it found."""
-    from find.visualization.results import shown
+    from find.visualization.results import doubts, shown
 
     boxes = hit.found.masks.boxes
-    entities = zip(query.entity_names, hit.entity_terms, hit.objects, unknown.entities, strict=True)
+    judged = zip(hit.present, doubts(hit, unknown), unknown.entities, strict=True)
+    entities = zip(query.entity_names, hit.entity_terms, hit.objects, judged, strict=True)
     return {
         "rank": rank,
         "path": str(hit.path),
         "score": shown(hit.score),
+        "relevance": None if hit.relevance is None else shown(hit.relevance),
         "image_term": None if hit.image_term is None else shown(hit.image_term),
         "entities": [
             {
@@ -164,9 +171,11 @@ def _record(rank: int, hit: Hit, query: Query, unknown: UnknownWords) -> dict[st
                 "term": shown(term),
                 "object": number,
                 "box": boxes[number].tolist(),
+                "present": None if present is None else shown(present),
+                "doubtful": is_doubtful,
                 "unknown_words": list(words),
             }
-            for name, term, number, words in entities
+            for name, term, number, (present, is_doubtful, words) in entities
         ],
     }
 

@@ -69,7 +69,7 @@ class ImageGeometry:
 
     def place(self, image: UInt8[np.ndarray, "H W 3"]) -> UInt8[Tensor, "3 h w"] | Float[Tensor, "3 h w"]:
         """The picture on its canvas, as bytes on a black one, as floats on a coloured one."""
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+        pixels = torch.from_numpy(np.require(image, requirements="CW")).permute(2, 0, 1)
         if (self.inner_height, self.inner_width) != (self.height, self.width):
             size = (self.inner_height, self.inner_width)
             resized = F.interpolate(pixels[None].float(), size, mode="bilinear", antialias=True, align_corners=False)

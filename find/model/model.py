@@ -32,6 +32,7 @@ from find.model.one_or_many import (
     read_joined,
     read_queries,
 )
+from find.model.plain_queries import tagged, tagged_joined
 from find.model.predictions import (
     EntityMask,
     ImageEmbeddings,
@@ -157,13 +158,14 @@ class FIND(Inference):
         """Interleaved segmentation: a mask for each entity of a query in an image.
 
         Args:
-            queries: such as "{a red dog} next to [other.jpg@120,80]", or `Query` objects: one or a list.
+            queries: such as "{a red dog} next to [other.jpg@120,80]", plain English, in which the model's tagger finds
+                the entities, or `Query` objects: one or a list.
 
         Raises:
             InputError: a query without an entity or of wrong syntax, an image that cannot be read, lists of different
                 lengths.
         """
-        asked = read_queries(queries)
+        asked = tagged(self, read_queries(queries))
         check_entities(asked)
         answer = partial(super().segment, batch_size=batch_size)
         return ask(answer, self.encode_images, images, asked, one_prompt=is_one_query(queries))
@@ -198,7 +200,7 @@ class FIND(Inference):
         Raises:
             InputError: a query without exactly one entity, a model without a match head.
         """
-        asked = read_joined(queries)
+        asked = tagged_joined(self, read_joined(queries))
         answer = partial(find_all, self, threshold=threshold, batch_size=batch_size)
         return ask(answer, self.encode_images, images, asked, one_prompt=is_one_query(queries))
 
@@ -265,8 +267,8 @@ class FIND(Inference):
         Args:
             strokes: each a point (x, y), a box (x0, y0, x1, y1), several points [(x, y), ...] of one thing, a `Region`
                 of an image of that size (also a scribble or polygon), or a bool array [H, W]. Of one image, a stroke or
-                a list of them; of several images, a list of strokes (or an array [r, H, W]) for each. Coordinates are
-                pixels, x before y, from the top left.
+                a list of them, so [p, q] are two things and [[p, q]] is one with two points; of several images, a list
+                of strokes (or an array [r, H, W]) for each. Coordinates are pixels, x before y, from the top left.
             negatives: for each stroke, strokes on what does not belong to its thing, in the same forms; None or all
                 False: nothing.
 

@@ -99,6 +99,11 @@ def ask(
         one_prompt: the only one of `prompts` did not come in a list.
     """
     if not is_one_image(images):
+        if not hasattr(images, "__len__"):
+            raise InputError(
+                f"images: {type(images).__name__} is neither an image (a path, a PIL image or a uint8 array [H, W, 3]) "
+                "nor a list of them"
+            )
         return answer(images, list(prompts) * len(images) if one_prompt else prompts)
     if one_prompt:
         return answer([images], prompts)[0]

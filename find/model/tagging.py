@@ -8,9 +8,14 @@ from find.model.model import FIND
 from find.query.query import Query
 
 
+def can_tag(model: object) -> bool:
+    """Whether a model finds the entities of plain sentences; exported models and published checkpoints do not."""
+    return isinstance(model, FIND) and model.interface.tagger is not None
+
+
 def tagged_queries(model: object, queries: Sequence[Query]) -> list[Query]:
-    """Queries without entities get those that the model's tagger finds in them; without a tagger, as in an exported
-    model, they stay as they are."""
-    if not isinstance(model, FIND) or model.interface.tagger is None:
+    """Queries without entities get those that the model's tagger finds in them; without a tagger they stay as they
+    are."""
+    if not isinstance(model, FIND) or not can_tag(model):
         return list(queries)
     return [query if query.entities else Query.from_text(model, query.text) for query in queries]

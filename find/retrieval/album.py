@@ -25,7 +25,7 @@ from find.retrieval.hits import Hit, ScorePart
 from find.retrieval.indexing import IndexReport, index
 from find.retrieval.photos import Skipped
 from find.retrieval.ranking import Ranking, score_parts
-from find.retrieval.relevance import check_relevance, match_head_of, relevances, relevant
+from find.retrieval.relevance import check_relevance, judged, match_head_of, relevant
 from find.retrieval.rows import HIT_COLUMNS, file_below, hit_of_row
 from find.retrieval.table import Embedder, Segmenter, Stamp, open_table, origin, read_root, reading
 from find.retrieval.vector_types import decoded
@@ -372,7 +372,7 @@ class Album:
         likely: list[float | None] = [None] * len(parts)
         if self._match_head is not None:
             sure = torch.nn.utils.rnn.pad_sequence([torch.tensor(r["scores"]) for r in records], batch_first=True)
-            likely = relevances(self._match_head, query, asked, images, sure, parts)
+            likely, parts = judged(self._match_head, query, asked, images, sure, parts)
         return [
             replace(self._hit(record, float(score), part), relevance=one)
             for record, score, part, one in zip(records, scores, parts, likely, strict=True)

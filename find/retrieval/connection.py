@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from find.errors import DataError
+from find.errors import DataError, InputError
 from find.utils.extras import extra
 
 if TYPE_CHECKING:
@@ -69,7 +69,21 @@ def has_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | Non
 def check_album(album: str | os.PathLike[str], *, storage: Mapping[str, str] | None = None) -> None:
     """Raises FindError if there is no album; for a local one this needs no library."""
     if not has_table(album, storage=storage):
+        if not is_remote(album) and Path(album).is_dir():
+            raise DataError(
+                f"{album}: this folder is not an album; if it holds photos, make an album of them and search that: "
+                f"findvl index {album} my.album"
+            )
         raise DataError(f"{album}: no such album; make one with: findvl index PHOTOS {album}")
+
+
+def check_photos(folder: str | os.PathLike[str]) -> None:
+    """Raises InputError for an album in place of a folder of photos."""
+    if not is_remote(folder) and Path(folder).is_dir() and has_table(folder):
+        raise InputError(
+            f"{folder}: this is an album, not a folder of photos; give the folder of photos, then the album: "
+            f"findvl index PHOTOS {folder}"
+        )
 
 
 def is_of_store(error: BaseException) -> bool:

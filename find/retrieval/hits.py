@@ -63,6 +63,7 @@ class ScorePart:
         image_term: cosine similarity of the image and the sentence; None if the query is a single entity.
         entity_terms: for each entity of the query, the cosine similarity with the object that it matched.
         objects: for each entity, the index of that object among those stored for the image.
+        present: for each entity, the probability that this object is what it describes; empty without a match head.
         fits: how well the words around the entities fit.
         sentence_weight, entity_weight: weights in the score.
     """
@@ -74,6 +75,7 @@ class ScorePart:
     entity_terms: tuple[float, ...]
     objects: tuple[int, ...]
     fits: tuple[ConnectionFit, ...] = ()
+    present: tuple[float, ...] = ()
     sentence_weight: float = 1.0
     entity_weight: float = 0.5
 
@@ -145,6 +147,11 @@ class Hit:
     def objects(self) -> tuple[int, ...]:
         """Of the first query's entities."""
         return self.parts[0].objects if self.parts else ()
+
+    @property
+    def present(self) -> tuple[float | None, ...]:
+        """Of the first query's entities: the probability that each is there; None where the model cannot tell."""
+        return self.parts[0].present or (None,) * len(self.objects) if self.parts else ()
 
     @property
     def fits(self) -> tuple[ConnectionFit, ...]:

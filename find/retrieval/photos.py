@@ -20,6 +20,7 @@ from find.errors import FindError, InputError
 from find.images.formats import MACOS_NOTE, NONE, PICTURE_SUFFIXES, VIDEO_SUFFIXES, Format, Medium, format_of_file
 from find.images.images import read_image, read_time
 from find.images.metadata import NOTHING, PhotoMetadata, read_metadata
+from find.retrieval.connection import check_photos
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 BATCH_PIXELS = 100_000_000
@@ -159,6 +160,7 @@ def find_files(
         more = f"; none of {len(problems)} files can be indexed" if len(problems) > 1 else ""
         raise InputError(f"{problems[0].path}: {problems[0].reason}{more}")
     if not walk.found:
+        check_photos(folder)
         raise InputError(f"{folder}: no image or video in this folder ({counted(walk.others, walk.hidden)})")
     files = tuple(PhotoFile.of(file, root, is_video=is_video) for file, is_video in walk.found.items())
     return PhotoFolder(root, files, scope, tuple(walk.unlisted), tuple(walk.refused), walk.others, walk.hidden)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -29,15 +30,15 @@ def match_head_of(model: object) -> MatchHead | None:
 
 
 @torch.inference_mode()
-def relevances(
+def judged(
     head: MatchHead,
     query: JoinedQuery,
     asked: QueryVectors,
     vectors: Vectors,
     scores: Float[Tensor, "i n"],
     parts: Sequence[tuple[ScorePart, ...]],
-) -> list[float | None]:
-    """The relevance of each image; None if a query has no entity.
+) -> tuple[list[float | None], list[tuple[ScorePart, ...]]]:
+    """The relevance of each image, None if a query has no entity; and its parts with `present`.
 
     For one query it is the smallest match probability of its entities, reduced by contradicting connections (to 0 at
     -1). For several it is the smallest over the included queries, times the probability that the excluded ones do not
@@ -49,8 +50,8 @@ def relevances(
         parts: for each image, the parts of its score, with the matched objects.
     """
     if not parts or not all(part.objects for part in parts[0]):
-        return [None] * len(parts)
-    columns = []
+        return [None] * len(parts), list(parts)
+    columns, present = [], []
     for number in range(len(query.queries)):
         mine = [row[number] for row in parts]
         objects = torch.tensor([part.objects for part in mine])
@@ -62,7 +63,9 @@ def relevances(
             vectors.objects[rows, objects].float()[..., None, :],
             numbers[..., None, :],
         )[..., 0, 0]
-        likely = head.presence(logits).sigmoid().amin(dim=1)
+        each = head.presence(logits).sigmoid()
+        present.append([tuple(row) for row in each.tolist()])
+        likely = each.amin(dim=1)
         said = [[fit.value for fit in part.fits if len(fit.entities) == 2] for part in mine]
         agreed = [1 + min([0.0, *values]) for values in said]
         columns.append(likely * torch.tensor(agreed))
@@ -71,7 +74,11 @@ def relevances(
     total = found[:count].amin(dim=0)
     if query.exclude:
         total = total * (1 - found[count:].amax(dim=0))
-    return total.tolist()
+    row_parts = [
+        tuple(replace(part, present=mine) for part, mine in zip(row, those, strict=True))
+        for row, those in zip(parts, zip(*present, strict=True), strict=True)
+    ]
+    return total.tolist(), row_parts
 
 
 def check_relevance(least: float | None, head: MatchHead | None, queries: Sequence[JoinedQuery]) -> None:

@@ -99,22 +99,46 @@ def hits_json(
     return records
 
 
-def hit_line(rank: int, hit: Hit, query: Query, unknown: UnknownWords) -> str:
-    """One line of a terminal: rank, score, file, what made the score; a question mark after unknown words.
+def hit_line(rank: int, hit: Hit, query: Query, unknown: UnknownWords, *, whole: str = "sentence") -> str:
+    """One line of a terminal: rank, score, file, what made the score; a question mark after what is doubtful: unknown
+    words, and things that are probably not there.
 
-    Of a joined query, `query` is the first; the others follow with their whole scores.
+    Of a joined query, `query` is the first; the others follow with their whole scores. `whole` is what the query is
+    compared as if not by things: a sentence, or a photo.
     """
-    names = [f"{name}?" if words else name for name, words in zip(query.entity_names, unknown.entities, strict=True)]
+    marked = zip(query.entity_names, doubts(hit, unknown), strict=True)
+    names = [f"{name}?" if is_doubtful else name for name, is_doubtful in marked]
     between = {fit.entities[0]: f", {fit.text} {fit.value:.2f}" for fit in hit.fits if len(fit.entities) == 2}
     found = zip(names, hit.entity_terms, strict=True)
     terms = ", ".join(f"{name} {term:.3f}{between.get(number, '')}" for number, (name, term) in enumerate(found))
     others = "".join(
         f"; {'without' if part.is_excluded else 'and'} “{part.query.text}” {part.score:.3f}" for part in hit.parts[1:]
     )
-    sentence = "" if hit.image_term is None else f"sentence {hit.image_term:.3f}"
-    relevance = "" if hit.relevance is None else f"relevance {hit.relevance:.2f}"
+    sentence = "" if hit.image_term is None else f"{whole} {hit.image_term:.3f}"
+    relevance = "" if hit.relevance is None else f"relevance {hit.relevance:.2f}{'?' if unknown.query else ''}"
     details = ", ".join(filter(None, (relevance, sentence, terms))) + others
-    return f"{rank:3d}. {hit.score:.3f}  {hit.path}  ({details})"
+    moment = "" if hit.seconds is None else f" at {hit.seconds:.1f} s"
+    return f"{rank:3d}. {hit.score:.3f}  {hit.path}{moment}  ({details})"
+
+
+def doubts(hit: Hit, unknown: UnknownWords) -> list[bool]:
+    """Whether each entity of a hit's first query is doubtful: its words are unknown, or it is probably not there."""
+    known = hit.present or (None,) * len(unknown.entities)
+    return [
+        bool(words) or (likely is not None and likely < ABSENT)
+        for words, likely in zip(unknown.entities, known, strict=True)
+    ]
+
+
+def hits_warning(hits: Sequence[Hit]) -> str | None:
+    """One sentence where none of the hits is likely what was sought; None where one is, or the model cannot tell."""
+    known = [hit.relevance for hit in hits if hit.relevance is not None]
+    if not known or max(known) >= ABSENT:
+        return None
+    return (
+        f"probably none of these is what you look for (highest relevance {max(known):.2f}); "
+        f"--min-relevance {ABSENT:g} leaves such images out"
+    )
 
 
 def draw_entities(

@@ -47,6 +47,15 @@ def test_an_image_with_all_that_is_sought_is_relevant_and_others_are_not(album):
     assert hits["b.png"] > 0.99 and hits["a.png"] < 0.01 and hits["c.png"] < 0.01
 
 
+def test_each_entity_of_a_hit_has_its_own_probability(album):
+    hits = {hit.path.name: hit for hit in album.search("{green} beside {blue}")}
+    green, blue = hits["a.png"].present
+    assert green > 0.99 and blue < 0.01 and min(hits["b.png"].present) == pytest.approx(hits["b.png"].relevance)
+    (excluded,) = album.search(Phrase("red") - Phrase("blue"))[0].parts[1].present
+    assert excluded < 0.01
+    assert album.search(Query("green"))[0].present == ()
+
+
 def test_nothing_found_is_an_answer(album):
     assert album.search("{grey}", min_relevance=0.5) == []
     assert [hit.path.name for hit in album.search("{green} beside {blue}", min_relevance=0.5)] == ["b.png"]
@@ -77,7 +86,7 @@ def test_a_sentence_without_entities_has_no_relevance(album):
 
 def test_models_without_a_match_head_say_so(photos, tmp_path):
     album = Album.build(ColorModel(), photos, tmp_path / "plain.album", progress=False)
-    assert album.search("{green}")[0].relevance is None
+    assert album.search("{green}")[0].relevance is None and album.search("{green}")[0].present == (None,)
     with pytest.raises(InputError, match="no match head"):
         album.search("{green}", min_relevance=0.5)
 

@@ -23,6 +23,7 @@ from find.visualization.results import (
     entities_json,
     hit_line,
     hits_json,
+    hits_warning,
     mask_box,
     with_doubts,
 )
@@ -80,6 +81,21 @@ def test_a_hit_tells_what_made_its_score():
     assert (record["rank"], record["path"], record["score"], record["image_term"]) == (1, "a.jpg", 1.2, 0.8)
     assert [(entity["term"], entity["object"]) for entity in record["entities"]] == [(0.9, 3), (0.7, 1)]
     json.dumps(record)
+
+
+def test_a_hit_marks_what_is_probably_not_there_and_the_moment_of_a_film():
+    part = ScorePart(QUERY, False, 1.2, 0.8, entity_terms=(0.9, 0.7), objects=(3, 1), present=(0.49, 0.51))
+    hit = replace(_hit(part), seconds=61.5, relevance=0.49)
+    line = "  1. 1.200  a.jpg at 61.5 s  (relevance 0.49, like b.jpg 0.800, red dog? 0.900, [cup] 0.700)"
+    assert hit_line(1, hit, QUERY, KNOWN, whole="like b.jpg") == line
+    assert "relevance 0.49?" in hit_line(1, hit, QUERY, UnknownWords(("dog",), ((), ())))
+
+
+def test_hits_that_are_probably_wrong_are_told_of_and_others_are_not():
+    hit = _hit(ScorePart(QUERY, False, 1.2, 0.8, entity_terms=(0.9, 0.7), objects=(3, 1)))
+    bad, good = replace(hit, relevance=0.49), replace(hit, relevance=0.5)
+    assert "highest relevance 0.49" in hits_warning([replace(hit, relevance=0.1), bad])
+    assert hits_warning([bad, good]) is None and hits_warning([hit]) is None and hits_warning([]) is None
 
 
 def test_a_hit_of_a_query_without_entities_has_none():
