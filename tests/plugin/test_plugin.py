@@ -30,34 +30,49 @@ def installed(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def call(installed: Path, tmp_path_factory):
-    """Runs a Python module as users do, with FIND and the package installed; gives what it printed."""
+def call(installed: Path):
+    """Runs Python modules as users do, with FIND and the package installed; gives what each one printed."""
 
-    def run(*arguments: str) -> str:
+    def run(*commands: list[str]) -> list[str]:
         path = os.pathsep.join(map(str, (installed, ROOT, Path(__file__).parent)))
         environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
-        command = [sys.executable, "-m", *arguments]
+        command = [sys.executable, "-m", "commands", json.dumps(commands)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=installed.parent)
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return json.loads(done.stdout)
 
     return run
 
 
 @pytest.fixture(scope="module")
-def data(call, tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("beads") / "data"
-    call("findvl_beads.make_data", str(root), "--images", "48", "--val-images", "8")
-    return root
+def data(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("beads") / "data"
 
 
 @pytest.fixture(scope="module")
 def trained(call, data: Path, tmp_path_factory) -> Path:
-    """The folder of a run of 50 steps."""
+    """The folder of a run of 50 steps on the package's own data."""
     run = tmp_path_factory.mktemp("run")
     options = ["--data.root", str(data), "--trainer.default_root_dir", str(run), "--trainer.accelerator", "cpu"]
-    call("find.cli", "fit", "-c", str(PLUGIN / "train.yaml"), *options)
+    call(
+        ["findvl_beads.make_data", str(data), "--images", "48", "--val-images", "8"],
+        ["find.cli", "fit", "-c", str(PLUGIN / "train.yaml"), *options],
+    )
     return run
+
+
+@pytest.fixture(scope="module")
+def printed(call, data: Path, trained: Path) -> list[str]:
+    """What `findvl test`, `findvl bench run` and the checks of the parts print."""
+    weights = str(trained / "model")
+    configs = ["-c", str(PLUGIN / "train.yaml"), "-c", str(PLUGIN / "test.yaml"), "--trainer.accelerator", "cpu"]
+    bench = ["--data", "beads", "--root", str(data), "--limit", "2", "--device", "cpu", "--out", str(trained / "bench")]
+    return call(
+        ["find.cli", "test", *configs, "--data.root", str(data), "--weights", weights]
+        + ["--out", str(trained / "figures.json")],
+        ["find.cli", "bench", "run", "--model", weights, "--tasks", "pointing,counting", *bench],
+        ["parts_of_plugin", str(data)],
+    )
 
 
 def test_only_the_package_itself_is_installed(installed: Path):
@@ -75,15 +90,13 @@ def test_its_loss_falls(trained: Path):
     assert "filters:32" in json.dumps(model) and "hashing:64" in json.dumps(model)
 
 
-def test_its_rows_are_in_the_table_and_its_figures_in_the_json(call, data: Path, trained: Path):
+def test_its_rows_are_in_the_table_and_its_figures_in_the_json(printed: list[str], trained: Path):
     out = trained / "figures.json"
-    configs = ["-c", str(PLUGIN / "train.yaml"), "-c", str(PLUGIN / "test.yaml")]
-    weights = ["--weights", str(trained / "model"), "--out", str(out), "--trainer.accelerator", "cpu"]
-    printed = call("find.cli", "test", *configs, "--data.root", str(data), *weights)
-    assert "pointing  hit" in printed and "distance (pixels, lower is better)" in printed
+    table, *_ = printed
+    assert "pointing  hit" in table and "distance (pixels, lower is better)" in table
     figures = json.loads(out.read_text())
     assert set(figures["metrics"]) == {"panoptic", "counting", "pointing"}
-    assert "mae (things, lower is better)" in printed
+    assert "mae (things, lower is better)" in table
     assert figures["counting"]["mae"] < 2  # of one to four beads of a kind
     assert 0 <= figures["pointing"]["hit"] <= 100 and figures["pointing"]["distance"] >= 0
     assert figures["details"]["pointing"]["tolerance"] == 2.0 and figures["details"]["pointing"]["images"] == 8
@@ -93,15 +106,12 @@ def test_its_rows_are_in_the_table_and_its_figures_in_the_json(call, data: Path,
     assert "| pointing | distance (pixels, lower is better) |" in out.with_suffix(".md").read_text()
 
 
-def test_the_benchmark_runs_its_protocols_by_their_names(call, data: Path, trained: Path):
-    out = trained / "bench"
-    options = ["--data", "beads", "--root", str(data), "--limit", "2", "--device", "cpu", "--out", str(out)]
-    printed = call(
-        "find.cli", "bench", "run", "--model", str(trained / "model"), "--tasks", "pointing,counting", *options
-    )
-    assert "| pointing | hit |" in printed and "| counting | mae (things, lower is better) |" in printed
-    assert set(json.loads((out / "results.json").read_text())["metrics"]) == {"pointing", "counting"}
+def test_the_benchmark_runs_its_protocols_by_their_names(printed: list[str], trained: Path):
+    _, table, _ = printed
+    assert "| pointing | hit |" in table and "| counting | mae (things, lower is better) |" in table
+    results = json.loads((trained / "bench" / "results.json").read_text())
+    assert set(results["metrics"]) == {"pointing", "counting"}
 
 
-def test_each_part_keeps_the_contract_of_its_base_class(call, data: Path):
-    assert call("parts_of_plugin", str(data)).endswith("all well\n")
+def test_each_part_keeps_the_contract_of_its_base_class(printed: list[str]):
+    assert printed[-1].endswith("all well\n")
