@@ -29,10 +29,17 @@ from torch.utils.weak import WeakIdKeyDictionary
 from find.data.batch import Batch
 from find.interface import attention
 from find.model.model import FIND
-from find.tasks import connections, losses
+from find.tasks import (
+    composition,
+    connections,
+    grounding,
+    interleaved_retrieval,
+    interleaved_segmentation,
+    losses,
+)
 from find.tasks.grounding import Phrases
 from find.tasks.text_inputs import Sentences, read_texts
-from find.training import composition, criterion
+from find.training import criterion
 from find.training.criterion import Criterion
 from find.training.optimisation import adamw
 
@@ -164,11 +171,11 @@ def _like_cuda(fake: FakeTensorMode) -> Iterator[None]:
     texts = real(read_texts)
     with (
         patch.object(criterion, "hungarian", assigned),
-        patch.object(criterion, "late_interaction", compare),
+        patch.object(interleaved_retrieval, "late_interaction", compare),
         patch.object(criterion, "read_texts", texts),
         patch.object(connections, "read_texts", texts),
-        patch.object(criterion, "Phrases", SimpleNamespace(read=real(Phrases.read))),
-        patch.object(criterion, "Sentences", SimpleNamespace(read=real(Sentences.read))),
+        patch.object(grounding, "Phrases", SimpleNamespace(read=real(Phrases.read))),
+        patch.object(interleaved_segmentation, "Sentences", SimpleNamespace(read=real(Sentences.read))),
         patch.object(composition, "Sentences", SimpleNamespace(read=real(Sentences.read))),
         patch.object(attention, "_dot_product_attention", attend),
         patch.object(losses, "POINTS_AT_ONCE", 2**40),

@@ -21,19 +21,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import torch
 from jaxtyping import Float, Int64
 from search_peers import build_index, faiss_search, lance_search, stored_vectors, union_search
 from search_report import to_markdown
-from synthetic_album import Queries, SyntheticAlbum, Vectors, statistics
+from synthetic_album import Queries, SyntheticAlbum, Vectors, album_rows, statistics
 
 from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.retrieval.album import Album
 from find.retrieval.connection import connect
-from find.retrieval.objects import SIDE, ObjectMasks
-from find.retrieval.table import Stamp, album_schema, create_table, fixed_lists, lists
+from find.retrieval.table import Stamp, album_schema, create_table
 from find.retrieval.vectors import QueryVectors
 from find.retrieval.writing import compact_and_refresh
 from find.tasks.late_interaction import late_interaction
@@ -101,13 +99,13 @@ def main() -> None:
     record["machine"] = {"processor": _processor(), "torch": torch.__version__, "threads": options.threads}
     if options.world:
         record["world"], record["statistics"] = measure_world(options.world, options.world_images, options.queries)
-        _write(record, file)
+        write(record, file)
     for size in options.sizes:
         folder = Path(tempfile.mkdtemp(prefix="album-", dir=options.folder))
         try:
             for figures in measure(SyntheticAlbum(size=size), folder, options.queries, peers=not options.no_peers):
                 record["albums"][str(size)] = asdict(figures)
-                _write(record, file)
+                write(record, file)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -123,7 +121,7 @@ def measure(drawn: SyntheticAlbum, folder: Path, count: int, *, peers: bool) -> 
     table = create_table(path, stamp, "photos")
     insert, settle = Stopwatch(), Stopwatch()
     for chunk in drawn.chunks():
-        rows = _rows(chunk, exact.seen, album_schema(stamp, "photos"))
+        rows = album_rows(chunk, exact.seen, album_schema(stamp, "photos"))
         exact.add(chunk)
         if peers:
             images.append(chunk.images)
@@ -134,21 +132,21 @@ def measure(drawn: SyntheticAlbum, folder: Path, count: int, *, peers: bool) -> 
     figures.insert_per_second, figures.insert_cpu = drawn.size / insert.wall, insert.cpu
     figures.index_seconds, figures.index_cpu = settle.wall, settle.cpu
     figures.bytes_per_image = _bytes(path) / drawn.size
-    _tell(f"{drawn.size} images: written in {insert.wall:.0f} s, settled in {settle.wall:.0f} s")
+    tell(f"{drawn.size} images: written in {insert.wall:.0f} s, settled in {settle.wall:.0f} s")
 
     album = Album.open(path)
     ways = {"two-stage": 0} if len(album) > album.exact_rows else {"exact": len(album), "two-stage": 0}
     for name, exact_rows in ways.items():
         album = Album.open(path, exact_rows=exact_rows)
         figures.searches[name] = _latency(_album_search(album, queries), exact)
-        _tell(f"  {name}: {figures.searches[name]}")
+        tell(f"  {name}: {figures.searches[name]}")
         del album
     yield figures
     if peers:
         stacked = torch.cat(images)
         images.clear()
         figures.peers["FAISS flat, image vectors"] = _latency(faiss_search(stacked, queries, K), exact)
-        _tell(f"  FAISS: {figures.peers['FAISS flat, image vectors']}")
+        tell(f"  FAISS: {figures.peers['FAISS flat, image vectors']}")
         del stacked
         yield figures
         for column in ("image", "objects"):
@@ -156,10 +154,10 @@ def measure(drawn: SyntheticAlbum, folder: Path, count: int, *, peers: bool) -> 
             with built:
                 build_index(table, column)
             figures.peer_index_cpu[f"LanceDB IVF_RQ, {column}"] = built.cpu
-            _tell(f"  LanceDB index of {column}: {built.wall:.0f} s, {built.cpu:.0f} s CPU")
+            tell(f"  LanceDB index of {column}: {built.wall:.0f} s, {built.cpu:.0f} s CPU")
         for name, way in (("LanceDB multivector index", lance_search), ("LanceDB indexes, union", union_search)):
             figures.peers[name] = _latency(way(table, queries, K), exact)
-            _tell(f"  {name}: {figures.peers[name]}")
+            tell(f"  {name}: {figures.peers[name]}")
             yield figures
 
 
@@ -189,7 +187,7 @@ def measure_world(root: Path, most: int, count: int) -> tuple[dict[str, object],
         for query in texts:
             with whole:
                 album.search(query, K)
-        _tell(f"world: {len(album)} images, {time.perf_counter() - begin:.0f} s of queries")
+        tell(f"world: {len(album)} images, {time.perf_counter() - begin:.0f} s of queries")
         figures = {
             "images": len(album),
             "index_per_second": len(album) / built.wall,
@@ -262,44 +260,6 @@ def _latency(search: Callable[[int], Int64[np.ndarray, " k"]], exact: _Exact) ->
     return Latency(*(float(x) for x in (p50[0], p95[0], p50[1], p95[1])), found / (K * count), count)
 
 
-def _rows(chunk: Vectors, first: int, schema: pa.Schema) -> pa.RecordBatch:
-    """A chunk as an album's rows; an image is called by its number."""
-    count, objects = chunk.objects.shape[:2]
-    generator = np.random.default_rng(first)
-    boxes = np.sort(generator.integers(0, 640, (count * objects, 4), np.int32), axis=1)
-    masks = [_masks(generator, objects) for _ in range(64)]
-    when = np.datetime64("2026-01-01T00:00:00", "us") + np.arange(first, first + count)
-    columns = {
-        "path": [str(number) for number in range(first, first + count)],
-        "frame": np.zeros(count, np.int32),
-        "seconds": [None] * count,
-        "time": when,
-        "width": np.full(count, 640, np.int32),
-        "height": np.full(count, 480, np.int32),
-        "bytes": generator.integers(50_000, 5_000_000, count),
-        "modified": when,
-        "digest": [generator.bytes(16) for _ in range(count)],
-        "image": fixed_lists(chunk.images.numpy()),
-        "objects": lists(fixed_lists(chunk.objects.flatten(0, 1).numpy()), [objects] * count),
-        "scores": lists(pa.array(generator.random(count * objects).astype(np.float16)), [objects] * count),
-        "boxes": lists(fixed_lists(boxes), [objects] * count),
-        "masks": [masks[number] for number in generator.integers(0, len(masks), count)],
-    }
-    arrays = [
-        value if isinstance(value, pa.Array) else pa.array(value, schema.field(name).type)
-        for name, value in columns.items()
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _masks(generator: np.random.Generator, count: int) -> bytes:
-    """Masks of ellipses in their boxes with wavy outlines, packed as an album packs them."""
-    y, x = (np.mgrid[:SIDE, :SIDE] + 0.5) / SIDE * 2 - 1
-    waves, turn = generator.integers(2, 7, (count, 1, 1)), generator.uniform(0, 7, (count, 1, 1))
-    radius = 0.9 + 0.2 * np.sin(waves * np.arctan2(y, x) + turn)
-    return ObjectMasks(np.zeros((count, 4), np.int32), x**2 + y**2 < radius**2).to_bytes()
-
-
 def _bytes(album: Path) -> int:
     """Of the tables as they are; files of older versions, which compaction leaves to readers for an hour, apart."""
     database = connect(album)
@@ -315,11 +275,11 @@ def _processor() -> str:
     return f"{names[0] if names else platform.processor()}, {len(names)} cores"
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
     print(text, flush=True)
 
 
-def _write(record: dict[str, object], file: Path) -> None:
+def write(record: dict[str, object], file: Path) -> None:
     file.write_text(json.dumps(record, indent=1) + "\n")
     file.with_suffix(".md").write_text(to_markdown(record))
 

@@ -16,10 +16,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+import pyarrow as pa
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+
+from find.retrieval.objects import SIDE, ObjectMasks
+from find.retrieval.table import fixed_lists, lists
 
 LATENT = 48
 THINGS = 6
@@ -120,6 +125,45 @@ class SyntheticAlbum:
 
 def _zipf(count: int) -> Float[Tensor, " count"]:
     return 1 / torch.arange(1, count + 1)
+
+
+def album_rows(chunk: Vectors, first: int, schema: pa.Schema) -> pa.RecordBatch:
+    """A chunk as an album's rows; an image is called by its number."""
+    count, objects = chunk.objects.shape[:2]
+    generator = np.random.default_rng(first)
+    boxes = np.sort(generator.integers(0, 640, (count * objects, 4), np.int32), axis=1)
+    masks = [_masks(generator, objects) for _ in range(64)]
+    when = np.datetime64("2026-01-01T00:00:00", "us") + np.arange(first, first + count)
+    columns = {
+        "path": [str(number) for number in range(first, first + count)],
+        "frame": np.zeros(count, np.int32),
+        "seconds": [None] * count,
+        "time": when,
+        "width": np.full(count, 640, np.int32),
+        "height": np.full(count, 480, np.int32),
+        "bytes": generator.integers(50_000, 5_000_000, count),
+        "modified": when,
+        "digest": [generator.bytes(16) for _ in range(count)],
+        "image": fixed_lists(chunk.images.numpy()),
+        "objects": lists(fixed_lists(chunk.objects.flatten(0, 1).numpy()), [objects] * count),
+        "scores": lists(pa.array(generator.random(count * objects).astype(np.float16)), [objects] * count),
+        "boxes": lists(fixed_lists(boxes), [objects] * count),
+        "masks": [masks[number] for number in generator.integers(0, len(masks), count)],
+    }
+    arrays = [
+        value if isinstance(value, pa.Array) else pa.array(value, schema.field(name).type)
+        for name, value in columns.items()
+    ]
+    arrays += [pa.nulls(count, field.type) for field in list(schema)[len(columns) :]]  # what cameras and people note
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _masks(generator: np.random.Generator, count: int) -> bytes:
+    """Masks of ellipses in their boxes with wavy outlines, packed as an album packs them."""
+    y, x = (np.mgrid[:SIDE, :SIDE] + 0.5) / SIDE * 2 - 1
+    waves, turn = generator.integers(2, 7, (count, 1, 1)), generator.uniform(0, 7, (count, 1, 1))
+    radius = 0.9 + 0.2 * np.sin(waves * np.arctan2(y, x) + turn)
+    return ObjectMasks(np.zeros((count, 4), np.int32), x**2 + y**2 < radius**2).to_bytes()
 
 
 def statistics(vectors: Vectors, queries: Queries) -> dict[str, tuple[float, float, float]]:

@@ -56,8 +56,8 @@ class Interface(nn.Module):
         places_in_values: add positions to the values of pixels; in the published FIND only keys have them.
         pair_term: scores the words between entities for pairs of objects; not part of the stack.
         tagger: finds the entities of plain sentences; not part of the stack.
-        match_head: predicts the probability that an object matches an entity; not part of the stack, trained
-            separately.
+        match_head: predicts the probability that an object matches an entity; not part of the stack, no
+            gradient flows from it into the embeddings.
     """
 
     def __init__(
@@ -112,8 +112,7 @@ class Interface(nn.Module):
         self.pair_term = pair_term
         self.tasks = nn.ModuleDict()  # tasks with parameters of their own, which a model adds
         self.tagger = tagger
-        # Its own script trains it (scripts/train_match.py); unused parameters would stop distributed training.
-        self.match_head = None if match_head is None else match_head.requires_grad_(False)
+        self.match_head = match_head
 
     # --- from foundations to tokens -------------------------------------------------------------------------------
 

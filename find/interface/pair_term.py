@@ -68,8 +68,9 @@ class PairTerm(nn.Module):
         """Embeddings of ordered pairs of objects; the first index is the object before the connection."""
         seen = self._seen(objects, boxes)
         hidden = self.first(seen)[..., :, None, :] + self.second(seen)[..., None, :, :]
-        hidden = (hidden + self.between(pair_numbers(boxes))).relu()
-        return self.pair_layer(hidden).relu()
+        # In place: of so many pairs, a search spends as long on fresh memory as on products.
+        hidden = hidden.add_(self.between(pair_numbers(boxes))).relu_()
+        return self.pair_layer(hidden).relu_()
 
     def places(self, objects: Float[Tensor, "*b n d"], boxes: Float[Tensor, "*b n 4"]) -> Float[Tensor, "*b n r"]:
         """Embeddings of each object's position and size."""

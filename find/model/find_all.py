@@ -151,7 +151,7 @@ def find_all_as(
     if model.interface.match_head is None:
         raise InputError(
             "this model has no match head, so it cannot tell whether something is present; train one with "
-            "scripts/train_match.py"
+            "scripts/train_match.py, or set match_width in the config of a new training run"
         )
     check_threshold(threshold)
     frames, encoded = model._encoded(images, batch_size)

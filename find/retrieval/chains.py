@@ -56,7 +56,9 @@ def _match(asked: Asked, connections: Connections, images: Vectors) -> tuple[Ten
     asked = asked.repeated(len(images))
     objects = images.objects.float()
     kept = nearest_objects(objects, asked.entities, asked.padding, most=MOST_OBJECTS)
-    known = connections.images(images.images.float(), objects, images.boxes, images.there).each().of_objects(kept)
+    rows = torch.arange(len(images))[:, None]
+    objects, boxes, there = objects[rows, kept], images.boxes[rows, kept], images.there[rows, kept]
+    known = connections.images(images.images.float(), objects, boxes, there).each()
     found = terms(known, asked.each(), connections.weights)
     score, paths = found.score()
     score, paths = score[:, 0, 0], paths[:, 0, 0]

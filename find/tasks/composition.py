@@ -10,17 +10,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from find.data.batch import Batch
 from find.interface import Embeddings, Group, ImageMemory
 from find.tasks import interleaved
 from find.tasks.connections import Connections
 from find.tasks.interleaved_segmentation import DrawnSentences
 from find.tasks.losses import contrastive
-from find.tasks.mask_boxes import boxes_of_logits
 from find.tasks.structured_interaction import Asked, terms
 from find.tasks.task import TaskModel
 from find.tasks.text_inputs import Sentences
-from find.utils.transfer import upload
 
 TEMPERATURE = 0.07
 """Of the smooth maximum over joint choices of objects."""
@@ -82,13 +79,9 @@ class Composed:
 
     @classmethod
     def of(
-        cls, batch: Batch, memory: ImageMemory, final: Embeddings, sentences: Sentences, relatives: ReadRelatives
+        cls, final: Embeddings, boxes: Float[Tensor, "b n 4"], sentences: Sentences, relatives: ReadRelatives
     ) -> Composed:
         """`final` are the embeddings of the batch's joint forward."""
-        with torch.no_grad():
-            logits = torch.einsum("bnm,bmhw->bnhw", final.pixel[Group.OBJECT], memory.mask_features.float())
-            sides = upload(torch.tensor(batch.images.shape[-2:], dtype=torch.float), logits.device)
-            boxes = boxes_of_logits(logits, (batch.sizes / sides).flip(-1))
         words, said = final.semantic, relatives.connections
         sentence, entities = words[Group.INTERLEAVED][:, 0], words[Group.INTERLEAVED_ENTITY]
         true = Asked(sentence, entities, sentences.padding, said.said.float())

@@ -13,12 +13,14 @@ from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from find.errors import check_counts
-from find.interface import Embeddings, Group, Prompt, Prototype
-from find.tasks import interleaved
+from find.interface import Embeddings, Group, Prompt, Prototype, object_numbers
+from find.tasks import generic, interleaved
 from find.tasks.composition import Composed, ReadRelatives
 from find.tasks.interleaved_segmentation import DrawnSentences
 from find.tasks.late_interaction import late_interaction
 from find.tasks.losses import assignment_cross_entropy, contrastive
+from find.tasks.mask_boxes import boxes_of_logits
+from find.tasks.match import Matches
 from find.tasks.structured_interaction import MOST_OBJECTS, Asked, nearest_objects, terms
 from find.tasks.tagging import IGNORED, labels_of, tagging_loss
 from find.tasks.task import Gathering, Step, Targets, Task, expect
@@ -72,13 +74,32 @@ class ReadParts:
 
 
 @dataclass(frozen=True)
+class DrawnObjects:
+    """Boxes of a batch's object proposals, in 0..1 of the image, and the confidence of their masks."""
+
+    boxes: Float[Tensor, "b n 4"]
+    confidence: Float[Tensor, "b n"]
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, step: Step) -> DrawnObjects:
+        features = step.memory.mask_features.float()
+        logits = torch.einsum("bnm,bmhw->bnhw", step.final.pixel[Group.OBJECT], features)
+        sides = upload(torch.tensor(step.batch.images.shape[-2:], dtype=torch.float), logits.device)
+        boxes = boxes_of_logits(logits, (step.batch.sizes / sides).flip(-1))
+        return cls(boxes, generic.mask_confidence(logits))
+
+
+@dataclass(frozen=True)
 class SearchTargets(Targets):
-    """Besides the counts: the (first) segment of each entity, whether it has any, and the inputs of structured late
-    interaction."""
+    """Besides the counts: the (first) segment of each entity, whether it has any; for models with a pair term, the
+    inputs of structured late interaction; for models with a match head, the known matches and the objects' geometry."""
 
     segment: Int[Tensor, "b e"] = field(kw_only=True)
     means_one: Bool[Tensor, "b e"] = field(kw_only=True)
     composed: Composed | None = None
+    matches: Matches | None = None
+    drawn: DrawnObjects | None = None
 
 
 class InterleavedRetrieval(Task):
@@ -87,12 +108,20 @@ class InterleavedRetrieval(Task):
     Its losses: "sentence", contrastive, by the sentence term alone; "retrieval", contrastive, by the score that search
     uses; "entity", each entity chooses its object among the proposals of its own image; "composition", of models with
     a pair term, contrastive by structured late interaction, and each sentence against a false one about its image;
+    "match", of models with a match head: which objects are what an entity says, and whether it is there at all;
     "tagger", of models with one: which words are entities.
     """
 
     name = "interleaved_retrieval"
     prototype = interleaved.RETRIEVAL
-    weights: ClassVar = {"sentence": 2.0, "retrieval": 4.0, "entity": 1.0, "composition": 2.0, "tagger": 1.0}
+    weights: ClassVar = {
+        "sentence": 2.0,
+        "retrieval": 4.0,
+        "entity": 1.0,
+        "composition": 2.0,
+        "match": 1.0,
+        "tagger": 1.0,
+    }
     needs = ("panoptic", "interleaved_segmentation")
 
     def read(self, step: Step) -> ReadParts:
@@ -114,13 +143,24 @@ class InterleavedRetrieval(Task):
         read = step.read["interleaved_segmentation"]
         means_one = read.meant.any(-1)
         parts: ReadParts = step.read[self.name]
-        counts, composed = [means_one.sum()], None
-        if parts.relatives is not None:
-            composed = Composed.of(step.batch, step.memory, step.final, read.sentences, parts.relatives)
+        counts = [means_one.sum()]
+        composed, matches, drawn = None, None, None
+        if parts.relatives is not None or step.model.interface.match_head is not None:
+            drawn = DrawnObjects.of(step)
+        if drawn is not None and parts.relatives is not None:
+            composed = Composed.of(step.final, drawn.boxes, read.sentences, parts.relatives)
+        if step.model.interface.match_head is not None:
+            masks = step.final.pixel[Group.OBJECT] @ step.points.features
+            matches = Matches.of(masks, step.points.segments, step.batch.labels, read.meant)
         if parts.labels is not None:
             counts.append((parts.labels != IGNORED).sum())
         return SearchTargets(
-            counts=counts, segment=read.meant.int().argmax(dim=-1), means_one=means_one, composed=composed
+            counts=counts,
+            segment=read.meant.int().argmax(dim=-1),
+            means_one=means_one,
+            composed=composed,
+            matches=matches,
+            drawn=drawn,
         )
 
     def losses(self, step: Step) -> Mapping[str, Float[Tensor, ""]]:
@@ -151,6 +191,15 @@ class InterleavedRetrieval(Task):
         }
         if targets.composed is not None:
             losses["composition"] = step.mean_over_widths(partial(targets.composed.loss, scale=scale))
+        matches, drawn, head = targets.matches, targets.drawn, step.model.interface.match_head
+        if matches is not None and drawn is not None and head is not None:
+            numbers = object_numbers(drawn.boxes, drawn.confidence)
+
+            def match(width: int) -> Float[Tensor, ""]:
+                x = cut[width][0]
+                return matches.loss(head, x.entities, x.objects, numbers)
+
+            losses["match"] = step.mean_over_widths(match)
         labels, tagger = step.read[self.name].labels, step.model.interface.tagger
         if labels is not None and tagger is not None:
             read = step.read["interleaved_segmentation"].sentences

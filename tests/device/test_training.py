@@ -22,12 +22,13 @@ MOST_WAITS = 3
 """In a step: the matching, whether the loss is a number, and one to spare."""
 VARIANTS: dict[str, dict[str, Any]] = {
     "the last layer's losses": {},
-    "deep supervision, nested widths, a pair term and a tagger": {
+    "deep supervision, nested widths, a pair term, a tagger and a match head": {
         "deep_supervision": True,
         "mask_sampling": RandomPoints(200),
         "nested_widths": [8, 16],
         "pair_width": 8,
         "tagger_width": 8,
+        "match_width": 8,
     },
 }
 
@@ -37,10 +38,10 @@ def data(world: Path) -> FindDataModule:
     return FindDataModule(world, resizing=Resizing(96, 96, divisor=32), batch_size=3)
 
 
-def module(kind: type[FINDModule], pair_width: int = 0, tagger_width: int = 0, **options: Any) -> FINDModule:
+def module(kind: type[FINDModule], **options: Any) -> FINDModule:
     torch.manual_seed(0)
-    interface = replace(CONFIG.interface, pair_width=pair_width, tagger_width=tagger_width)
-    return kind(replace(CONFIG, interface=interface), **options)
+    widths = {name: options.pop(name, 0) for name in ("pair_width", "tagger_width", "match_width")}
+    return kind(replace(CONFIG, interface=replace(CONFIG.interface, **widths)), **options)
 
 
 class OnDevice(FINDModule):

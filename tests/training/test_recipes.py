@@ -1,11 +1,13 @@
 """Claims about configs/coco: each recipe's commands are real ones, its foundations can be built, and it trains."""
 
+import csv
 import json
 import os
 import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -13,11 +15,13 @@ from transformers import DINOv3ViTConfig, SwinConfig
 
 from find.cli.main import build_parser
 from find.cli.training import FINDCLI, FINDTrainer, main
+from find.data.coco import CocoFolder
 from find.data.prepare_coco import COCO_2017
 from find.foundations import load_vision
 from find.foundations.tiny import FOLDER
 from find.model.config import FINDConfig
 from find.model.model import FIND
+from find.query.query import Phrase, Query, Region
 from find.training.configs import config_folder
 from find.training.datamodule import FindDataModule
 from find.training.module import FINDModule
@@ -29,7 +33,7 @@ VIT = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_
 SWIN = {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 2, 4], "window_size": 4, "image_size": 64}
 SMALL = {
     "width": 32, "heads": 4, "feedforward": 48, "layers": 2, "queries": 12, "semantic_width": 24, "mask_width": 16,
-    "decoder_width": 32, "decoder_layers": 1, "region_points": 8,
+    "decoder_width": 32, "decoder_layers": 1, "region_points": 8, "pair_width": 8, "tagger_width": 8, "match_width": 8,
 }  # fmt: skip
 
 
@@ -205,3 +209,30 @@ def test_two_steps_on_coco(recipe, shrink, tmp_path):
     assert saved.config == module.find.config
     for name, value in module.find.interface.state_dict().items():
         assert torch.isfinite(value).all() and torch.equal(saved.interface.state_dict()[name], value), name
+
+
+@pytest.mark.slow
+def test_what_reads_connections_entities_and_presence_learns_on_photographs(shrink, shared, tmp_path):
+    """Real sentences, crowds and regions of other photographs; `benchmark/recipe_losses.py` does it at size."""
+    recipe = next(one for one in RECIPES if one.stem == "dinov3s_minilm")
+    small = shrink(recipe)
+    longer = {"limit_train_batches": 60, "limit_val_batches": 0}
+    more = {"trainer": longer, "model": {"learning_rate": 3e-3}, "data": {"batch_size": 4}}
+    changes = tmp_path / "longer.yaml"
+    changes.write_text(yaml.safe_dump(more))
+    main(["fit", "-c", f"coco/{recipe.stem}", "-c", str(small), "-c", str(changes), "--trainer.max_epochs", "3"])
+    with (tmp_path / "run" / "metrics.csv").open(newline="") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["train/loss"]]
+    for name in ("loss", "composition", "match", "tagger"):
+        values = [float(row[f"train/{name}"]) for row in rows]
+        assert np.mean(values[-10:]) < 0.95 * np.mean(values[:10]), name
+    model = FIND.from_pretrained(tmp_path / "run" / "model").eval()
+    photos = CocoFolder(shared / "coco-sample" / "coco", "val2017")
+    first, second = (photos.root / "val2017" / photos.file_name(image_id) for image_id in photos.image_ids[:2])
+    records = json.loads((photos.root / "annotations" / "panoptic_val2017.json").read_text(encoding="utf-8"))
+    crowded = next(one for one in records["annotations"] if any(part["iscrowd"] for part in one["segments_info"]))
+    crowd = photos.root / "val2017" / photos.file_name(crowded["image_id"])
+    query = Query("the ", Region(second, points=(20, 20)), " beside ", Phrase("a person"))
+    for photo, asked in ((first, query), (crowd, Query.parse("{people} behind {a person}"))):
+        for found in model.segment([photo], [asked])[0]:
+            assert 0 <= found.score <= 1 and 0 <= found.present <= 1
