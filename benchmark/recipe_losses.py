@@ -141,8 +141,8 @@ def report(losses: dict[str, list[float]], asked: list[str], options: argparse.N
         "# Losses of a COCO recipe",
         "",
         f"{RECIPE} with random encoders, {options.steps} steps of {options.batch} photographs of {options.side} "
-        f"pixels, learning rate {options.learning_rate:g}: means of the first and the last {MEANS} steps, weighted as they are "
-        "summed. Written by benchmark/recipe_losses.py.",
+        f"pixels, learning rate {options.learning_rate:g}: means of the first and the last {MEANS} steps, weighted as "
+        "they are summed. Written by benchmark/recipe_losses.py.",
         "",
         "| loss | start | end |",
         "| --- | ---: | ---: |",
