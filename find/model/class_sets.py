@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from find.data.sample import plain_name
 from find.errors import InputError
+
+if TYPE_CHECKING:
+    from find.foundations.base import LanguageEncoder
 
 COCO_THINGS = 80
 """The first so many of COCO's panoptic classes can be counted."""
@@ -72,6 +75,21 @@ class ClassSet:
                 )
             flags = tuple(map(bool, is_thing))
         return cls(names, flags)
+
+
+def classes_known_to(language: LanguageEncoder, classes: Classes | None, is_thing: Things, default: str) -> ClassSet:
+    """The classes that a caller names; without any, those of a set all of whose words the language encoder knows.
+
+    Encoders with a fixed vocabulary, as find-tiny's, would only guess at the others. Encoders that read any word know
+    the whole set.
+    """
+    if classes is not None:
+        return ClassSet.of(classes, is_thing)
+    whole = CLASS_SETS[default]
+    unknown = language.tokenize(list(whole.names)).unknown
+    known = [number for number, words in enumerate(unknown) if not words] or range(len(whole.names))
+    part = ClassSet(tuple(whole.names[number] for number in known), tuple(whole.is_thing[number] for number in known))
+    return ClassSet.of(part, is_thing)
 
 
 Classes: TypeAlias = str | ClassSet | Sequence[str]

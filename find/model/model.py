@@ -13,7 +13,7 @@ from torch import Tensor
 
 from find.errors import InputError
 from find.images.images import ImageLike
-from find.model.class_sets import Classes, ClassSet, Things
+from find.model.class_sets import Classes, ClassSet, Things, classes_known_to
 from find.model.features import ImageFeatures
 from find.model.find_all import find_all
 from find.model.inference import Inference
@@ -300,16 +300,17 @@ class FIND(Inference):
     ) -> list[PanopticPrediction]: ...
     @short_signature
     def panoptic(
-        self, images: Images, classes: Classes = "coco-panoptic", is_thing: Things = None, *, batch_size: int = 16
+        self, images: Images, classes: Classes | None = None, is_thing: Things = None, *, batch_size: int = 16
     ) -> OneOrMany[PanopticPrediction]:
         """Panoptic segmentation: every pixel belongs to one segment of the classes, or to none.
 
         Args:
-            classes: names, or a set of them: "coco-panoptic" (133) or "coco-instance" (its 80 things).
+            classes: names, or a set of them: "coco-panoptic" (133) or "coco-instance" (its 80 things). None: the COCO
+                classes whose words the language encoder knows (all; 41 for find-tiny).
             is_thing: for each class, whether its instances are countable; None: all but COCO's stuff classes ("sky",
                 "grass") are.
         """
-        known = ClassSet.of(classes, is_thing)
+        known = classes_known_to(self.language, classes, is_thing, "coco-panoptic")
         found = super().panoptic(as_list(images), known.names, known.is_thing, batch_size=batch_size)
         named = [one.named(known.names) for one in found]
         return named[0] if is_one_image(images) else named
@@ -340,7 +341,7 @@ class FIND(Inference):
     def instances(
         self,
         images: Images,
-        classes: Classes = "coco-instance",
+        classes: Classes | None = None,
         is_thing: Things = None,
         *,
         min_score: float = 0.0,
@@ -354,7 +355,7 @@ class FIND(Inference):
             min_score: minimum score (0..1) of returned instances; 0 returns all, as average precision needs.
             limit: maximum number of instances of an image; None: no limit.
         """
-        known = ClassSet.of(classes, is_thing)
+        known = classes_known_to(self.language, classes, is_thing, "coco-instance")
         found = super().instances(as_list(images), known.names, known.is_thing, batch_size=batch_size)
         best = [one.named(known.names).best(min_score, limit) for one in found]
         return best[0] if is_one_image(images) else best

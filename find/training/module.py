@@ -19,6 +19,7 @@ from find.model.checkpoint import Checkpoint
 from find.model.config import FINDConfig
 from find.model.model import FIND
 from find.tasks.points import MaskSampling
+from find.training.class_words import warn_unknown_classes
 from find.training.criterion import Criterion, merged_weights
 from find.training.distributed import is_distributed, mean_over_processes
 from find.training.optimisation import Progress, adamw, check_deterministic, idle_parameters, warmup_cosine
@@ -109,6 +110,8 @@ class FINDModule(L.LightningModule):
         if stage == "fit":
             check_deterministic(self.trainer.strategy.root_device)
         self.class_names = [category.words for category in self.trainer.datamodule.categories]
+        if stage == "fit":
+            warn_unknown_classes(self.find.language, self.class_names)
 
     def configure_model(self) -> None:
         """Shards the interface over the processes if `--trainer.strategy sharded` is set."""

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 from small_run import CONFIG
 
+from find.data.sample import plain_name
 from find.errors import InputError
-from find.model.class_sets import CLASS_SETS, ClassSet
+from find.model.class_sets import CLASS_SETS, ClassSet, classes_known_to
 from find.model.model import FIND
 from find.query.query import Phrase, Query, Region
 
@@ -174,6 +175,21 @@ def test_cocos_classes_by_name():
     assert ClassSet.of(["sky", "cow"], [True, False]).is_thing == (True, False)
     with pytest.raises(InputError, match="2 class names but 1 is_thing"):
         ClassSet.of(["sky", "cow"], [True])
+
+
+def test_without_classes_those_of_coco_are_meant_whose_words_are_known(image, recwarn):
+    from find.world.records import categories
+
+    tiny = FIND.from_pretrained("find-tiny")
+    known = classes_known_to(tiny.language, None, None, "coco-panoptic")
+    assert len(known.names) == 41 and {plain_name(one["name"]) for one in categories()} <= set(known.names)
+    assert not any(tiny.language.tokenize(list(known.names)).unknown)
+    recwarn.clear()
+    found, explicit = tiny.panoptic(image), tiny.panoptic(image, known)
+    assert not recwarn.list  # of unknown words
+    assert np.array_equal(found.segment_map, explicit.segment_map) and found.segments == explicit.segments
+    things = [name for name, is_thing in zip(known.names, known.is_thing, strict=True) if is_thing]
+    assert tiny.instances(image).names == tiny.instances(image, things).names
 
 
 def test_unknown_arguments_are_refused(model, image, tmp_path):
