@@ -164,7 +164,7 @@ class LanguageEncoder(Foundation, Protocol):
 
     @property
     def context_length(self) -> int:
-        """Most tokens a text may have, special tokens included."""
+        """Maximum number of tokens of a text, special tokens included."""
         ...
 
     @property

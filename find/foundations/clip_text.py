@@ -17,11 +17,11 @@ class OpenClipLanguage(Frozen):
     """The text tower of an open_clip model as a `LanguageEncoder`.
 
     A token's features are the token embedding and the output of every layer, each layer-normed (without
-    affine), concatenated: a tower that pools one token hardly trains the last layer of the others, and what
-    their words mean stands in the earlier layers. Large towers make that wide: then one layer will do.
+    affine), concatenated: in a tower that pools one token, the last layer of the others is hardly trained, and the
+    meaning of words is in the earlier layers. For large towers, where that would be wide, take one layer.
 
-    A SigLIP has always seen its texts filled up to the whole context, and attends to what fills them: so it sees
-    them here, whatever the batch's length.
+    SigLIP is trained on texts padded to the full context, and attends to the padding; so texts are padded likewise
+    here, independent of the batch's length.
 
     Args:
         model: with an open_clip text tower.

@@ -1,4 +1,4 @@
-"""A small CLIP's two towers in plain PyTorch: what open_clip computes, without the seconds that its import takes.
+"""A small CLIP's two towers in plain PyTorch, equal to open_clip's but without its slow import.
 
 Names of weights, their seeded initial values and all operations are open_clip's, so the same file loads into either and
 gives the same numbers (tests/foundations/test_clip_towers.py).
@@ -40,7 +40,7 @@ class TextSizes:
 
 
 class Bottleneck(nn.Module):
-    """A residual block; a stride is an average pool, in front of the last convolution and on the short cut."""
+    """A residual block; strides are average pools, before the last convolution and on the shortcut."""
 
     def __init__(self, channels: int, planes: int, stride: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Bottleneck(nn.Module):
 
 
 class AttentionPool(nn.Module):
-    """One vector of a map: attention of its mean over its places. The places' positions stretch with the map."""
+    """Pools a map into one vector: its mean attends to its positions. Position embeddings are resized to the map."""
 
     def __init__(self, side: int, width: int, heads: int, output: int) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class ImageTower(nn.Module):
             setattr(self, f"layer{stage + 1}", nn.Sequential(first, *rest))
         self.attnpool = AttentionPool(sizes.image_size // 32, channels, channels // sizes.head_width, output)
         for name, weight in self.named_parameters():
-            if "layer" in name and name.endswith("bn3.weight"):  # so that a block begins as its short cut
+            if "layer" in name and name.endswith("bn3.weight"):  # so that a block is initialised to the identity
                 nn.init.zeros_(weight)
 
     def forward(
@@ -149,14 +149,14 @@ class ImageTower(nn.Module):
 
 
 class LayerNorm(nn.LayerNorm):
-    """Gives the type that it takes, under autocast, too."""
+    """Returns the type of its input, under autocast, too."""
 
     def forward(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
         return super().forward(x).to(x.dtype)
 
 
 class Block(nn.Module):
-    """Self-attention and a perceptron, each behind a norm and beside a short cut."""
+    """Pre-norm self-attention and perceptron, each with a residual connection."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ class TextTower(nn.Module):
     """The weights of CLIP's text transformer; `OpenClipLanguage` runs them."""
 
     pool_type = "argmax"  # of its ids: the end token has the largest
-    eos_id = -1  # which is therefore not asked for
+    eos_id = -1  # which is therefore not requested
 
     def __init__(self, sizes: TextSizes, output: int) -> None:
         super().__init__()
@@ -200,6 +200,6 @@ class TextTower(nn.Module):
 
     @property
     def attn_mask(self) -> Float[Tensor, "t t"]:
-        """Minus infinity where a token would see what comes after it."""
+        """Causal mask: minus infinity at later tokens."""
         length, device = self.context_length, self.positional_embedding.device
         return torch.full((length, length), -torch.inf, device=device).triu(1)

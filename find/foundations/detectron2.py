@@ -1,6 +1,6 @@
 """The backbones of detectron2, built from its YAML and lazy configs, as vision encoders.
 
-detectron2 is on no package index, so it is imported only when one of its backbones is asked for.
+detectron2 is on no package index; it is imported only when one of its backbones is loaded.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ COARSEST = 32
 def detectron2_module(name: str) -> ModuleType:
     """A module of detectron2, such as "detectron2.structures".
 
-    Raises `FindError` with the install line where it cannot be imported.
+    Raises `FindError` with the install command if it cannot be imported.
     """
     try:
         return importlib.import_module(name)
@@ -50,7 +50,7 @@ class Plan:
     """What a config of detectron2 says about a backbone.
 
     Attributes:
-        backbone: what `build` makes it of: a whole `CfgNode`, or the lazy config's `model.backbone`.
+        backbone: the input of `build`: a complete `CfgNode`, or the lazy config's `model.backbone`.
         mean, std: of the pixels, in the order of their channels.
         order: of the channels, "RGB" or "BGR".
         weights: the file that the config names; "" for none.
@@ -98,7 +98,7 @@ def load_detectron2(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) ->
     it) of the whole model or of the backbone; without it the config's own file is read. Pickles are refused.
 
     Raises:
-        FindError: detectron2 is not there, or config or weights cannot be read or do not belong together.
+        FindError: detectron2 is not installed, or config or weights cannot be read or do not match.
     """
     name = need_name(spec, "detectron2:CONFIG@WEIGHTS")
     detectron2_module("detectron2")
@@ -150,10 +150,10 @@ def zoo_folder() -> Path:
 
 
 def read_config(path: Path, *, spec: str) -> Plan:
-    """What a config says; FindError where it cannot be read, or says nothing of a backbone or of its pixels.
+    """Reads a config; FindError if it cannot be read or lacks a backbone or pixel statistics.
 
-    Tags in YAML that call Python, which detectron2 obeys anywhere, are obeyed in its own model zoo only (RetinaNet's
-    configs there have them).
+    YAML tags that call Python, which detectron2 always runs, are run only for its own model zoo (RetinaNet's configs
+    need them).
     """
     try:
         return _lazy_plan(path) if path.suffix == ".py" else _yaml_plan(path)
@@ -186,7 +186,8 @@ def _lazy_plan(path: Path) -> Plan:
 
 
 def load_backbone_weights(backbone: nn.Module, file: str, *, spec: str) -> None:
-    """Loads the weights of a whole model ("backbone." before their names) or of the backbone, all of them or none."""
+    """Loads the backbone's weights from those of a complete model (prefix "backbone.") or of the backbone; fails unless
+    all are there."""
     state = read_weights(file, spec=spec)
     prefix = "backbone."
     own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)} or state
@@ -206,7 +207,7 @@ def load_backbone_weights(backbone: nn.Module, file: str, *, spec: str) -> None:
 
 
 def read_weights(file: str, *, spec: str) -> Mapping[str, Tensor]:
-    """The tensors of a file, by name. Raises `FindError` for pickles, which may hold any program, and for addresses."""
+    """The tensors of a file, by name. Raises `FindError` for pickles, which can run code, and for URLs."""
     fix = (
         "Where you trust it, save its tensors once: model = detectron2.model_zoo.get(CONFIG, trained=True); "
         "torch.save(model.state_dict(), 'weights.pth'); then name CONFIG@weights.pth"

@@ -1,4 +1,4 @@
-"""Fingerprints of foundations, kept from one start to the next: those of large models take seconds to compute."""
+"""A cache of foundations' fingerprints, since those of large models take seconds to compute."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PACKAGES = ("findvl", "torch", "transformers", "open_clip_torch", "timm")
 def cached_fingerprint(encoder: HasState, spec: str) -> str:
     """`fingerprint(encoder)` of an encoder that was just built from its spec, computed once for the same files.
 
-    They are the same where names, sizes and times of all files are, or a commit of the hub; then the fingerprint is a
-    small file in the user's cache folder. What has neither, such as seeded random weights, is computed each time.
+    The key is the names, sizes and times of all files, or a commit of the hub; the value is a small file in the user's
+    cache folder. Encoders with neither, such as seeded random weights, are not cached.
     """
     files = weight_files(spec)
     if files is None:
@@ -39,7 +39,7 @@ def cached_fingerprint(encoder: HasState, spec: str) -> str:
     computed = fingerprint(encoder)
     newest = max((stat.st_mtime for _, stat in files), default=0.0)
     if time.time() - newest > JUST_WRITTEN:
-        with suppress(OSError):  # without it the next start takes as long as this one
+        with suppress(OSError):  # an unwritable cache only costs time
             note.parent.mkdir(parents=True, exist_ok=True)
             part = note.with_name(f"{note.name}.{os.getpid()}")
             part.write_text(computed, encoding="ascii")
@@ -48,9 +48,8 @@ def cached_fingerprint(encoder: HasState, spec: str) -> str:
 
 
 def weight_files(spec: str) -> list[tuple[str, os.stat_result]] | None:
-    """The files that a foundation's weights come from; none for a commit of the hub, which never changes.
-
-    None instead of a list where that cannot be told of the spec.
+    """The files of a foundation's weights; an empty list for a commit of the hub, which never changes; None if the spec
+    does not determine them.
     """
     parsed = EncoderSpec.parse(spec, blocks=True)
     if parsed.untrained:
@@ -78,7 +77,7 @@ def _below(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _key(encoder: HasState, spec: str, files: list[tuple[str, os.stat_result]]) -> str:
-    """Of all that the weights in memory depend on, and of how they are named and shaped there."""
+    """The cache key: everything that the weights in memory depend on, with their names and shapes."""
     tensors = sorted((name, str(t.dtype), list(t.shape)) for name, t in encoder.state_dict().items())
     stamps = [(name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in files]
     about = [type(encoder).__qualname__, spec, [_version(name) for name in PACKAGES], tensors, stamps]

@@ -176,7 +176,7 @@ class FocalNet(nn.Module):
 
 
 class FocalVision(Frozen):
-    """A focal network as a `VisionEncoder`; it has no space in common with a language encoder."""
+    """A focal network as a `VisionEncoder`, without a space shared with a language encoder."""
 
     def __init__(self, net: FocalNet, config: FocalConfig, *, spec: str, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()

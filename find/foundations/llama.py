@@ -1,4 +1,4 @@
-"""LLaMA as the published FIND reads it: raw output of a block, its tokenizer as its file says."""
+"""LLaMA as the published FIND uses it: the raw output of a block, and its tokenizer as defined by its file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LlamaLanguage(TransformersText):
 
     @torch.no_grad()
     def hidden(self, ids: Int64[Tensor, "t l"], padding: Bool[Tensor, "t l"]) -> Float[Tensor, "t l c"]:
-        """The last block's output, of padding too. Real tokens never see padding, which is on their right."""
+        """The last block's output, of padding too. Real tokens never attend to padding, which is on their right."""
         real = ~padding
         positions = (real.long().cumsum(dim=1) - 1).masked_fill(padding, 1)
         with torch.autocast(ids.device.type, enabled=False):
@@ -50,7 +50,7 @@ class LlamaLanguage(TransformersText):
 def load_llama(
     spec: EncoderSpec, *, dtype: torch.dtype = torch.float32, long_texts: LongTexts = LongTexts.REFUSE
 ) -> LlamaLanguage:
-    """A LLaMA in a Hugging Face folder or of the hub, cut after the spec's block (none: not at all).
+    """A LLaMA in a Hugging Face folder or on the hub, truncated after the spec's block (None: complete).
 
     Only the blocks that are used are built, and only their weights stay in memory.
     """
@@ -78,7 +78,7 @@ def load_llama(
 
 
 def read_config(name: str, *, spec: str | None = None) -> LlamaConfig:
-    """Raises `FindError` for a missing folder, or one that holds no LLaMA; `spec` is named then."""
+    """Raises `FindError` (naming `spec`) for a missing folder, or one without a LLaMA."""
     source = Source.parse(name, spec=spec or f"llama:{name}")
     with source.reading("its config.json"):
         options = source.options(untrained=source.spec.startswith("random:"))
@@ -89,14 +89,14 @@ def read_config(name: str, *, spec: str | None = None) -> LlamaConfig:
 
 
 def count_weights(config: LlamaConfig, block: int) -> int:
-    """How many numbers a LLaMA that is cut after a block holds."""
+    """The number of parameters of a LLaMA truncated after a block."""
     width, head = config.hidden_size, config.hidden_size // config.num_attention_heads
     attention = 2 * width**2 + 2 * width * head * config.num_key_value_heads
     return config.vocab_size * width + block * (attention + 3 * width * config.intermediate_size + 2 * width)
 
 
 def read_tokenizer(source: Source) -> Tokenizer:
-    """The fast tokenizer as its file says; made from the SentencePiece model where there is no such file."""
+    """The fast tokenizer of its file, or, without the file, converted from the SentencePiece model."""
     with source.reading("its tokenizer"):
         file = cached_file(
             source.name, "tokenizer.json", revision=source.revision, _raise_exceptions_for_missing_entries=False
@@ -107,6 +107,6 @@ def read_tokenizer(source: Source) -> Tokenizer:
 
 
 def padding_id(config: LlamaConfig) -> int:
-    """The end token; what stands in padding is never seen."""
+    """The end token; padding is never attended to."""
     end = config.eos_token_id
     return (end[0] if isinstance(end, list) else end) or 0

@@ -32,11 +32,11 @@ class EncoderSpec:
     """A parsed spec string, `[random:]LIBRARY[:NAME][#BLOCK]`.
 
     Attributes:
-        text: the whole string; what an encoder keeps as its `spec`, unless it knows a more exact one.
+        text: the full string; an encoder's `spec`, unless it knows a more exact one.
         library: the name of the entry point.
-        name: what the library's loader makes of the rest; empty for encoders that come alone, such as `tiny`.
-        untrained: whether `random:` asks for the architecture with seeded random weights.
-        block: the number after `#`: tokens are read after so many blocks. None: all of them. Language encoders only.
+        name: the rest, for the library's loader; empty for loaders of a single encoder, such as `tiny`.
+        untrained: whether `random:` requests the architecture with seeded random weights.
+        block: the number after `#`: features are read after this many blocks. None: all. Language encoders only.
     """
 
     text: str
@@ -47,7 +47,7 @@ class EncoderSpec:
 
     @classmethod
     def parse(cls, text: str, *, blocks: bool = False) -> EncoderSpec:
-        """`blocks`: whether `#N` may stand at the end. Raises FindError where something else follows `#`."""
+        """`blocks`: whether `#N` may stand at the end. Raises FindError if `#` is followed by anything else."""
         library, _, name = text.removeprefix(RANDOM).partition(":")
         untrained = text.startswith(RANDOM)
         if not blocks or "#" not in name:
@@ -99,14 +99,14 @@ def load_language(
 
     "tiny" and "open_clip:..." as for `load_vision`. "transformers:NAME" is a language model (LLaMA, Qwen3, Gemma), a
     text encoder (BERT, ModernBERT, T5) or the text tower of a CLIP or SigLIP; NAME is a folder, a repository of the
-    hub, or one at a revision, "owner/name@revision". "#N" at the end reads the tokens after the Nth block: of a model
-    that is no tower the blocks behind it are neither built nor loaded. "llama:NAME#N" is a LLaMA as the published
+    hub, or one at a revision, "owner/name@revision". "#N" at the end reads features after the Nth block: later blocks
+    are neither built nor loaded, except of a CLIP's or SigLIP's tower. "llama:NAME#N" is a LLaMA as the published
     FIND reads it. "random:" before any of them gives seeded untrained weights. Installed packages add more.
 
     Args:
         dtype: of the weights, or for open_clip's models what they compute in.
-        long_texts: "refuse" texts that have more tokens than the encoder takes, by a `FindError`, or "cut" them, which
-            is told.
+        long_texts: "refuse" texts that have more tokens than the encoder takes, by a `FindError`, or "cut" them with a
+            warning.
     """
     parsed = EncoderSpec.parse(spec, blocks=True)
     try:
@@ -135,13 +135,13 @@ def _loader(group: str, kind: str, spec: EncoderSpec) -> Loader:
 
 
 def need_name(spec: EncoderSpec, form: str) -> str:
-    """The name in a spec whose loader needs one; `form` shows what the whole spec looks like."""
+    """The name in a spec whose loader needs one; `form` is the spec's pattern, for the message."""
     if not spec.name:
         raise CheckpointError(f"unknown foundation {shown(spec.text)}: name the model as well, {form}")
     return spec.name
 
 
 def refuse_name(spec: EncoderSpec) -> None:
-    """For encoders that come alone."""
+    """For loaders of a single encoder: raises FindError if the spec has a name."""
     if spec.name or spec.block is not None:
         raise CheckpointError(f"unknown foundation {shown(spec.text)}: nothing may follow {shown(spec.library)}")

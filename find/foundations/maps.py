@@ -1,4 +1,4 @@
-"""What all adapters of vision encoders share: pixels are normalised, sizes checked, the tower frozen in its type."""
+"""Base class of vision encoders: normalises pixels, checks sizes, and freezes the tower in its dtype."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ Maps = tuple[Sequence[Float[Tensor, "b _ _ _"]], Float[Tensor, "b d"] | None]
 
 
 class MapEncoder(Frozen):
-    """A tower as a `VisionEncoder`; what a library's towers give is told by a subclass, in `forward_features`.
+    """A tower as a `VisionEncoder`; subclasses adapt a library's towers in `forward_features`.
 
     Strides and channels are measured on a small image of zeros. Weights are kept in `dtype`, and the tower runs under
-    autocast to it, whatever precision the caller computes in.
+    autocast to it, independent of the caller's precision.
 
     Args:
         tower: the network.
         spec: what `load_vision` takes to build the encoder again.
-        mean, std: of RGB in 0..1, as the tower wants its pixels normalised.
+        mean, std: of RGB in 0..1, for normalising the tower's pixels.
         divisor: sides of images must be multiples of it.
         image_size: side of the square images that the tower was trained on.
-        fixed: whether it takes no other images than those.
+        fixed: whether it takes only images of that size.
         dtype: of weights and features.
     """
 
@@ -68,7 +68,7 @@ class MapEncoder(Frozen):
         self.pooled_dim: int | None = None if pooled is None else pooled.shape[-1]
 
     def forward_features(self, pixels: Float[Tensor, "b 3 h w"]) -> Maps:
-        """What the tower gives for normalised pixels."""
+        """The tower's features of normalised pixels."""
         raise NotImplementedError
 
     def align(self, maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b d h w"] | None:
@@ -110,8 +110,8 @@ class MapEncoder(Frozen):
 def cast_weights(tower: nn.Module, dtype: torch.dtype) -> nn.Module:
     """The tower with its weights in `dtype`.
 
-    Buffers that a checkpoint does not hold, such as rotary frequencies, stay as they are: rounded ones would turn far
-    positions by whole degrees.
+    Non-persistent buffers, such as rotary frequencies, keep their type: rounded frequencies would rotate distant
+    positions by several degrees.
     """
     stored = tower.state_dict(keep_vars=True)
     for tensor in stored.values():
@@ -121,15 +121,15 @@ def cast_weights(tower: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 
 def deepest_of_each_stride(strides: Sequence[float], *, finest: float = 4) -> list[int]:
-    """The number of the last map of each stride, fine to coarse; those finer than `finest` are left out if others are
-    there."""
+    """The index of the last map of each stride, fine to coarse; those finer than `finest` are left out if there are
+    others."""
     deepest = {stride: number for number, stride in enumerate(strides)}
     chosen = [number for stride, number in sorted(deepest.items()) if stride >= finest]
     return chosen or list(deepest.values())
 
 
 def square_size(size: int | Sequence[int] | None) -> int | None:
-    """The side of square images; None where they are not square."""
+    """The side of square images; None if they are not square."""
     if not isinstance(size, Sequence):
         return size
     return size[0] if len(set(size)) == 1 else None
@@ -146,7 +146,7 @@ def stretched_positions(own: Float[Tensor, "l c"], grid: tuple[int, int], *, mod
 
 
 def seeded(build: Any, *arguments: Any, **options: Any) -> nn.Module:
-    """What `build` builds with its random weights, the same ones each time."""
+    """The result of `build` with seeded random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return build(*arguments, **options)

@@ -27,11 +27,11 @@ PICKLED = "open_clip_pytorch_model.bin"
 
 
 class OpenClipVision(MapEncoder):
-    """The image tower of an open_clip model: the deepest map of each stride, and the image among the texts.
+    """The image tower of an open_clip model: the deepest map of each stride, and the pooled vector in the text space.
 
     Positions are interpolated at other sizes than the tower's own; a tower of timm that cannot do this (Swin, EVA)
-    takes its own size only. The map of a plain ViT is normalised as what it pools. A ConvNeXt's last map, passed
-    through its head place by place, stands in the text space (Yu et al., 2023, FC-CLIP).
+    takes its own size only. The map of a plain ViT is normalised like the tokens that it pools. A ConvNeXt's last
+    map, passed through its head at each position, is in the text space (Yu et al., 2023, FC-CLIP).
     """
 
     def __init__(self, tower: nn.Module, *, spec: str, dtype: torch.dtype = torch.float32):
@@ -80,7 +80,7 @@ class OpenClipVision(MapEncoder):
 
 
 class _Intermediates(nn.Module):
-    """Whose forward is the tower's `forward_intermediates`, so that `functional_call` reaches it."""
+    """Makes the tower's `forward_intermediates` a forward, which `functional_call` needs."""
 
     def __init__(self, tower: nn.Module) -> None:
         super().__init__()
@@ -91,12 +91,12 @@ class _Intermediates(nn.Module):
 
 
 def _takes_any_size(tower: nn.Module) -> bool:
-    """Whether the tower takes images of other sizes than its own; a plain ViT of timm is told to."""
+    """Whether the tower takes images of other sizes than its own; sets this up for plain ViTs of timm."""
     trunk = getattr(tower, "trunk", None)
     if trunk is None:
         return True
     if isinstance(trunk, timm.models.VisionTransformer) and isinstance(trunk.patch_embed, timm.layers.PatchEmbed):
-        # What its constructor does for dynamic_img_size, which open_clip does not hand on.
+        # Does what timm's constructor does for dynamic_img_size, which open_clip does not pass on.
         trunk.dynamic_img_size = True
         trunk.patch_embed.strict_img_size = False
         trunk.patch_embed.flatten = False
@@ -129,7 +129,7 @@ def pinned_spec(spec: EncoderSpec) -> str:
 
 
 def load_open_clip(name: str, *, untrained: bool) -> nn.Module:
-    """A whole open_clip model, or a `FindError` that says what is missing.
+    """Loads a complete open_clip model. Raises `FindError` that says what is missing.
 
     `name` is `NAME/PRETRAINED` (a tag that open_clip knows, or a file), `local-dir:FOLDER` or `hf-hub:REPO`; after a
     tag or a repository of the hub may stand `@REVISION`. `untrained` gives seeded random weights instead, the same
@@ -168,9 +168,9 @@ def load_open_clip(name: str, *, untrained: bool) -> nn.Module:
 
 
 def model_name(name: str) -> tuple[str, str | None]:
-    """What open_clip takes as a model's name and as its weights.
+    """open_clip's arguments for a model's name and its weights.
 
-    `hf-hub:REPO`, and whatever has a revision, is fetched from the hub and becomes a folder.
+    `hf-hub:REPO`, and names with a revision, are downloaded and become folders.
     """
     if name.startswith(LOCAL_DIR_PREFIX):
         return name, None
@@ -191,9 +191,9 @@ def model_name(name: str) -> tuple[str, str | None]:
 
 
 def architecture_name(name: str) -> tuple[str, None]:
-    """What open_clip takes as the name of an untrained model: no weights are fetched for it, whichever are named.
+    """open_clip's name of an untrained model; no weights are downloaded for it.
 
-    Of `hf-hub:REPO` the config is fetched, which alone describes it.
+    For `hf-hub:REPO` its config is downloaded, which describes the architecture.
     """
     if name.startswith(LOCAL_DIR_PREFIX):
         return name, None
@@ -207,7 +207,7 @@ def architecture_name(name: str) -> tuple[str, None]:
 
 
 def pinned(name: str) -> str:
-    """What names these weights for ever: with the commit that `load_open_clip` has fetched, where it was the hub's."""
+    """A name that fixes the weights: with the commit that `load_open_clip` has downloaded, if from the hub."""
     if name.startswith(LOCAL_DIR_PREFIX) or Path(name.partition("/")[2]).is_file():
         return name
     plain, _, revision = name.partition("@")

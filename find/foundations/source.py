@@ -90,11 +90,11 @@ class Source:
         return {"local_files_only": True} if untrained and not self.is_folder and not hub_answers() else {}
 
     def fetch(self, what: str, *patterns: str, needs: Iterable[str] = (), **options: Any) -> Path:
-        """The folder that the hub's library keeps a repository in, with the files of these patterns (none: all).
+        """The local cache folder of a repository, with the files of these patterns (none: all).
 
         Args:
             what: is fetched, for messages.
-            needs: files without which it is not what it should be.
+            needs: files that must be in it.
             options: of `huggingface_hub.snapshot_download`.
         """
         from huggingface_hub import snapshot_download
@@ -139,7 +139,7 @@ class Source:
             return f"{self.name} is gated: accept its licence at {page}, then `hf auth login` here (or set HF_TOKEN)"
         if any(isinstance(cause, RevisionNotFoundError) for cause in causes):
             return f"{self.name} has no revision {self.revision!r}: see {page}/commits/main"
-        # A missing entry of the local cache is one of the hub's when it has been asked.
+        # The hub's own answer, if it was reached, explains a missing entry of the local cache.
         if any(isinstance(c, (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError)) for c in causes) or any(
             type(cause).__module__.startswith("http") and "Connect" in type(cause).__name__ for cause in causes
         ):

@@ -1,4 +1,4 @@
-"""The models of timm as vision encoders: of stages the deepest map of each stride, of a plain ViT the last map."""
+"""Models of timm as vision encoders: the deepest map of each stride, or a plain ViT's last map."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ def load_timm(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) -> MapEn
     config = model.pretrained_cfg
     stages = getattr(model, "feature_info", None)
     if not stages:
-        raise CheckpointError(
-            f"{spec.text}: timm's {type(model).__name__} tells of no feature maps; choose another model"
-        )
+        raise CheckpointError(f"{spec.text}: timm's {type(model).__name__} has no feature maps; choose another model")
     strides = [stage["reduction"] for stage in stages]
     accepted = inspect.signature(type(model).__init__).parameters
     any_size = "dynamic_img_size" in accepted
@@ -73,7 +71,7 @@ def load_timm(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) -> MapEn
 
 
 def pinned(source: Source) -> str:
-    """What names these weights for ever: with the commit that was fetched, where they come from the hub."""
+    """A name that fixes the weights: with the downloaded commit, if they are from the hub."""
     if source.is_folder or "/" in source.name:
         return source.pinned()
     config = timm.get_pretrained_cfg(source.name)
@@ -85,9 +83,9 @@ def pinned(source: Source) -> str:
 
 
 def timm_name(source: Source) -> str:
-    """What `timm.create_model` takes: a name that it knows, `local-dir:FOLDER` or `hf-hub:REPOSITORY@REVISION`.
+    """The argument for `timm.create_model`: a name that it knows, `local-dir:FOLDER` or `hf-hub:REPOSITORY@REVISION`.
 
-    Raises FindError for a name that it does not know.
+    Raises FindError for an unknown name.
     """
     if source.is_folder:
         return LOCAL + str(Path(source.name).resolve())

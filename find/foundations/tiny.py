@@ -1,4 +1,4 @@
-"""The tiny pair: a CLIP of four million parameters, trained on the synthetic world, that we ship."""
+"""The tiny pair: a CLIP of four million parameters, trained on the synthetic world, which ships with FIND."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SYNONYMS = {
 
 
 class RegionHead(nn.Module):
-    """Reads features in the pair's text space off the image tower's maps, at every place of the second one.
+    """Predicts features in the pair's text space from the image tower's maps, at every position of the second map.
 
     Args:
         channels: of the maps, fine to coarse.
@@ -66,7 +66,7 @@ class TinyVision(MapEncoder):
     """The tiny pair's image tower, with the head that was trained to name regions.
 
     Args:
-        mean, std: of RGB in 0..1, as the tower wants its pixels.
+        mean, std: of RGB in 0..1, for normalising the tower's pixels.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Texts become padded token ids whose character offsets are exact, whatever the tokenizer."""
+"""Turns texts into padded token ids with exact character offsets, for any tokenizer."""
 
 from __future__ import annotations
 
@@ -15,26 +15,25 @@ REGION = "[region]"
 
 
 class LongTexts(str, Enum):
-    """What becomes of a text that has more tokens than its encoder takes."""
+    """How to treat a text with more tokens than its encoder takes."""
 
     REFUSE = "refuse"
     CUT = "cut"
 
 
 class TextTokenizer:
-    """A fast tokenizer with what our encoders promise of it.
+    """A fast tokenizer that satisfies the protocol of language encoders.
 
-    Offsets leave the spaces around a word out, a text has at least one token, and what a user writes is never taken
-    for a special token, except for `REGION` in a vocabulary that has it (and in unigram models, which have them as
-    pieces).
+    Offsets exclude the spaces around a word, a text has at least one token, and users' text never becomes a special
+    token, except for `REGION` in a vocabulary that has it (and in unigram models, which have them as pieces).
 
     Args:
-        tokenizer: from then on of this object alone.
-        context_length: most tokens a text may have, special tokens included.
+        tokenizer: becomes owned by this object.
+        context_length: maximum number of tokens of a text, special tokens included.
         padding_id: fills texts shorter than the longest of a batch, and is the one token of a text without any.
         spec: of the encoder, for messages.
-        unknown_id: the token of words that the model has never seen; None where there is no such token.
-        long_texts: refused by a `FindError`, or cut after their first tokens, told at the first and counted in `cut`.
+        unknown_id: the token of unknown words; None if there is none.
+        long_texts: refuse them with a `FindError`, or truncate them, with a warning at the first and a count in `cut`.
 
     Attributes:
         placeholder: the word that stands for a region.
@@ -62,11 +61,12 @@ class TextTokenizer:
         self.spec = spec
         self.unknown_id = unknown_id
         self.cut = 0
-        # A plain word where there is no token for it: brackets are torn apart, and grow together with a comma.
+        # A plain word if there is no token for it: brackets would be split, or merged with a comma.
         self.placeholder = REGION if knows_regions else REGION.strip("[]")
 
     def __call__(self, texts: Sequence[str]) -> TokenizedText:
-        """Padded on the right to the longest text. Raises `FindError` for a text that is too long, or none at all."""
+        """Padded on the right to the longest text. Raises `FindError` for a text that is too long, or for an empty
+        list."""
         for text in texts:
             check_characters(text, "a text to embed")
         encodings = self.backend.encode_batch([*texts])
@@ -103,7 +103,7 @@ class TextTokenizer:
 
 
 def _whole_words(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Where a normalizer has replaced a word, its token has the word's last character only: here it has all of it."""
+    """Corrects offsets of words that a normalizer has replaced, whose tokens have the last character only."""
     whole: list[tuple[int, int]] = []
     for start, end in offsets:
         last = whole[-1] if whole else (0, 0)

@@ -49,9 +49,9 @@ INSIDE_COMPOSITE = {r"^(model\.)?(language_model|text_model)\.(model\.)?": ""}
 
 
 class TransformersText(Frozen):
-    """A text model of transformers as a `LanguageEncoder` without a space that it shares with images.
+    """A text model of transformers as a `LanguageEncoder`, without a space shared with images.
 
-    A token's features are what the model gives at its end, or, where it was cut, its last block's raw output.
+    A token's features are the model's final output, or, if truncated, its last block's raw output.
 
     Args:
         model: gives `last_hidden_state` for `input_ids` and `attention_mask`.
@@ -76,7 +76,7 @@ class TransformersText(Frozen):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the features are computed in, and hold no more than."""
+        """The type that features are computed in."""
         return self.model.dtype
 
     def compute_in(self, dtype: torch.dtype) -> None:
@@ -84,7 +84,7 @@ class TransformersText(Frozen):
 
     @torch.no_grad()
     def forward(self, tokenized: TokenizedText) -> TextFeatures:
-        """Features of tokenized texts on this module's device, in float32 whatever the weights' type."""
+        """Features of tokenized texts on this module's device, in float32 for weights of any type."""
         tokenized = tokenized.to(self.model.device)
         with torch.autocast(tokenized.ids.device.type, enabled=False):
             tokens, pooled = self.encode(tokenized.ids, tokenized.padding)
@@ -105,12 +105,12 @@ class TransformersText(Frozen):
 class TransformersTower(TransformersText):
     """The text tower of a CLIP or a SigLIP.
 
-    A SigLIP has always seen its texts filled up to the whole context, and attends to what fills them: so it sees
-    them here, whatever the batch's length.
+    SigLIP is trained on texts padded to the full context, and attends to the padding; so texts are padded likewise
+    here, independent of the batch's length.
 
     Args:
-        block: a token's features are this block's raw output, from 1; None: what the tower gives at its end.
-        padding_side: on which a SigLIP's texts are filled up, "left" or "right".
+        block: a token's features are this block's raw output, from 1; None: the tower's final output.
+        padding_side: the side on which a SigLIP's texts are padded, "left" or "right".
     """
 
     def __init__(
@@ -155,8 +155,8 @@ def load_text(
 ) -> TransformersText:
     """The text model in a folder or of the hub (`NAME@REVISION`), with weights in `dtype`.
 
-    With a block in the spec, blocks behind it are neither built nor loaded, except of a tower, whose pooled output
-    comes after all of them.
+    With a block in the spec, later blocks are neither built nor loaded, except for a tower, whose pooled output needs
+    all of them.
     """
     untrained, block = spec.untrained, spec.block
     source = Source.parse(need_name(spec, "transformers:NAME"), spec=spec.text)
@@ -181,7 +181,7 @@ def load_text(
 
 
 def text_config(config: PreTrainedConfig) -> PreTrainedConfig:
-    """Of the part that reads text, in a model of several kinds of input; else the config itself."""
+    """The text part's config of a multimodal model; otherwise the config itself."""
     return config if config.is_encoder_decoder else config.get_text_config()
 
 
@@ -202,7 +202,7 @@ def load_cut(
     """A decoder, or the encoder of a text model, built and loaded up to a block; a cut one has no final norm."""
     config = copy.deepcopy(config)
     if block is not None:
-        for key, value in list(vars(config).items()):  # what is told of each block
+        for key, value in list(vars(config).items()):  # per-block settings
             if isinstance(value, list) and len(value) == config.num_hidden_layers:
                 setattr(config, key, value[:block])
         config.num_hidden_layers = block
@@ -227,7 +227,7 @@ def load_model(
     dtype: torch.dtype,
     names: dict[str, str] | None = None,
 ) -> tuple[PreTrainedModel, list[str]]:
-    """A model, and the names of its weights that the files lack; what else they hold is passed over.
+    """A model, and the names of its weights that the files lack; other weights in the files are ignored.
 
     `names` maps beginnings of the weights' names, as regular expressions, to the model's own.
     """
@@ -258,9 +258,9 @@ def check_complete(source: Source, missing: list[str]) -> None:
 
 
 def remove_final_norm(model: PreTrainedModel, *, blocks: int) -> str | None:
-    """Takes out the norm behind the last block; gives the name under which its weights were, None where there is none.
+    """Removes the norm after the last block and returns its weights' name, None if there is none.
 
-    It stands beside the list of blocks.
+    It is a sibling of the list of blocks.
     """
     for path, stack in model.named_modules():
         children = dict(stack.named_children())
@@ -275,7 +275,7 @@ def remove_final_norm(model: PreTrainedModel, *, blocks: int) -> str | None:
 def read_tokenizer(
     source: Source, model: PreTrainedModel, *, long_texts: LongTexts = LongTexts.REFUSE
 ) -> tuple[TextTokenizer, str]:
-    """The model's tokenizer, and the side on which it fills texts up."""
+    """The model's tokenizer, and the side on which it pads texts."""
     with source.reading("its tokenizer"):
         own = AutoTokenizer.from_pretrained(
             source.name, revision=source.revision, **source.options(untrained=source.spec.startswith("random:"))
@@ -285,7 +285,7 @@ def read_tokenizer(
             f"{source.spec}: its tokenizer has no fast form, which alone knows character offsets; save one as "
             "tokenizer.json beside it, or take the model from open_clip"
         )
-    lengths = [own.model_max_length, positions(model), MOST_TOKENS]  # the first is astronomical where it is unknown
+    lengths = [own.model_max_length, positions(model), MOST_TOKENS]  # the first is a huge number if unknown
     tokenizer = TextTokenizer(
         own.backend_tokenizer,
         context_length=min(length for length in lengths if length),
@@ -296,7 +296,7 @@ def read_tokenizer(
     )
     word = tokenizer.placeholder
     if set(own.backend_tokenizer.encode(word, add_special_tokens=False).ids) <= {own.unk_token_id}:
-        # transformers makes a tokenizer up where there are no files
+        # transformers makes up a tokenizer if there are no files
         raise CheckpointError(
             f"{source.spec}: its tokenizer does not know the word {word!r}; are the tokenizer files there?"
         )
@@ -304,7 +304,7 @@ def read_tokenizer(
 
 
 def positions(model: PreTrainedModel) -> int | None:
-    """How many tokens the model has positions for; None if it does not say."""
+    """The number of tokens that the model has positions for; None if unknown."""
     count = getattr(model.config, "max_position_embeddings", None)
     for name, module in model.named_modules():  # of RoBERTa's kind: positions begin after the padding's
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
@@ -314,7 +314,7 @@ def positions(model: PreTrainedModel) -> int | None:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without transformers' report of the weights that are passed over; what is missing we tell ourselves."""
+    """Silences transformers' report of ignored weights; missing ones are reported by us."""
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:

@@ -1,7 +1,7 @@
 """The image encoders of transformers: its backbones, and those of CLIP, SigLIP, SigLIP2, FocalNet, SAM, SAM2 and SAM3.
 
 A backbone gives the deepest map of each stride. Of a plain ViT that is one map, from which the interface makes its
-pyramid; positions are interpolated, or go on where they rotate, so that images may have any size.
+pyramid; positions are interpolated, or extrapolated if rotary, so that images may have any size.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ Look = Callable[[nn.Module, Pixels], Maps]
 
 @dataclass(frozen=True)
 class Family:
-    """How the towers of one family are read.
+    """How the towers of one family are used.
 
     Args:
         kind: the tower's class.
-        look: what it gives for normalised pixels.
+        look: its features of normalised pixels.
         divisor: of the sides of images, in patches.
         inside: the names that the tower's weights begin with in the files of a larger model, as regular expressions.
     """
@@ -67,10 +67,10 @@ class Family:
 
 
 class TransformersVision(MapEncoder):
-    """A tower of transformers, read as its family is."""
+    """A tower of transformers, by its family."""
 
     def __init__(self, tower: nn.Module, *, look: Look, **options: Any) -> None:
-        self._look = look  # the constructor of the base class looks already
+        self._look = look  # the base class's constructor calls `look`
         super().__init__(tower, **options)
 
     def forward_features(self, pixels: Pixels) -> Maps:
@@ -83,7 +83,7 @@ def backbone(tower: nn.Module, pixels: Pixels) -> Maps:
 
 
 def focalnet(tower: nn.Module, pixels: Pixels) -> Maps:
-    """Every stage before it halves its map; as a backbone it would give them after that."""
+    """Every stage before it halves its map; as a backbone it would return them after that."""
     tokens, size = tower.embeddings(pixels)
     maps = []
     for stage in tower.encoder.stages:
@@ -139,7 +139,7 @@ def sam2(tower: nn.Module, pixels: Pixels) -> Maps:
 
 
 def sam3(tower: nn.Module, pixels: Pixels) -> Maps:
-    """Its neck's maps; at other sizes than its own the rotary positions go on with their own step."""
+    """Its neck's maps; at other sizes than its own the rotary positions keep their step."""
     config = tower.config.backbone_config
     rows, columns = (side // config.patch_size for side in pixels.shape[-2:])
     own = config.image_size // config.patch_size
@@ -174,7 +174,7 @@ FAMILIES: dict[type[PreTrainedConfig], Family] = {
 
 
 def load_vision_model(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) -> TransformersVision:
-    """The image encoder in a folder or of the hub (`NAME@REVISION`), also out of a larger model such as a CLIP.
+    """The image encoder in a folder or on the hub (`NAME@REVISION`), also of a larger model such as a CLIP.
 
     Untrained, the architecture that its config.json describes, with seeded random weights.
     """
@@ -192,10 +192,10 @@ def load_vision_model(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) 
         divisor = family.divisor * patch_size(config)
         if config is not whole and isinstance(config, CLIPVisionConfig):
             config.projection_dim = whole.projection_dim  # the vision config's own is often a default
-    # Untrained weights come in float32: what may be stored in less is the base class's to know.
+    # Untrained weights are float32; the base class casts what may be stored in less.
     stored = torch.float32 if untrained else dtype
     tower, missing = load_model(source, family.kind, config, untrained=untrained, dtype=stored, names=family.inside)
-    check_complete(source, [name for name in missing if "hidden_states_norms" not in name])  # plain norms will do
+    check_complete(source, [name for name in missing if "hidden_states_norms" not in name])  # plain norms are enough
     return TransformersVision(
         tower,
         look=family.look,
@@ -210,7 +210,7 @@ def load_vision_model(spec: EncoderSpec, *, dtype: torch.dtype = torch.float32) 
 
 
 def vision_config(config: PreTrainedConfig) -> PreTrainedConfig:
-    """Of the part that sees, in a model of several kinds of input; else the config itself."""
+    """The vision part's config of a multimodal model; otherwise the config itself."""
     config = getattr(config, "detector_config", None) or config
     return getattr(config, "vision_config", None) or config
 
@@ -222,10 +222,10 @@ def patch_size(config: PreTrainedConfig) -> int:
 
 
 def choose_maps(config: PreTrainedConfig, *, spec: str) -> tuple[PreTrainedConfig, int, bool]:
-    """A backbone's config that asks for the deepest map of each stride, the divisor of its images' sides, and whether
+    """A backbone's config that requests the deepest map of each stride, the divisor of its images' sides, and whether
     it takes its own size only.
 
-    All its maps are asked for once, on the meta device, where nothing is computed.
+    A forward on the meta device, where nothing is computed, finds the strides of all its maps.
     """
     kind = MODEL_FOR_BACKBONE_MAPPING.get(type(config), None)
     if kind is None:
@@ -252,8 +252,8 @@ def choose_maps(config: PreTrainedConfig, *, spec: str) -> tuple[PreTrainedConfi
 def pixel_statistics(source: Source, config: PreTrainedConfig, *, untrained: bool) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of RGB in 0..1, as the model's image processor has them.
 
-    Untrained weights do with those of their kind of model, or ImageNet's. Raises FindError where trained ones lack
-    the file: with other statistics they would see other colours.
+    Untrained weights fall back to those of their model type, or ImageNet's. Raises FindError if trained weights lack
+    the file, because other statistics would change the colours.
     """
     try:
         values, _ = ImageProcessingMixin.get_image_processor_dict(

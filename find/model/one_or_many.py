@@ -28,7 +28,7 @@ ImageList: TypeAlias = "Sequence[ImageLike] | ImageFeatures"
 """Several images, or what `encode_images` gave for them."""
 Images: TypeAlias = "ImageLike | ImageList"
 QueryLike: TypeAlias = str | Phrase | Region | Query
-"""A query, a phrase or region by itself, or text as `Query.parse` reads it: "{a dog} on [sofa.jpg@120,80]"."""
+"""A query, a single phrase or region, or text as `Query.parse` reads it: "{a dog} on [sofa.jpg@120,80]"."""
 Queries: TypeAlias = QueryLike | Sequence[QueryLike]
 Texts: TypeAlias = str | Sequence[str] | Sequence[Sequence[str]]
 

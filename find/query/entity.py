@@ -48,10 +48,10 @@ class Phrase(QueryOperators):
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Region(QueryOperators):
-    """Pixels of an image that stand for something to be found, in the words of exactly one shape.
+    """Pixels of an image that stand for something to be found, given by exactly one shape.
 
     All coordinates are pixels of the upright image (as its EXIF orientation turns it), x to the right, y down, from
-    the top left. Files are read when pixels are asked for, so a region of a path costs nothing to build.
+    the top left. Files are read when pixels are needed, so building a region of a path is cheap.
 
     Args:
         image: a path, a PIL image or a uint8 RGB array [H, W, 3].
@@ -63,7 +63,7 @@ class Region(QueryOperators):
         label: a name for people; never read by the model.
 
     Raises:
-        FindError: not exactly one shape, broken coordinates, or what `bitmap` refuses, as soon as it can be seen.
+        FindError: not exactly one shape, invalid coordinates, or what `bitmap` rejects, as early as possible.
     """
 
     image: str | np.ndarray
@@ -123,7 +123,7 @@ class Region(QueryOperators):
         return hash((image, mask, self.box, self.points, self.scribble, self.polygon, self.label))
 
     def __str__(self) -> str:
-        """Names the region in messages, as the command line would write it where it can."""
+        """The region's name in messages: its command-line form, if it has one."""
         return f"[{self.name}{self.place}]"
 
     def __repr__(self) -> str:
@@ -131,7 +131,7 @@ class Region(QueryOperators):
 
     @property
     def shape(self) -> str:
-        """Which of SHAPES shows the region."""
+        """Which of SHAPES the region has."""
         return next(name for name in SHAPES if getattr(self, name) is not None)
 
     @property
@@ -141,7 +141,7 @@ class Region(QueryOperators):
 
     @property
     def place(self) -> str:
-        """Where in the image it is, as the command line would write it where it can: '@120,80', '#mask.png'."""
+        """Its place in the image, in the command-line form if it has one: '@120,80', '#mask.png'."""
         if isinstance(self.mask, str):
             return f"#{self.mask}"
         if self.box is not None:
@@ -192,7 +192,7 @@ class Region(QueryOperators):
         return bitmap.copy()
 
     def _inside(self, points: Sequence[PointXY], height: int, width: int) -> list[PointXY]:
-        """The points as pixel centres, once all are known to lie in the image."""
+        """The points as pixel centres; raises if any is outside of the image."""
         for x, y in points:
             if not (0 <= x < width and 0 <= y < height):
                 raise InputError(
@@ -220,7 +220,7 @@ class Region(QueryOperators):
 
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> Region:
-        """Inverse of `to_json`. Raises FindError where the data is not what `to_json` writes."""
+        """Inverse of `to_json`. Raises FindError if the data is not in `to_json`'s form."""
         unknown = set(data) - {"image", "label", *SHAPES}
         if unknown or "image" not in data:
             wrong = f"unknown key {sorted(unknown)[0]!r}" if unknown else "no 'image'"
@@ -272,7 +272,7 @@ def _keep_points(points: object, who: str, *, at_least: int) -> tuple[PointXY, .
 
 
 def _numbers(values: object) -> np.ndarray:
-    """float64, of numbers only: numpy would take "7" and True for some, too."""
+    """float64, of numbers only: numpy would also accept "7" and True."""
     array = np.asarray(values)
     if array.dtype.kind in "USb":
         raise TypeError(f"{array.dtype} are not numbers")

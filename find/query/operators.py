@@ -1,4 +1,4 @@
-"""Queries joined: `A & B` finds what fits both, `A - B` what fits A and not B."""
+"""Joined queries: `A & B` finds what matches both, `A - B` what matches A and not B."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from find.query.query import Query
 
     Askable: TypeAlias = "str | Phrase | Region | Query | JoinedQuery"
-    """What can be asked. A str is the command line's form, which `Query.parse` reads: {braces} mark a phrase."""
+    """What methods accept as a query. A str is the command-line form, which `Query.parse` reads: {braces} mark a
+    phrase."""
 
 
 class QueryOperators:
@@ -39,18 +40,18 @@ class QueryOperators:
         return JoinedQuery.of(other) - self._asked() if isinstance(other, str) else NotImplemented
 
     def _asked(self) -> Askable:
-        """Itself; the classes that have these operators are those that can be asked."""
+        """Itself: the classes with these operators are the `Askable` ones."""
         return cast("Askable", self)
 
 
 @dataclass(frozen=True)
 class JoinedQuery(QueryOperators):
-    """Queries that an image must fit, and such that it must not.
+    """Queries that an image must match, and queries that it must not.
 
     The score of an image is the mean of its scores for `include`, less half of the greatest of those for `exclude`:
-    linear in cosines as the score of one query is, with less weight on what must not be, since an image without a
-    thing still has some cosine with it. Entities by themselves, `Phrase("a dog") & Phrase("a car")`, are compared as
-    things and not as sentences (over 634 pairs of categories of a synthetic world, a mean average precision of 0.76
+    linear in cosines, like the score of one query, with less weight on exclusions, since even an image without a thing
+    has some cosine with it. Single entities, `Phrase("a dog") & Phrase("a car")`, are compared as things, not as
+    sentences (over 634 pairs of categories of a synthetic world, a mean average precision of 0.76
     instead of 0.49: benchmark/results/algebra.md).
     """
 
@@ -59,7 +60,7 @@ class JoinedQuery(QueryOperators):
 
     @classmethod
     def of(cls, query: Askable) -> JoinedQuery:
-        """A query, a phrase or region by itself, or a str as `Query.parse` reads it, as a joined one."""
+        """Converts a query, a phrase, a region, or a str as `Query.parse` reads it."""
         from find.query.query import Query
 
         if isinstance(query, JoinedQuery):
@@ -70,5 +71,5 @@ class JoinedQuery(QueryOperators):
 
     @property
     def queries(self) -> tuple[Query, ...]:
-        """All of them, what is included first."""
+        """All of them, included ones first."""
         return self.include + self.exclude

@@ -1,4 +1,4 @@
-"""Queries: what a user asks, an interleaved sequence of plain text, phrases and regions of images."""
+"""Queries: interleaved sequences of plain text, phrases and regions of images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Entity", "Phrase", "Query", "Region", "RenderedQuery", "Tagger"]
 
 
 class Tagger(Protocol):
-    """Finds the entities of plain sentences; a `FIND` model that has learned to does."""
+    """Finds the entities of plain sentences; implemented by `FIND` models that have a tagger."""
 
     def entity_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """Characters [start, end) of each text's entities, in reading order."""
@@ -26,7 +26,7 @@ class Tagger(Protocol):
 
 @dataclass(frozen=True)
 class RenderedQuery:
-    """A query as one text, each region a placeholder word; what a language encoder reads.
+    """A query as one text with a placeholder word for each region, the input of a language encoder.
 
     Attributes:
         text: the whole sentence.
@@ -51,7 +51,7 @@ class RenderedQuery:
     @property
     def readings(self) -> list[str]:
         """`connections` as a pair term reads them: in "{a cup} between {a vase} and {a clock}" the second one is
-        "between and", which can speak of cup and clock; by itself an "and" says nothing of them.
+        "between and", which relates cup and clock; "and" alone does not.
         """
         texts = self.connections
         return [
@@ -67,8 +67,8 @@ def _ends_with_between(connection: str) -> bool:
 class Query(QueryOperators):
     """An interleaved sequence: `Query("a ", Region("dog.jpg", points=(120, 80)), " next to ", Phrase("a sofa"))`.
 
-    Phrases and regions are its entities, the plain text between them is connection. Neighbouring texts are joined
-    and empty ones left out, so equal queries have equal parts. A query never changes.
+    Phrases and regions are its entities, the plain text between them are connections. Adjacent texts are joined
+    and empty ones dropped, so equal queries have equal parts. Queries are immutable.
 
     Args:
         parts: str, Phrase or Region, in reading order.
@@ -108,22 +108,22 @@ class Query(QueryOperators):
 
     @property
     def is_entity(self) -> bool:
-        """Whether it is one phrase or region with no word beside it."""
+        """Whether it is a single phrase or region without other words."""
         words = (part for part in self.parts if isinstance(part, str))
         return len(self.entities) == 1 and not any(letter.isalnum() for part in words for letter in part)
 
     @property
     def entity_names(self) -> tuple[str, ...]:
-        """What to call each entity: a phrase's words, a region's label or file name in brackets.
+        """A name for each entity: a phrase's words, a region's label or file name in brackets.
 
-        Where several regions have the same name, it says where each is: [dog.jpg@120,80].
+        If several regions have the same name, their places are added: [dog.jpg@120,80].
         """
         readable = self._readable()
         return tuple(entity.text if isinstance(entity, Phrase) else readable(entity) for entity in self.entities)
 
     @property
     def text(self) -> str:
-        """The query for people to read: a region shows as `entity_names` has it."""
+        """The query as readable text, with regions as in `entity_names`."""
         return self._join(self._readable()).text
 
     @property
@@ -138,15 +138,15 @@ class Query(QueryOperators):
     def render(self, placeholder: str) -> RenderedQuery:
         """The query as text with `placeholder` for each region.
 
-        Parts are joined exactly as they are; one space comes between an entity and its neighbour only where their
-        words would run together.
+        Parts are joined as they are; a space is added between an entity and its neighbour only if their words would
+        run together.
         """
         if not placeholder.strip():
             raise InputError("the placeholder of regions must be a word")
         return self._join(lambda region: placeholder)
 
     def check(self) -> None:
-        """Reads every region once. Raises FindError that names the first part that cannot be used."""
+        """Reads every region once. Raises FindError naming the first part that cannot be used."""
         for number, part in enumerate(self.parts, start=1):
             if isinstance(part, Region):
                 try:
@@ -156,7 +156,7 @@ class Query(QueryOperators):
                     raise InputError(f"part {number} of the query: {error}") from error
 
     def _readable(self) -> Callable[[Region], str]:
-        """What people call a region of this query."""
+        """The readable name of a region of this query."""
         times = Counter(entity.name for entity in self.entities if isinstance(entity, Region))
         return lambda region: f"[{region.name}{region.place if times[region.name] > 1 else ''}]"
 
@@ -192,7 +192,7 @@ class Query(QueryOperators):
             folder: where relative paths start; the working directory if not given.
 
         Raises:
-            FindError: wrong syntax; names the part and its position.
+            FindError: a syntax error; the message has the part and its position.
         """
         return cls(*parse_parts(text, folder))
 
@@ -205,12 +205,12 @@ class Query(QueryOperators):
         return "".join(format_part(part, number) for number, part in enumerate(self.parts, start=1))
 
     def to_json(self) -> dict[str, object]:
-        """Plain data for json.dump; `from_json` makes an equal query of it. Files stay paths."""
+        """Plain data for json.dump; the inverse of `from_json`. Files are stored as paths."""
         return {"parts": [_part_to_json(part) for part in self.parts]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> Query:
-        """Inverse of `to_json`. Raises FindError that names the part where the data is not what `to_json` writes."""
+        """Inverse of `to_json`. Raises FindError, naming the part, if the data is not in `to_json`'s form."""
         parts = data.get("parts") if isinstance(data, Mapping) else None
         if not isinstance(parts, Sequence) or isinstance(parts, str):
             raise InputError("a query in JSON is an object with a list 'parts'")
@@ -220,7 +220,7 @@ class Query(QueryOperators):
     def from_text(cls, model: Tagger, text: str) -> Query:
         """A plain sentence, "a spotted dog left of the red car", in which the model finds the entities.
 
-        `format()` shows what was taken for one, in braces. A sentence without any is a query without entities.
+        `format()` shows the entities in braces. A sentence without any becomes a query without entities.
 
         Raises:
             FindError: the text is empty, or the model has no tagger.
@@ -238,12 +238,12 @@ class Query(QueryOperators):
     ) -> Query:
         """A sentence with linked words, as FIND-Bench writes it; some of them replaced by regions.
 
-        Entity i of the query is span i. Spaces at the ends of a span stay outside its phrase.
+        Entity i of the query is span i. Spaces at the ends of a span are not part of its phrase.
 
         Args:
             text: the sentence.
             spans: characters [start, end) of each phrase, in reading order and without overlap.
-            regions: number of a span (from 0) -> the region that stands for its words.
+            regions: index of a span -> the region that replaces its words.
 
         Raises:
             FindError: a span outside the sentence, empty, out of order or overlapping; a region without a span.

@@ -1,4 +1,4 @@
-"""Painting what a user draws (points, lines, boxes, polygons) as bitmaps; pixel (x, y) is row y, column x."""
+"""Rasterises points, lines, boxes and polygons into bitmaps; pixel (x, y) is row y, column x."""
 
 from __future__ import annotations
 

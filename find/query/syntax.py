@@ -19,7 +19,7 @@ MOST_CHARACTERS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class _Character:
-    """One character of the query once escapes are resolved; a special one opens, closes or separates."""
+    """One character of the query after escapes are resolved; special ones open, close or separate."""
 
     value: str
     position: int
@@ -57,7 +57,7 @@ def parse_parts(text: str, folder: str | os.PathLike[str] | None) -> list[str | 
 
 
 def format_part(part: str | Entity, number: int) -> str:
-    """Inverse of `parse_parts` for one part; `number` is what errors call it."""
+    """Inverse of `parse_parts` for one part; `number` is its number in errors."""
     if isinstance(part, str):
         return _escape(part, BRACKETS)
     if isinstance(part, Phrase):
