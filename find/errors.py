@@ -21,7 +21,7 @@ def shown(text: str, most: int = 80) -> str:
 
 
 class FindError(ValueError):
-    """What FIND tells its users, in one sentence that names what is wrong, where, and how to fix it.
+    """An error for users: one sentence that names the problem, its place and the fix.
 
     Raised itself where none of its subclasses fits: a library or a device is missing, memory or a peer is gone. A bare
     ValueError is a fault of the program that calls, not of its users.
@@ -41,7 +41,7 @@ class CheckpointError(FindError):
 
 
 class DivergenceError(FindError):
-    """Training cannot go on: the forward pass or the loss produced NaN or Inf."""
+    """Training cannot continue: the forward pass or the loss produced NaN or Inf."""
 
 
 def check_characters(text: str, what: str) -> None:
@@ -65,7 +65,7 @@ def check_counts(images: int, others: int, one: str, many: str) -> None:
 
 
 class UnknownWordsWarning(UserWarning):
-    """A text holds words that the language encoder has never seen, so what is found by it is guessed from the rest."""
+    """A text has words that the language encoder does not know, so its results are a guess."""
 
 
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:

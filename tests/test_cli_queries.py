@@ -161,7 +161,7 @@ def test_places_of_hits_that_cannot_be_written_are_told_before_the_search(capsys
         ("--export", here): "there already",
         ("--fiftyone", here): "there already",
         ("--csv", here): "this is a folder",
-        ("--export", new, "--fiftyone", new): "give each a folder of its own",
+        ("--export", new, "--fiftyone", new): "give each its own folder",
     }
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
     for options, expected in reported.items():

@@ -121,7 +121,7 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """`findvl bench run`: evaluates a model, tells its figures and writes them."""
+    """`findvl bench run`: evaluates a model, prints its figures and writes them."""
     with extra("evaluate", "findvl bench run"):
         from find.evaluation.distributed import is_first
         from find.evaluation.systems.benchmark_system import load_benchmark_system

@@ -45,7 +45,7 @@ def add_build(commands: argparse._SubParsersAction) -> None:
 
 
 def build(arguments: argparse.Namespace) -> int:
-    """`findvl bench build`: writes the entity file, and tells what was linked and what was left out."""
+    """`findvl bench build`: writes the entity file, and reports what was linked and what was left out."""
     from find.annotation.build import build as build_files
     from find.annotation.lexicon import read_synonyms
     from find.foundations import load_vision

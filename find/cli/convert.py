@@ -15,7 +15,7 @@ def add_convert(commands: argparse._SubParsersAction) -> None:
     official = convert.add_parser(
         "official",
         help=text,
-        description=f"{text}. `--weights official/find-focalt-llama` does so by itself, into the hub's cache; this "
+        description=f"{text}. `--weights official/find-focalt-llama` does so automatically, into the hub's cache; this "
         "command is for files that you have, and for a folder of your own.",
         epilog="examples:\n"
         "  findvl convert official official/find-focalt-llama models/find-focalt       # fetches the file and LLaMA\n"

@@ -22,7 +22,7 @@ EXPORT is a folder or zip as the tool wrote it; the tool is recognised by the co
   masks          images/ and masks/: maps of class numbers or colours, or one black-and-white mask per object
 
 OUT gets the pictures, instances, panoptic maps and FIND-Bench sentences of each split. If the export has no val split,
-a random part of train becomes val. Whatever cannot be converted is counted, with an example; a failed import writes
+a random part of train becomes val. What cannot be converted is counted, with an example; a failed import writes
 nothing.
 
 examples:
@@ -66,7 +66,7 @@ def add_import(data: argparse._SubParsersAction) -> None:
 
 
 def data_import(arguments: argparse.Namespace) -> int:
-    """`findvl data import`: writes the folder, tells what was lost, and what to run next."""
+    """`findvl data import`: writes the folder, reports what was lost, and prints the next commands."""
     from find.annotation.importing import import_export
     from find.annotation.importing.importer import next_commands
     from find.foundations import load_vision

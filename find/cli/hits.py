@@ -22,7 +22,7 @@ PICTURE_CELLS = 32
 
 def add_hit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--all-copies", action="store_true", help="list near-duplicates of a hit as hits of their own, not under it"
+        "--all-copies", action="store_true", help="list near-duplicates of a hit as separate hits, not under it"
     )
     parser.add_argument("--show", action="store_true", help="show the pictures in a terminal (kitty, sixel or blocks)")
     parser.add_argument("--export", type=Path, metavar="FOLDER", help="copy the hits' files into a new folder, by rank")
@@ -41,15 +41,15 @@ def check_hit_options(arguments: argparse.Namespace) -> None:
     for name in ("export", "fiftyone"):
         folder = getattr(arguments, name)
         if folder and folder.exists():
-            raise InputError(f"--{name} {folder}: this is there already; give the name of a new folder")
+            raise InputError(f"--{name} {folder}: this exists already; give the name of a new folder")
     if arguments.export and arguments.fiftyone and arguments.export.absolute() == arguments.fiftyone.absolute():
-        raise InputError(f"--export and --fiftyone both name {arguments.export}; give each a folder of its own")
+        raise InputError(f"--export and --fiftyone both name {arguments.export}; give each its own folder")
     if arguments.show and _is_screen():
         _picture_class()
 
 
 def write_hits(arguments: argparse.Namespace, hits: Sequence[Hit]) -> None:
-    """Writes what --export, --csv and --fiftyone ask for, and tells how much on stderr."""
+    """Writes the outputs of --export, --csv and --fiftyone, and reports their sizes on stderr."""
     from find.retrieval.hit_export import copy_hits, write_csv, write_fiftyone
 
     for name, write in (("export", copy_hits), ("csv", write_csv), ("fiftyone", write_fiftyone)):

@@ -108,7 +108,7 @@ def add_label(commands: argparse._SubParsersAction) -> None:
 
 
 def label(arguments: argparse.Namespace) -> int:
-    """`findvl label`: finds, writes, and tells what was found and what was not."""
+    """`findvl label`: annotates the photos and reports what was found and what was not."""
     classes = classes_of(arguments.query, arguments.exemplar, arguments.unlike)
     _check_out(arguments)
     check_model(arguments)
@@ -166,7 +166,7 @@ def _review_listener() -> socket.socket:
 
 
 def classes_of(queries: Sequence[str], exemplars: Sequence[str], unlike: Sequence[str]) -> dict[str, list[JoinedQuery]]:
-    """What is sought for each class. Raises InputError for an example or exclusion of no class, or wrong syntax."""
+    """The queries of each class. Raises InputError for an example or exclusion without a class, or a syntax error."""
     from find.annotation.labelling.names import UNNAMED, check_class, class_name
 
     sought: dict[str, list[Query]] = {}

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status: 0, 1 where a check found errors, 2 for bad input."""
     argv = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # any name can be printed, whatever the terminal's encoding
+        if isinstance(stream, io.TextIOWrapper):  # any name can be printed, in any terminal encoding
             stream.reconfigure(errors="backslashreplace")
     try:
         with _short_warnings():
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return train(argv)
             arguments = build_parser().parse_args(argv)
             return arguments.run(arguments)
-    except BrokenPipeError:  # whoever reads the output has read enough: findvl search ... | head -1
+    except BrokenPipeError:  # the reader has closed the pipe: findvl search ... | head -1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer goes there
         return 141
     except (FindError, OSError) as error:
@@ -99,7 +99,7 @@ def train(argv: Sequence[str]) -> int:
         from find.training.configs import config_names
 
         raise InputError(
-            "fit needs a config, else it would train a large interface that nobody has asked for: findvl fit -c NAME "
+            "fit needs a config, otherwise it would train a large default interface: findvl fit -c NAME "
             f"or FILE.yaml; those that ship with FIND are {', '.join(config_names())}"
         )
     with extra("train", f"findvl {command}"):
@@ -110,7 +110,7 @@ def train(argv: Sequence[str]) -> int:
 
 
 class _Version(argparse.Action):
-    """Looks the version up only when it is asked for."""
+    """Looks the version up only when it is requested."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
@@ -126,7 +126,7 @@ def _short_warnings() -> Iterator[None]:
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UnknownWordsWarning)  # `unknown_words` tells them beside the answers
+            warnings.simplefilter("ignore", UnknownWordsWarning)  # `unknown_words` reports them with the results
             warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # broken metadata of good pixels
             yield
     finally:

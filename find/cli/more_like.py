@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from find.retrieval.hits import Hit
 
 HELP = """\
-an example is a photo, compared as a whole, or a region of one, compared with the objects of the album's images:
+an example is a photo, compared with whole images, or a region of one, compared with the objects of the album's images:
   rex.jpg                 a photo
   rex.jpg@120,80          a region by a point (pixels, x right, y down, origin top left)
   rex.jpg@120,80,300,260  a region by a box

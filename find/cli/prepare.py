@@ -1,4 +1,5 @@
-"""`findvl data prepare`: tells what of a published data set is there and what to fetch, and makes what can be made."""
+"""`findvl data prepare`: lists which files of a published data set are present and which to download, and derives the
+others."""
 
 from __future__ import annotations
 

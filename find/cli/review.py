@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXPLANATION = """\
 Opens a page with the photos of LABELS one after the other: keep, drop or correct each object, by keys and by clicks,
 and add what was not found. A click has the object segmented anew by the model; use --weights that know such photos.
-Every decision is written at once. An object keeps its id, and gets "review": "kept", "corrected" or "added"; what is
+Every decision is saved immediately. An object keeps its id, and gets "review": "kept", "corrected" or "added"; what is
 dropped moves from "annotations" to "dropped". A review may be left and taken up again at any time.
 
 examples:
@@ -77,7 +77,7 @@ def check_labels(labels: Path) -> None:
 def serve_review(
     review: Review, model: FIND, listener: socket.socket, *, show: bool, hosts: list[str] | None = None
 ) -> None:
-    """The page until it is interrupted; then what was decided is told."""
+    """Serves the page until interrupted, then prints a summary of the decisions."""
     from find.serving.hosts import AllowedHosts
     from find.serving.limits import Limits
     from find.serving.review.app import create_review_app
@@ -95,4 +95,4 @@ def serve_review(
     print(printable(f"{review.out}: {done} of {len(review.photos)} photos reviewed; objects: {counts or 'none'}"))
     if done < len(review.photos):
         again = f"findvl review {shlex.quote(str(review.out))} PHOTOS"
-        print(printable(f"to go on: {again}"))
+        print(printable(f"to continue: {again}"))

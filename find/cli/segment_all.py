@@ -42,7 +42,7 @@ def add_all(parser: argparse.ArgumentParser) -> None:
 
 
 def read_sought(arguments: argparse.Namespace, query: Query) -> JoinedQuery | None:
-    """What is sought with --all; None without."""
+    """The queries of --all; None without it."""
     if not arguments.all:
         given = [
             name
@@ -60,7 +60,7 @@ def read_sought(arguments: argparse.Namespace, query: Query) -> JoinedQuery | No
 
 
 def find_things(model: FIND, sought: JoinedQuery) -> JoinedQuery:
-    """What is sought, with the entities of plain text. Raises InputError where a query is not one thing."""
+    """The queries, with the entities of plain text. Raises InputError if a query is not a single thing."""
     found = find_entities(model, sought.queries)
     for one in found:
         if len(one.entities) != 1:

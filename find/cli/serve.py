@@ -130,7 +130,7 @@ def demo(arguments: argparse.Namespace) -> int:
 
 
 def listener_of(arguments: argparse.Namespace) -> socket.socket:
-    """Takes the server's port, and tells what is missing, before anything is loaded."""
+    """Takes the server's port, and reports missing extras, before anything is loaded."""
     if not 0 <= arguments.port < 1 << 16:
         raise InputError(f"--port {arguments.port}: ports are 1 to 65535; 0 takes a free one")
     with extra("serve", "the service"):

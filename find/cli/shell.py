@@ -66,7 +66,7 @@ def add_shell(commands: argparse._SubParsersAction) -> None:
 
 @dataclass
 class Session:
-    """What is asked of the album at present.
+    """The current settings of the session.
 
     Attributes:
         failures: how many lines were wrong.
@@ -81,7 +81,7 @@ class Session:
     failures: int = 0
 
     def run(self, line: str) -> bool:
-        """Does what a line says, and tells what is wrong with it; False at the end."""
+        """Runs a line and prints its errors; False at the end of the session."""
         try:
             if line.startswith(":"):
                 return self.command(*line[1:].split(maxsplit=1))

@@ -1,4 +1,5 @@
-"""`findvl fit`, `validate`, `test` and `predict`: LightningCLI over our module and data; the last two are our own."""
+"""`findvl fit`, `validate`, `test` and `predict`: LightningCLI over our module and data, with our own test and
+predict."""
 
 import difflib
 import json
@@ -44,7 +45,7 @@ from find.utils.device import choose_device
 from find.utils.precision import FLOAT32, Precision, choose_precision
 
 OF_ONE_RUN = ("ckpt_path", "weights_only", "optimizer", "lr_scheduler")
-"""Options of `fit` that other commands lack, or that are not to be repeated."""
+"""Options of `fit` that other commands lack, or that must not be saved."""
 
 
 class ConfiguredModule(FINDModule):
@@ -62,11 +63,11 @@ class FINDTrainer(L.Trainer):
     """Lightning's trainer, whose test is the FIND-Bench protocol and whose predictions are panoptic files.
 
     Args:
-        accelerator: cpu, cuda, mps, or auto for what is there.
+        accelerator: cpu, cuda, mps, or auto for the best available one.
         devices: how many, which ones by their numbers, or auto.
         precision: what fit and validate compute in. auto: bf16-mixed where the processor multiplies bfloat16 faster
-            than float32, 16-mixed on older GPUs with tensor cores, else 32-true; what was chosen is told, and why.
-            test and predict compute in float32, so that figures depend on the processor as little as they can.
+            than float32, 16-mixed on older GPUs with tensor cores, else 32-true; the choice is printed with its reason.
+            test and predict compute in float32, so that figures depend on the processor as little as possible.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class FINDTrainer(L.Trainer):
         """Evaluates weights on all tasks and prints the table.
 
         Args:
-            model: gives the device only; the evaluated model is that of `weights`.
+            model: determines the device only; the evaluated model is that of `weights`.
             datamodule: its root and validation split are evaluated.
             weights: a shipped model, a folder written by fit, or a model of the hub; default: `model.weights`, or
                 the shipped model.
@@ -116,14 +117,14 @@ class FINDTrainer(L.Trainer):
                 interleaved_segmentation, interleaved_retrieval (all of these by default), or what installed packages
                 declare.
             protocols: the same as a list of names, or of class_path and init_args, for YAML.
-            studies: what goes beyond the published tables, with commas between: variants (both interleaved tasks asked
-                and counted in every way), probes (does the true sentence win over one made of the same units).
+            studies: what goes beyond the published tables, with commas between: variants (both interleaved tasks with
+                every kind of query and count), probes (does the true sentence win over one made of the same units).
             limit: evaluate the first so many images only.
             entities: of COCO folders: file of annotations/ with the sentences, for example interleave_val2017; by
                 default that of the split.
             mode: which entities of a sentence are shown as regions instead of named: none, all, or a seeded half.
             regions: what is shown: the segment of another image that a phrase refers to, or (the published variant)
-                the sought segment itself.
+                the target segment itself.
         """
         weights = weights or model.weights or DEFAULT
         result = evaluate(
@@ -159,7 +160,7 @@ class FINDTrainer(L.Trainer):
         """Writes panoptic predictions in COCO's result format.
 
         Args:
-            model: gives the device only; the model that predicts is that of `weights`.
+            model: determines the device only; the model that predicts is that of `weights`.
             datamodule: its root and validation split are segmented.
             weights: a shipped model, a folder written by fit, or a model of the hub; default: `model.weights`, or
                 the shipped model.
@@ -172,7 +173,7 @@ class FINDTrainer(L.Trainer):
         print(write_panoptic(found, datamodule.open(split or datamodule.val_split), Path(out)))
 
     def _load_instead(self, model: FINDModule, weights: str) -> FIND:
-        """The model of these weights; the module's own goes before it comes, for foundations may fill the memory."""
+        """Loads the model of these weights, after freeing the module's own, since foundations may fill the memory."""
         tasks = [load_task(name) for name in model.find.config.tasks if "." in name]  # what the config names is trusted
         del model.find
         if self.chosen is None and self.precision != FLOAT32 and is_first():
@@ -182,7 +183,7 @@ class FINDTrainer(L.Trainer):
 
 
 def _suitable(accelerator: str | Accelerator, devices: list[int] | str | int, nodes: int) -> Precision:
-    """What suits the device that Lightning is about to take, asked before it takes it."""
+    """The precision for the device that Lightning will choose."""
     if not isinstance(accelerator, str):
         return Precision(FLOAT32, f"nothing is known of {type(accelerator).__name__}")
     device = choose_device().type if accelerator in ("auto", "gpu") else accelerator
@@ -202,9 +203,9 @@ class ConfigByName(ActionConfigFile):
 
 
 class OptionParser(LightningArgumentParser):
-    """Takes no abbreviations, so that a misspelt option cannot pass for another, and names the nearest one.
+    """Accepts no abbreviations, so that a misspelt option cannot pass for another, and suggests the closest one.
 
-    What is wrong is one line: the usage has more than a hundred.
+    Errors are one line, without the usage of more than a hundred lines.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -217,7 +218,7 @@ class OptionParser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         parser = getattr(ex, "subcommand_parser", None) or self
         unknown = re.search(r"does not accept option '([\w.]+)'|unrecognized arguments: --([\w.]+)", message)
-        of_data = re.search(r"Option '(\w+)' is not accepted", message)  # which a parser of its own takes
+        of_data = re.search(r"Option '(\w+)' is not accepted", message)  # which has its own parser
         if unknown or of_data:
             known = [option[2:] for option in parser._option_string_actions if option.startswith("--")]
             known += [f"data.{name}" for name in signature(FindDataModule).parameters]
@@ -230,7 +231,7 @@ class OptionParser(LightningArgumentParser):
 
 
 class SaveSettings(SaveConfigCallback):
-    """Writes the run's config.yaml, for any command: without what only `fit` takes, or says of this one run."""
+    """Writes the run's config.yaml for any command, without options of `fit` only or of this single run."""
 
     def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
         config = config.clone()
@@ -240,7 +241,7 @@ class SaveSettings(SaveConfigCallback):
 
 
 class FINDCLI(LightningCLI):
-    """Our module and data by default; the data learns from the foundations what they need."""
+    """LightningCLI with our module and data; the data module gets the settings that depend on the model."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """`--data` takes any data module by its class path; without one, its options are those of ours."""
@@ -267,9 +268,9 @@ class FINDCLI(LightningCLI):
         }
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Refuses what is bad before anything is built.
+        """Rejects invalid options before anything is built.
 
-        The parent's own would warn whenever the program, too, was called with arguments.
+        The parent's method would warn if the program itself was called with arguments.
         """
         self.config = parser.parse_args(args)
         options = self.config[self.config.subcommand]
@@ -277,12 +278,12 @@ class FINDCLI(LightningCLI):
         options.model.text_cache = in_root(options.model.text_cache, options.trainer.default_root_dir)
         checkpoint = options.get("ckpt_path")
         if self.config.subcommand == "validate" and checkpoint is None and options.model.weights is None:
-            raise InputError("untrained weights are not worth validating: give --ckpt_path or --model.weights")
+            raise InputError("validate needs trained weights: give --ckpt_path or --model.weights")
         if checkpoint is not None and Path(checkpoint).suffix == ".ckpt":
             check_run_checkpoint(checkpoint)
 
     def before_fit(self) -> None:
-        """Says in a few words what Lightning's own summary takes a page for."""
+        """Prints one line instead of Lightning's long summary."""
         if not self.trainer.is_global_zero:
             return
         learned = sum(weight.numel() for weight in self.model.find.interface.parameters())
@@ -293,7 +294,7 @@ class FINDCLI(LightningCLI):
             f"{self.trainer.strategy.root_device}, {self.trainer.precision_text}, into {folder}"
         )
         if (folder / "metrics.csv").is_file() and self.config.fit.ckpt_path is None:
-            print(f"what an earlier run left in {folder} is replaced; --trainer.default_root_dir keeps both")
+            print(f"the results of an earlier run in {folder} are replaced; --trainer.default_root_dir keeps both")
 
     def after_fit(self) -> None:
         if self.trainer.is_global_zero and self.model.early_end:
@@ -326,7 +327,7 @@ def _proposals(model: FINDModule) -> int:
 
 @contextmanager
 def _original_errors() -> Iterator[None]:
-    """What a class says of its options reaches the user as it was said, and not as jsonargparse passes it on."""
+    """Shows users the original messages of our classes, not jsonargparse's wrapped ones."""
     try:
         yield
     except ValueError as error:

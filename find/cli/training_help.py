@@ -1,4 +1,4 @@
-"""The help of `findvl fit`, `validate`, `test` and `predict`: what people want of them, without Lightning's import.
+"""The help of `findvl fit`, `validate`, `test` and `predict`: the usual options, without importing Lightning.
 
 `--help-all` lists what Lightning and our classes take besides, some two hundred options.
 """

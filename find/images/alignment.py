@@ -2,7 +2,7 @@
 
 Small pictures of both are laid over each other by Gauss-Newton steps (Lucas and Kanade 1981): a scale and a shift
 along each side, a gain and an offset of brightness. What then remains of their difference is looked at place by place,
-so that one small thing that is in one picture only tells them apart.
+so that one small thing that is in one picture only makes a difference.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def _evenly(start: int, stop: int, most: int) -> Iterator[slice]:
 def by_canvas(frames: Sequence[ImageGeometry], batch_size: int) -> Iterator[list[int]]:
     """Numbers of pictures that fill the same canvas, at most `batch_size` at a time.
 
-    Pictures are never padded to each other's size, so an answer does not depend on what else is asked.
+    Pictures are never padded to each other's size, so results do not depend on the rest of the batch.
     """
     groups: dict[tuple[int, int], list[int]] = {}
     for number, frame in enumerate(frames):

@@ -89,7 +89,7 @@ def read_mask(
 
 
 def read_orientation(image: str | os.PathLike[str] | Image.Image | BinaryIO, *, name: str | None = None) -> int:
-    """How a picture is stored, 1 to 8 as EXIF counts: `read_image` turns it so. Raises if it is not a picture."""
+    """A picture's EXIF orientation (1 to 8), which `read_image` applies. Raises if it is not a picture."""
     return _read(image, name or image_name(image), orientation)
 
 
@@ -108,7 +108,7 @@ def read_time(image: str | os.PathLike[str] | BinaryIO) -> datetime | None:
 
 
 def read_with(image: str | os.PathLike[str] | BinaryIO, asked: Callable[[Image.Image], T]) -> T:
-    """What `asked` finds in an opened picture, which it need not decode. Raises as `read_image` does."""
+    """The result of `asked` for an opened picture, which need not be decoded. Raises as `read_image` does."""
     return _read(image, image_name(image), asked)
 
 
@@ -124,7 +124,7 @@ def image_name(image: ImageLike | BinaryIO) -> str:
 
 
 def _read(image: str | os.PathLike[str] | Image.Image | BinaryIO, name: str, asked: Callable[[Image.Image], T]) -> T:
-    """What is asked of an opened picture; where only its metadata are broken, of the file without them."""
+    """The result of `asked` for an opened picture; if only its metadata are broken, for the file without them."""
     if isinstance(image, Image.Image):
         return _asked(image, name, asked)
     with _stream(image, name) as stream:

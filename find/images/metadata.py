@@ -1,4 +1,4 @@
-"""What a photograph's file tells beside its pixels: EXIF of the camera, IPTC and XMP of the people who keep the photos.
+"""Reads a photograph's metadata: the camera's EXIF, and the IPTC and XMP of photo managers.
 
 XMP is read first, then IPTC, then EXIF, as the Metadata Working Group advises; keywords are those of all three. Broken
 metadata cost nothing but themselves.
@@ -41,10 +41,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PhotoMetadata:
-    """What a file tells of a photograph; None, or empty, what it does not tell.
+    """A photograph's metadata; None, or empty, where the file has none.
 
     Attributes:
-        title, description, keywords, people: as written by whoever keeps the photos. People are those named in the
+        title, description, keywords, people: as written by photo managers. People are those named in the
             picture (IPTC's PersonInImage, names of faces).
         make, camera, lens: the camera's maker, its model, and its lens.
         iso: the film speed.

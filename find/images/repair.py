@@ -23,7 +23,7 @@ def without_metadata(data: bytes) -> bytes | None:
     """The file with nothing but pixels, and what of its metadata is sound; None for formats that need no such help."""
     if data.startswith(PNG):
         return PNG + b"".join(_sound_chunks(data))
-    if data[4:8] == b"ftyp":  # AVIF: items of a type that nobody knows are passed over
+    if data[4:8] == b"ftyp":  # AVIF: items of an unknown type are ignored
         return data.replace(b"Exif", b"none").replace(b"application/rdf+xml", b"application/unknown")
     if data.startswith((b"II*\0", b"MM\0*")):
         return _plain_tiff(data)
@@ -31,7 +31,7 @@ def without_metadata(data: bytes) -> bytes | None:
 
 
 def _plain_tiff(data: bytes) -> bytes:
-    """Tags of the first picture that tell nothing of its pixels become one zero each, unless they are a sound
+    """Tags of the first picture that do not describe its pixels become one zero each, unless they are a valid
     orientation: Pillow reads no tag behind one whose value lies outside the file."""
     order: Literal["little", "big"] = "little" if data[:1] == b"I" else "big"
     start = int.from_bytes(data[4:8], order)

@@ -12,7 +12,7 @@ def decode(segmentation: Any, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     """A mask of `size` (height, width) from its code, compressed (a string) or not (a list of runs).
 
     Raises:
-        ValueError: it is no such code, or one of another size; says what is wrong.
+        ValueError: it is not a valid code, or has another size.
     """
     runs = checked_runs(segmentation, size)
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size, order="F")

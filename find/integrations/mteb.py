@@ -25,7 +25,7 @@ class MtebEncoder:
     the sum of both vectors, as MTEB's CLIP models have.
 
     Args:
-        encoder: what embeds; its `truncate_dim` counts.
+        encoder: computes the embeddings; its `truncate_dim` applies.
         name: of the model in MTEB's results, with a slash.
     """
 
@@ -45,7 +45,7 @@ class MtebEncoder:
         show_progress_bar: bool = False,
         **options: Any,
     ) -> Float[Tensor, "n d"]:
-        """Unit vectors of the batches' items, on the CPU; MTEB tells what they are for, which changes nothing here.
+        """Unit vectors of the batches' items, on the CPU; MTEB's information about the task is not used.
 
         Args:
             inputs: batches with a list under "text", "image" (PIL images), or both.
@@ -77,7 +77,7 @@ class MtebEncoder:
 
     @property
     def mteb_model_meta(self) -> ModelMeta:
-        """What MTEB writes down of the model."""
+        """The model's metadata in MTEB's results."""
         from mteb.models.model_meta import ModelMeta, ScoringFunction
 
         meta = ModelMeta.create_empty()

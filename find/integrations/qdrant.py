@@ -30,17 +30,17 @@ _FACTS = ("path", "frame", "seconds", "time", "width", "height", "bytes", "modif
 
 
 def export(album: Album, client: QdrantClient, collection: str, *, replace: bool = False) -> int:
-    """Writes an album into a new collection; how many points that are.
+    """Writes an album into a new collection; returns the number of points.
 
     A point has the vectors `image` (cosine) and `objects` (a multivector: cosine, sum of best matches), both in half
-    precision, and as payload what the album's table tells of the image, its masks in base64 and the model's
+    precision, and as payload the image's columns of the album's table, its masks in base64 and the model's
     fingerprint. An image has the same point whenever and wherever its album is exported.
 
     Args:
         replace: delete a collection of that name first.
 
     Raises:
-        FindError: the collection is there already, or Qdrant cannot be reached or refuses.
+        FindError: the collection exists, or Qdrant cannot be reached or reports an error.
     """
     try:
         if client.collection_exists(collection):
@@ -70,7 +70,7 @@ def export(album: Album, client: QdrantClient, collection: str, *, replace: bool
 def search(
     client: QdrantClient, collection: str, vectors: QueryVectors, k: int = 10, *, candidates: int = 1000
 ) -> list[models.ScoredPoint]:
-    """The best `k` points for one embedded query, by the album's score; their payload tells what they are.
+    """The best `k` points for one embedded query, by the album's score, with their payload.
 
     Qdrant's multivector score is the sum of the entities' terms, which half of their mean is made of. Exact where
     `candidates`, which the sentence and the entities propose each, are as many as there are points; a point that only
@@ -106,7 +106,7 @@ def _search(
 
 
 def _vectors(points: Sequence[models.ScoredPoint]) -> Vectors:
-    """What the album's table would give of these points."""
+    """These points' vectors as the album's table would give them."""
     counts = torch.tensor([len(point.vector["objects"]) for point in points])
     there = torch.arange(int(counts.max())) < counts[:, None]
 

@@ -1,8 +1,8 @@
 """Indexing on many machines: Ray Data reads and embeds new photographs. In a folder, their rows are written in parallel
 as fragments of the album's table, and one commit makes many of them visible; on object storage they are merged.
 
-What is left (changed and deleted files, videos, the sketch of a large album) is done by the usual index after it, so
-the album is the one that the usual index makes, row for row.
+The rest (changed and deleted files, videos, the sketch of a large album) is done by the usual index afterwards, so the
+album equals the one that the usual index makes, row for row.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ FRAGMENT_ROWS = 8192
 
 @dataclass(frozen=True)
 class Cluster:
-    """What Ray gives to the work.
+    """Ray's resources for indexing.
 
     Args:
         actors: models that embed at the same time.
         cpus, gpus: of one actor.
-        commit_images: photographs of one commit in a folder, which is what an interruption may cost.
+        commit_images: photographs per commit in a folder; an interruption may lose this many.
     """
 
     actors: int = 1
@@ -66,7 +66,7 @@ def index_with_ray(
     the rest.
 
     Args:
-        load: gives the model, on each machine; it must be picklable.
+        load: returns the model, on each machine; it must be picklable.
         cluster: actors and their share of a machine.
 
     Raises:
@@ -91,7 +91,7 @@ def _add_new(
     cluster: Cluster,
     progress: bool,
 ) -> int:
-    """Embeds photographs that the album lacks; how many it got."""
+    """Embeds photographs that the album lacks; returns their number."""
     if has_table(album, storage=settings.storage):
         table, stamp = open_to_write(model, album, settings)
         root = resolve_root(album, read_root(table.schema))
@@ -119,7 +119,7 @@ def _add_new(
 
 
 def _width(model: Embedder, files: Sequence[PhotoFile]) -> int:
-    """How many values the model's vectors have, from the first photograph that it takes."""
+    """The width of the model's vectors, from the first photograph that it takes."""
     for batch in read_ahead(files, 1, 1):
         for picture in batch:
             if isinstance(picture, Picture):
@@ -132,7 +132,7 @@ def _width(model: Embedder, files: Sequence[PhotoFile]) -> int:
 
 @dataclass(frozen=True)
 class _Work:
-    """What an actor has to know; travels to it."""
+    """An actor's settings, sent to it."""
 
     load: Callable[[], Embedder]
     album: str
@@ -166,7 +166,7 @@ class _EmbedFiles:
         return pa.table({"rows": pa.array([_pack(rows, self.schema)], pa.binary())})
 
     def _rows(self, pictures: Sequence[Picture]) -> list[pa.RecordBatch]:
-        """Pictures that the model refuses are left to the usual index, which tells of them."""
+        """Pictures that the model rejects are left to the usual index, which reports them."""
         if not pictures:
             return []
         try:
@@ -183,7 +183,7 @@ class _EmbedFiles:
 
 
 def _embed_all(files: Sequence[PhotoFile], work: _Work, cluster: Cluster, progress: bool) -> list[dict]:
-    """Embeds files and writes their rows: what `_write` tells of each part."""
+    """Embeds files and writes their rows; returns the results of `_write`."""
     size = work.settings.batch_size
     blocks = [_file_table(files[start : start + size]) for start in range(0, len(files), size)]
     context = ray.data.DataContext.get_current()
@@ -209,7 +209,7 @@ def _embed_all(files: Sequence[PhotoFile], work: _Work, cluster: Cluster, progre
         return written.take_all()
     except (ray.exceptions.RayError, OSError) as error:
         raise FindError(
-            f"Ray could not do the work: {_cause(error)}; what was committed before is kept, the same command goes on "
+            f"Ray could not do the work: {_cause(error)}; images committed so far are kept, the same command resumes "
             "from there"
         ) from error
     finally:
@@ -217,8 +217,8 @@ def _embed_all(files: Sequence[PhotoFile], work: _Work, cluster: Cluster, progre
 
 
 def _write(batch: pa.Table, *, work: _Work) -> pa.Table:
-    """On any machine, packed rows to the album: how many, and of a file that is not yet part of the table, what the
-    commit has to know of it."""
+    """Writes packed rows to the album, on any machine; returns their number and, for a file that is not yet part of the
+    table, the fragment for the commit."""
     packed = [row for part in batch["rows"] for row in pa.ipc.open_stream(part.as_buffer())]
     rows = pa.Table.from_batches(packed, pa.ipc.read_schema(pa.py_buffer(work.schema)))
     told = [("", len(rows))]

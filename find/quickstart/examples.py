@@ -1,4 +1,5 @@
-"""The queries of the report: drawn by lot from a split's sentences, asked of an album, answers drawn and judged."""
+"""The report's queries: a random sample of a split's sentences, searched in an album, with the hits drawn and
+judged."""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ def draw_questions(folder: DataSplit, image_ids: Sequence[int], *, count: int, s
 
 
 def answer_questions(album: Album, questions: Sequence[Question], *, top: int = 5) -> list[Example]:
-    """Asks the album everything at once; draws the best `top` answers and, where it is missed, the right one."""
+    """Searches all queries in one call; draws the best `top` hits and, if it is not among them, the right image."""
     ranking = album.search_all([question.query for question in questions], k=len(album))
     examples = []
     for question, hits in zip(questions, ranking, strict=True):

@@ -1,4 +1,4 @@
-"""What a newcomer has to be told beside the table: a training cut short, and figures below those of no training."""
+"""Notes below the results table: a training cut short, and figures below those of an untrained model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOLERATED = 1.0
 
 
 def notes(columns: Mapping[str, Metrics], training: TrainingRecord | None) -> list[str]:
-    """Sentences for people; none where there is nothing to explain."""
+    """Sentences for readers; an empty list if there is nothing to explain."""
     if training is None:
         return []
     found = []

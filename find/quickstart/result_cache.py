@@ -18,7 +18,7 @@ def source_key(*parts: object, folder: str = ".") -> str:
 
 @cache
 def _source(folder: str) -> bytes:
-    """Read once: a process runs what it has imported, whatever becomes of the files."""
+    """Read once, because a process runs what it has imported, even if files change."""
     digest, package = hashlib.sha256(), Path(find.__file__).parent
     for file in sorted((package / folder).rglob("*.py")):
         digest.update(file.relative_to(package).as_posix().encode())

@@ -43,7 +43,7 @@ class MapSettings:
     Args:
         clusters: how many; None: the square root of half the pictures, 3 to 24.
         most: pictures on the map; of a larger album, evenly spread ones.
-        layout: umap needs umap-learn, pca does not; auto takes what is there.
+        layout: umap needs umap-learn, pca does not; auto uses UMAP if it is installed.
     """
 
     clusters: int | None = None

@@ -18,7 +18,7 @@ METADATA_COLUMNS = (
     *("title", "description", *LIST_COLUMNS, "make", "camera", "lens"),
     *("iso", "exposure", "aperture", "focal_length", "latitude", "longitude"),
 )
-"""What files tell of photographs (`find.images.metadata`); albums of earlier versions do not have it."""
+"""Columns of photographs' metadata (`find.images.metadata`); albums of earlier versions lack them."""
 COLUMNS = (*FILE_COLUMNS, *METADATA_COLUMNS)
 """Columns that a filter can use."""
 MOST_CHARACTERS = 100_000
@@ -110,7 +110,7 @@ def filter_sql(where: str, values: Mapping[str, object] | None = None) -> str:
 
 
 def metadata_columns(where: str) -> set[str]:
-    """Those of METADATA_COLUMNS that a condition speaks of."""
+    """Those of METADATA_COLUMNS that a condition uses."""
     words = {token.group().strip('"`').lower() for token in _TOKEN.finditer(where) if token.lastgroup in _NAMES}
     return words & set(METADATA_COLUMNS)
 

@@ -92,7 +92,7 @@ def _new_folder(folder: str | os.PathLike[str]) -> Path:
     try:
         path.mkdir(parents=True)
     except FileExistsError as error:
-        raise InputError(f"{path}: this is there already; give the name of a new folder") from error
+        raise InputError(f"{path}: this exists already; give the name of a new folder") from error
     return path
 
 

@@ -113,7 +113,7 @@ def index(
             else:
                 reason = f"the album could not be written ({first_line(error)})"
             raise FindError(
-                f"{album}: {reason}; what was written before is kept, the same command goes on from there"
+                f"{album}: {reason}; images written so far are kept, the same command resumes from there"
             ) from error
 
 

@@ -38,7 +38,7 @@ class Photo:
         time: when it was taken by the camera's clock (EXIF, or the start time of a video plus `seconds`), if known.
         frame: frame number in a video; 0 for a photo.
         seconds: time since the start of the video; None for a photo.
-        metadata: what the file tells of a photograph.
+        metadata: of the photograph, from its file.
     """
 
     path: str

@@ -79,7 +79,7 @@ def writing(album: str | os.PathLike[str]) -> Iterator[None]:
     if not has_table(album) and folder.is_dir():
         others = [entry.name for entry in folder.iterdir() if entry.name not in (LOCK, f"{TABLE}.lance")]
         if others:
-            raise InputError(f"{folder}: this folder holds other things ({others[0]}); give the album one of its own")
+            raise InputError(f"{folder}: this folder holds other files ({others[0]}); give the album its own folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK, timeout=0)

@@ -18,7 +18,7 @@ from find.utils.transfer import upload
 Tagged = tuple[str, Sequence[Span]]
 """A sentence and the characters [start, end) of its entities, in reading order."""
 STRANGE = "qwzx"
-"""Replaces words to simulate unknown ones: the context also tells where entities are."""
+"""Replaces words to simulate unknown ones: the tagger must also use context."""
 ARTICLES = ("a ", "an ", "the ")
 VERBS = ("stands", "flies", "hangs", STRANGE, f"{STRANGE} {STRANGE}")
 """Adjectives that are inserted before an entity with an article."""

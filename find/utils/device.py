@@ -15,7 +15,7 @@ FAULT = re.compile(r"(CUDA|HIP) error|CU(DNN|BLAS)_STATUS_(EXECUTION_FAILED|INTE
 def choose_device(name: str = "auto") -> torch.device:
     """The device of a name: cpu, cuda, cuda:1, mps; "auto" is CUDA if available, else MPS, else the CPU.
 
-    Under `torchrun`, "auto" and "cuda" give each process of a machine a GPU of its own.
+    Under `torchrun`, "auto" and "cuda" give each process of a machine a different GPU.
 
     Raises:
         FindError: no such device here, or more processes than GPUs.

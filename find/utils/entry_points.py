@@ -26,7 +26,7 @@ def load_named(name: str, group: str, kind: str) -> Any:
     """What a name of the group stands for, or a class path such as `mypackage.module.Class`.
 
     Args:
-        kind: what is sought, for messages.
+        kind: what the name refers to, for messages.
 
     Raises:
         InputError: no installed package declares the name, or it cannot be imported.

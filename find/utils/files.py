@@ -1,4 +1,4 @@
-"""Writing files whole, and with the rights that the user's other files have."""
+"""Writes files atomically, with the user's default permissions."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def write_atomically(file: Path, data: bytes) -> None:
-    """A file that takes its name when all of it is written: whoever reads it sees the one before, or this one."""
+    """A file that is renamed into place when complete: readers see the previous file or this one."""
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(file.name + ".part")
     unfinished.write_bytes(data)

@@ -10,5 +10,5 @@ def existing_folder(name: str) -> Path | None:
     try:
         folder = Path(name).expanduser()
         return folder if folder.is_dir() else None
-    except (OSError, RuntimeError, ValueError):  # too long, a home of nobody, a null byte
+    except (OSError, RuntimeError, ValueError):  # too long, an unknown user's home, a null byte
         return None

@@ -12,9 +12,9 @@ TOGETHER = 2**28
 
 
 def upload(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """The tensor on `device`; a GPU's work goes on while a copy from the host is under way.
+    """The tensor on `device`; the GPU continues to compute during a copy from the host.
 
-    The host's memory may be freed or changed at once: unless it is page-locked, CUDA takes it over before this returns
+    The host's memory may be freed or changed afterwards: unless it is page-locked, CUDA copies it before this returns
     (more than 64 kB only after the work before it; page-lock what is large and copied often).
     """
     device = torch.device(device)
@@ -37,7 +37,8 @@ def to_host(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def to_host_together(items: Iterable[list[Tensor]], *, limit: int = TOGETHER) -> Iterator[list[Tensor]]:
-    """Each item on the host; one wait for about every `limit` bytes. What is on the host already passes at once."""
+    """Each item on the host; one wait for about every `limit` bytes. Items already on the host are returned as they
+    are."""
     pending: list[list[Tensor]] = []
     nbytes = 0
     for item in items:

@@ -14,7 +14,7 @@ from find.errors import DataError
 from find.visualization.drawing import Color, Overlay, draw_overlays, entity_color
 
 UNNAMED: Color = (128, 132, 140)
-"""Segments that the sentence does not speak of."""
+"""Segments that the sentence does not mention."""
 INK: Color = (40, 44, 52)
 LINE = 20
 GAP = 16

@@ -1,4 +1,4 @@
-"""What `segment` and `search` tell: JSON with COCO masks, and overlays with phrases and scores."""
+"""Output of `segment` and `search`: JSON with COCO masks, and overlays with phrases and scores."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def shown(figure: float) -> float:
 
 
 def entities_json(query: Query, masks: Sequence[EntityMask | None], unknown: UnknownWords) -> list[dict[str, object]]:
-    """One record an entity: text, score 0..1, present (the probability that it is there at all; null where the model
-    cannot tell), box (x0, y0, x1, y1 in pixels, or null), COCO run-length code.
+    """One record per entity: text, score 0..1, present (the probability that it is in the image; null without a match
+    head), box (x0, y0, x1, y1 in pixels, or null), COCO run-length code.
 
     An entity is doubtful where words of it are unknown, its mask is empty, it is probably not there, or its score is
     below `find.visualization.uncertainty.DOUBTFUL`. Of a picture that is gone (a mask of None), score, box and code are
@@ -152,7 +152,7 @@ def draw_entities(
 ) -> Image.Image:
     """The image with the mask, name and score of every entity; a question mark where it is doubtful.
 
-    What was found by a search has the entities' `terms` instead of their scores: the numbers that ranked it.
+    Results of a search have the entities' `terms`, which ranked them, instead of scores.
     """
     figures = [found.score for found in masks] if terms is None else terms
     overlays = [

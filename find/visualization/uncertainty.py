@@ -49,7 +49,7 @@ def listed(words: tuple[str, ...]) -> str:
 
 
 def doubt(found: EntityMask, unknown: tuple[str, ...] = ()) -> str | None:
-    """Why an entity's mask is doubtful; None if nothing speaks against it."""
+    """Why an entity's mask is doubtful; None if it is not."""
     if unknown:
         return f"unknown: {listed(unknown)}"
     if not found.mask.any():

@@ -1,4 +1,4 @@
-"""Composes a laid-out scene into an image and its exact segments, and reads the geometry that sentences speak of."""
+"""Composes a laid-out scene into an image and its exact segments, and computes the geometry that sentences refer to."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _IS_DRAWN = [255 if k else 0 for k in range(256)]
 
 @dataclass(frozen=True)
 class Look:
-    """What can be said of one thing: its category, colour, size and pattern."""
+    """A thing's describable attributes: category, colour, size and pattern."""
 
     thing: Thing
     colour: Colour

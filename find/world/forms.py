@@ -1,7 +1,7 @@
 """Sentences that say more than the relation of one thing to another: where it is in the picture, "and", "between", two
 sentences, verbs; each with its false relatives.
 
-They are drawn from random numbers of their own, so that the other sentences of a world stay as they are.
+They have their own random streams, so that the other sentences of a world are unchanged.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class FormSentence:
 
 
 class FormSpeaker:
-    """Speaks of one scene in the forms of `Form`; every sentence is true and means exactly one set of segments."""
+    """Writes sentences about a scene in the forms of `Form`; every sentence is true and refers to exactly one set of
+    segments."""
 
     def __init__(self, scene: Composition, relations: Relations, rng: random.Random) -> None:
         self.scene, self.rng = scene, rng

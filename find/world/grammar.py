@@ -41,7 +41,7 @@ class Description:
     pattern: Pattern | None = None
 
     def fits(self, segment: Segment) -> bool:
-        """Whether all that is said is true of the segment."""
+        """Whether the description is true of the segment."""
         if segment.kind is not self.kind:
             return False
         look = segment.look
@@ -116,7 +116,7 @@ Part = str | Mention | Wording
 
 @dataclass(frozen=True)
 class Statement:
-    """Entities, what is claimed of them, and the text as fixed words, mentions and worded claims."""
+    """Entities, claims about them, and the text as fixed words, mentions and worded claims."""
 
     entities: tuple[Description, ...]
     claims: tuple[Claim, ...]
@@ -189,7 +189,7 @@ def word_like(statement: Statement, model: Text) -> Text:
 def solutions(
     statement: Statement, segments: Sequence[Segment], truth: dict[Link | Spot | Among, np.ndarray]
 ) -> Iterator[tuple[int, ...]]:
-    """All ways to give each entity its own segment (by index) so that the whole statement is true."""
+    """All assignments of distinct segments (by index) to entities that make the statement true."""
     candidates = [[k for k, s in enumerate(segments) if entity.fits(s)] for entity in statement.entities]
     chosen: list[int] = []
 

@@ -53,7 +53,7 @@ class Negative:
 
 
 class Speaker:
-    """Speaks of one scene; every sentence is true, and means exactly one set of segments."""
+    """Writes sentences about a scene; every sentence is true, and refers to exactly one set of segments."""
 
     def __init__(self, scene: Composition, relations: Relations, rng: random.Random) -> None:
         self.scene, self.relations, self.rng = scene, relations, rng
@@ -130,7 +130,7 @@ class Speaker:
 
         Args:
             clear: chance that an ambiguous phrase is made clear by attributes rather than by the sentence.
-            about_twins: speak of one of two things of a kind, if there are such.
+            about_twins: write about one of two things of the same category, if there are any.
             style: changes letter case or adds a full stop.
         """
         for attempt in range(60):
@@ -289,13 +289,13 @@ class Speaker:
         return self.sentence(style=lambda text: capitalised(stopped(text)))
 
     def expression(self, index: int) -> Sentence | None:
-        """A text that as a whole means the thing `index` and no other; None if no words are enough."""
+        """A text that refers to the thing `index` and no other; None if no words are enough."""
         rng = self.rng
         near = [l for l in self.links if l[1] == index]
         for _ in range(8):
             if near and rng.random() < (0.7 if index in self.twins else 0.3):
                 link, i, j = rng.choice(near)
-                # where there are twins, often only the relation tells them apart
+                # for twins, often only the relation is distinctive
                 entities = (self.describe(i, terse=rng.random() < 0.6), self._distinct(j, clear=0.9))
                 parts = (Mention(0, "the"), " ", Wording(0, rng.randrange(2)), " ", Mention(1, "the"))
                 statement, meant = Statement(entities, (Claim(link, 0, 1),), parts), [i, j]
@@ -307,7 +307,7 @@ class Speaker:
         return None
 
     def caption(self) -> str:
-        """A caption as in COCO: one sentence, or a list of what is there."""
+        """A caption as in COCO: one sentence, or a list of what the scene shows."""
         rng = self.rng
         if rng.random() < 0.65:
             return stopped(capitalised(self.sentence(clear=0.4).text)).text

@@ -1,5 +1,5 @@
-"""False relatives of a true sentence, made of its own units: two entities exchanged, an attribute exchanged between
-two, a relation reversed. So nothing but the composition tells them from the truth."""
+"""False variants of a true sentence, made of its own units: two entities exchanged, an attribute exchanged between
+two, a relation reversed. Only the composition distinguishes them from the truth."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _entities(sentence: Sentence) -> Iterator[Made]:
 
 
 def exchanged(sentence: Sentence, i: int, j: int, number: int = 0) -> Made | None:
-    """Two things change places, each with all that is said of it and by the same words; None for anything else."""
+    """Exchanges two things, each with its full description and the same words; None for anything else."""
     said = sentence.statement
     one, other = said.entities[i], said.entities[j]
     if not _are_things(one, other) or one == other:
@@ -59,7 +59,7 @@ def exchanged(sentence: Sentence, i: int, j: int, number: int = 0) -> Made | Non
 
 
 def attributes_exchanged(sentence: Sentence) -> Iterator[Made]:
-    """Two things exchange a colour, a size or a pattern that is said of both."""
+    """Two things exchange a colour, a size or a pattern that the sentence mentions for both."""
     said = sentence.statement
     for i, j in combinations(range(len(said.entities)), 2):
         one, other = said.entities[i], said.entities[j]

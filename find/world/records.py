@@ -144,7 +144,7 @@ def _as_described(description: Description, look: Look | None) -> Look | None:
 
 
 def record(scene: Scene) -> SceneRecord:
-    """Everything that the files say of a scene, before numbers that need the whole split."""
+    """A scene's records for the files, without ids that depend on the full split."""
     height, width = scene.segment_map.shape
     infos, instances = [], []
     for segment in scene.segments:

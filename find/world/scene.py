@@ -29,7 +29,7 @@ FORMS = 3
 
 @dataclass(frozen=True)
 class Expression:
-    """A referring expression: the whole text means `segment` (an index into the scene's segments)."""
+    """A referring expression: the text refers to `segment` (an index into the scene's segments)."""
 
     segment: int
     sentence: Sentence
@@ -37,7 +37,7 @@ class Expression:
 
 @dataclass(frozen=True)
 class Scene:
-    """A finished scene: pixels, segments and all that is said of it.
+    """A complete scene: pixels, segments and sentences.
 
     Attributes:
         image: uint8 [H, W, 3] RGB.
@@ -48,7 +48,7 @@ class Scene:
         captions: five.
         expressions: at most one a thing.
         negatives: false relatives of `sentences[0]`.
-        probes: false relatives of `sentences[0]` made of its own units.
+        probes: false variants of `sentences[0]` made of its own units.
         forms: sentences of other forms (places, "between", ...), each with false relatives.
         clear_alone: of each sentence and then the paragraph, whether each entity's phrase is clear without context.
     """
@@ -86,7 +86,7 @@ def scene(seed: int, split: str, index: int, size: int = 160) -> Scene:
         FindError: for an unknown split, or a size or index out of range.
     """
     composed = composition(seed, split, index, size)
-    # streams of their own, so that words can be changed without changing a pixel, and forms without other words
+    # separate streams, so that words can change without changing pixels, and forms without other words
     words, forms = (random.Random(f"{seed}/{split}/{index}/{name}") for name in ("words", "forms"))
     number = image_id(split, index)
     return _spoken(composed, number, f"{number:012d}.jpg", split, words, forms)

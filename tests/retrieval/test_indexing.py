@@ -158,7 +158,7 @@ def test_nothing_to_index_is_an_error_and_leaves_no_album(tmp_path, content):
 
 
 def test_a_folder_of_other_things_is_no_place_for_an_album(photos):
-    with pytest.raises(FindError, match="holds other things"):
+    with pytest.raises(FindError, match="holds other files"):
         _index(photos, photos)
     assert not list(photos.glob("*.lance"))
 
@@ -232,7 +232,7 @@ def test_a_full_disk_is_told_and_what_was_written_is_kept(photos, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8000, limits[1]))  # no file may grow beyond that
     try:
-        with pytest.raises(FindError, match=r"could not be written .* goes on from there"):
+        with pytest.raises(FindError, match=r"could not be written .* resumes from there"):
             _index(photos, album, settings=IndexSettings(commit_seconds=60))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -366,7 +366,7 @@ def test_a_full_memory_is_told_as_what_it_is(photos, tmp_path):
         assert str(_index(photos, album, Crowded(1))) == "4 images (4 added, 0 skipped)"
     paint(photos / "new.png", "blue", "blue")
     with pytest.raises(
-        FindError, match=r"my\.album: out of memory, even with one .*, the same command goes on"
+        FindError, match=r"my\.album: out of memory, even with one .*, the same command resumes"
     ) as expected:
         _index(photos, album, Crowded(0))
     assert "could not be written" not in str(expected.value) and len(_paths(album)) == 4

@@ -20,7 +20,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Registered:
-    """The names under which a folder stands in `DatasetCatalog` and `MetadataCatalog`.
+    """The names of a folder in `DatasetCatalog` and `MetadataCatalog`.
 
     Attributes:
         instance: things with masks, for `COCOEvaluator`.
@@ -36,7 +36,7 @@ class Registered:
 def register(folder: CocoFolder, name: str) -> Registered:
     """Registers a folder as `NAME_instance`, `NAME_panoptic` and, if it has sentences, `NAME_sentences`.
 
-    Records are made when detectron2 asks for them. All have `file_name`, `height`, `width` and `image_id`; then
+    Records are made when detectron2 requests them. All have `file_name`, `height`, `width` and `image_id`; then
 
     - instance: `annotations`, from instances_{split}.json, or, where there is none, from the panoptic maps, which
       takes decoding them all. `COCOEvaluator` then needs an `output_dir`.
@@ -47,7 +47,8 @@ def register(folder: CocoFolder, name: str) -> Registered:
     One numbering of classes serves all: things by id, then stuff by id.
 
     Raises:
-        FindError: detectron2 is not there, the name is taken, or the files lie in a zip, which detectron2 cannot read.
+        FindError: detectron2 is not installed, the name is taken, or the files are in a zip, which detectron2 cannot
+            read.
     """
     data = detectron2_module("detectron2.data")
     roots = {"image_root": _place(folder.images), "panoptic_root": _place(folder.maps)}
@@ -87,7 +88,7 @@ def instance_records(folder: CocoFolder) -> list[Record]:
     """Images with the things in them.
 
     Raises:
-        FindError: an annotation's category is none of the folder's things.
+        FindError: an annotation's category is not among the folder's things.
     """
     instances = folder.annotations / f"instances_{folder.split}.json"
     found = _listed_things(instances) if instances.exists() else _painted_things(folder)

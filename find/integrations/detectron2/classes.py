@@ -13,7 +13,7 @@ from find.foundations.detectron2 import detectron2_module
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes that a model is asked for; the labels of its predictions are positions here.
+    """The classes that a model predicts; labels of predictions are indices into them.
 
     Attributes:
         names: words for each, such as "sky" for sky-other-merged.
@@ -44,7 +44,7 @@ class Classes:
         """
         catalog = detectron2_module("detectron2.data").MetadataCatalog
         things = stuff = []
-        if name in catalog:  # to ask for a name that is not there would put it there
+        if name in catalog:  # accessing a missing name would create it
             metadata = catalog.get(name)
             things = _named(metadata, "thing")
             stuff = _named(metadata, "stuff", but=set(metadata.get("thing_dataset_id_to_contiguous_id", {})))
@@ -63,7 +63,7 @@ def numbering(categories: Sequence[Category]) -> dict[int, int]:
 
 
 def in_order(categories: Sequence[Category]) -> list[Category]:
-    """Things by id, then stuff by id: `COCOEvaluator` takes it that the classes of things are sorted so."""
+    """Things by id, then stuff by id: `COCOEvaluator` assumes that thing classes are sorted like this."""
     return sorted(categories, key=lambda category: (not category.is_thing, category.id))
 
 

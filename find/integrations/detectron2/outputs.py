@@ -54,12 +54,12 @@ def instances(prediction: InstancePrediction, classes: Classes) -> Instances:
 
 
 def entity_instances(masks: Sequence[EntityMask]) -> Instances:
-    """The answers to a query's entities or to texts: instance k is entity k, and k is its class too.
+    """Masks of a query's entities or of texts: instance k is entity k, and k is also its class.
 
     So `Metadata(thing_classes=[the entities' words])` lets `Visualizer` write the words at the masks.
 
     Raises:
-        FindError: there are none, so that the size of the picture is not known.
+        FindError: there are no masks, so the picture's size is unknown.
     """
     if not masks:
         raise InputError("no masks of entities; ask for at least one")

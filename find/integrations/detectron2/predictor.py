@@ -1,4 +1,4 @@
-"""A FIND model where detectron2 expects one of its own: lists of dictionaries in, lists of dictionaries out."""
+"""A FIND model with detectron2's model interface: lists of dictionaries in, lists of dictionaries out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Predictor:
     pixel. The model resizes pictures itself: let the loader keep them as they are (`augmentations=[]`).
 
     Args:
-        model: a `find.FIND`, or whatever else answers `panoptic` and `instances`.
+        model: a `find.FIND`, or another object with `panoptic` and `instances`.
         dataset: its name in detectron2's `MetadataCatalog`.
         order: of the channels of the inputs' images; detectron2's own default is "BGR".
 

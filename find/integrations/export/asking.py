@@ -1,4 +1,4 @@
-"""From queries to the tensors that the exported graphs take, and back to what FIND answers with."""
+"""Turns queries into the tensors that the exported graphs take, and their outputs into FIND's results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ class Reading:
     Args:
         tokenize: the language encoder's.
         placeholder: the word that stands for a region.
-        region_points, region_levels: samples of a region a level, and levels.
+        region_points, region_levels: samples per region and level, and number of levels.
         width: of the interface's tokens.
         pooled_width: of the foundations' common space, where the model reads phrases and regions in it.
-        has_pair_term: whether the words between entities are read by themselves.
+        has_pair_term: whether the words between entities are also encoded separately.
     """
 
     tokenize: TextTokenizer
@@ -48,7 +48,7 @@ class Reading:
 
         Args:
             regions, own: what `ShownRegions.read` gives of the queries' regions, if there are any.
-            entities: so many places for each query, the rest padding; None: as many as the longest has.
+            entities: number of entities to pad each query to; None: that of the longest.
 
         Raises:
             InputError: a query with more entities than places, or with an entity that no token belongs to.
@@ -98,7 +98,7 @@ class Reading:
         return named | {"region_own": F.pad(own, (0, 0, 0, count - own.shape[1]))}
 
     def _texts(self, name: str, rows: Sequence[Sequence[str]], count: int) -> dict[str, Tensor]:
-        """Texts by themselves, `count` a row; of an empty one all tokens are padding."""
+        """Separate texts, `count` per row; all tokens of an empty text are padding."""
         texts = [text for row in rows for text in [*row, *[""] * (count - len(row))]]
         tokens = self.tokenize(texts)
         empty = torch.tensor([not text for text in texts])

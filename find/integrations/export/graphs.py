@@ -1,4 +1,4 @@
-"""What is exported of a model: its parts with example inputs, and which of their sizes may vary."""
+"""The exported parts of a model, with example inputs and dynamic sizes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def reading_of(model: FIND) -> Reading:
 
 
 def graphs(model: FIND, *, entities: int) -> Iterator[Graph]:
-    """All parts of a model; `entities` is how many each query of the last two has, the rest being padding."""
+    """All parts of a model; queries of the last two are padded to `entities` entities."""
     batch = Dim("batch", min=1, max=4096)
     pictures, extent = _pictures(model)
     canvas = _canvas(model)
@@ -107,7 +107,7 @@ def graphs(model: FIND, *, entities: int) -> Iterator[Graph]:
 
 
 def _graph(name: str, module: nn.Module, arguments: dict[str, Any], sizes: dict[str, Any]) -> Graph:
-    # Copies: of a view the exporter would want to know how its base is laid out.
+    # Copies, because the exporter would need the memory layout of a view's base.
     arguments = {
         key: {name: y.clone() for name, y in x.items()} if isinstance(x, dict) else x.clone()
         for key, x in arguments.items()
@@ -123,7 +123,7 @@ def _pictures(model: FIND) -> tuple[Tensor, Tensor]:
     only = only_side(vision)
     sides = (only, only) if only else (4 * resizing.divisor, 5 * resizing.divisor)
     pictures = torch.randint(0, 256, (2, 3, *sides), generator=torch.Generator().manual_seed(0))
-    # A coloured canvas has values between those of bytes.
+    # A canvas of the mean colour has fractional values.
     pictures = pictures.to(torch.uint8) if resizing.colour is None else pictures.float()
     return pictures, torch.tensor([[1.0, 1.0], [1.0, 0.9]])
 

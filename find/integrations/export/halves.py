@@ -1,6 +1,6 @@
-"""The parts of a model that are exported, as modules that take and give plain tensors.
+"""The exported parts of a model, as modules with plain tensors as inputs and outputs.
 
-Half of the interface never meets the other half (`find.interface.Interface`), so each is a graph of its own:
+The interface has two independent halves (`find.interface.Interface`), so each is a separate graph:
 
     image      a picture on its canvas -> image vector, object vectors, boxes, masks, and the features of the picture
     regions    features and masks -> what is read under the masks, for queries that show them
@@ -34,7 +34,7 @@ Named = dict[str, Tensor]
 
 
 class ImageHalf(nn.Module):
-    """A picture is encoded once, whatever is asked of it."""
+    """Encodes a picture, independent of any query."""
 
     def __init__(self, model: FIND) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class ImageHalf(nn.Module):
     def forward(
         self, pictures: UInt8[Tensor, "b 3 H W"] | Float[Tensor, "b 3 H W"], extent: Float[Tensor, "b 2"]
     ) -> Named:
-        """`extent`: which share of the canvas's width and height each picture has, at its left and top."""
+        """`extent`: the fraction of the canvas's width and height that each picture covers, from its left and top."""
         features = self.vision(pictures)
         memory = self.interface.encode_image(features.maps, features.pooled, features.aligned)
         final = self.interface(memory, [generic.prompt()]).final
@@ -82,7 +82,7 @@ class Words:
     """The query's tensors as the exported graphs take them, by name.
 
     `ids`, `padding` of the sentence's tokens, `entity` (-1: none) of each; `is_region`, `entity_padding`; `region_*`
-    as `RegionHalf` gives them, where entities are regions; `phrase_*`, each phrase by itself, for a model whose
+    as `RegionHalf` gives them, where entities are regions; `phrase_*`, each phrase alone, for a model whose
     foundations share a space; `connection_*`, the texts before, between and after the entities, for one with a pair
     term.
     """
@@ -143,12 +143,12 @@ class _Asking(nn.Module):
         ids, padding = words.connection_ids.flatten(0, 1), words.connection_padding.flatten(0, 1)
         features = _read(self.language, ids, padding)
         said = self.interface.pair_term.read(features.tokens, features.padding).float()
-        empty = padding.all(dim=-1)[:, None, None]  # where there is no text, nothing is said
+        empty = padding.all(dim=-1)[:, None, None]  # empty texts have no influence
         return said.masked_fill(empty, 0.0).unflatten(0, words.connection_ids.shape[:2])
 
 
 class QueryHalf(_Asking):
-    """A query is embedded once, whatever is searched."""
+    """Embeds a query, independent of any image."""
 
     def forward(self, words: Named) -> Named:
         given = Words.named(words)
@@ -197,7 +197,7 @@ class ScoreHalf(nn.Module):
         there: Bool[Tensor, "b n"],
         query: Named,
     ) -> Named:
-        """`there`: which objects there are; the others are padding."""
+        """`there`: which objects exist; the others are padding."""
         connections = Connections(query["said"], self.pair_term)
         images = connections.images(image[None], objects[None], boxes[None], there[None])
         asked = Asked(
@@ -219,7 +219,7 @@ def features_of(memory: ImageMemory) -> Named:
 
 
 def memory_of(interface: Interface, named: Mapping[str, Tensor]) -> ImageMemory:
-    """Inverse of `features_of`; what follows from the features is made anew."""
+    """Inverse of `features_of`; derived values are recomputed."""
     maps = [named[name] for name in sorted(named) if name.startswith("level_")]
     memory = interface.memory_of_projected_levels(maps, named["mask_features"], named.get("pooled"))
     aligned = named.get("aligned")

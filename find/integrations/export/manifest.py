@@ -1,4 +1,4 @@
-"""What an exported folder says of itself, so that whoever opens it can tell whether it is whole and what it is of."""
+"""The manifest of an exported folder, with which a reader checks completeness and identifies the model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MANIFEST, TOKENIZER, PAIR_TERM = "export.json", "tokenizer.json", "pair_term.saf
 
 
 class TensorInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An input or output; in its shape a name or a formula stands for a size that may vary, `*` for any."""
+    """An input or output; names and formulas in its shape are dynamic sizes, `*` is any size."""
 
     name: str
     dtype: str

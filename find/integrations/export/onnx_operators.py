@@ -1,4 +1,4 @@
-"""Operators that the ONNX exporter does not translate by itself."""
+"""Translations of operators that the ONNX exporter lacks."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from onnxscript import opset20 as op
 
 
 def searchsorted(sorted_sequence, values, *, out_int32=False, right=False, side=None, sorter=None):
-    """How many of each row's numbers are below each value, or not above it if `right`: counted, not sought."""
+    """How many of each row's values are below each value, or not above it if `right`; by counting, not by bisection."""
     below = op.Unsqueeze(sorted_sequence, op.Constant(value_ints=[-2]))
     asked = op.Unsqueeze(values, op.Constant(value_ints=[-1]))
     below, asked = op.Cast(below, to=7), op.Cast(asked, to=7)  # 7: int64

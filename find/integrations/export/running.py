@@ -1,4 +1,4 @@
-"""An exported model that answers: its graphs in ONNX Runtime, its tokenizer, and what FIND would return."""
+"""Runs an exported model: its graphs in ONNX Runtime, its tokenizer, and the same results as FIND."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class OnnxGraph:
             import onnxruntime
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # its threads would hold up PyTorch's
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning slows PyTorch
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
@@ -235,7 +235,7 @@ class OnnxModel:
         return tuple(Tokens(found[name].flatten(1, 2), padding, index) for name in names), found.get("region_own")
 
     def _unknown(self, queries: Sequence[Query]) -> tuple[tuple[str, ...], ...]:
-        """Words that the language encoder has never seen; warns of each once."""
+        """Words that the language encoder does not know; warns of each once."""
         unknown = self.reading.tokenize([query.render(self.reading.placeholder).text for query in queries]).unknown
         words = {word for words in unknown for word in words} - self.warned_words
         if words:

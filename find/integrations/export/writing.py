@@ -1,4 +1,4 @@
-"""Writing a model's exported parts into a folder: graphs, tokenizer, what they are of, and how they are used."""
+"""Writes a model's exported parts into a folder: graphs, tokenizer, manifest and README."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Format(str, Enum):
 def write_model(
     model: FIND, out: str | Path, *, form: Format = Format.ONNX, entities: int = ENTITIES, name: str = ""
 ) -> Iterator[str]:
-    """Writes all parts of a model into a new folder; gives the name of each file that is written next.
+    """Writes all parts of a model into a new folder; yields the name of each file before writing it.
 
     Args:
         model: in float32, on the CPU.
@@ -48,8 +48,8 @@ def write_model(
         name: what to call the model in messages.
 
     Raises:
-        InputError: the folder is there already, the model is not in float32, or its tokenizer has no file.
-        FindError: a part that cannot be exported, with the operator that is at fault.
+        InputError: the folder exists, the model is not in float32, or its tokenizer has no file.
+        FindError: a part cannot be exported; the message names the operator.
     """
     out = Path(out)
     if out.exists():
@@ -80,7 +80,7 @@ def write_model(
 
 @contextmanager
 def _completed(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place when all is written, and is gone if anything fails."""
+    """A temporary folder that is renamed to `out` when complete, and deleted on failure."""
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         yield folder
@@ -91,7 +91,7 @@ def _completed(out: Path) -> Iterator[Path]:
 
 
 def write_graph(graph: Graph, file: Path, form: Format) -> torch.export.ExportedProgram:
-    """One part's file. Raises FindError where it cannot be exported, with the operator that is at fault."""
+    """One part's file. Raises FindError, naming the operator, if it cannot be exported."""
     try:
         with torch.no_grad():
             program = torch.export.export(graph.module, graph.arguments, dynamic_shapes=graph.sizes, strict=False)
@@ -102,7 +102,7 @@ def write_graph(graph: Graph, file: Path, form: Format) -> torch.export.Exported
         return program
     except FindError:
         raise
-    except Exception as error:  # the exporters raise whatever an operator of a foundation raises in them
+    except Exception as error:  # exporters let any exception of a foundation's operators through
         raise FindError(f"the {graph.name} graph cannot be exported: {_reason(error)}") from error
 
 
@@ -117,14 +117,14 @@ def _write_onnx(program: torch.export.ExportedProgram, graph: Graph, file: Path)
             input_names=graph.inputs,
             output_names=graph.outputs,
             custom_translation_table=TRANSLATIONS,
-            optimize=False,  # it takes minutes for what ONNX Runtime does in a second when it loads the graph
+            optimize=False,  # this takes minutes, and ONNX Runtime does it in a second when it loads the graph
             verbose=False,
         )
         exported.save(file)
 
 
 def _reason(error: Exception) -> str:
-    """The operator that an exporter knows no translation of, or the first line of what it says."""
+    """The operator that an exporter cannot translate, or the first line of its message."""
     text = "\n".join(str(cause) for cause in _causes(error))
     unknown = re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)', overload='(\w+)'\)>", text)
     if unknown:
@@ -141,7 +141,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 @contextmanager
 def _quiet(*names: str) -> Iterator[None]:
-    """Without the notes that the exporters' loggers print for each folded operator."""
+    """Silences the exporters' log messages about each folded operator."""
     loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:

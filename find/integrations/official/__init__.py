@@ -1,1 +1,1 @@
-"""The published FIND checkpoints: their names, conventions, losses and recipes."""
+"""The published FIND checkpoints: their names and conventions, download and conversion."""

@@ -6,7 +6,7 @@ BACKGROUND = "background"
 
 
 def class_words(name: str) -> str:
-    """COCO's name of a class as its prompt says it: without the suffixes of merged classes."""
+    """COCO's name of a class as in the prompt: without the suffixes of merged classes."""
     for suffix in ("-other", "-merged", "-stuff"):
         name = name.replace(suffix, "")
     return name

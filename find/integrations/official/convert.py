@@ -42,7 +42,7 @@ LLAMA_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was done: how many tensors went where, and which were left out, with the reason."""
+    """A summary: how many tensors went where, and which were left out, with the reason."""
 
     folder: Path
     interface: int
@@ -66,24 +66,24 @@ def convert(
     unwritten: Unwritten | None = None,
     class_names: Sequence[str] = COCO_PANOPTIC,
 ) -> Conversion:
-    """Converts a published `.pt` file. Nothing is left of a conversion that fails.
+    """Converts a published `.pt` file. A failed conversion leaves no files.
 
     Args:
         checkpoint: the flat state dict, with or without LLaMA's weights inside.
         out: the folder to write; must not exist, or be empty.
         llama: a Hugging Face LLaMA folder, or a name of the hub.
-        unwritten: what the tensors do not tell.
+        unwritten: settings that the tensors do not determine.
         class_names: whose embeddings are kept, besides that of the background.
 
     Raises:
-        FindError: the file is broken or not of a published FIND, LLaMA is not there, or `out` holds something.
+        FindError: the file is broken or not a published FIND checkpoint, LLaMA is missing, or `out` is not empty.
     """
     out = Path(out)
     check_new(out)
     check_there(checkpoint)
     Source.parse(llama, spec=f"llama:{llama}")
     published = Published.sort(read_state(checkpoint), source=str(checkpoint))
-    llama_config = read_config(llama)  # may ask the hub, so it comes after what is known here
+    llama_config = read_config(llama)  # may query the hub, so local checks come first
     unwritten = unwritten or Unwritten()
     block = unwritten.block(llama_config.num_hidden_layers)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ def convert(
 
 
 def check_new(out: Path) -> None:
-    """Raises FindError for a folder that holds something, or a file."""
+    """Raises FindError for a non-empty folder, or a file."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CheckpointError(f"{out} is there already; give a new folder, or remove it first")
 
@@ -164,7 +164,7 @@ def _write_backbone(published: Published, folder: Path) -> None:
 
 
 def _write_language(published: Published, block: int, llama: str, folder: Path) -> dict[str, str]:
-    """Writes the blocks that are used; gives the names of the others."""
+    """Writes the blocks that are used; returns the names of the others."""
     used, unused = {}, {}
     for name, tensor in published.language.items():
         number = name.split(".")[2] if name.startswith("model.layers.") else "-1"
@@ -181,7 +181,7 @@ def _write_language(published: Published, block: int, llama: str, folder: Path) 
 
 
 def _write_interface(published: Published, config: FINDConfig, class_names: Sequence[str], folder: Path) -> None:
-    """Loads the whole model once, to compute the class embeddings that the checkpoint does not store."""
+    """Loads the complete model once, to compute the class embeddings that the checkpoint does not store."""
     here = config.in_folder(folder)
     vision = load_vision(here.vision)
     language = load_language(here.language, dtype=getattr(torch, here.language_dtype))
@@ -193,7 +193,7 @@ def _write_interface(published: Published, config: FINDConfig, class_names: Sequ
     foundations = {"vision": fingerprint(vision), "language": fingerprint(language)}
     numbers = sum(parameter.numel() for parameter in language.parameters())
     free = free_memory()
-    if free is None or free > FLOAT32_GROWTH * numbers:  # else the classes take longer
+    if free is None or free > FLOAT32_GROWTH * numbers:  # otherwise encoding class names is slow
         model.avoid_emulation(torch.device("cpu"))
     names = list(dict.fromkeys(class_names))
     *rows, background = model.embed_classes([*names, BACKGROUND])

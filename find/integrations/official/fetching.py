@@ -1,6 +1,6 @@
 """`FIND.from_pretrained("official/find-focalt-llama")`: the authors' checkpoint, fetched and converted once.
 
-What can be told without the hub is told first, and what the hub refuses before anything large is fetched.
+Checks that need no network come first, and the hub's refusals before any large download.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ def fetch_published(
     out: Path | None = None,
     free_space: Callable[[Path], int] = free_space,
 ) -> Path:
-    """The folder of a published model, which is fetched and converted if that has not been done.
+    """The folder of a published model, downloaded and converted if necessary.
 
     Args:
         name: what follows "official/".
-        revision: of the authors' repository, if not the one that is known to work.
+        revision: of the authors' repository, if not the tested one.
         llama: a folder with LLaMA-7B, or its name on the hub; None: what FIND_LLAMA names, or else what an earlier
             conversion has taken, or else the one that the authors name.
         out: a new folder to write; None: one in the hub's cache, where later calls find it.
-        free_space: tells how many bytes are free at a folder.
+        free_space: returns the number of free bytes at a folder.
 
     Raises:
-        FindError: there is no such model; or the hub, LLaMA's licence or the disk stand against it. The message says
-            what to do.
+        FindError: there is no such model; or the hub, LLaMA's licence or the disk prevents it. The message says what to
+            do.
     """
     from huggingface_hub.utils import WeakFileLock
 
@@ -92,7 +92,7 @@ def default_llama() -> str:
 
 
 def find_release(name: str, revision: str | None) -> Release:
-    """Of a revision that is not the known one neither size nor digest are known."""
+    """For other revisions than the tested one, size and digest are unknown."""
     if name not in RELEASES:
         names = ", ".join(f"{OWNER}/{known}" for known in RELEASES)
         raise CheckpointError(f"there is no published model {shown(f'{OWNER}/{name}')}; there are {names}")
@@ -101,7 +101,7 @@ def find_release(name: str, revision: str | None) -> Release:
 
 
 def find_llama(llama: str) -> Source:
-    """Raises FindError for a folder that is not there, or that has no weights: the authors' files have none either."""
+    """Raises FindError for a missing folder, or one without weights, since the authors' files have none either."""
     source = Source.parse(llama, spec=f"llama:{llama}")
     if source.is_folder and has_no_weights(source.name):
         raise CheckpointError(
@@ -112,7 +112,7 @@ def find_llama(llama: str) -> Source:
 
 
 def conversions_folder(name: str) -> Path:
-    """Where converted models are: in the part of the hub's cache that its library keeps for others' files."""
+    """Folder of converted models, in the part of the hub's cache that is reserved for other libraries' files."""
     from huggingface_hub import cached_assets_path
 
     try:
@@ -130,12 +130,12 @@ def conversion_folder(name: str, release: Release, language: Source) -> Path:
 
 
 def revision_part(release: Release) -> str:
-    """How the names of a revision's conversions begin."""
+    """Prefix of the names of a revision's conversions."""
     return release.revision[:12].replace("/", "-")
 
 
 def conversions(name: str, release: Release) -> Iterator[Path]:
-    """What has been converted of a release and still has its LLaMA: with the authors' LLaMA first, then the newest."""
+    """Conversions of a release whose LLaMA still exists: with the authors' LLaMA first, then the newest."""
     usual = conversion_folder(name, release, Source(LLAMA, None, LLAMA))
     others = conversions_folder(name).glob(f"{revision_part(release)}--*")
     newest = sorted((folder for folder in others if is_model(folder)), key=lambda folder: -folder.stat().st_mtime)
@@ -145,7 +145,7 @@ def conversions(name: str, release: Release) -> Iterator[Path]:
 
 
 def llama_is_there(folder: Path) -> bool:
-    """Whether the LLaMA of a conversion is where it was, if it was a folder."""
+    """Whether the LLaMA of a conversion still exists, if it was a folder."""
     spec = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["language"]
     language = spec.removeprefix("llama:").rpartition("#")[0]
     return not os.path.isabs(language) or os.path.isdir(language)
@@ -157,7 +157,7 @@ def is_model(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is fetched for a model, from where, and what it takes."""
+    """What to download for a model, from where, and its size."""
 
     spec: str
     release: Release
@@ -168,12 +168,12 @@ class Plan:
 
     @classmethod
     def make(cls, spec: str, release: Release, language: Source) -> Plan:
-        """Asks the hub for sizes and fetches LLaMA's config, which tells whether LLaMA is given to this user."""
+        """Queries the hub for sizes and downloads LLaMA's config, to check that this user has access."""
         source = Source(release.repository, release.revision, spec)
         checkpoint = cached_checkpoint(source, release) or RemoteFile.find(source, release.file)
         try:
             files = () if language.is_folder else llama_files(language)
-            language = files[0].source if files else language  # at the commit that the hub told
+            language = files[0].source if files else language  # at the commit that the hub reported
             config = read_config(language.pinned())
         except FindError as error:
             raise CheckpointError(f"{spec}: {error}{INSTEAD}") from error
@@ -218,7 +218,7 @@ class Plan:
         print("\n".join(lines), file=sys.stderr, flush=True)
 
     def check_disk(self, out: Path, free_space: Callable[[Path], int]) -> None:
-        """Raises FindError where a disk has less room than is needed on it."""
+        """Raises FindError if a disk has too little free space."""
         needs: Counter[Path] = Counter({out: self.size})
         for file in (self.checkpoint, *self.llama_files):
             if isinstance(file, RemoteFile):
@@ -235,7 +235,7 @@ class Plan:
                 )
 
     def fetch(self) -> Path:
-        """Fetches what is missing; gives the authors' file, whose digest is checked."""
+        """Downloads what is missing; returns the authors' file, whose digest is checked."""
         for file in self.llama_files:
             file.fetch()
         checkpoint = self.checkpoint.fetch() if isinstance(self.checkpoint, RemoteFile) else self.checkpoint
@@ -257,9 +257,9 @@ def cached_checkpoint(source: Source, release: Release) -> Path | None:
 
 
 def llama_files(source: Source) -> tuple[RemoteFile, ...]:
-    """What transformers will read of a LLaMA of the hub; nothing where it is cached and the hub does not answer.
+    """The files that transformers reads of a LLaMA on the hub; none if it is cached and the hub does not answer.
 
-    Its config is fetched, which tells whether the hub gives this LLaMA to this user.
+    Downloads its config, to check that this user has access.
     """
     from huggingface_hub import HfApi, hf_hub_download
 
@@ -281,5 +281,5 @@ def llama_files(source: Source) -> tuple[RemoteFile, ...]:
 
 
 def existing(folder: Path) -> Path:
-    """A folder, or the nearest above it that is there."""
+    """A folder, or its nearest existing parent."""
     return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())

@@ -1,4 +1,4 @@
-"""What a published checkpoint is made of, read off its tensors' shapes, and sorted into our parts."""
+"""Sorts a published checkpoint into our parts and derives its configuration from the tensors' shapes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONVENTIONS = Conventions(
 
 @dataclass(frozen=True)
 class Unwritten:
-    """What no tensor's shape tells; the defaults are those of both published models.
+    """Settings that no tensor's shape determines; the defaults are those of both published models.
 
     Args:
         heads: of all attention.
@@ -44,7 +44,7 @@ class Unwritten:
     feature_layer: int = -12
 
     def block(self, blocks: int) -> int:
-        """After which of LLaMA's blocks its tokens are read."""
+        """The index of the LLaMA block whose output is read."""
         block = self.feature_layer % (blocks + 1)
         if not 0 < block < blocks:
             raise CheckpointError(f"feature layer {self.feature_layer} of a LLaMA of {blocks} blocks is not inside it")
@@ -59,7 +59,7 @@ class Published:
     backbone: dict[str, Tensor]
     language: dict[str, Tensor]
     left_out: dict[str, str]
-    origins: dict[str, Destination]  # by our names, to speak of a tensor by its published one
+    origins: dict[str, Destination]  # by our names, to report a tensor by its published one
     source: str
 
     @classmethod
@@ -101,7 +101,7 @@ class Published:
         )
 
     def config(self, *, vision: str, language: str, language_dtype: str, unwritten: Unwritten) -> FINDConfig:
-        """The whole model's."""
+        """The complete model's configuration."""
 
         def shape(name: str) -> tuple[int, ...]:
             return self._shape(self.interface, name)
@@ -137,7 +137,7 @@ class Published:
     def check(
         self, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, computed: frozenset[str] = frozenset()
     ) -> None:
-        """Refuses anything but a tensor of the right shape for every wanted name (but those computed later).
+        """Rejects anything but a tensor of the right shape for every required name (except those computed later).
 
         Raises FindError that names the published key and both shapes.
         """
@@ -150,18 +150,18 @@ class Published:
                 problems.append(f"{origin.source} is {before[0]}, must be {before[1]}")
         if problems:
             more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-            raise CheckpointError(f"{self.source} is not a whole FIND checkpoint: {'; '.join(problems[:5])}{more}")
+            raise CheckpointError(f"{self.source} is not a complete FIND checkpoint: {'; '.join(problems[:5])}{more}")
 
     def _shape(self, tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
         if name not in tensors:
             raise CheckpointError(
-                f"{self.source} is not a whole FIND checkpoint: nothing in it becomes {name}; it may be the checkpoint "
+                f"{self.source} is not a complete FIND checkpoint: it has no tensor for {name}; it may be a file "
                 "of another model (SEEM, X-Decoder) or only a part of one"
             )
         return tuple(tensors[name].shape)
 
 
 def _count(prefix: str, names: Mapping[str, Tensor]) -> int:
-    """How many numbers follow a prefix."""
+    """The number of indices after a prefix."""
     dots = prefix.count(".") + 1
     return len({name.split(".")[dots] for name in names if name.startswith(prefix + ".")})

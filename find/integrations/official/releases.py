@@ -25,8 +25,8 @@ class Release:
         sha256: of the file.
         licence: of the repository.
         llama_width: of the LLaMA that it was trained with.
-        llama_blocks, llama_epsilon: likewise; the last is what its norms add, by which it differs from Llama 2.
-        unwritten: what the file does not tell.
+        llama_blocks, llama_epsilon: its number of blocks, and the epsilon of its norms, which differs from Llama 2's.
+        unwritten: settings that the file does not determine.
     """
 
     file: str

@@ -1,7 +1,7 @@
-"""Files of the Hugging Face hub, fetched into its cache so that a download that broke off is gone on with.
+"""Downloads files of the Hugging Face hub into its cache and resumes interrupted downloads.
 
-The hub's library forgets what a broken download has fetched. Here the part stays in the cache as
-`blobs/ETAG.incomplete` until it is whole and its SHA-256 is right; then the library finds the file as one of its own.
+The hub's library discards partial downloads. Here they stay in the cache as `blobs/ETAG.incomplete` until they are
+complete and the SHA-256 matches; then the library finds the file as one of its own.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ class RemoteFile:
 
     @classmethod
     def find(cls, source: Source, name: str) -> RemoteFile:
-        """Asks the hub. Raises FindError where it does not answer, or does not give the file to this user."""
+        """Queries the hub. Raises FindError if it does not answer, or denies this user access to the file."""
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
         with source.reading(name), transport_errors():
             found = get_hf_file_metadata(hf_hub_url(source.name, name, revision=source.revision or DEFAULT_REVISION))
         if found.commit_hash is None or found.etag is None or found.size is None:
             raise CheckpointError(
-                f"{source.spec}: the server that HF_ENDPOINT names does not tell size and commit of {name}; "
-                "unset HF_ENDPOINT, or name a server that speaks the hub's protocol"
+                f"{source.spec}: the server of HF_ENDPOINT does not report size and commit of {name}; "
+                "unset HF_ENDPOINT, or set it to a server with the hub's protocol"
             )
         return cls(source, name, found.commit_hash, found.size, found.etag)
 
@@ -67,7 +67,7 @@ class RemoteFile:
 
     @property
     def lock(self) -> Path:
-        """That the hub's library, too, takes while it fetches this file."""
+        """The lock that the hub's library also takes while it downloads this file."""
         return self.blobs.parents[1] / ".locks" / self.blobs.parent.name / f"{self.etag}.lock"
 
     @property
@@ -80,8 +80,8 @@ class RemoteFile:
     def fetch(self) -> Path:
         """The file in the hub's cache.
 
-        Raises FindError where the connection breaks off, the disk is full or what came is not what the hub has; the
-        message says how to go on.
+        Raises FindError if the connection breaks, the disk is full or the file's digest is wrong; the message says how
+        to continue.
         """
         from huggingface_hub import hf_hub_download
         from huggingface_hub.utils import WeakFileLock
@@ -95,18 +95,18 @@ class RemoteFile:
             return Path(hf_hub_download(self.source.name, self.name, revision=self.commit))
 
     def _download(self) -> None:
-        """Fetches what is missing, and makes the whole a file of the cache."""
+        """Downloads what is missing, and adds the complete file to the cache."""
         from huggingface_hub import get_hf_file_metadata, get_token, hf_hub_url
         from huggingface_hub.file_download import http_get
         from huggingface_hub.utils import build_hf_headers
 
-        if not self.missing:  # another process was faster
+        if not self.missing:  # another process has completed it
             return
         page = hf_hub_url(self.source.name, self.name, revision=self.commit)
-        address = get_hf_file_metadata(page).location  # perhaps another server; signed for an hour, so asked for now
+        address = get_hf_file_metadata(page).location  # perhaps another server; signed for an hour, so requested now
         headers = build_hf_headers(token=get_token())
         if urlsplit(address).netloc != urlsplit(page).netloc:
-            headers.pop("authorization", None)  # the token is the hub's business alone
+            headers.pop("authorization", None)  # the token must not be sent to another server
         with self.partial.open("ab") as file:
             if file.tell() > self.size:
                 file.truncate(0)
@@ -128,7 +128,7 @@ class RemoteFile:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turns what a download raises into one message that says how to go on."""
+        """Turns exceptions of a download into one message that says how to continue."""
         from huggingface_hub.errors import (
             EntryNotFoundError,
             HfHubHTTPError,
@@ -143,7 +143,7 @@ class RemoteFile:
             there = self.size - self.missing
             raise CheckpointError(
                 f"{self.source.spec}: the download of {self.name} broke off ({error}); {gigabytes(there)} of "
-                f"{gigabytes(self.size)} are here: run the same again, it goes on from there"
+                f"{gigabytes(self.size)} are here: run the same command again to resume"
             ) from error
         except (EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError):  # gated ones are among them
             raise
@@ -162,14 +162,15 @@ class RemoteFile:
                 raise
             self.partial.unlink(missing_ok=True)
             raise CheckpointError(
-                f"{self.source.spec}: what came of {self.name} is not {gigabytes(self.size)}, as the hub told, and was "
-                "removed; run the same again, and if it happens again, look for a proxy that cuts files"
+                f"{self.source.spec}: what came of {self.name} is not of the size that the hub reported, "
+                f"{gigabytes(self.size)}, and was removed; run the same again, and if it happens again, look for a "
+                "proxy that cuts files"
             ) from error
 
 
 @contextmanager
 def transport_errors() -> Iterator[None]:
-    """Makes a ConnectionError of what the hub's HTTP library raises: which one that is depends on its version."""
+    """Turns exceptions of the hub's HTTP library, which depends on its version, into ConnectionError."""
     try:
         yield
     except Exception as error:
@@ -179,12 +180,12 @@ def transport_errors() -> Iterator[None]:
 
 
 def is_unreachable(error: Exception) -> bool:
-    """Whether the network, not the hub, says so."""
+    """Whether the error is of the network, not an answer of the hub."""
     return isinstance(error, ConnectionError) or type(error).__module__.partition(".")[0] in HTTP_LIBRARIES
 
 
 def cached(source: Source, name: str, commit: str) -> Path | None:
-    """A file that the hub's cache has, found without asking the hub."""
+    """A file in the hub's cache, without a query to the hub."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(source.name, name, revision=commit)

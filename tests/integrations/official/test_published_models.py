@@ -266,7 +266,7 @@ def test_broken_download_goes_on_where_it_stopped(machine, expected):
     machine.hub.budget = 13_000_000
     error = machine.refused()
     assert f"the download of {FILE} broke off" in error
-    assert "run the same again, it goes on from there" in error
+    assert "run the same command again to resume" in error
     (partial,) = machine.cache.glob("hub/models--xueyanz--FIND/blobs/*.incomplete")
     there = partial.stat().st_size
     assert 0 < there <= 13_000_000 and f"{there / 1e6:.1f} MB of " in error
@@ -406,7 +406,7 @@ def test_a_file_of_the_real_size_is_resumed_converted_and_segments(tmp_path):
         hub.repositories["xueyanz/FIND"].commits[REVISION] = tmp_path / "FIND"
         with user_of(hub, tmp_path, {"find-focalt-llama": facts | known}) as user:
             hub.budget = 200_000_000
-            assert "it goes on from there" in user.refused(llama=str(llama))
+            assert "run the same command again to resume" in user.refused(llama=str(llama))
             hub.budget = float("inf")
             answer = user.load(llama=str(llama))
             assert answer["mask"] == [40, 64] and answer["classes"] >= 133
