@@ -39,7 +39,7 @@ from find.query.query import RenderedQuery
 from find.tasks.composition import Composed
 from find.tasks.connections import Connections
 from find.tasks.late_interaction import late_interaction
-from find.tasks.structured_interaction import MOST_OBJECTS, Asked, nearest_objects, terms
+from find.tasks.structured_interaction import MOST_OBJECTS, QueryBatch, nearest_objects, terms
 from find.tasks.text_inputs import read_texts
 from find.utils.device import choose_device
 
@@ -224,14 +224,14 @@ class Trainer:
         said = Connections(asked.connections, self.term)
         there = torch.ones(objects.shape[:2], dtype=torch.bool, device=self.device)
         images = said.images(image, objects, boxes, there)
-        asked = Asked(sentence, entities, asked.padding, asked.connections)
+        asked = QueryBatch(sentence, entities, asked.padding, asked.connections)
         scores = terms(images.each(), asked.each(), said.weights).score()[0].view(-1, many)
         return F.cross_entropy(self.scale.exp().clamp(max=100) * scores, torch.zeros_like(numbers))
 
 
-def _asked(side: Sentences, numbers: Int64[Tensor, " b"], read: Float[Tensor, "t 5 r"]) -> Asked:
+def _asked(side: Sentences, numbers: Int64[Tensor, " b"], read: Float[Tensor, "t 5 r"]) -> QueryBatch:
     queries = side.queries
-    return Asked(
+    return QueryBatch(
         queries.query[numbers], queries.entities[numbers], queries.padding[numbers], read[side.connections[numbers]]
     )
 

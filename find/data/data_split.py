@@ -120,7 +120,7 @@ class DataSplit(ABC):
         return self.assemble(position, image, segment_map)
 
     def assemble(self, position: int, image: np.ndarray, segment_map: np.ndarray) -> Sample:
-        """The sample at `position` with pixels that were read before."""
+        """The sample at `position`, with pixels uint8 [h, w, 3] and segment ids int32 [h, w] that were read before."""
         image_id = self.image_ids[position]
         sentences = self.sentences_of(image_id)
         return Sample(
@@ -143,15 +143,19 @@ class DataSplit(ABC):
             raise DataError(f"{self.root}: there is no image {image_id} in {self.split}.") from None
 
     def sample(self, image_id: int) -> Sample:
+        """The image with its annotations. Raises DataError for an unknown id or an unreadable image."""
         return self[self.position(image_id)]
 
     def captions_of(self, image_id: int) -> tuple[str, ...]:
+        """The captions of an image, an empty tuple if it has none."""
         return self.captions.get(image_id, ())
 
     def sentences_of(self, image_id: int) -> tuple[Sentence, ...]:
+        """The sentences of an image whose phrases are linked to its segments."""
         return self._sentences_of.get(image_id, ())
 
     def expressions_of(self, image_id: int) -> tuple[Expression, ...]:
+        """The referring expressions of an image."""
         return self._expressions_of.get(image_id, ())
 
     def sizes(self) -> Int[np.ndarray, "images 2"]:

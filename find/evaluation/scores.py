@@ -13,7 +13,7 @@ from torch import Tensor
 
 from find.evaluation.gallery import EmbeddedQueries, ImageGallery
 from find.tasks.late_interaction import late_interaction
-from find.tasks.structured_interaction import CHAINS, MOST_OBJECTS, Asked, nearest_objects, terms
+from find.tasks.structured_interaction import CHAINS, MOST_OBJECTS, QueryBatch, nearest_objects, terms
 
 AT_ONCE = 64
 """Number of queries whose chains are solved at once."""
@@ -93,7 +93,7 @@ def _chained(
     objects = gallery.objects[row : row + 1]
     there = torch.ones(objects.shape[:2], dtype=torch.bool)
     image = connections.images(gallery.image[row : row + 1], objects, gallery.boxes[row : row + 1], there).each()
-    asked = Asked(queries.query[own], queries.entities[own], queries.padding[own], connections.said)
+    asked = QueryBatch(queries.query[own], queries.entities[own], queries.padding[own], connections.said)
     kept = nearest_objects(objects.expand(len(own), -1, -1), asked.entities, asked.padding, most=MOST_OBJECTS)
     scores = []
     for start in range(0, len(own), AT_ONCE):

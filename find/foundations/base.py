@@ -52,6 +52,7 @@ class TokenizedText:
     unknown: tuple[tuple[str, ...], ...]
 
     def to(self, device: torch.device | str) -> TokenizedText:
+        """The same tokens on another device."""
         return replace(
             self,
             ids=upload(self.ids, device),
@@ -125,12 +126,12 @@ class VisionEncoder(Foundation, Protocol):
 
     @property
     def strides(self) -> tuple[float, ...]:
-        """Of the maps, fine to coarse."""
+        """Stride of each feature map in pixels, fine to coarse."""
         ...
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Of the maps."""
+        """Number of channels of each feature map."""
         ...
 
     @property

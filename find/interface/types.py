@@ -123,10 +123,12 @@ class ImageMemory:
 
     @property
     def batch(self) -> int:
+        """The number of images."""
         return self.mask_features.shape[0]
 
     @property
     def nbytes(self) -> int:
+        """Size of all tensors in bytes."""
         return sum(x.nbytes for x in (*self._of_images(), self.level_embed, *self.positions))
 
     def rows(self, start: int, stop: int) -> "ImageMemory":
@@ -143,6 +145,7 @@ class ImageMemory:
         return replace(self, projected=())
 
     def to(self, device: torch.device | str) -> "ImageMemory":
+        """The same memory on another device."""
         moved = self._with([x.to(device) for x in self._of_images()])
         positions = tuple(x.to(device) for x in self.positions)
         return replace(moved, level_embed=self.level_embed.to(device), positions=positions)
@@ -202,4 +205,5 @@ class Outputs:
 
     @property
     def final(self) -> Embeddings:
+        """The embeddings after the last layer."""
         return self.layers[-1]

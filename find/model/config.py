@@ -163,6 +163,7 @@ class FINDConfig:
             )
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain data for config.json, which `from_dict` reads."""
         return dataclasses.asdict(self)
 
     @classmethod

@@ -179,6 +179,7 @@ class ImageFeatures:
         return ImageFeatures(self.frames, self.config, batches, self._places)
 
     def cpu(self) -> ImageFeatures:
+        """The same features in the host's memory."""
         return self.to("cpu")
 
     def check(self, config: FINDConfig, device: torch.device) -> None:

@@ -20,7 +20,7 @@ from find.tasks.mask_boxes import boxes_of_logits
 from find.tasks.structured_interaction import (
     EXCLUDED,
     MOST_OBJECTS,
-    Asked,
+    QueryBatch,
     conditional_fits,
     nearest_objects,
     terms,
@@ -86,7 +86,7 @@ def referred(
     boxes = boxes_of_logits(masks, extent).float()
     logits = []
     for rows in torch.arange(len(images), device=model.device).split(AT_ONCE):
-        asked = Asked(
+        asked = QueryBatch(
             torch.zeros_like(embedded.query[rows]),
             embedded.entities[rows].float(),
             embedded.padding[rows],

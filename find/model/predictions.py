@@ -50,6 +50,7 @@ class ImageEmbeddings:
         return self.masks
 
     def to(self, device: torch.device | str) -> "ImageEmbeddings":
+        """The same embeddings on another device."""
         return ImageEmbeddings(
             self.image.to(device),
             self.objects.to(device),

@@ -197,6 +197,7 @@ class Pretrained(FixedDtypes, HubModel):
 
     @property
     def device(self) -> torch.device:
+        """The device of the interface, where inputs are moved to."""
         return self.interface.query_features.device
 
     @cached_property

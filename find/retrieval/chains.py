@@ -10,7 +10,7 @@ from torch import Tensor
 
 from find.retrieval.vectors import QueryVectors, Vectors
 from find.tasks.connections import Connections
-from find.tasks.structured_interaction import MOST_OBJECTS, Asked, nearest_objects, terms
+from find.tasks.structured_interaction import MOST_OBJECTS, QueryBatch, nearest_objects, terms
 
 AT_ONCE = 64
 """Number of images whose object pairs are scored at once."""
@@ -44,7 +44,7 @@ def match_chain(query: QueryVectors, images: Vectors) -> ChainMatches:
     """The best joint assignment of entities to objects in each image. `query`: one row, which must be `is_chain`."""
     count = int((~query.padding[0]).sum())
     assert query.connections is not None
-    asked = Asked(
+    asked = QueryBatch(
         query.query, query.entities[:, :count], query.padding[:, :count], query.connections.said[:, : count + 1]
     )
     places = torch.arange(len(images)).split(AT_ONCE) or (torch.arange(0),)
@@ -52,7 +52,7 @@ def match_chain(query: QueryVectors, images: Vectors) -> ChainMatches:
     return ChainMatches(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
-def _match(asked: Asked, connections: Connections, images: Vectors) -> tuple[Tensor, ...]:
+def _match(asked: QueryBatch, connections: Connections, images: Vectors) -> tuple[Tensor, ...]:
     asked = asked.repeated(len(images))
     objects = images.objects.float()
     kept = nearest_objects(objects, asked.entities, asked.padding, most=MOST_OBJECTS)

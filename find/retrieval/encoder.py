@@ -42,7 +42,7 @@ class Encoder:
 
     @property
     def device(self) -> torch.device:
-        """The model's device."""
+        """The device of the model and of its embeddings."""
         return self.model.device
 
     def get_embedding_dimension(self) -> int:

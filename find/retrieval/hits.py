@@ -135,17 +135,17 @@ class Hit:
 
     @property
     def image_term(self) -> float | None:
-        """Of the first query."""
+        """The cosine of the first query's sentence with the image; None for a query that is a single entity."""
         return self.parts[0].image_term if self.parts else None
 
     @property
     def entity_terms(self) -> tuple[float, ...]:
-        """Of the first query."""
+        """The cosine of each entity of the first query with its object."""
         return self.parts[0].entity_terms if self.parts else ()
 
     @property
     def objects(self) -> tuple[int, ...]:
-        """Of the first query's entities."""
+        """The index of the object that each entity of the first query takes."""
         return self.parts[0].objects if self.parts else ()
 
     @property

@@ -82,6 +82,7 @@ class Skipped:
 
     @classmethod
     def because(cls, file: Path, error: Exception) -> Skipped:
+        """A skipped file, with an exception's message as the reason, on one line."""
         reason = " ".join(str(error).split()) or type(error).__name__
         return cls(file, reason.removeprefix(f"{file}: "))
 

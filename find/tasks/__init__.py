@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from find.data.collate import Scenes
     from find.tasks.losses import SegmentationLosses, SegmentationWeights
     from find.tasks.segmentation import PromptedSegmentation, SegmentationTask
-    from find.tasks.task import Asked, Gathering, Matching, Step, Targets, Task, TaskModel
+    from find.tasks.task import Gathering, Matching, PromptBatch, Step, Targets, Task, TaskModel
 
 __all__ = [
-    "Asked",
     "Drawn",
     "Gathering",
     "Matching",
+    "PromptBatch",
     "PromptedSegmentation",
     "Scenes",
     "SegmentationLosses",

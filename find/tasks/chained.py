@@ -15,7 +15,7 @@ from find.tasks.prompted import PromptedTask, SplitTask
 from find.tasks.structured_interaction import (
     EXCLUDED,
     MOST_OBJECTS,
-    Asked,
+    QueryBatch,
     conditional_fits,
     nearest_objects,
     terms,
@@ -56,7 +56,7 @@ class ChainedTask:
         kept = nearest_objects(objects, entities, self.padding, most=MOST_OBJECTS)
         images = self.connections.images(none, objects, boxes, there).each().of_objects(kept)
         weights = self.connections.weights
-        asked = Asked(none, entities, self.padding, self.connections.said)
+        asked = QueryBatch(none, entities, self.padding, self.connections.said)
         found = terms(images, asked.each(), weights)
         fits = conditional_fits(found, found.score()[1])[:, 0, 0]
         every = fits.new_full((*fits.shape[:2], objects.shape[1]), EXCLUDED)

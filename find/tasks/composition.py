@@ -15,7 +15,7 @@ from find.tasks import interleaved
 from find.tasks.connections import Connections
 from find.tasks.interleaved_segmentation import DrawnSentences
 from find.tasks.losses import contrastive
-from find.tasks.structured_interaction import Asked, terms
+from find.tasks.structured_interaction import QueryBatch, terms
 from find.tasks.task import TaskModel
 from find.tasks.text_inputs import Sentences
 
@@ -31,7 +31,7 @@ CONTRASTED = 32
 class ReadRelatives:
     """Inputs of the comparison with false sentences: their embeddings, and the true sentences' connections."""
 
-    false: Asked
+    false: QueryBatch
     has_false: Bool[Tensor, " b"]
     connections: Connections
 
@@ -58,7 +58,7 @@ class ReadRelatives:
         )
         entities = found[Group.INTERLEAVED_ENTITY]
         return cls(
-            Asked(found[Group.INTERLEAVED][:, 0], entities, false.padding, lie.said.float()), drawn.has_false, true
+            QueryBatch(found[Group.INTERLEAVED][:, 0], entities, false.padding, lie.said.float()), drawn.has_false, true
         )
 
 
@@ -72,8 +72,8 @@ class Composed:
     image: Float[Tensor, "b d"]
     objects: Float[Tensor, "b n d"]
     boxes: Float[Tensor, "b n 4"]
-    true: Asked
-    false: Asked
+    true: QueryBatch
+    false: QueryBatch
     has_false: Bool[Tensor, " b"]
     connections: Connections
 
@@ -84,7 +84,7 @@ class Composed:
         """`final` are the embeddings of the batch's joint forward."""
         words, said = final.semantic, relatives.connections
         sentence, entities = words[Group.INTERLEAVED][:, 0], words[Group.INTERLEAVED_ENTITY]
-        true = Asked(sentence, entities, sentences.padding, said.said.float())
+        true = QueryBatch(sentence, entities, sentences.padding, said.said.float())
         image, objects = words[Group.IMAGE][:, 0], words[Group.OBJECT]
         return cls(image, objects, boxes, true, relatives.false, relatives.has_false, said)
 
@@ -109,9 +109,9 @@ class Composed:
         return torch.stack(contrasts).sum() + gap.sum() / self.has_false.sum().clamp(min=1)
 
 
-def _cut(asked: Asked, width: int) -> Asked:
+def _cut(asked: QueryBatch, width: int) -> QueryBatch:
     sentence, entities = (F.normalize(x[..., :width], dim=-1) for x in (asked.sentence, asked.entities))
-    return Asked(sentence, entities, asked.padding, asked.connections)
+    return QueryBatch(sentence, entities, asked.padding, asked.connections)
 
 
 def _nearest(objects: Float[Tensor, "b n d"], entities: Float[Tensor, "q e d"], padding: Bool[Tensor, "q e"]) -> Tensor:

@@ -21,7 +21,7 @@ from find.tasks.late_interaction import late_interaction
 from find.tasks.losses import assignment_cross_entropy, contrastive
 from find.tasks.mask_boxes import boxes_of_logits
 from find.tasks.match import Matches
-from find.tasks.structured_interaction import MOST_OBJECTS, Asked, nearest_objects, terms
+from find.tasks.structured_interaction import MOST_OBJECTS, QueryBatch, nearest_objects, terms
 from find.tasks.tagging import IGNORED, labels_of, tagging_loss
 from find.tasks.task import Gathering, Step, Targets, Task, expect
 from find.utils.transfer import upload
@@ -224,7 +224,7 @@ def _scores(images: Any, row: int, asked: Any) -> Float[Tensor, " q"]:
         return late_interaction(image, objects, asked.query, asked.entities, asked.padding)[:, 0]
     there = torch.ones(objects.shape[:2], dtype=torch.bool, device=objects.device)
     shown = asked.connections.images(image, objects, images.boxes[own], there).each()
-    queries = Asked(asked.query, asked.entities, asked.padding, asked.connections.said)
+    queries = QueryBatch(asked.query, asked.entities, asked.padding, asked.connections.said)
     kept = nearest_objects(objects.expand(len(asked.query), -1, -1), asked.entities, asked.padding, most=MOST_OBJECTS)
     shown = shown.repeated(len(kept)).of_objects(kept)
     chained = terms(shown, queries.each(), asked.connections.weights).score()[0][:, 0, 0]

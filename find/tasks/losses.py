@@ -113,4 +113,5 @@ class SegmentationWeights:
     dice: float
 
     def total(self, losses: SegmentationLosses) -> Float[Tensor, ""]:
+        """The weighted sum of the three losses."""
         return self.ce * losses.ce + self.bce * losses.bce + self.dice * losses.dice

@@ -43,7 +43,7 @@ class SegmentationTask(Task):
         """Of one layer, as means over this batch's targets."""
 
     def counts(self, step: Step, valid: Bool[Tensor, "b t"]) -> Sequence[Tensor]:
-        """The denominators of the class loss and of the mask losses."""
+        """The denominators of the class loss and of the mask losses, two scalars."""
         return valid.sum(), valid.sum()
 
     def targets(self, step: Step) -> Targets:

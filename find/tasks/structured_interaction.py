@@ -37,7 +37,7 @@ CHAINS = 200
 UNREAD = -2.0
 """The logit of `reach` where connections say nothing of it."""
 
-Rows = TypeVar("Rows", "Images", "Asked")
+Rows = TypeVar("Rows", "Images", "QueryBatch")
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Asked:
+class QueryBatch:
     """The queries' side of the score.
 
     Attributes:
@@ -201,18 +201,18 @@ class Asked:
     padding: Bool[Tensor, "*g q e"]
     connections: Float[Tensor, "*g q _ 5 r"]
 
-    def repeated(self, count: int) -> "Asked":
+    def repeated(self, count: int) -> "QueryBatch":
         """Repeats the only row."""
         return _changed(self, lambda x: x.expand(count, *x.shape[1:]))
 
-    def __getitem__(self, rows: slice) -> "Asked":
+    def __getitem__(self, rows: slice) -> "QueryBatch":
         return _changed(self, lambda x: x[rows])
 
-    def each(self) -> "Asked":
+    def each(self) -> "QueryBatch":
         """Makes each row its own group."""
         return _changed(self, lambda x: x.unsqueeze(1))
 
-    def together(self) -> "Asked":
+    def together(self) -> "QueryBatch":
         """Makes all rows one group."""
         return _changed(self, lambda x: x.unsqueeze(0))
 
@@ -274,7 +274,7 @@ def conditional_fits(found: Terms, objects: Int64[Tensor, "g q i e"]) -> Float[T
     return fits
 
 
-def terms(images: Images, asked: Asked, weights: Weights) -> Terms:
+def terms(images: Images, asked: QueryBatch, weights: Weights) -> Terms:
     """All terms of the queries of each group with its images. Queries without entities do not belong here."""
     count = asked.padding.shape[-1]
     sentence = torch.einsum("gqd,gid->gqi", asked.sentence, images.image)

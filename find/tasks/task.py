@@ -44,7 +44,9 @@ class TaskModel(Protocol):
     language: LanguageEncoder
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """The device that it computes on."""
+        ...
 
     def prompted(
         self, images: Any, batch_size: int
@@ -140,6 +142,7 @@ class Step:
 
     @property
     def final(self) -> Embeddings:
+        """The embeddings after the last layer, in float32."""
         return self.layers[-1]
 
     @property
@@ -154,7 +157,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Asked:
+class PromptBatch:
     """Prompts about a batch of images that share a canvas, one prompt per image.
 
     Attributes:
@@ -225,10 +228,10 @@ class Task(nn.Module, ABC):
         check_counts(len(frames), len(prompts), "prompt", "prompts")
         answers: dict[int, Any] = {}
         for numbers, memory in memories:
-            asked = Asked(model, memory, [frames[n] for n in numbers], [prompts[n] for n in numbers])
+            asked = PromptBatch(model, memory, [frames[n] for n in numbers], [prompts[n] for n in numbers])
             answers.update(zip(numbers, self.answer(asked), strict=True))
         return [answers[number] for number in range(len(frames))]
 
-    def answer(self, asked: Asked) -> Sequence[Any]:
+    def answer(self, asked: PromptBatch) -> Sequence[Any]:
         """The results for a batch of prompts, one per image, on the host. Gradients are off."""
         raise NotImplementedError(f"task {self.name!r} answers nothing")

@@ -66,10 +66,10 @@ def printed(call, data: Path, trained: Path) -> list[str]:
     """What `findvl test`, `findvl bench run` and the checks of the parts print."""
     weights = str(trained / "model")
     configs = ["-c", str(PLUGIN / "train.yaml"), "-c", str(PLUGIN / "test.yaml"), "--trainer.accelerator", "cpu"]
+    tested = ["find.cli", "test", *configs, "--data.root", str(data)]
     bench = ["--data", "beads", "--root", str(data), "--limit", "2", "--device", "cpu", "--out", str(trained / "bench")]
     return call(
-        ["find.cli", "test", *configs, "--data.root", str(data), "--weights", weights]
-        + ["--out", str(trained / "figures.json")],
+        [*tested, "--weights", weights, "--out", str(trained / "figures.json")],
         ["find.cli", "bench", "run", "--model", weights, "--tasks", "pointing,counting", *bench],
         ["parts_of_plugin", str(data)],
     )

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from find.interface import PairTerm
 from find.tasks.late_interaction import late_interaction
 from find.tasks.structured_interaction import (
-    Asked,
     Images,
+    QueryBatch,
     Weights,
     best_assignment,
     conditional_fits,
@@ -104,7 +104,7 @@ def example(*, queries: int = 3, images: int = 4, entities: int = 3, objects: in
     )
     padding = torch.arange(entities) >= 1 + torch.arange(queries)[:, None] % entities
     said = 3 * torch.randn(1, queries, entities + 1, 5, 4, dtype=torch.double)
-    asked = Asked(unit(1, queries, 8), unit(1, queries, entities, 8), padding[None], said)
+    asked = QueryBatch(unit(1, queries, 8), unit(1, queries, entities, 8), padding[None], said)
     return scenes, asked, Weights(*torch.tensor([0.9, 0.6, 0.8, 0.3], dtype=torch.double))
 
 
@@ -184,7 +184,7 @@ def test_groups_score_their_own_images_only():
 
 def test_without_connections_one_entity_has_the_published_score():
     scenes, asked, _ = example(entities=1)
-    silent = Asked(asked.sentence, asked.entities, asked.padding, torch.zeros_like(asked.connections))
+    silent = QueryBatch(asked.sentence, asked.entities, asked.padding, torch.zeros_like(asked.connections))
     one, half = torch.ones((), dtype=torch.double), torch.tensor(0.5, dtype=torch.double)
     found = terms(scenes, silent, Weights(one, half, one, one)).score()[0][0]
     objects = scenes.objects[0].masked_fill(~scenes.there[0, :, :, None], -1)
@@ -201,6 +201,6 @@ def test_gradients_reach_every_weight_of_the_pair_term():
     images = Images(objects[None, :, 0], objects[None], torch.ones(1, 2, 5, dtype=torch.bool),
                     term.pairs(objects, boxes)[None], term.places(objects, boxes)[None])  # fmt: skip
     said = term.read(torch.randn(4, 2, 6), torch.zeros(4, 2, dtype=torch.bool))[None, None]
-    asked = Asked(objects[None, :1, 0], objects[None, :1, :3], torch.zeros(1, 1, 3, dtype=torch.bool), said)
+    asked = QueryBatch(objects[None, :1, 0], objects[None, :1, :3], torch.zeros(1, 1, 3, dtype=torch.bool), said)
     terms(images, asked, Weights(**term.weights())).soft_score(temperature=0.1).sum().backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in term.parameters())

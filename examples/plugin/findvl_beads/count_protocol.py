@@ -38,7 +38,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class CountingErrors(EvaluationProtocol):
-    """Each class of things in an image is asked for by the mask of its first thing."""
+    """Queries each class of things in an image by the mask of its first thing."""
 
     name: ClassVar[str] = "counting"
 

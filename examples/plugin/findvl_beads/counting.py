@@ -1,7 +1,7 @@
 """A task: counting by exemplar. How many things like this region are there?
 
 Exemplar queries read the features under a region, as the spatial queries of interactive segmentation do; the object
-proposals are those of panoptic segmentation. A head of its own says of each pair whether the proposal is one more of
+proposals are those of panoptic segmentation. Its own head predicts for each pair whether the proposal is another of
 the things that the region shows, and the count is the sum.
 """
 
@@ -21,7 +21,7 @@ from find import Region
 from find.data.strokes import StrokeKind
 from find.errors import InputError
 from find.interface import Embeddings, Group, GroupName, Interface, Member, Prompt, Prototype, Slots, Start
-from find.tasks import Asked, Drawn, Scenes, Step, Targets, Task, generic
+from find.tasks import Drawn, PromptBatch, Scenes, Step, Targets, Task, generic
 from find.tasks.losses import masked_mean
 from find.tasks.regions import own_rows
 
@@ -128,7 +128,7 @@ class Counting(Task):
 
     # --- answers ---
 
-    def answer(self, asked: Asked) -> Sequence[float]:
+    def answer(self, asked: PromptBatch) -> Sequence[float]:
         interface, device = asked.model.interface, asked.model.device
         masks = [
             frame.place_mask(_bitmap(prompt, frame.height, frame.width))

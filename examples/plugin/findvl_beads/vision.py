@@ -17,7 +17,7 @@ RESPONSES = 12
 
 
 class FilterVision(Frozen):
-    """Maps at strides 4 to 32; it has no text space of its own, so it gives no pooled vector.
+    """Maps at strides 4 to 32; it has no text space, so it gives no pooled vector.
 
     Args:
         channels: of each map.

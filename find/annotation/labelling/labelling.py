@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from find.model.model import FIND
     from find.query.operators import Askable
 
-Asked: TypeAlias = "Askable | Sequence[Askable]"
+ClassQueries: TypeAlias = "Askable | Sequence[Askable]"
 READERS = 2
 
 
@@ -34,7 +34,7 @@ READERS = 2
 def label(
     model: FIND,
     photos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    queries: Mapping[str, Asked] | Asked,
+    queries: Mapping[str, ClassQueries] | ClassQueries,
     *,
     threshold: float = 0.5,
     only_best: bool = False,
@@ -94,7 +94,7 @@ def label(
     return Labels(folder.root, asked, done, skipped, duplicates, settings)
 
 
-def read_classes(queries: Mapping[str, Asked] | Asked) -> dict[str, list[JoinedQuery]]:
+def read_classes(queries: Mapping[str, ClassQueries] | ClassQueries) -> dict[str, list[JoinedQuery]]:
     """Class -> its queries. Raises InputError if a class has no name or a query does not have one entity."""
     if isinstance(queries, Mapping):
         named = {name: _read(asked) for name, asked in queries.items()}
@@ -112,7 +112,7 @@ def read_classes(queries: Mapping[str, Asked] | Asked) -> dict[str, list[JoinedQ
     return named
 
 
-def _read(asked: Asked) -> list[JoinedQuery]:
+def _read(asked: ClassQueries) -> list[JoinedQuery]:
     """Plain text is one phrase: a class is one thing, so that there is nothing else in it to find."""
     given = asked if isinstance(asked, Sequence) and not isinstance(asked, str) else [asked]
     return [_as_phrase(query) for query in read_joined(given)]

@@ -28,7 +28,7 @@ from find.tasks.chained import ChainedTask
 from find.tasks.connections import Connections
 from find.tasks.mask_boxes import boxes_of_logits
 from find.tasks.prompted import best_masks
-from find.tasks.structured_interaction import Asked, terms
+from find.tasks.structured_interaction import QueryBatch, terms
 
 Named = dict[str, Tensor]
 
@@ -200,7 +200,7 @@ class ScoreHalf(nn.Module):
         """`there`: which objects exist; the others are padding."""
         connections = Connections(query["said"], self.pair_term)
         images = connections.images(image[None], objects[None], boxes[None], there[None])
-        asked = Asked(
+        asked = QueryBatch(
             query["sentence"][None], query["entities"][None], query["entity_padding"][None], query["said"][None]
         )
         score, chosen = terms(images, asked, connections.weights).score()

@@ -19,7 +19,7 @@ from find.integrations.export.quantizing import quantize
 from find.integrations.export.running import OnnxModel
 from find.integrations.export.writing import Format, write_model
 from find.query.query import Query
-from find.tasks.structured_interaction import Asked, terms
+from find.tasks.structured_interaction import QueryBatch, terms
 
 pytestmark = pytest.mark.slow  # the exporters take about two minutes for the small model
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -70,7 +70,7 @@ def test_the_score_graph_ranks_as_search_does(model, exported, images, queries):
     own = asked.connections.images(shown.image[None], shown.objects[None], shown.boxes[None], there[None])
     for k in range(len(queries)):
         said = asked.connections.said[k : k + 1]
-        one = Asked(
+        one = QueryBatch(
             asked.query[None, k : k + 1], asked.entities[None, k : k + 1], asked.padding[None, k : k + 1], said[None]
         )
         expected, objects = terms(own, one, asked.connections.weights).score()
