@@ -76,7 +76,11 @@ def smaller(options: argparse.Namespace, run: Path) -> dict[str, object]:
         "long_texts": "cut",
     }
     return {
-        "model": {"config": config, "learning_rate": options.learning_rate},
+        "model": {
+            "config": config,
+            "learning_rate": options.learning_rate,
+            "mask_sampling": {"class_path": "find.tasks.points.RandomPoints", "init_args": {"points": 1024}},
+        },
         "data": {
             "root": str(options.root),
             "batch_size": options.batch,
@@ -87,6 +91,7 @@ def smaller(options: argparse.Namespace, run: Path) -> dict[str, object]:
             "accelerator": "cpu",
             "devices": 1,
             "max_steps": options.steps,
+            "limit_val_batches": 0,
             "log_every_n_steps": 1,
             "default_root_dir": str(run / "run"),
         },

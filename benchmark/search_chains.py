@@ -51,7 +51,7 @@ class Cost:
     queries: int
     way: str
     milliseconds: dict[str, dict[str, float]] = field(default_factory=dict)
-    agreement: dict[int, float] = field(default_factory=dict)  # by the number of chains that are solved
+    agreement: dict[str, float] = field(default_factory=dict)  # by the number of chains that are solved
 
 
 def main() -> None:
@@ -113,7 +113,7 @@ def of_photographs(model: FIND, album: Album, queries: Sequence[Query]) -> Cost:
             kept = estimates[:solved].sort().values
             found = kept[exact[kept].sort(descending=True, stable=True).indices[:K]]
             same[solved] += torch.equal(found, best)
-    cost.agreement = {solved: count / len(queries) for solved, count in same.items()}
+    cost.agreement = {str(solved): count / len(queries) for solved, count in same.items()}
     return cost
 
 

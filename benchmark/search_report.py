@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from search_peers import ABOUT
 
 
@@ -59,4 +61,36 @@ def to_markdown(record: dict[str, object]) -> str:
         for name, real in record["statistics"]["real"].items():
             columns = (real, record["statistics"]["synthetic"][name])
             lines.append(f"| {name} | " + " | ".join(" ".join(f"{x:.2f}" for x in column) for column in columns) + " |")
+    if "chains" in record:
+        lines += ["", *_chains(record["chains"], record["chain_threads"])]
     return "\n".join(lines) + "\n"
+
+
+def _chains(costs: dict[str, dict[str, Any]], threads: int) -> list[str]:
+    lines = [
+        "## The cost of connections",
+        "",
+        "The same queries of two and three entities, with their connections and without (the published score), in "
+        f"turns in one process with {threads} thread(s), beside other work; find-tiny's pair term. Written by "
+        "`python benchmark/search_chains.py`.",
+        "",
+        "| album | images | search | | wall p50 ms | p95 | CPU p50 ms | p95 |",
+        "| --- | ---: | --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, cost in costs.items():
+        for way, taken in cost["milliseconds"].items():
+            figures = " | ".join(f"{taken[key]:.0f}" for key in ("wall_p50", "wall_p95", "cpu_p50", "cpu_p95"))
+            lines.append(f"| {name} | {cost['images']:,} | {cost['way']} | {way} | {figures} |")
+        with_them, without = (cost["milliseconds"][way] for way in ("with", "without"))
+        ratios = " | ".join(f"{with_them[key] / without[key]:.2f}" for key in without)
+        lines.append(f"| {name} | {cost['images']:,} | {cost['way']} | ratio | {ratios} |")
+    for name, cost in costs.items():
+        if cost["agreement"]:
+            shares = ", ".join(f"{100 * share:.1f} % for {count}" for count, share in cost["agreement"].items())
+            lines += [
+                "",
+                f"{name}: share of {cost['queries']} queries whose ten best images, in their order, are those of "
+                f"chains in all {cost['images']:,} images, by the number of images for which chains are solved: "
+                f"{shares}.",
+            ]
+    return lines
