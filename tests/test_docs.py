@@ -12,7 +12,7 @@ from find.cli.main import main
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SMALLER = {
-    "--images 20000 --val-images 500": "--images 8 --val-images 6",
+    "--images 500 --val-images 200": "--images 8 --val-images 6",
     "--data.root data/world\n": "--data.root data/world --trainer.max_steps 1 --data.batch_size 4 --model.minutes 9\n",
     '"--trainer.max_steps", "400"': '"--trainer.max_steps", "1", "--data.batch_size", "4"',
     "--out outputs/metrics.json": "--out outputs/metrics.json --limit 4",

@@ -146,6 +146,9 @@ class FINDTrainer(L.Trainer):
             out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
             out.with_suffix(".md").write_text(result.to_markdown(), encoding="utf-8")
         rich.print(Markdown(f"{table}{result.studies_to_markdown()}"))
+        if out is not None:
+            line = f"with 95 % intervals: {out.with_suffix('.md')} (table), {out}"
+            rich.get_console().print(Text(line), soft_wrap=True)
         for note in result.notes():
             rich.get_console().print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
 

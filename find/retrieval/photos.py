@@ -190,7 +190,9 @@ class _Walk:
         for place, folders, names in os.walk(folder, onerror=self._cannot_list):
             visible = [name for name in folders if not name.startswith(".")]
             self.hidden += len(folders) - len(visible)
-            folders[:] = [name for name in visible if not name.endswith(".lance")]
+            maps = [name for name in visible if _holds_maps(Path(place), name)]
+            self.others += sum(len(inside) for name in maps for *_, inside in os.walk(Path(place, name)))
+            folders[:] = [name for name in visible if not name.endswith(".lance") and name not in maps]
             for name in names:
                 self.take(Path(place, name), is_meant=False)
 
@@ -211,6 +213,11 @@ class _Walk:
     def _cannot_list(self, error: OSError) -> None:
         place = Path(error.filename).resolve()
         self.unlisted.append(Skipped(place, f"this folder cannot be listed ({error.strerror})"))
+
+
+def _holds_maps(place: Path, name: str) -> bool:
+    """Whether a folder has the panoptic maps of a data set in COCO's layout: PNGs of segment numbers, no photos."""
+    return name.startswith("panoptic_") and (place / "annotations" / f"{name}.json").is_file()
 
 
 def _look_at(file: Path) -> Format:

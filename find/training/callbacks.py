@@ -2,6 +2,7 @@
 
 import csv
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import rich
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
 from lightning.pytorch.utilities import rank_zero_only
+from rich.markup import escape
 
 from find.training.loggers import MetricsFile
 from find.training.optimisation import Pace
@@ -91,8 +93,11 @@ class SaveInterface(L.Callback):
     @rank_zero_only
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         folder = Path(trainer.default_root_dir) / self.folder
-        line = f"[bold]the model is in {folder}[/]: findvl test -c CONFIG --data.root DATA --weights {folder}"
-        rich.get_console().print(line, soft_wrap=True)
+        settings = Path(trainer.default_root_dir) / "config.yaml"  # written by the command line, with the data's folder
+        config = shlex.quote(str(settings)) if settings.is_file() else "CONFIG --data.root DATA"
+        rich.get_console().print(f"[bold]the model is in {escape(str(folder))}[/]; next:", soft_wrap=True)
+        command = f"findvl test -c {config} --weights {shlex.quote(str(folder))}"
+        rich.get_console().print(f"  {escape(command)}", soft_wrap=True)
 
 
 class LossCurves(L.Callback):

@@ -3,6 +3,7 @@ everything else is counted."""
 
 import os
 import struct
+from pathlib import Path
 
 import pytest
 from colors import ColorModel
@@ -11,6 +12,7 @@ from PIL import Image, features
 from find.errors import FindError
 from find.retrieval.indexing import index
 from find.retrieval.photos import PhotoFile, find_files
+from find.world import generate_world
 
 RED = Image.new("RGB", (32, 16), (255, 0, 0))
 APPLE_DOUBLE = b"\0\x05\x16\x07\0\2\0\0Mac OS X        "
@@ -106,3 +108,13 @@ def test_a_video_is_told_by_its_content(folder):
     (folder / "film").write_bytes(struct.pack(">I", 32) + b"ftypisom\0\0\2\0isomiso2avc1mp41")
     assert [file.path for file in find_files(folder).files if file.is_video] == ["film"]
     assert PhotoFile.at(folder / "film", folder).is_video and not PhotoFile.at(folder / "a.jpg", folder).is_video
+
+
+def test_panoptic_maps_of_a_data_folder_are_no_photos(tmp_path):
+    world = generate_world(tmp_path / "world", images=2, val_images=1, seed=0, progress=False)
+    found = find_files(world)
+    assert sorted({Path(file.path).parts[0] for file in found.files}) == ["train2017", "val2017"]
+    maps = [file for file in world.rglob("*.png") if file.parent.name.startswith("panoptic_")]
+    everything = [file for file in world.rglob("*") if file.is_file()]
+    assert len(maps) == 3 == len(found.files) and found.others == len(everything) - 3
+    assert len(find_files(world / "panoptic_val2017").files) == 1  # asked for by name

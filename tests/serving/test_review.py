@@ -20,8 +20,9 @@ def found(model, photos, tmp_path_factory):
 
     names = ["{a dog}", "{a cat}", "{a chair}", "{an umbrella}", "{a cup}", "{a kite}", "{a person}", "{a clock}"]
     found = find.label(model, photos, names, threshold=0.3, progress=False)
-    # Photos with several objects come first: the page opens the first one.
-    return replace(found, photos=sorted(found.photos, key=lambda photo: -len(photo.labels)))
+    # Photos with several objects come first: the page opens the first one. On the last one nothing was found.
+    *photos, last = sorted(found.photos, key=lambda photo: -len(photo.labels))
+    return replace(found, photos=[*photos, replace(last, labels=())])
 
 
 @pytest.fixture
@@ -161,6 +162,32 @@ def test_quick_clicks_add_one_object_and_undo_takes_back_what_they_changed(page,
     _press(page, "z")
     expect(page.locator("#objects li").nth(0)).to_contain_text("kept")
     assert _of_photo(_read(labels), name)[0] == _of_photo(before, name)[0] | {"review": "kept"}
+
+
+def test_undoing_a_click_leaves_the_class_given_after_it(page, labels):
+    name = _shown(page)
+    (first, *_) = _of_photo(_read(labels), name)
+    other = next(number for number in (1, 2) if number != first["category_id"])
+    with page.expect_response("**/mask"):
+        _click(page, 60, 60)
+    _press(page, str(other))
+    _press(page, "z")
+    expect(page.locator("#objects li").nth(0)).to_contain_text("kept")
+    one = _of_photo(_read(labels), name)[0]
+    assert (one["category_id"], one["segmentation"]) == (other, first["segmentation"])
+
+
+def test_a_photo_without_objects_says_what_to_do_and_enter_goes_on_after_reading_the_help(page, labels):
+    content = _read(labels)
+    photo = [one["image_id"] for one in content["annotations"]]
+    empty = next(place for place, one in enumerate(content["images"]) if one["id"] not in photo)
+    page.select_option("#photos", str(empty))
+    expect(page.locator("#said")).to_contain_text("nothing was found on this photo")
+    page.click("summary")
+    expect(page.locator("details dl")).to_be_visible()
+    page.locator("#stage img").wait_for()
+    _press(page, "Enter")
+    expect(page.locator("#progress")).to_contain_text(f"1 of {len(content['images'])} photos reviewed")
 
 
 def test_photos_that_were_passed_by_are_not_encoded(monkeypatch):

@@ -50,9 +50,12 @@ def test_fit_leaves_everything_and_goes_on(write_config, tmp_path, capsys):
     assert again["find"]["seconds"] > saved["find"]["seconds"] > 0
     assert {file.name for file in tmp_path.iterdir()} == {"config.yaml", "run"}
 
-    settings, weights = str(run / "config.yaml"), str(run / "model")
-    main(["test", "-c", settings, "--weights", weights, "--tasks", "panoptic", "--limit", "1"])
-    assert "panoptic" in capsys.readouterr().out
+    told = f"findvl test -c {run / 'config.yaml'} --weights {run / 'model'}"
+    assert told in capsys.readouterr().out
+    out = tmp_path / "figures.json"
+    main([*told.split()[1:], "--tasks", "panoptic", "--limit", "1", "--out", str(out)])
+    text = capsys.readouterr().out
+    assert "panoptic" in text and str(out) in text and str(out.with_suffix(".md")) in text
 
 
 def test_checkpoint_of_another_model_is_refused(data, tmp_path):

@@ -56,6 +56,7 @@ async function open(number) {
   at("stage").replaceChildren(picture);
   if (!await change("")) return;
   select((photo.objects.find(one => one.state === "undecided") ?? photo.objects[0])?.id ?? null);
+  if (!photo.objects.length) say("said", "nothing was found on this photo: n and a click add an object, Enter goes on");
   const next = overview.photos[place + 1];  // is fetched and encoded meanwhile
   if (next) Object.assign(new Image(), { src: `photos/${next.id}/picture` }), ask(`photos/${next.id}`).catch(() => {});
 }
@@ -229,6 +230,9 @@ at("finish").addEventListener("click", finish);
 at("new").addEventListener("click", startNew);
 at("negative").addEventListener("click", toggleNegative);
 at("undo").addEventListener("click", () => afterPending(undo));
+document.querySelector("summary").addEventListener("click", event => {
+  if (event.detail) event.target.blur();  // a pointer's click; the next Enter then is for the photo
+});
 at("category").addEventListener("change", () => rename(Number(at("category").value)));
 
 try {
