@@ -53,6 +53,14 @@ def work(tmp_path_factory):
     return folder
 
 
+@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", *PAGES], ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page):
+    named = re.findall(
+        r"`((?:find|examples|scripts|benchmark|tests|configs)/[\w./-]+)`", page.read_text(encoding="utf-8")
+    )
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_what_is_made_smaller_is_in_the_examples():
     code = "".join(example.code for example in EXAMPLES)
     assert [text for text in SMALLER if text not in code] == []

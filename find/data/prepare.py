@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable
@@ -27,6 +26,7 @@ from find.data.prepare_release import (
 from find.data.records import read_json
 from find.data.source import ZIP_ERRORS, FileSource, FolderSource, find_inside, visible_name
 from find.errors import DataError, FindError
+from find.utils.digests import sha256
 
 BLOCK = 1 << 24
 
@@ -273,7 +273,7 @@ class _Preparer:
             return State.BROKEN, f"{download.name} is an empty zip file"
         if self.checksums and download.sha256 is not None:
             self.tell(f"reading {path} for its checksum ({gigabytes(size)})")
-            digest = _sha256(path)
+            digest = sha256(path)
             if digest != download.sha256:
                 text = f"{download.name} is damaged: its SHA-256 begins {digest[:12]}, not {download.sha256[:12]}"
                 return State.BROKEN, text
@@ -292,11 +292,3 @@ class _Preparer:
     def _row(self, state: State, name: str | Path, found: str) -> None:
         text = str(name.relative_to(self.root)) if isinstance(name, Path) else name
         self.parts.append(Part(state, text, " ".join(found.split())))
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

@@ -19,6 +19,7 @@ from find.images.images import ImageLike
 from find.interface import Group, Interface, object_numbers
 from find.model.features import EncodedBatch, ImageFeatures
 from find.model.predictions import EntityMask
+from find.model.validation import check_one_thing
 from find.query.entity import Entity, Phrase
 from find.query.operators import JoinedQuery
 from find.query.query import Query
@@ -97,7 +98,7 @@ class Sought:
     @classmethod
     def embed(cls, model: Inference, queries: Sequence[JoinedQuery]) -> Sought:
         for query in queries:
-            _check(query)
+            check_one_thing(query, "find_all takes", "or several joined by & (like these) and - (not like that)")
         asked = [one for query in queries for one in query.queries]
         vectors = model.embed_queries(asked).entities[:, 0].float()
         like, unlike, start = [], [], 0
@@ -252,12 +253,3 @@ class _Distinct:
                 return False
         self._codes.append(code)
         return True
-
-
-def _check(query: JoinedQuery) -> None:
-    for one in query.queries:
-        if len(one.entities) != 1:
-            raise InputError(
-                f"find_all takes one thing; the query {one.text[:60]!r} has {len(one.entities)} entities: give one "
-                "phrase or region, such as '{a striped dog}', or several joined by & (like these) and - (not like that)"
-            )

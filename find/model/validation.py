@@ -68,3 +68,13 @@ def check_texts(texts: Iterable[object], name: str) -> None:
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"{name}: number {number} is a {type(text).__name__}, not a str")
+
+
+def check_one_thing(query: JoinedQuery, what: str, hint: str) -> None:
+    """Raises FindError unless each query has exactly one entity; `what` and `hint` begin and end the message."""
+    for one in query.queries:
+        if len(one.entities) != 1:
+            raise InputError(
+                f"{what} one thing; the query {one.text[:60]!r} has {len(one.entities)} entities: give one phrase or "
+                f"region, such as '{{a red car}}', {hint}"
+            )

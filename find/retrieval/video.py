@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from find.errors import DataError, FindError
 from find.images.images import LARGEST_IMAGE
 from find.retrieval.photos import Photo, PhotoFile, Picture
+from find.utils.digests import read_into
 from find.utils.extras import extra
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def read_video(file: PhotoFile, *, every: float) -> Iterator[Picture]:
     """
     av = _library(file.file)
     try:
-        digest = _digest(file.file)
+        digest = read_into(hashlib.blake2b(digest_size=16), file.file).digest()
         with av.open(str(file.file)) as container:
             if not container.streams.video:
                 raise DataError(f"{file.file}: this file has no pictures, only sound")
@@ -117,14 +118,6 @@ def _upright(frame: VideoFrame) -> UInt8[np.ndarray, "H W 3"]:
 
 def _broken(file: Path, error: Exception) -> FindError:
     return DataError(f"{file}: not a video that can be read ({' '.join(str(error).split())})")
-
-
-def _digest(file: Path) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.digest()
 
 
 def _start(metadata: dict[str, str]) -> datetime | None:

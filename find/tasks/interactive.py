@@ -1,7 +1,7 @@
 """Interactive segmentation: segment proposals matched with spatial queries, which read the strokes of a user."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from find.data.batch import Drawn
 from find.data.collate import Scenes, longest
 from find.data.strokes import StrokeKind
-from find.interface import Group, GroupName, ImageMemory, Interface, Member, Prompt, Prototype, Slots, Start
+from find.interface import Group, ImageMemory, Interface, Member, Prompt, Prototype, Slots, Start
 from find.tasks.counter_rng import NEGATIVE_STROKES, uniform
 from find.tasks.losses import SegmentationWeights
 from find.tasks.prompted import PromptedTask, Space
@@ -56,22 +56,6 @@ MEMORY = Prototype(
 TASK = PromptedTask("interactive", Group.SEGMENT, Group.SPATIAL, Space.PIXEL)
 NEGATIVE_SHARE = 0.3
 """How often a stroke in training comes with a mark of what does not belong to its thing."""
-
-
-def see_queries(prototype: Prototype) -> Prototype:
-    """The variant in which segment proposals see the spatial queries instead of the sampled points.
-
-    The published FIND trains 30 % of its steps with it.
-    """
-    swap: dict[GroupName, GroupName] = {Group.SPATIAL_TOKENS: Group.SPATIAL}
-    return Prototype(
-        tuple(
-            replace(member, condition=tuple(swap.get(group, group) for group in member.condition))
-            if member.group is Group.SEGMENT
-            else member
-            for member in prototype.members
-        )
-    )
 
 
 def prompt(

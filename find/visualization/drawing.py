@@ -118,13 +118,6 @@ def crop_region(
     return thumbnail.resize((side, side), Image.Resampling.LANCZOS)
 
 
-def add_frame(image: Image.Image, color: Color, *, width: int = 8) -> Image.Image:
-    """The image inside a frame of one colour."""
-    framed = Image.new("RGB", (image.width + 2 * width, image.height + 2 * width), color)
-    framed.paste(image, (width, width))
-    return framed
-
-
 def add_title(image: Image.Image, lines: Sequence[str]) -> Image.Image:
     """The image below lines of text on amber, each wrapped to the image's width."""
     font = ImageFont.load_default(size=15)

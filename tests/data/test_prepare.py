@@ -184,7 +184,7 @@ class TestFaults:
         archive.write_bytes(bytes(archive.stat().st_size))
         parts = found(prepare(root, release))
         for name in ("annotations/panoptic_val2017.json", "panoptic PNGs of val2017"):
-            assert parts[name][0] is State.BROKEN and "no zip file that can be read" in parts[name][1]
+            assert parts[name][0] is State.BROKEN and "not a readable zip file" in parts[name][1]
 
     def test_a_damaged_archive_is_told_by_its_checksum(self, zipped):
         root, release = zipped

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from find.visualization.drawing import Overlay, add_frame, crop_region, draw_overlays, entity_color, tile
+from find.visualization.drawing import Overlay, crop_region, draw_overlays, entity_color, tile
 
 GREY = 128
 
@@ -92,12 +92,6 @@ def test_thumbnail_shows_the_region_in_full_colour_and_the_rest_pale(box):
 def test_thumbnail_of_nothing_is_refused():
     with pytest.raises(ValueError, match="no pixels"):
         crop_region(_image(), _mask((0, 0, 0, 0)))
-
-
-def test_frame_surrounds_the_image():
-    framed = np.asarray(add_frame(Image.fromarray(_image()), (1, 2, 3), width=5))
-    assert framed.shape == (70, 90, 3)
-    assert (framed[0] == (1, 2, 3)).all() and (framed[5:-5, 5:-5] == GREY).all()
 
 
 def test_sheet_has_rows_for_all_images_and_room_for_captions():

@@ -159,7 +159,7 @@ def test_wrong_names_are_told(counting):
         model.run("countin", beads(1, 1).image, None)
     with pytest.raises(InputError, match="no task 'tally'"):
         load_task("tally")
-    with pytest.raises(InputError, match=r"no class below find\.tasks\.Task"):
+    with pytest.raises(InputError, match=r"not a subclass of find\.tasks\.Task"):
         load_task("findvl_beads.counting.CountErrors")
     with pytest.raises(InputError, match="two tasks are named 'counting'"):
         check_tasks([*load_tasks(), counting(), counting()])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from find.errors import InputError
+from find.model.validation import check_one_thing
 from find.query.entity import Phrase
 from find.query.operators import JoinedQuery
 
@@ -33,9 +33,4 @@ def written(query: JoinedQuery) -> str:
 
 def check_class(query: JoinedQuery) -> None:
     """Raises InputError for a query that does not have exactly one entity."""
-    for one in query.queries:
-        if len(one.entities) != 1:
-            raise InputError(
-                f"a class is one thing; the query {one.text[:60]!r} has {len(one.entities)} entities: give one phrase "
-                "or region, such as '{a red car}', and each class a query of its own"
-            )
+    check_one_thing(query, "a class is", "and each class its own query")

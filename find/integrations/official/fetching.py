@@ -22,12 +22,12 @@ from find.integrations.official.releases import LLAMA, RELEASES, Release
 from find.integrations.official.remote_file import (
     RemoteFile,
     cached,
-    digest,
     gigabytes,
     is_unreachable,
     transport_errors,
 )
 from find.model.location import CONFIG, WEIGHTS
+from find.utils.digests import sha256
 
 OWNER = "official"
 VARIABLE = "FIND_LLAMA"
@@ -239,7 +239,7 @@ class Plan:
         for file in self.llama_files:
             file.fetch()
         checkpoint = self.checkpoint.fetch() if isinstance(self.checkpoint, RemoteFile) else self.checkpoint
-        if self.release.sha256 and digest(checkpoint) != self.release.sha256:
+        if self.release.sha256 and sha256(checkpoint) != self.release.sha256:
             raise CheckpointError(
                 f"{self.spec}: {checkpoint.resolve()} is damaged or not what the authors published (its SHA-256 is "
                 "another); delete it and run the same again"
@@ -251,7 +251,7 @@ def cached_checkpoint(source: Source, release: Release) -> Path | None:
     """The authors' file in the hub's cache, also where `hf download` has put it under the newest revision."""
     for revision in (release.revision, DEFAULT_REVISION):
         file = cached(source, release.file, revision)
-        if file is not None and (revision == release.revision or digest(file) == release.sha256):
+        if file is not None and (revision == release.revision or sha256(file) == release.sha256):
             return file
     return None
 

@@ -7,7 +7,6 @@ complete and the SHA-256 matches; then the library finds the file as one of its 
 from __future__ import annotations
 
 import errno
-import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 from find.errors import CheckpointError
 from find.foundations.source import DEFAULT_REVISION, Source, first_line
+from find.utils.digests import sha256
 
 SMALLEST = 10_000_000
 """Bytes of a file from which on it is worth going on with one."""
@@ -118,7 +118,7 @@ class RemoteFile:
                 expected_size=self.size,
                 displayed_filename=self.name,
             )
-        if SHA256.fullmatch(self.etag) and digest(self.partial) != self.etag:
+        if SHA256.fullmatch(self.etag) and sha256(self.partial) != self.etag:
             self.partial.unlink()
             raise CheckpointError(
                 f"{self.source.spec}: {self.name} arrived damaged (its SHA-256 is not the hub's), and was removed; "
@@ -190,15 +190,6 @@ def cached(source: Source, name: str, commit: str) -> Path | None:
 
     found = try_to_load_from_cache(source.name, name, revision=commit)
     return Path(found) if isinstance(found, str) else None
-
-
-def digest(file: Path) -> str:
-    """SHA-256 of a file."""
-    value = hashlib.sha256()
-    with file.open("rb") as opened:
-        while block := opened.read(2**20):
-            value.update(block)
-    return value.hexdigest()
 
 
 def gigabytes(size: int) -> str:

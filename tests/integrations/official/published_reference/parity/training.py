@@ -12,7 +12,17 @@ import torch
 from torch import Tensor
 
 from find.integrations.official.key_map import Part, destination
-from find.interface import Embeddings, Group, ImageMemory, Interface, Prompt, Slots, Tokens
+from find.interface import (
+    Embeddings,
+    Group,
+    GroupName,
+    ImageMemory,
+    Interface,
+    Prompt,
+    Prototype,
+    Slots,
+    Tokens,
+)
 from find.model.model import FIND
 from find.tasks import generic, grounding, interactive, interleaved, retrieval
 from find.tasks.regions import own_rows
@@ -130,7 +140,7 @@ class Step:
         self.fixture.same("extra.false_positive_mask", torch.zeros_like(stacked.masks))
         prompt = interactive.prompt(self.interface, memory, stacked.masks, ~stacked.valid)
         self._check_slots("spatial", _slots([torch.arange(len(stroke)) for stroke in strokes]))
-        prototype = interactive.see_queries(prompt.prototype) if self.swapped else prompt.prototype
+        prototype = see_queries(prompt.prototype) if self.swapped else prompt.prototype
         slots = {Group.SPATIAL: unpadded(prompt.slots[Group.SPATIAL])}
         return replace(prompt, prototype=prototype, slots=slots)
 
@@ -361,3 +371,19 @@ def _stack(rows: list[Tensor], filler: float) -> Tensor:
 
 def _real(tokens: Tokens, row: int) -> Tensor:
     return tokens.values[row][~tokens.padding[row]]
+
+
+def see_queries(prototype: Prototype) -> Prototype:
+    """The variant in which segment proposals see the spatial queries instead of the sampled points.
+
+    The published FIND trains 30 % of its steps with it.
+    """
+    swap: dict[GroupName, GroupName] = {Group.SPATIAL_TOKENS: Group.SPATIAL}
+    return Prototype(
+        tuple(
+            replace(member, condition=tuple(swap.get(group, group) for group in member.condition))
+            if member.group is Group.SEGMENT
+            else member
+            for member in prototype.members
+        )
+    )
