@@ -72,7 +72,7 @@ export function scoreParts(hit) {
     item.append(text);
     list.append(item);
   };
-  if (hit.relevance !== null) add(`relevance ${hit.relevance.toFixed(2)}`);
+  if (hit.relevance !== null) add(`relevance ${hit.relevance.toFixed(2)}${isDoubtful(hit) ? ", probably not there" : ""}`);
   if (hit.image_term !== null) add(`sentence ${hit.image_term.toFixed(3)}`);
   const colors = colorsOf(hit);
   hit.entities.forEach((entity, number) => add(`${entity.text} ${entity.term.toFixed(3)}`, colors[number]));

@@ -87,7 +87,7 @@ async function pointed(changed = true, isRestored = false) {
   }
   const [thing] = await find(async () => {
     const found = await askAbout("interact", strokes.body(), { subject: shown.name });
-    return [[{ ...found, text: "selected object", present: null }], ""];
+    return [[{ ...found, text: "selected object", present: null }], found.box === null ? "nothing found; " : "selected; "];
   }, isRestored);
   if (!thing || thing.box === null) return;
   selected = thing;
@@ -112,7 +112,7 @@ const TASKS = {
   async segment(query, about) {
     const found = await askAbout("segment", { query }, about);
     const absent = found.entities.filter(isAbsent).map(({ text }) => text);
-    const doubt = absent.length ? `probably not there: ${absent.join(", ")}; ` : "";
+    const doubt = absent.length ? `probably not there: ${absent.join(", ")}; ` : `${found.entities.length} found; `;
     return [found.entities, `${found.read_as === query ? "" : `read as ${found.read_as}; `}${doubt}`];
   },
   async all(query, about) {

@@ -44,7 +44,8 @@ function still(moment) {
 
 // The film from the moment on; its frame where the browser cannot play it.
 function film(moment) {
-  const box = make("div"), player = make("video");
+  const box = make("div"), player = make("video"), { width, height } = moment;
+  player.style.width = `min(100%, ${(60 * width / height).toFixed(2)}vh)`;
   Object.assign(player, { controls: true, muted: true, preload: "auto" });
   player.setAttribute("aria-label", `${moment.name} from ${moment.seconds.toFixed(1)} s`);
   player.addEventListener("loadedmetadata", () => {
