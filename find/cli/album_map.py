@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from find.cli.arguments import add_command, add_model, check_model, load_model, positive, read_query
@@ -57,6 +58,8 @@ def album_map(arguments: argparse.Namespace) -> int:
 
     album = Album.open(arguments.album, load_model(arguments) if queries else None)
     settings = MapSettings(clusters=arguments.clusters, most=arguments.most, layout=arguments.layout)
+    if arguments.layout == "umap" or (arguments.layout == "auto" and find_spec("umap")):
+        print("finding places by UMAP, which compiles for 15 seconds or more first", file=sys.stderr)
     found = make_map(album, names=queries, settings=settings)
     found.write(arguments.out)
     for file in found.unreadable:

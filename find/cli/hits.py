@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -85,6 +86,9 @@ def _copies(places: Sequence[str], most: int = 3) -> str:
 
 def _picture_class() -> type:
     """How this terminal shows pictures, which the library asks it when it is first imported."""
+    logging.getLogger("textual_image").setLevel(
+        logging.CRITICAL
+    )  # terminals that do not answer: it guesses, with a trace
     with extra("terminal", "--show"):
         from textual_image.renderable import Image
     return Image

@@ -6,7 +6,7 @@ they left out or did not understand.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from find.errors import InputError, printable
 from find.model.tagging import can_tag, tagged_queries
@@ -22,12 +22,22 @@ class Reading:
     Attributes:
         query: with the entities that the tagger found; a query with braces or brackets stays as it is.
         lines: for people: as what each plain sentence was read.
+        excluded: what plain sentences say must not be there, which `query` excludes last.
+        left_out: their words that only ask.
         warnings: for people: what was not understood.
     """
 
     query: JoinedQuery
     lines: tuple[str, ...] = ()
+    excluded: tuple[Query, ...] = ()
+    left_out: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """For people who see `query`: what differs from the sentence that they wrote."""
+        left_out = [f'"{printable(words)}" left out' for words in self.left_out]
+        return [*left_out, *(f"without {one.format()}" for one in self.excluded), *self.warnings]
 
 
 def read_things(model: object, asked: JoinedQuery) -> Reading:
@@ -54,7 +64,7 @@ def read_search(model: object, asked: JoinedQuery) -> Reading:
     read += [_Sentence.read(model, one, Request(*split_lead(one.text))) for one in asked.exclude]
     reading = _reading(asked, read)
     vague = () if all(one.entities for one in reading.query.include) or not can_tag(model) else (VAGUE,)
-    return Reading(reading.query, reading.lines, (*reading.warnings, *vague))
+    return replace(reading, warnings=(*reading.warnings, *vague))
 
 
 VAGUE = (
@@ -103,10 +113,12 @@ class _Sentence:
 def _reading(asked: JoinedQuery, read: list[_Sentence]) -> Reading:
     count = len(asked.include)
     include, exclude = [one.query for one in read[:count]], [one.query for one in read[count:]]
-    exclude += [query for one in read for query in one.unwanted]
+    excluded = tuple(query for one in read for query in one.unwanted)
     return Reading(
-        JoinedQuery(tuple(include), tuple(exclude)),
+        JoinedQuery(tuple(include), (*exclude, *excluded)),
         tuple(line for one in read if (line := one.line)),
+        excluded,
+        tuple(one.lead for one in read if one.lead),
         tuple(dict.fromkeys(warning for one in read if (warning := one.warning))),
     )
 

@@ -57,8 +57,8 @@ def write_fiftyone(hits: Sequence[Hit], folder: str | os.PathLike[str]) -> list[
     """A new folder in the layout of FiftyOne's `FiftyOneImageDetectionDataset`: `data/`, `labels.json`.
 
     Detections are what the entities of all queries found that must be there: the entity's text as label, its cosine as
-    confidence, and its box. `fiftyone.Dataset.from_dir(dataset_dir=FOLDER,
-    dataset_type=fiftyone.types.FiftyOneImageDetectionDataset)` imports it.
+    confidence, its box, and the probability that it is there (`present`). They are imported by
+    `fiftyone.Dataset.from_dir(dataset_dir=FOLDER, dataset_type=fiftyone.types.FiftyOneImageDetectionDataset)`.
 
     Returns: the files that are gone, or have changed since they were indexed.
 
@@ -79,6 +79,8 @@ def write_fiftyone(hits: Sequence[Hit], folder: str | os.PathLike[str]) -> list[
                 box = [x0 / hit.width, y0 / hit.height, (x1 - x0) / hit.width, (y1 - y0) / hit.height]
                 sure = round(float(part.entity_terms[entity]), 3)
                 attributes = {"rank": rank, "score": round(hit.score, 3)}
+                if part.present:
+                    attributes["present"] = round(part.present[entity], 3)
                 found.append({"label": label, "bounding_box": box, "confidence": sure, "attributes": attributes})
         labels[Path(name).stem] = found
     classes = sorted({str(one["label"]) for listed in labels.values() for one in listed})

@@ -189,6 +189,7 @@ class Hit:
                 lines.append(
                     f"    {name}: {term:.3f} with object {thing}, {where}, box {x0},{y0},{x1},{y1} "
                     f"({share:.0%} of the image)"
+                    + (f", there with probability {part.present[number]:.2f}" if part.present else "")
                 )
             for fit in part.fits:
                 if len(fit.entities) == 2 or abs(fit.value) >= SILENT:
@@ -240,7 +241,7 @@ class Hit:
     def _where(self, part: ScorePart, fit: ConnectionFit) -> str:
         """'from box 0,0,9,9 to box 9,0,19,9'."""
         boxes = [",".join(map(str, self.found.masks.boxes[part.objects[entity]])) for entity in fit.entities]
-        return f"from box {boxes[0]} to box {boxes[1]}" if len(boxes) == 2 else f"of box {boxes[0]}"
+        return f"from box {boxes[0]} to box {boxes[1]}" if len(boxes) == 2 else f"by the place of box {boxes[0]} alone"
 
     def _object(self, entity: int, part: int) -> int:
         if not 0 <= part < len(self.parts):

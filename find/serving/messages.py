@@ -170,6 +170,9 @@ READ_AS = "with detected entities in braces; queries that mark entities themselv
 
 class SearchAnswer(BaseModel):
     read_as: list[str] = Field(description="`query`, each of `and` and each of `without`, " + READ_AS)
+    notes: list[str] = Field(
+        description="What of a plain sentence was left out, excluded (without {a dog}) or not understood, for people"
+    )
     hits: list[FoundImage]
     unknown_words: list[str] = Field(description="Words unknown to the language model: results for them are a guess")
 

@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from find.errors import FindError
 from find.model.feature_cache import FeatureCache
 from find.model.predictions import EntityMask
-from find.model.tagging import tagged_queries
+from find.model.requests import Reading, read_search, read_things
 from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.retrieval.filters import filter_sql
@@ -145,12 +145,13 @@ class Service:
             raise Refusal(422, f"dim: the album's vectors have {self.album.stamp.dim} values, not {request.dim}")
         with self.budget.share() as share:
             item = await self._read(lambda: self._to_search(request, share))
-            query, found = await self._search.submit(item)
+            reading, found = await self._search.submit(item)
+            query = reading.query
             check_relevance(request.min_relevance, self._match_head, [query])
             groups = relevant_groups(found, request.min_relevance)
             texts = [request.query, *request.others, *request.without]
             read_as = [*map(_read_as, texts, item.query.queries, query.queries)]
-            return await self._read(lambda: self._search_answer(query, read_as, groups, request.masks))
+            return await self._read(lambda: self._search_answer(reading, read_as, groups, request.masks))
 
     @_in_time
     async def sample(self, count: int, name: str | None) -> messages.SampleAnswer:
@@ -253,10 +254,12 @@ class Service:
                 log.critical("the device has failed, restart this process", exc_info=True)
         raise Refusal(503, FAULTY)
 
-    def _search_all(self, items: Sequence[ToSearch]) -> list[tuple[JoinedQuery, list[Group]]]:
-        queries = self._with_entities([item.query for item in items])
+    def _search_all(self, items: Sequence[ToSearch]) -> list[tuple[Reading, list[Group]]]:
+        readings = [read_search(self.model, item.query) for item in items]
+        queries = [reading.query for reading in readings]
+        self._check_entities(queries)
         album = self.album  # which may be followed by another one meanwhile
-        return list(zip(queries, search_each(album, items, queries), strict=True))
+        return list(zip(readings, search_each(album, items, queries), strict=True))
 
     def _segment_all(self, items: Sequence[_Segment]) -> list[tuple[Query, list[EntityMask]]]:
         queries = [read.include[0] for read in self._with_entities([JoinedQuery((item.query,)) for item in items])]
@@ -273,15 +276,14 @@ class Service:
         return list(zip(queries, find_each(self.model, items, queries), strict=True))
 
     def _with_entities(self, asked: Sequence[JoinedQuery]) -> list[JoinedQuery]:
-        """Plain sentences with the entities that the model finds, in one call; raises Refusal for too many."""
-        found = iter(tagged_queries(self.model, [query for joined in asked for query in joined.queries]))
-        read = [
-            JoinedQuery(tuple(next(found) for _ in joined.include), tuple(next(found) for _ in joined.exclude))
-            for joined in asked
-        ]
-        for joined in read:
-            check_count("entities", sum(len(query.entities) for query in joined.queries), self.limits.entities)
+        """Plain sentences with the entities that the model finds; raises Refusal for too many."""
+        read = [read_things(self.model, joined).query for joined in asked]
+        self._check_entities(read)
         return read
+
+    def _check_entities(self, queries: Sequence[JoinedQuery]) -> None:
+        for joined in queries:
+            check_count("entities", sum(len(query.entities) for query in joined.queries), self.limits.entities)
 
     # --- in the reader threads ------------------------------------------------------------------------------------
 
@@ -330,10 +332,11 @@ class Service:
         return ToEmbed(queries, shown)
 
     def _search_answer(
-        self, query: JoinedQuery, read_as: list[str], groups: Sequence[Group], masks: bool
+        self, reading: Reading, read_as: list[str], groups: Sequence[Group], masks: bool
     ) -> messages.SearchAnswer:
         found = [found_image(rank, one.hit, one.moments, masks=masks) for rank, one in enumerate(groups, start=1)]
-        return messages.SearchAnswer(read_as=read_as, hits=found, unknown_words=self._unknown_words(query))
+        unknown = self._unknown_words(reading.query)
+        return messages.SearchAnswer(read_as=read_as, notes=reading.notes, hits=found, unknown_words=unknown)
 
     def _unknown_words(self, query: JoinedQuery) -> list[str]:
         unknown = [word for one in query.queries for word in UnknownWords.read(self.model.language, one).query]

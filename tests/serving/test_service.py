@@ -432,6 +432,15 @@ def test_the_page_needs_nothing_from_elsewhere(client):
     assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
+def test_requests_in_plain_english_are_read_as_people_mean_them(client):
+    plain = client.post("/search", json={"query": "show me a red dog without a car"}).json()
+    braces = client.post("/search", json={"query": "{a red dog}", "without": ["{a car}"]}).json()
+    assert plain["hits"] == braces["hits"] and plain["read_as"] == ["{a red dog}"]
+    assert plain["notes"] == ['"show me" left out', "without {a car}"] and braces["notes"] == []
+    assert "no thing was found" in client.post("/search", json={"query": "left of"}).json()["notes"][0]
+    assert "only says what must not be there" in _error(client.post("/search", json={"query": "no dog"}), 422)
+
+
 def test_plain_sentences_are_read_and_told_as_queries_with_braces(client, encoded):
     plain, braces = "a red dog left of a car", "{a red dog} left of {a car}"
     found, same = (

@@ -177,12 +177,13 @@ async function search() {
   const unknown = found.unknown_words.length ? `; unknown words, so results are a guess: ${found.unknown_words.join(", ")}` : "";
   const doubt = groups.length && groups.every(group => group.isDoubtful) ?
     "; it is probably in none of them: these are the nearest" : "";
+  const notes = found.notes.map(note => `; ${note}`).join("");
   const took = `${Math.round(performance.now() - start)} ms`;
   const many = groups.length === 1 ? "1 image" : `${groups.length} images`;
   const none = groups.length ? "" : body.min_relevance !== null ?
     `No image${body.where === null ? "" : " that fits the filters"} has a relevance of ${body.min_relevance} or more.` :
     body.where !== null ? "No image fits the filters." : "No image is left to be searched.";
-  return [figures, `${groups.length ? many : "nothing found"} in ${took}${doubt}${unknown}`, found.read_as[0], none];
+  return [figures, `${groups.length ? many : "nothing found"} in ${took}${notes}${doubt}${unknown}`, found.read_as[0], none];
 }
 
 function run() {
