@@ -168,10 +168,10 @@ def _places(vectors: Float[np.ndarray, "n d"], layout: Layout) -> tuple[Float[np
     if layout == "umap" or (layout == "auto" and find_spec("umap") is not None):
         with extra("map", "a layout by UMAP"):
             from umap import UMAP
-        neighbours = min(15, len(vectors) - 1)
-        start = "random" if len(vectors) < 12 else "spectral"
+        # fewer in small albums: a neighbourhood that is larger than a group of equal pictures ties it to another group
+        neighbours = int(np.clip(len(vectors) // 5, 2, 15))
         places = UMAP(
-            n_neighbors=neighbours, min_dist=0.3, metric="cosine", random_state=0, n_jobs=1, init=start
+            n_neighbors=neighbours, min_dist=0.3, metric="cosine", random_state=0, n_jobs=1, init="pca"
         ).fit_transform(vectors)
         method = "UMAP"
     else:

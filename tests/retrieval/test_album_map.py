@@ -71,6 +71,8 @@ def test_umap_keeps_clusters_apart(album):
     apart = np.linalg.norm(places[:, None] - places[None], axis=-1)
     np.fill_diagonal(apart, np.inf)
     assert found.layout == "UMAP" and (of[apart.argmin(1)] == of).all()
+    few = make_map(album, settings=MapSettings(clusters=3, most=3, layout="umap"))  # the least that a map needs
+    assert len({(picture.x, picture.y) for picture in few.pictures}) == 3
 
 
 def test_the_page_holds_all_and_no_name_ends_its_script(mapped, tmp_path):
