@@ -34,7 +34,7 @@ def test_files_are_copied_by_rank(hits, tmp_path):
     assert names == ["001_b.png", "002_a.png", "003_a.png"]
     for name, hit in zip(names, hits, strict=True):
         assert (tmp_path / "out" / name).read_bytes() == hit.path.read_bytes()
-    with pytest.raises(FindError, match="there already"):
+    with pytest.raises(FindError, match="exists already"):
         copy_hits(hits, tmp_path / "out")
 
 
