@@ -239,7 +239,7 @@ def search(arguments: argparse.Namespace) -> int:
     included = 1 + len(arguments.others)
     joined = find_sought(model, JoinedQuery(tuple(asked[:included]), tuple(asked[included:])))
     query = joined.include[0]
-    unknown, *_ = [unknown_words(model, one) for one in joined.queries]  # tells those of all of them
+    unknown, *_ = [unknown_words(model, one) for one in joined.queries]  # warns of all of them together
     hits = album.search(
         joined,
         arguments.k,

@@ -2,7 +2,7 @@
 
 The synthetic world writes its own, which are false by exact labels (probes_{split}.json, recombining the true
 sentence's units, and hard_negatives_{split}.json). For other data `phrase_swaps` makes them from the linked phrases;
-these are false as far as the wording tells.
+these are false judging by the wording.
 """
 
 from __future__ import annotations

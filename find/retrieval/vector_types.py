@@ -3,8 +3,8 @@
 LanceDB's own quantised indices (IVF_SQ, IVF_PQ, IVF_RQ) hold compressed copies beside the vectors, so they make a table
 larger, not smaller. Here the columns themselves hold the codes, as lists of a fixed size: `float16`, `int8`, `uint16`
 with four 4-bit integers each, `uint32` with sixteen 2-bit integers each, or `uint8` with eight signs each, which
-LanceDB can search by Hamming distance. The type of a column tells how to decode it. Albums of codes have their boxes in
-one plain list an image, which Lance packs to the bits that the numbers need.
+LanceDB can search by Hamming distance. The type of a column determines its decoding. Albums of codes have their boxes
+in one plain list an image, which Lance packs to the bits that the numbers need.
 
 No scale is stored. An album's vectors have unit length, so a decoded vector is its codes divided by their norm.
 """

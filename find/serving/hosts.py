@@ -2,7 +2,7 @@
 
 By DNS rebinding an attacker lets the page's own domain resolve to this machine; the browser then sends that domain as
 the Host header. Numeric addresses cannot be rebound. A page elsewhere can also send requests to this machine's own
-names without reading the answers; the browser then tells the page's origin.
+names without reading the answers; the browser then sends the page's origin.
 """
 
 from __future__ import annotations

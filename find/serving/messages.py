@@ -81,8 +81,8 @@ class SearchRequest(_Request):
     masks: bool = Field(default=False, description="Include the entities' masks (COCO run-length codes)")
     fold: bool = Field(
         default=False,
-        description="Near-duplicates of a hit, and further frames of its film, are told with it, not as hits of their "
-        "own; slower in large albums",
+        description="Near-duplicates of a hit, and further frames of its film, are listed with it, not as separate "
+        "hits; slower in large albums",
     )
     include_query: bool = Field(
         default=False, description="Whether images of the album that the query's regions are of may be hits"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from find.retrieval.hits import Hit
 
 MOST_MOMENTS = 60
-"""Frames of one film that are told, the best."""
+"""Maximum number of frames of a film that are listed, the best ones."""
 MOST_HITS = 2000
 """Hits that are folded at most: long films may hold more frames."""
 

@@ -228,10 +228,10 @@ class Task(nn.Module, ABC):
         check_counts(len(frames), len(prompts), "prompt", "prompts")
         answers: dict[int, Any] = {}
         for numbers, memory in memories:
-            asked = PromptBatch(model, memory, [frames[n] for n in numbers], [prompts[n] for n in numbers])
-            answers.update(zip(numbers, self.answer(asked), strict=True))
+            batch = PromptBatch(model, memory, [frames[n] for n in numbers], [prompts[n] for n in numbers])
+            answers.update(zip(numbers, self.answer(batch), strict=True))
         return [answers[number] for number in range(len(frames))]
 
-    def answer(self, asked: PromptBatch) -> Sequence[Any]:
+    def answer(self, batch: PromptBatch) -> Sequence[Any]:
         """The results for a batch of prompts, one per image, on the host. Gradients are off."""
         raise NotImplementedError(f"task {self.name!r} answers nothing")

@@ -128,16 +128,16 @@ class Counting(Task):
 
     # --- answers ---
 
-    def answer(self, asked: PromptBatch) -> Sequence[float]:
-        interface, device = asked.model.interface, asked.model.device
+    def answer(self, batch: PromptBatch) -> Sequence[float]:
+        interface, device = batch.model.interface, batch.model.device
         masks = [
             frame.place_mask(_bitmap(prompt, frame.height, frame.width))
-            for prompt, frame in zip(asked.prompts, asked.frames, strict=True)
+            for prompt, frame in zip(batch.prompts, batch.frames, strict=True)
         ]
         strokes = torch.stack(masks)[:, None].to(device)
         padding = torch.zeros(strokes.shape[:2], dtype=torch.bool, device=device)
-        prompts = [generic.prompt(), self._prompt(interface, asked.memory, strokes, padding)]
-        return self._count(interface(asked.memory, prompts).final)[:, 0].tolist()
+        prompts = [generic.prompt(), self._prompt(interface, batch.memory, strokes, padding)]
+        return self._count(interface(batch.memory, prompts).final)[:, 0].tolist()
 
     def _prompt(self, interface: Interface, memory: Any, strokes: Tensor, padding: Tensor) -> Prompt:
         return Prompt(
