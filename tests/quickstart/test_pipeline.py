@@ -13,7 +13,7 @@ from find.quickstart.training import TrainingRecord, training_overrides
 
 
 def _run(out, **changes):
-    settings = DemoSettings(out=out, train_images=12, val_images=8, queries=2, device="cpu", **changes)
+    settings = DemoSettings(out=out, train_images=4, val_images=8, queries=2, device="cpu", **changes)
     page = Demo(settings).run()
     return page.read_text(), json.loads((out / "metrics.json").read_text())
 

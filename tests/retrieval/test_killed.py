@@ -43,7 +43,7 @@ def _held(album) -> dict[str, datetime]:
     return held
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(500, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_the_album_opens_and_completes(tmp_path, kills):
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["find.retrieval.album", "lancedb"])  # else a run is mostly its imports
