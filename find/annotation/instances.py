@@ -48,6 +48,8 @@ def write_panoptic(root: Path, split: str, out: Path, report: Report, *, progres
         raise DataError(
             f'{path}: none of its "images" can be used. List each image with id, file_name, height and width.'
         )
+    if instances.objects and not instances.categories:
+        raise DataError(f'{path}: its "categories" name no class. List each class with id and name.')
     by_image: dict[int, list[Instance]] = defaultdict(list)
     for one in instances.objects:
         by_image[one.image_id].append(one)

@@ -24,7 +24,7 @@ from find.data.find_bench import read_expressions, read_sentences
 from find.data.held_out import read_held_out
 from find.data.instances import Instances, read_instances
 from find.data.panoptic import PanopticTable
-from find.data.records import read_document
+from find.data.records import has_words, read_document
 from find.data.sample import Foil, Sample, Segment, Sentence
 from find.data.schema import CaptionDocument
 from find.data.segment_map import unlisted_ids
@@ -263,11 +263,11 @@ def read_captions(path: Path, table: PanopticTable, report: Report) -> dict[int,
     captions: dict[int, list[str]] = defaultdict(list)
     for number, record in enumerate(read_document(path, CaptionDocument, report).annotations):
         caption = record.caption.strip()
-        if record.image_id in table.rows and caption:
+        if record.image_id in table.rows and has_words(caption):
             captions[record.image_id].append(caption)
             continue
         item = f"caption {number if record.id is None else record.id} of image {record.image_id}"
-        if not caption:
+        if not has_words(caption):
             report(
                 DatasetIssue(Severity.WARNING, "empty caption", path.name, item, "the caption has no words",
                         "Write it, or take it out")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.data.panoptic import PanopticTable
-from find.data.records import read_document, whole_number
+from find.data.records import has_words, read_document, whole_number
 from find.data.sample import Expression, PhraseSpan, Reference, Sentence
 from find.data.schema import (
     ExpressionDocument,
@@ -19,6 +19,7 @@ from find.data.schema import (
     SentenceDocument,
     SentenceRecord,
 )
+from find.errors import FindError
 
 error = partial(DatasetIssue, Severity.ERROR)
 warning = partial(DatasetIssue, Severity.WARNING)
@@ -47,7 +48,7 @@ def read_sentences(path: Path, table: PanopticTable, report: Report) -> list[Sen
         if crowd_by_id is None:
             report(_unknown_image(path.name, item, image_id))
             continue
-        if not text.strip():
+        if not has_words(text):
             report(error("empty sentence", path.name, item, "the sentence has no words", "Write it, or remove it"))
             continue
         found: list[PhraseSpan] = []
@@ -59,6 +60,8 @@ def read_sentences(path: Path, table: PanopticTable, report: Report) -> list[Sen
                 if not segment_ids:
                     raise ValueError("annotation_id is an empty list")
                 reference = _reference(entry.reference, table, path.name, where, report)
+            except FindError:  # what has been reported, where the report refuses
+                raise
             except (KeyError, ValueError) as problem:
                 report(_malformed(path.name, where, problem))
                 continue
@@ -101,7 +104,7 @@ def read_expressions(path: Path, table: PanopticTable, report: Report) -> list[E
         crowd_by_id = table.crowd_by_id(expression.image_id)
         if crowd_by_id is None:
             report(_unknown_image(path.name, item, expression.image_id))
-        elif not expression.text:
+        elif not has_words(expression.text):
             report(error("empty sentence", path.name, item, "the expression has no words", "Write it, or remove it"))
         elif list(_usable((expression.segment_id,), crowd_by_id, path.name, item, report)):
             expressions.append(expression)

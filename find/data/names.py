@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from find.images.formats import PICTURE_SUFFIXES
 
@@ -109,17 +109,21 @@ def _shared_ends(listed: Sequence[str]) -> set[str]:
 
 
 class AlikeNames:
-    """Finds the name that differs from a missing one only in case or Unicode normalisation; built once."""
+    """Finds the name that a missing one was most likely written for, and how both differ; built once."""
 
     def __init__(self) -> None:
-        self._by_fold: dict[str, str] | None = None
+        self._by_fold: tuple[dict[str, str], ...] | None = None
 
     def hint(self, name: str, names: Callable[[], Iterable[str]]) -> str:
         """A hint to append to a message, or ""; `names` is called once."""
         if self._by_fold is None:
-            self._by_fold = {_folded(own): own for own in map(_last_part, names())}
-        own = self._by_fold.get(_folded(_last_part(name)))
-        return f"; {own} is there, which differs in its case or in how accents are written" if own else ""
+            there = [_last_part(own) for own in names()]
+            self._by_fold = tuple({fold(own): own for own in there} for fold in DIFFERENCES.values())
+        for (difference, fold), known in zip(DIFFERENCES.items(), self._by_fold, strict=True):
+            own = known.get(fold(_last_part(name)))
+            if own is not None:
+                return f"; {own} is there, which differs in {difference}"
+        return ""
 
 
 def _last_part(name: str) -> str:
@@ -128,3 +132,22 @@ def _last_part(name: str) -> str:
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def _decoded(name: str) -> str:
+    """Without spaces at its ends, and with what `%20` and the like stand for."""
+    return _folded(unquote(name).replace("+", " ").strip())
+
+
+def _stem(name: str) -> str:
+    """Without a picture's suffix."""
+    stem, dot, suffix = _decoded(name).rpartition(".")
+    return stem if dot and stem and f".{suffix}" in PICTURE_SUFFIXES else _decoded(name)
+
+
+DIFFERENCES: Mapping[str, Callable[[str], str]] = {
+    "its case or in how accents are written": _folded,
+    "its spaces or in how they are written": _decoded,
+    "its suffix": _stem,
+}
+"""How names differ that mean one file -> what such names have in common, the smallest differences first."""

@@ -23,6 +23,9 @@ from msgspec import inspect
 from find.data.dataset_issue import DatasetIssue, Report, Severity
 from find.errors import SURROGATE, DataError, FindError
 
+VISIBLE = r"[^\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]"
+"""A character that can be seen; spaces and signs without width alone are no text."""
+
 BOM = b"\xef\xbb\xbf"
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 AT = re.compile(r" - at `\$\.?(.*)`$")
@@ -295,3 +298,8 @@ def _explained(problem: str, raw: Mapping[str, Any]) -> str:
     words = " or ".join(dict.fromkeys(WORDS.get(name, name) for name in names))
     limit = f" {expected.group(2)}" if expected.group(2) else ""
     return f"the field '{field}' holds {brief(raw.get(re.split(r'[.[]', field)[0]))}, not {words}{limit}"
+
+
+def has_words(text: str) -> bool:
+    """Whether anything of a text can be seen."""
+    return re.search(VISIBLE, text) is not None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from find.data.records import Record, brief
+from find.data.records import VISIBLE, Record, brief
 from find.images.images import LARGEST_IMAGE
 
 Id = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
@@ -20,7 +20,7 @@ Number = Id | str
 """An id as FIND-Bench writes it: a whole number, or a string of digits."""
 
 Digits = Annotated[str, Meta(pattern=r"^-?[0-9]{1,18}$")]
-Words = Annotated[str, Meta(pattern=r"\S")]
+Words = Annotated[str, Meta(pattern=VISIBLE)]
 
 
 class ImageRecord(Record, gc=False):

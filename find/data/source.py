@@ -59,11 +59,21 @@ class FolderSource:
         """Raises FindError if the file is missing."""
         file = self.path / self.own(name)
         try:
+            if file.exists() and not file.is_file():  # a pipe would block until something writes to it
+                kind = "a folder" if file.is_dir() else "not a regular file"
+                raise DataError(
+                    f"{file}: this is {kind}. Put the file there, or take the image out of the annotations."
+                )
             return file.read_bytes()
         except (OSError, ValueError) as error:  # a ValueError: a name with a null byte
+            if isinstance(error, FindError):
+                raise
+            is_link = not isinstance(error, ValueError) and file.is_symlink()
+            reason = "a link to a file that is gone" if is_link else getattr(error, "strerror", None) or error
+            hint = "" if is_link else self._alike.hint(name, self.names)
             raise DataError(
-                f"{file}: the file cannot be read ({getattr(error, 'strerror', None) or error})"
-                f"{self._alike.hint(name, self.names)}. Put it back, or take the image out of the annotations."
+                f"{file}: the file cannot be read ({reason}){hint}. Put it back, or take the image out of the "
+                "annotations."
             ) from error
 
     def names(self) -> Iterable[str]:

@@ -49,8 +49,10 @@ def mask_ap(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]
         return InstanceScores(ap=None, ap50=None, ap75=None, small=None, medium=None, large=None)
     if not results:
         return InstanceScores(ap=0.0, ap50=0.0, ap75=0.0, small=0.0, medium=0.0, large=0.0)
-    truth = COCO(_renumbered(ground_truth), use_deepcopy=True)
-    evaluation = COCOeval_faster(truth, truth.loadRes([_as_library_reads(result) for result in results]), "segm")
+    number_of = {image_id: number for number, image_id in enumerate(sorted(images))}
+    truth = COCO(_renumbered(ground_truth, number_of), use_deepcopy=True)
+    read = truth.loadRes([_as_library_reads(result, number_of) for result in results])
+    evaluation = COCOeval_faster(truth, read, "segm")
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
@@ -156,15 +158,21 @@ def instances_from_maps(
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def _renumbered(ground_truth: Mapping[str, Any]) -> dict[str, Any]:
-    """Assigns unique ids from 1: the library treats 0 as "unmatched" and confuses objects with equal ids."""
-    annotations = [{**annotation, "id": number} for number, annotation in enumerate(ground_truth["annotations"], 1)]
-    return {**ground_truth, "annotations": annotations}
+def _renumbered(ground_truth: Mapping[str, Any], number_of: Mapping[int, int]) -> dict[str, Any]:
+    """Assigns unique ids from 1 to objects: the library treats 0 as "unmatched" and confuses objects with equal ids;
+    and ids from 0 to images, in the same order: it takes no negative ones."""
+    images = [{**image, "id": number_of[image["id"]]} for image in ground_truth["images"]]
+    annotations = [
+        {**annotation, "id": number, "image_id": number_of[annotation["image_id"]]}
+        for number, annotation in enumerate(ground_truth["annotations"], 1)
+    ]
+    return {**ground_truth, "images": images, "annotations": annotations}
 
 
-def _as_library_reads(result: Mapping[str, Any]) -> dict[str, Any]:
+def _as_library_reads(result: Mapping[str, Any], number_of: Mapping[int, int]) -> dict[str, Any]:
     segmentation = result["segmentation"]
-    return {**result, "segmentation": compressed(segmentation, tuple(segmentation["size"]))}
+    code = compressed(segmentation, tuple(segmentation["size"]))
+    return {**result, "image_id": number_of[result["image_id"]], "segmentation": code}
 
 
 def encode(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:

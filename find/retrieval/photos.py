@@ -25,6 +25,8 @@ from find.retrieval.connection import check_photos
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 BATCH_PIXELS = 100_000_000
 """Maximum number of pixels per batch (300 MB), regardless of the number of images."""
+OF_SYSTEMS = frozenset({"@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX"})
+"""Folders of thumbnails and deleted files, which network drives, Windows and zip files of macOS put among photos."""
 IN_ICLOUD = Format(Medium.UNREADABLE, "this photo is in iCloud only; download it")
 
 
@@ -107,7 +109,7 @@ class PhotoFolder:
         unlisted: sub-folders that could not be listed.
         refused: media files that cannot be read, with reasons.
         others: number of files that are not media.
-        hidden: number of files and folders skipped because their names start with a dot.
+        hidden: number of files and folders skipped because their names start with a dot, or are a system's own.
     """
 
     root: Path
@@ -188,7 +190,7 @@ class _Walk:
 
     def through(self, folder: Path) -> None:
         for place, folders, names in os.walk(folder, onerror=self._cannot_list):
-            visible = [name for name in folders if not name.startswith(".")]
+            visible = [name for name in folders if not name.startswith(".") and name not in OF_SYSTEMS]
             self.hidden += len(folders) - len(visible)
             maps = [name for name in visible if _holds_maps(Path(place), name)]
             self.others += sum(len(inside) for name in maps for *_, inside in os.walk(Path(place, name)))
