@@ -69,7 +69,7 @@ def has_table(album: str | os.PathLike[str], *, storage: Mapping[str, str] | Non
 def check_album(album: str | os.PathLike[str], *, storage: Mapping[str, str] | None = None) -> None:
     """Raises FindError if there is no album; for a local one this needs no library."""
     if not has_table(album, storage=storage):
-        if not is_remote(album) and Path(album).is_dir():
+        if not is_remote(album) and Path(album).is_dir() and not (Path(album) / f"{TABLE}.lance").exists():
             raise DataError(
                 f"{album}: this folder is not an album; if it holds photos, make an album of them and search that: "
                 f"findvl index {album} my.album"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import zipfile
@@ -139,9 +140,20 @@ def _json_fields(path: Path) -> frozenset[str]:
         found = msgspec.json.decode(data, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
         if isinstance(found, list):
             found = msgspec.json.decode(found[0], type=dict[str, msgspec.Raw]) if found else {}
-    except (OSError, ValueError, RecursionError):
+    except (OSError, RecursionError):
         return frozenset()
+    except ValueError:  # NaN and Infinity, which Python writes and JSON has not: whoever reads the file tells of them
+        return _fields_of_python(data)
     return frozenset(found)
+
+
+def _fields_of_python(data: bytes) -> frozenset[str]:
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return frozenset()
+    first = found[0] if isinstance(found, list) and found else found
+    return frozenset(first if isinstance(first, dict) else ())
 
 
 def text_edges(path: Path, size: int = 4096) -> str:

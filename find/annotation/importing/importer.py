@@ -20,7 +20,7 @@ from find.data.dataset_issue import Report
 from find.data.plurals import article
 from find.errors import DataError, FindError, InputError
 from find.foundations.base import VisionEncoder
-from find.images.images import read_size
+from find.images.images import read_size, read_thumbnail
 from find.utils.progress import track
 
 
@@ -128,6 +128,7 @@ def _usable(photos: Sequence[Photo], report: Report) -> list[Photo]:
     for photo in photos:
         try:
             size = read_size(photo.path)
+            read_thumbnail(photo.path, (1, 1))  # a truncated file has a good header
         except FindError as error:
             fix = "Replace it by a valid picture"
             report(warning("picture cannot be read", photo.path.name, "the picture", str(error), fix))
