@@ -53,6 +53,10 @@ def show_search(browser: Browser, address: str, query: str, file: Path) -> None:
     page = browser.new_page(viewport=SIZE)
     page.goto(f"{address}/?{urlencode({'q': query})}")
     page.wait_for_selector("#hits .pair-label")
+    page.wait_for_load_state("networkidle")
+    with page.expect_response("**/search"):  # once more, since the first search has loaded the album
+        page.click("button:text-is('Search') >> nth=1")
+    page.wait_for_selector("#said:has-text('images in')")
     page.locator("#hits summary").first.click()
     save(page, file)
 

@@ -78,9 +78,10 @@ function correct(box, button, words, take) {
   field.select();
 }
 
-// The words between things; each becomes a thing when it is clicked.
+// The words between things; each becomes a thing when it is clicked, but not a dot or comma.
 function plainWords(text, start, end) {
   return [...text.slice(start, end).matchAll(/\S+/g)].map(({ 0: word, index }) => {
+    if (!/[\p{L}\p{N}]/u.test(word)) return make("span", unescaped(word));
     const place = { start: start + index, end: start + index + word.length };
     const number = thingsOf(text.slice(0, place.start)).length;
     const button = makeButton(unescaped(word), () => replaced(text, place, `{${word}}`, number));
