@@ -21,6 +21,8 @@ from find.world import generate_world
 SCENES, SEED = 60, 11
 SIZE = {"width": 1000, "height": 900}
 TALL = {"width": 1000, "height": 1180}
+WITHOUT_TIMES = """document.querySelectorAll(".said").forEach(said =>
+    said.textContent = said.textContent.replace(/(;| in) \\d+ ms/, ""))"""  # they are those of this machine
 
 
 def main() -> None:
@@ -53,10 +55,6 @@ def show_search(browser: Browser, address: str, query: str, file: Path) -> None:
     page = browser.new_page(viewport=SIZE)
     page.goto(f"{address}/?{urlencode({'q': query})}")
     page.wait_for_selector("#hits .pair-label")
-    page.wait_for_load_state("networkidle")
-    with page.expect_response("**/search"):  # once more, since the first search has loaded the album
-        page.click("button:text-is('Search') >> nth=1")
-    page.wait_for_selector("#said:has-text('images in')")
     page.locator("#hits summary").first.click()
     save(page, file)
 
@@ -107,6 +105,7 @@ def open_thing(page: Page, address: str, query: str) -> tuple[ElementHandle, lis
 def save(page: Page, file: Path) -> None:
     page.wait_for_load_state("networkidle")
     page.mouse.move(0, 0)
+    page.evaluate(WITHOUT_TIMES)
     page.evaluate("scrollTo(0, 0)")
     page.screenshot(path=file, type="jpeg", quality=80)
     print(f"{file}: {file.stat().st_size >> 10} KB")

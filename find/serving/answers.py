@@ -54,16 +54,17 @@ def found_image(rank: int, hit: Hit, moments: Sequence[Hit], *, masks: bool) -> 
 
 def found_moment(hit: Hit, *, masks: bool) -> messages.FoundMoment:
     """Text lists the entities of the first query, the picture shows those of all queries to match."""
-    found = zip(hit.parts[0].query.entity_names, hit.entity_terms, hit.objects, strict=True)
+    found = zip(hit.parts[0].query.entity_names, hit.entity_terms, hit.present, hit.objects, strict=True)
     entities = [
         messages.FoundEntity(
             text=text,
             term=term,
+            present=present,
             object=thing,
             box=list(hit.box(number)),
             segmentation=messages.Mask(**encode_mask(hit.mask(number))) if masks else None,
         )
-        for number, (text, term, thing) in enumerate(found)
+        for number, (text, term, present, thing) in enumerate(found)
     ]
     queries = [
         messages.FoundQuery(query=part.query.text, is_excluded=part.is_excluded, score=part.score) for part in hit.parts

@@ -99,6 +99,9 @@ class Mask(BaseModel):
 class FoundEntity(BaseModel):
     text: str = Field(description="The phrase, or the region's name in brackets")
     term: float = Field(description="Cosine similarity with the image's object that it matched")
+    present: float | None = Field(
+        description="Probability that this object is what the entity describes; null for weights without a match head"
+    )
     object: int = Field(description="Index of that object in the image")
     box: list[int] = Field(description="x0, y0, x1, y1 in pixels; x1 and y1 are exclusive")
     segmentation: Mask | None = None
@@ -172,6 +175,9 @@ class SearchAnswer(BaseModel):
     read_as: list[str] = Field(description="`query`, each of `and` and each of `without`, " + READ_AS)
     notes: list[str] = Field(
         description="What of a plain sentence was left out, excluded (without {a dog}) or not understood, for people"
+    )
+    unwanted: list[str] = Field(
+        description="What `query` and `and`, as plain sentences, say must not be there, as in: a car without a dog"
     )
     hits: list[FoundImage]
     unknown_words: list[str] = Field(description="Words unknown to the language model: results for them are a guess")

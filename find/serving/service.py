@@ -335,8 +335,13 @@ class Service:
         self, reading: Reading, read_as: list[str], groups: Sequence[Group], masks: bool
     ) -> messages.SearchAnswer:
         found = [found_image(rank, one.hit, one.moments, masks=masks) for rank, one in enumerate(groups, start=1)]
-        unknown = self._unknown_words(reading.query)
-        return messages.SearchAnswer(read_as=read_as, notes=reading.notes, hits=found, unknown_words=unknown)
+        return messages.SearchAnswer(
+            read_as=read_as,
+            notes=reading.notes,
+            unwanted=[one.format() for one in reading.excluded],
+            hits=found,
+            unknown_words=self._unknown_words(reading.query),
+        )
 
     def _unknown_words(self, query: JoinedQuery) -> list[str]:
         unknown = [word for one in query.queries for word in UnknownWords.read(self.model.language, one).query]

@@ -76,6 +76,19 @@ def test_and_and_without_are_chips_that_regions_join(page, names):
     assert body["without"] == []
 
 
+def test_what_a_sentence_excludes_is_a_chip(page):
+    _, answer = search(page, "show me a red dog without a car")
+    assert answer["read_as"] == ["{a red dog}"] and answer["unwanted"] == ["{a car}"]
+    expect(page.locator("#read .words")).to_have_text(["a red dog", "without a car"])
+    assert page.locator("#joined .chip").count() == 0
+    page.click("#read .words >> nth=0")
+    page.keyboard.type("a dog")
+    body, answer = asked(page, lambda: page.keyboard.press("Enter"))
+    assert (body["query"], body["without"], answer["unwanted"]) == ("{a dog}", ["{a car}"], [])
+    expect(page.locator("#read .words")).to_have_text(["a dog"])
+    assert page.input_value("#joined .without input") == "{a car}"
+
+
 # --- regions ---------------------------------------------------------------------------------------------------------
 
 
@@ -203,6 +216,10 @@ def test_hits_that_are_probably_wrong_say_so(page):
     figures = page.locator("#hits figure")
     told = [figures.nth(number).locator(".cell > span").count() for number in range(len(relevances))]
     assert told == [int(one < 0.5) for one in relevances]
+    doubtful = relevances.index(min(relevances))
+    figures.nth(doubtful).locator("summary").first.click()
+    present = answer["hits"][doubtful]["entities"][0]["present"]
+    assert f"there with probability {present:.2f}" in figures.nth(doubtful).locator(".parts").inner_text()
     assert "probably in none" not in page.inner_text("#said")
     _, answer = search(page, "{an orange sofa} and {a purple elephant}")
     assert all(one["relevance"] < 0.5 for one in answer["hits"])

@@ -12,16 +12,22 @@ export function onCorrecting(actions) {
   ({ apply, cropOf } = actions);
 }
 
-export function showChips(text) {
+// `unwanted` are queries that the sentence excludes.
+export function showChips(text, unwanted = []) {
   const things = thingsOf(text), parts = [];
-  at("read").hidden = !things.length;
+  at("read").hidden = !things.length && !unwanted.length;
   let from = 0;
   things.forEach((thing, number) => {
     parts.push(...plainWords(text, from, thing.start), chip(text, thing, number, things.length));
     from = thing.end;
   });
   parts.push(...plainWords(text, from, text.length));
-  at("read").replaceChildren(...parts);
+  at("read").replaceChildren(...parts, ...unwanted.map(query => {
+    const words = Object.assign(make("span", `without ${query.replace(/[{}]/g, "")}`), { className: "words" });
+    const box = Object.assign(make("span"), { className: "chip without" });
+    box.append(words);
+    return box;
+  }));
   if (wanted !== null) at("read").querySelectorAll(".chip")[wanted]?.querySelector("button").focus();
   wanted = null;
 }

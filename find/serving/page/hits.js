@@ -75,7 +75,10 @@ export function scoreParts(hit) {
   if (hit.relevance !== null) add(`relevance ${hit.relevance.toFixed(2)}${isDoubtful(hit) ? ", probably not there" : ""}`);
   if (hit.image_term !== null) add(`sentence ${hit.image_term.toFixed(3)}`);
   const colors = colorsOf(hit);
-  hit.entities.forEach((entity, number) => add(`${entity.text} ${entity.term.toFixed(3)}`, colors[number]));
+  hit.entities.forEach(({ text, term, present }, number) => {
+    const there = present === null ? "" : `, there with probability ${present.toFixed(2)}`;
+    add(`${text} ${term.toFixed(3)}${there}`, colors[number]);
+  });
   for (const { text, entities, fit } of hit.connections) {
     const [one, other] = entities.map(number => hit.entities[number].text);
     if (other !== undefined) add(`${one} ${text} ${other} ${fit.toFixed(2)}`);
@@ -98,7 +101,8 @@ export function hitFigure({ hit, moments, rank, isDoubtful }, framed, openAt) {
   if (hit.duplicates.length) caption.splice(-1, 0, copies(hit.duplicates));
   const figure = framed(stored(hit), caption), picture = figure.querySelector(".picture");
   drawPairs(picture, hit);
-  if (isDoubtful) figure.querySelector(".cell").append(make("span", "probably not there"));
+  const absent = hit.entities.filter(({ present }) => present !== null && present < ABSENT).map(({ text }) => `: ${text}`);
+  if (isDoubtful) figure.querySelector(".cell").append(make("span", `probably not there${absent.length === 1 ? absent[0] : ""}`));
   figure.classList.toggle("doubtful", isDoubtful);
   return figure;
 }

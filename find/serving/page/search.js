@@ -14,7 +14,7 @@ import { openViewer } from "./viewer.js";
 const seen = new Map();  // images of the album that were pointed at: name -> what `frame` takes
 const taken = new Map();  // what the model takes for a region: its name and place -> its mask, once it has answered
 const painted = new WeakMap();  // an element of a picture -> its masks' canvases, which typing only shows and hides
-let last = { text: "", read: "" };  // the last sentence, and as the model has read it
+let last = { text: "", read: "", unwanted: [] };  // the last sentence, as the model has read it, and what it excludes
 let turn = 0, segment = () => {};
 
 export const onSegment = action => segment = action;
@@ -72,13 +72,21 @@ async function look() {
   }
 }
 
+// Puts the query as it was read, corrected perhaps, into its field; what the sentence excludes becomes chips.
+function takeRead(text) {
+  if (at("query").value === last.text) last.unwanted.forEach(query => fields.addJoined("without", query));
+  last.unwanted = [];
+  at("query").value = text;
+}
+
 // Adds what is at a place of a picture to the query: to the field that was used last, or to this one at a position.
 function join(picture, place, field, position) {
   if (!isUpload(picture.name)) seen.set(picture.name, { ...picture, src: plain(picture.src) });
   const query = at("query");
   if ((field ?? fields.active) === query && query.value === last.text && last.read !== last.text) {
-    position = placeIn(last.read, position ?? query.selectionStart);  // the model finds no things beside a region
-    query.value = last.read;
+    const isWhole = last.read.replace(/[{}]/g, "") === last.text;  // not without "show me" or "without a dog"
+    position = isWhole ? placeIn(last.read, position ?? query.selectionStart) : last.read.length;
+    takeRead(last.read);  // the model finds no things beside a region
   }
   fields.addRegion(picture.name, place, field, position);
   typed();
@@ -136,17 +144,17 @@ function figuresOf(groups, figure) {
 // Shows what `work` gives, unless something else has been asked since; under an error nothing is shown.
 async function show(work, text) {
   const mine = ++turn;
-  let figures = [], words, read = "", none = "", wrong = false;
+  let figures = [], words, read = "", none = "", unwanted = [], wrong = false;
   try {
-    [figures, words, read, none] = await work();
+    [figures, words, read, none, unwanted] = await work();
     await meet();
   } catch (error) {
     [words, wrong] = [error.message, true];
   }
   if (mine !== turn) return;
   at("hits").replaceChildren(...figures);
-  last = { text, read };
-  showChips(read);
+  last = { text, read, unwanted };
+  showChips(read, unwanted);
   const names = new Set(regions().map(({ name }) => name));
   at("asked").replaceChildren(...[...names].filter(name => seen.has(name)).map(name => frame(seen.get(name), [name])));
   say("said", words, wrong);
@@ -167,7 +175,7 @@ async function begin() {
     open.className = "open";
     return framed(stored(hit), [open]);
   });
-  return [figures, words, "", ""];
+  return [figures, words, "", "", []];
 }
 
 async function search() {
@@ -177,13 +185,14 @@ async function search() {
   const unknown = found.unknown_words.length ? `; unknown words, so results are a guess: ${found.unknown_words.join(", ")}` : "";
   const doubt = groups.length && groups.every(group => group.isDoubtful) ?
     "; it is probably in none of them: these are the nearest" : "";
-  const notes = found.notes.map(note => `; ${note}`).join("");
+  const notes = found.notes.filter(note => !found.unwanted.some(query => note === `without ${query}`)).map(note => `; ${note}`).join("");
   const took = `${Math.round(performance.now() - start)} ms`;
   const many = groups.length === 1 ? "1 image" : `${groups.length} images`;
   const none = groups.length ? "" : body.min_relevance !== null ?
     `No image${body.where === null ? "" : " that fits the filters"} has a relevance of ${body.min_relevance} or more.` :
     body.where !== null ? "No image fits the filters." : "No image is left to be searched.";
-  return [figures, `${groups.length ? many : "nothing found"} in ${took}${notes}${doubt}${unknown}`, found.read_as[0], none];
+  return [figures, `${groups.length ? many : "nothing found"} in ${took}${notes}${doubt}${unknown}`, found.read_as[0], none,
+    found.unwanted];
 }
 
 function run() {
@@ -225,7 +234,7 @@ function typed() {
 
 onCorrecting({
   apply(text) {
-    at("query").value = text;
+    takeRead(text);
     at("form").requestSubmit();
   },
   cropOf,
