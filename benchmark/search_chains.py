@@ -39,7 +39,7 @@ from find.retrieval.writing import compact_and_refresh
 from find.tasks.structured_interaction import CHAINS
 
 TEXTS = ("left of", "right of", "on", "under", "in front of", "and", "next to", "behind")
-SOLVED = (50, 100, CHAINS, 400, 800)
+SOLVED = (100, 200, CHAINS, 400, 800)
 """For how many images chains are solved, to see what would be missed."""
 
 
@@ -79,7 +79,10 @@ def main() -> None:
     for size in options.sizes:
         folder = Path(tempfile.mkdtemp(prefix="album-", dir=options.folder))
         try:
-            keep(f"synthetic, {size}", of_synthetic(model, SyntheticAlbum(size=size), folder / "album", options))
+            keep(
+                f"synthetic {size}, best {CHAINS}",
+                of_synthetic(model, SyntheticAlbum(size=size), folder / "album", options),
+            )
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     if options.world:
@@ -89,7 +92,7 @@ def main() -> None:
             tell(f"{len(album)} photographs indexed")
             for mode in (EntityMode.TEXT, EntityMode.MIXED):
                 queries = sentences(options.world, Interleaving(mode), options.queries)
-                keep(f"photographs, {mode.value}", of_photographs(model, album, queries))
+                keep(f"photographs by {mode.value}, best {CHAINS}", of_photographs(model, album, queries))
 
 
 def sentences(world: Path, interleaving: Interleaving, count: int) -> list[Query]:

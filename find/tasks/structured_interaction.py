@@ -32,7 +32,7 @@ EXCLUDED = -1e4
 
 MOST_OBJECTS = 16
 """Of an image, from which a query's entities choose jointly; as many as an album keeps."""
-CHAINS = 200
+CHAINS = 300
 """Images, the best ones by sentence and entities alone, for which a query's chain is solved."""
 UNREAD = -2.0
 """The logit of `reach` where connections say nothing of it."""
