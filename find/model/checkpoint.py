@@ -12,8 +12,17 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from find.errors import CheckpointError, printable
+from find.model.class_sets import ClassSet
 from find.model.config import FINDConfig
-from find.model.location import CLASSES, CONFIG, NESTED_WIDTHS, WEIGHTS, check_file, read_nested_widths
+from find.model.location import (
+    CLASSES,
+    CONFIG,
+    NESTED_WIDTHS,
+    TRAINED_CLASSES,
+    WEIGHTS,
+    check_file,
+    read_nested_widths,
+)
 from find.utils.files import write_tensors
 
 FORMAT = 1
@@ -32,6 +41,7 @@ class Checkpoint:
     source: str
     classes: dict[str, Tensor] = field(default_factory=dict)
     nested_widths: tuple[int, ...] | None = None  # that vectors may be truncated to; None if unknown
+    trained_classes: ClassSet | None = None  # of the training data; None if unknown
 
     def write(self, folder: Path) -> None:
         """Weights are written first, so that a folder with a config is complete."""
@@ -44,6 +54,8 @@ class Checkpoint:
         about = {"format": FORMAT, **self.config.to_dict(), "foundations": self.foundations}
         if self.nested_widths is not None:
             about[NESTED_WIDTHS] = list(self.nested_widths)
+        if self.trained_classes is not None:
+            about[TRAINED_CLASSES] = self.trained_classes.to_json()
         (folder / CONFIG).write_text(json.dumps(about, indent=2) + "\n")
 
     @classmethod
@@ -65,10 +77,13 @@ class Checkpoint:
             raise CheckpointError(f"{config_file}: foundations is not a table of fingerprints; fetch the model again")
         nested_widths = read_nested_widths(about, str(config_file))
         about.pop(NESTED_WIDTHS, None)
+        trained = about.pop(TRAINED_CLASSES, None)
+        trained_classes = None if trained is None else ClassSet.from_json(trained, f"{config_file}: {TRAINED_CLASSES}")
         config = FINDConfig.from_dict(about, source=str(config_file))
         classes_file = config_file.parent / CLASSES
         classes = _read(classes_file) if classes_file.is_file() else {}
-        found = cls(config, foundations, _read(weights_file), str(weights_file), classes, nested_widths)
+        weights = _read(weights_file)
+        found = cls(config, foundations, weights, str(weights_file), classes, nested_widths, trained_classes)
         found.check_numbers()
         return found
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from find.data.sample import plain_name
-from find.errors import InputError
+from find.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
-    from find.foundations.base import LanguageEncoder
+    from find.model.pretrained import Pretrained
 
 COCO_THINGS = 80
 """The first so many of COCO's panoptic classes can be counted."""
@@ -76,17 +76,38 @@ class ClassSet:
             flags = tuple(map(bool, is_thing))
         return cls(names, flags)
 
+    def to_json(self) -> list[dict[str, Any]]:
+        return [{"name": name, "is_thing": is_thing} for name, is_thing in zip(self.names, self.is_thing, strict=True)]
 
-def classes_known_to(language: LanguageEncoder, classes: Classes | None, is_thing: Things, default: str) -> ClassSet:
-    """The classes that a caller names; without any, those of a set all of whose words the language encoder knows.
+    @classmethod
+    def from_json(cls, entries: object, source: str) -> ClassSet:
+        """Raises CheckpointError, naming `source`, for anything that `to_json` does not write."""
+        if not isinstance(entries, list) or not entries:
+            raise CheckpointError(f"{source} is {entries!r:.80}; it must be a list of classes with name and is_thing")
+        for number, entry in enumerate(entries):
+            if not (
+                isinstance(entry, dict)
+                and entry.keys() == {"name", "is_thing"}
+                and isinstance(entry["name"], str)
+                and isinstance(entry["is_thing"], bool)
+            ):
+                raise CheckpointError(
+                    f'{source}[{number}] is {entry!r:.80}; a class is like {{"name": "dog", "is_thing": true}}'
+                )
+        return cls(tuple(entry["name"] for entry in entries), tuple(entry["is_thing"] for entry in entries))
 
-    Encoders with a fixed vocabulary, as find-tiny's, would only guess at the others. Encoders that read any word know
-    the whole set.
+
+def classes_for(model: Pretrained, classes: Classes | None, is_thing: Things, default: str) -> ClassSet:
+    """The classes that a caller names; without any, those that the model was trained on.
+
+    If these are unknown: those of the set `default` all of whose words the language encoder knows. Encoders with a
+    fixed vocabulary would only guess at the others; encoders that read any word know the whole set.
     """
+    classes = model.trained_classes if classes is None else classes
     if classes is not None:
         return ClassSet.of(classes, is_thing)
     whole = CLASS_SETS[default]
-    unknown = language.tokenize(list(whole.names)).unknown
+    unknown = model.language.tokenize(list(whole.names)).unknown
     known = [number for number, words in enumerate(unknown) if not words] or range(len(whole.names))
     part = ClassSet(tuple(whole.names[number] for number in known), tuple(whole.is_thing[number] for number in known))
     return ClassSet.of(part, is_thing)

@@ -17,6 +17,8 @@ NO_USERS = ("models", "datasets", "spaces")
 """Pages of the hub that no user can be called like, so that names that begin with them are paths."""
 NESTED_WIDTHS = "nested_widths"
 """Key of config.json: to how many values the vectors may be cut, as they were trained."""
+TRAINED_CLASSES = "classes"
+"""Key of config.json: the classes of the training data, with their names and whether each is a thing."""
 
 
 def model_folder(name: str) -> Path | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from find.errors import InputError
 from find.images.images import ImageLike
-from find.model.class_sets import Classes, ClassSet, Things, classes_known_to
+from find.model.class_sets import Classes, ClassSet, Things, classes_for
 from find.model.features import ImageFeatures
 from find.model.find_all import find_all
 from find.model.inference import Inference
@@ -305,12 +305,11 @@ class FIND(Inference):
         """Panoptic segmentation: every pixel belongs to one segment of the classes, or to none.
 
         Args:
-            classes: names, or a set of them: "coco-panoptic" (133) or "coco-instance" (its 80 things). None: the COCO
-                classes whose words the language encoder knows (all; 41 for find-tiny).
-            is_thing: for each class, whether its instances are countable; None: all but COCO's stuff classes ("sky",
-                "grass") are.
+            classes: names, or a set of them: "coco-panoptic" (133) or "coco-instance" (its 80 things). None: those
+                that the model was trained on; if unknown, COCO's whose words the language encoder knows.
+            is_thing: for each class, whether it can be counted; None: as trained, or all but COCO's stuff ("sky").
         """
-        known = classes_known_to(self.language, classes, is_thing, "coco-panoptic")
+        known = classes_for(self, classes, is_thing, "coco-panoptic")
         found = super().panoptic(as_list(images), known.names, known.is_thing, batch_size=batch_size)
         named = [one.named(known.names) for one in found]
         return named[0] if is_one_image(images) else named
@@ -355,7 +354,7 @@ class FIND(Inference):
             min_score: minimum score (0..1) of returned instances; 0 returns all, as average precision needs.
             limit: maximum number of instances of an image; None: no limit.
         """
-        known = classes_known_to(self.language, classes, is_thing, "coco-instance")
+        known = classes_for(self, classes, is_thing, "coco-instance")
         found = super().instances(as_list(images), known.names, known.is_thing, batch_size=batch_size)
         best = [one.named(known.names).best(min_score, limit) for one in found]
         return best[0] if is_one_image(images) else best
@@ -370,9 +369,10 @@ class FIND(Inference):
     ) -> list[Int[np.ndarray, "_ _"]]: ...
     @short_signature
     def semantic(
-        self, images: Images, classes: Classes = "coco-panoptic", *, batch_size: int = 16
+        self, images: Images, classes: Classes | None = None, *, batch_size: int = 16
     ) -> OneOrMany[np.ndarray]:
-        """Semantic segmentation: the index into `classes` of the best class at each pixel."""
+        """Semantic segmentation: the index into `classes` (None: `trained_classes`, else COCO's 133) at each pixel."""
+        classes = self.trained_classes or "coco-panoptic" if classes is None else classes
         found = super().semantic(as_list(images), ClassSet.of(classes).names, batch_size=batch_size)
         return found[0] if is_one_image(images) else found
 

@@ -24,6 +24,7 @@ from find.foundations.source import COMMIT
 from find.interface import Interface
 from find.model.building import build_interface, check_sides
 from find.model.checkpoint import Checkpoint
+from find.model.class_sets import ClassSet
 from find.model.config import FINDConfig
 from find.model.finding import find_model
 from find.model.hub import HubModel
@@ -70,6 +71,7 @@ class Pretrained(FixedDtypes, HubModel):
         self.interface = interface
         self.known_classes: dict[str, Float[Tensor, " d"]] = {}  # embeddings of class names, computed before
         self.nested_widths: tuple[int, ...] | None = None  # that vectors may be truncated to; None: unknown
+        self.trained_classes: ClassSet | None = None  # of the data that it was trained on; None: unknown
         self.folder: Path | None = None  # that it was loaded from
 
     @classmethod
@@ -157,6 +159,7 @@ class Pretrained(FixedDtypes, HubModel):
         checkpoint.load_into(model.interface, untrained=tuple(f"tasks.{name}." for name in added))
         model.known_classes = checkpoint.classes
         model.nested_widths = checkpoint.nested_widths
+        model.trained_classes = checkpoint.trained_classes
         model.folder = folder
         if computed is not None:  # their fingerprints, which tell what was trained with, are known by now
             model.vision.compute_in(computed)
@@ -185,8 +188,16 @@ class Pretrained(FixedDtypes, HubModel):
             for name in config.kept_beside:
                 if (self.folder / name).resolve() != (folder / name).resolve():
                     shutil.copytree(self.folder / name, folder / name, dirs_exist_ok=True)
-        own = (config, self.foundations, weights, str(folder), self.known_classes, self.nested_widths)
-        Checkpoint(*own).write(folder)
+        checkpoint = Checkpoint(
+            config,
+            self.foundations,
+            weights,
+            str(folder),
+            classes=self.known_classes,
+            nested_widths=self.nested_widths,
+            trained_classes=self.trained_classes,
+        )
+        checkpoint.write(folder)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """As `torch.nn.Module.to`. Raises FindError for an unavailable device."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from find.model.class_sets import ClassSet
+from find.model.class_sets import ClassSet, classes_for
 from find.model.find_all import find_all_as
 from find.model.predictions import EntityMask, PanopticPrediction
 from find.query.entity import Phrase
@@ -75,10 +75,13 @@ def divide_each(model: FIND, items: Sequence[ToDivide]) -> list[PanopticPredicti
     return [answers[number] for number in range(len(items))]
 
 
-def read_classes(request: messages.PanopticRequest, limits: Limits) -> ClassSet:
-    """Raises Refusal for class names that are empty or repeated, too many or too long."""
+def read_classes(model: FIND, request: messages.PanopticRequest, limits: Limits) -> ClassSet:
+    """The classes of a request, or the model's own.
+
+    Raises Refusal for class names that are empty or repeated, too many or too long.
+    """
     if request.classes is None:
-        return ClassSet.of(DEFAULT, request.is_thing)
+        return classes_for(model, None, request.is_thing, DEFAULT)
     names = [" ".join(name.split()) for name in request.classes]
     check_count("characters of class names", sum(map(len, names)), limits.characters)
     for number, name in enumerate(names):

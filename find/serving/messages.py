@@ -302,7 +302,10 @@ class PanopticRequest(_Request):
     image: str | None = Field(default=None, description=IMAGE)
     name: str | None = Field(default=None, description=NAME)
     classes: list[str] | None = Field(
-        default=None, min_length=1, max_length=256, description="Names of classes; null for COCO's 133"
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="Names of classes; null for those that the model was trained on, or COCO's",
     )
     is_thing: list[bool] | None = Field(
         default=None,

@@ -311,7 +311,7 @@ class Service:
         return Sought(pictures.subject(request.image, request.name), query, request.threshold)
 
     def _to_divide(self, request: messages.PanopticRequest, share: Share) -> ToDivide:
-        classes = read_classes(request, self.limits)
+        classes = read_classes(self.model, request, self.limits)
         return ToDivide(self._pictures({}, share).subject(request.image, request.name), classes)
 
     def _to_segment(self, request: messages.SegmentRequest, share: Share) -> _Segment:

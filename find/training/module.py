@@ -16,6 +16,7 @@ from torch import Tensor
 from find.data.batch import Batch
 from find.errors import CheckpointError, DivergenceError, InputError
 from find.model.checkpoint import Checkpoint
+from find.model.class_sets import ClassSet
 from find.model.config import FINDConfig
 from find.model.model import FIND
 from find.tasks.points import MaskSampling
@@ -109,9 +110,12 @@ class FINDModule(L.LightningModule):
     def setup(self, stage: str) -> None:
         if stage == "fit":
             check_deterministic(self.trainer.strategy.root_device)
-        self.class_names = [category.words for category in self.trainer.datamodule.categories]
+        categories = self.trainer.datamodule.categories
+        self.class_names = [category.words for category in categories]
         if stage == "fit":
             warn_unknown_classes(self.find.language, self.class_names)
+            is_thing = tuple(category.is_thing for category in categories)
+            self.find.trained_classes = ClassSet(tuple(self.class_names), is_thing)
 
     def configure_model(self) -> None:
         """Shards the interface over the processes if `--trainer.strategy sharded` is set."""

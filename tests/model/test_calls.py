@@ -1,5 +1,6 @@
 """Claims about calls as people write them: one image and one prompt give one answer, the same as lists give."""
 
+import json
 import pydoc
 import re
 
@@ -9,8 +10,8 @@ from PIL import Image
 from small_run import CONFIG
 
 from find.data.sample import plain_name
-from find.errors import InputError
-from find.model.class_sets import CLASS_SETS, ClassSet, classes_known_to
+from find.errors import CheckpointError, InputError
+from find.model.class_sets import CLASS_SETS, ClassSet, classes_for
 from find.model.model import FIND
 from find.query.query import Phrase, Query, Region
 
@@ -181,7 +182,8 @@ def test_without_classes_those_of_coco_are_meant_whose_words_are_known(image, re
     from find.world.records import categories
 
     tiny = FIND.from_pretrained("find-tiny")
-    known = classes_known_to(tiny.language, None, None, "coco-panoptic")
+    tiny.trained_classes = None
+    known = classes_for(tiny, None, None, "coco-panoptic")
     assert len(known.names) == 41 and {plain_name(one["name"]) for one in categories()} <= set(known.names)
     assert not any(tiny.language.tokenize(list(known.names)).unknown)
     recwarn.clear()
@@ -190,6 +192,31 @@ def test_without_classes_those_of_coco_are_meant_whose_words_are_known(image, re
     assert np.array_equal(found.segment_map, explicit.segment_map) and found.segments == explicit.segments
     things = [name for name, is_thing in zip(known.names, known.is_thing, strict=True) if is_thing]
     assert tiny.instances(image).names == tiny.instances(image, things).names
+
+
+def test_without_classes_those_of_the_training_data_are_meant(image, tmp_path, recwarn):
+    from find.world.records import categories
+
+    tiny = FIND.from_pretrained("find-tiny")
+    trained = tiny.trained_classes
+    assert set(trained.names) == {plain_name(one["name"]) for one in categories()}
+    assert tiny.panoptic(image).segments == tiny.panoptic(image, trained).segments
+    assert np.array_equal(tiny.semantic(image), tiny.semantic(image, trained.names))
+    assert not recwarn.list  # of unknown words
+    tiny.trained_classes = ClassSet(("dog", "sky"), (True, False))
+    tiny.save_pretrained(tmp_path / "model")
+    again = FIND.from_pretrained(tmp_path / "model")
+    assert again.trained_classes == tiny.trained_classes
+    assert {segment.name for segment in again.panoptic(image).segments} <= {"dog", "sky"}
+
+
+@pytest.mark.parametrize("classes", [[], "coco", [{"name": "dog"}], [{"name": 3, "is_thing": True}], [None]])
+def test_classes_in_a_models_config_are_checked(tmp_path, classes):
+    FIND.from_pretrained("find-tiny").save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"classes": classes}))
+    with pytest.raises(CheckpointError, match=r"config\.json: classes"):
+        FIND.from_pretrained(tmp_path)
 
 
 def test_unknown_arguments_are_refused(model, image, tmp_path):

@@ -122,6 +122,9 @@ def test_a_built_model_is_trained_in_place(data, tmp_path):
     model.save_pretrained(tmp_path / "model")
     loaded = FIND.from_pretrained(tmp_path / "model")
     assert loaded.config == model.config
+    categories = data.categories
+    assert loaded.trained_classes.names == tuple(one.words for one in categories)
+    assert loaded.trained_classes.is_thing == tuple(one.is_thing for one in categories)
     for name, value in loaded.interface.state_dict().items():
         assert torch.equal(value, model.interface.state_dict()[name]), name
 
