@@ -158,8 +158,8 @@ def test_a_saved_model_says_what_widths_it_was_trained_for(tmp_path, recwarn):
 def test_places_of_hits_that_cannot_be_written_are_told_before_the_search(capsys, tmp_path, command):
     here, new = str(tmp_path), str(tmp_path / "new")
     reported = {
-        ("--export", here): "there already",
-        ("--fiftyone", here): "there already",
+        ("--export", here): "exists already",
+        ("--fiftyone", here): "exists already",
         ("--csv", here): "this is a folder",
         ("--export", new, "--fiftyone", new): "give each its own folder",
     }

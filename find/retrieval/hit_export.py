@@ -23,7 +23,7 @@ def copy_hits(hits: Sequence[Hit], folder: str | os.PathLike[str]) -> list[Path]
     Returns: the files that are gone, or have changed since they were indexed.
 
     Raises:
-        InputError: the folder is there already.
+        InputError: the folder exists already.
     """
     target, missing = _new_folder(folder), []
     for _, hit, name in _named(hits):
@@ -63,7 +63,7 @@ def write_fiftyone(hits: Sequence[Hit], folder: str | os.PathLike[str]) -> list[
     Returns: the files that are gone, or have changed since they were indexed.
 
     Raises:
-        InputError: the folder is there already.
+        InputError: the folder exists already.
     """
     target, missing = _new_folder(folder), []
     (target / "data").mkdir()

@@ -53,7 +53,7 @@ def write_model(
     """
     out = Path(out)
     if out.exists():
-        raise InputError(f"{out} is there already; name a new folder, or remove it first")
+        raise InputError(f"{out} exists already; name a new folder, or remove it first")
     dtypes = {p.dtype for p in model.parameters() if p.is_floating_point()}
     if dtypes != {torch.float32}:
         raise InputError(f"the model is in {', '.join(sorted(map(str, dtypes)))}; export it in float32 (dtype=float32)")

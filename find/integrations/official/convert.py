@@ -118,7 +118,7 @@ def convert(
 def check_new(out: Path) -> None:
     """Raises FindError for a non-empty folder, or a file."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CheckpointError(f"{out} is there already; give a new folder, or remove it first")
+        raise CheckpointError(f"{out} exists already; give a new folder, or remove it first")
 
 
 def check_there(checkpoint: str | Path) -> None:

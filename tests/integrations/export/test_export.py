@@ -213,5 +213,5 @@ def test_too_many_entities_are_told(exported, images):
 
 
 def test_a_folder_is_never_written_over(model, folder):
-    with pytest.raises(FindError, match="is there already"):
+    with pytest.raises(FindError, match="exists already"):
         list(write_model(model, folder))

@@ -184,6 +184,6 @@ def test_training_state_is_refused_by_name(tiny, tmp_path, capsys):
 
 def test_nothing_is_written_over(tiny, converted):
     before = sorted(converted.rglob("*"))
-    with pytest.raises(FindError, match="is there already"):
+    with pytest.raises(FindError, match="exists already"):
         convert(tiny / "model_state_dict.pt", converted, llama=str(tiny / "llama"))
     assert sorted(converted.rglob("*")) == before
