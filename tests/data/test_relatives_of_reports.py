@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from broken_files import complete, predictions
 from tiny_folder import TinyFolder
@@ -14,7 +15,7 @@ from find.annotation.build import build
 from find.data.check import check_folder
 from find.data.coco import CocoFolder
 from find.errors import FindError
-from find.evaluation.prediction_files.score import FileTask, find_files, score
+from find.evaluation.prediction_files.score import FileTask, find_files, score, validate
 from find.evaluation.systems.run import Settings
 from find.retrieval.photos import find_files as find_photos
 
@@ -138,3 +139,23 @@ def test_folders_that_systems_put_among_photos_are_left_alone_and_counted(tiny: 
     found = find_photos(tiny.root / "val2017")
     assert found.files[-1].path == "mine/new.jpg" and len(found.files) == 4
     assert found.hidden == 3
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir])
+def test_a_predicted_map_that_is_no_file_is_told(tiny: TinyFolder, put: Callable[[Path], None]):
+    (tiny.root / "panoptic.json").write_text(json.dumps(predictions()["panoptic.json"]))
+    shutil.copytree(tiny.root / "panoptic_val2017", tiny.root / "panoptic")
+    file = tiny.root / "panoptic" / "000000000001.png"
+    file.unlink()
+    put(file)
+    files = find_files(tiny.root / "panoptic.json", FileTask.PANOPTIC)
+    (issue,) = validate(files, tiny.root, Settings(split="val2017")).issues
+    assert "panoptic/000000000001.png" in str(issue) and "not a file" in str(issue)
+
+
+def test_vectors_of_neither_texts_nor_queries_are_told(tiny: TinyFolder):
+    (tiny.root / "mine").mkdir()
+    np.savez(tiny.root / "mine" / "embeddings.npz", vectors=np.ones((3, 8), np.float32))
+    files = find_files(tiny.root / "mine", None)
+    issues = validate(files, tiny.root, Settings(split="val2017")).issues
+    assert issues and all("embeddings.npz" in str(issue) for issue in issues)

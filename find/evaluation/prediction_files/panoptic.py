@@ -146,7 +146,11 @@ class PanopticFile:
         if Path(name).name != name or "\0" in name:
             raise DataError(f"{where}: file_name must be a plain name. Put the PNGs into {self.pictures}/.")
         try:
+            if file.exists() and not file.is_file():  # a pipe would block until something writes to it
+                raise DataError(f"{where}: this is not a file. Put the PNG into {self.pictures}/.")
             data = file.read_bytes()
+        except FindError:
+            raise
         except (OSError, UnicodeError) as problem:
             reason = getattr(problem, "strerror", None) or problem
             raise DataError(f"{where}: the PNG cannot be read ({reason}). Put it into {self.pictures}/.") from problem
