@@ -72,7 +72,7 @@ def _chains(costs: dict[str, dict[str, Any]], threads: int) -> list[str]:
         "",
         "The same queries of two and three entities, with their connections and without (the published score), in "
         f"turns in one process with {threads} thread(s), beside other work; find-tiny's pair term. Chains are "
-        "solved for as many of the best images as the album's name says. Written by `python benchmark/search_chains.py`.",
+        "solved for as many of the best images as the album's name says. Measured by `benchmark/search_chains.py`.",
         "",
         "| album | images | search | | wall p50 ms | p95 | CPU p50 ms | p95 |",
         "| --- | ---: | --- | --- | ---: | ---: | ---: | ---: |",
