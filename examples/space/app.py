@@ -66,7 +66,7 @@ def segment(image: np.ndarray | None, text: str) -> Found:
 
 
 def divide(image: np.ndarray | None, text: str) -> Found:
-    names = [name.strip() for name in text.split(",") if name.strip()] or "coco-panoptic"
+    names = [name.strip() for name in text.split(",") if name.strip()] or None
     found = MODEL.panoptic(picture_or_error(image), names)
     return image, [(found.segment_map == one.id, f"{one.name} {one.score:.2f}") for one in found.segments]
 
@@ -81,7 +81,8 @@ with gr.Blocks(title="FIND") as demo, gr.Tab("Segment"):
         result = gr.AnnotatedImage(label="Found", elem_id="found")
     kind = gr.Radio(["object", "not it"], value="object", label="Clicks mark", elem_id="kind")
     words = gr.Textbox(label="Or in words", placeholder="a red dog next to a car", elem_id="words")
-    classes = gr.Textbox(label="Or everything", placeholder="dog, car, grass (empty: COCO's 133)", elem_id="classes")
+    hint = "dog, car, grass (empty: all that the model was trained on)"
+    classes = gr.Textbox(label="Or everything", placeholder=hint, elem_id="classes")
     least = gr.Slider(0, 1, 0.5, label="Minimum match")
     alike = gr.Button("Find all like the clicked object", elem_id="alike")
     place = gr.State([])

@@ -35,7 +35,7 @@ from find.cli.arguments import (
     unknown_words,
     write_json,
 )
-from find.cli.hints import hint_at_data_set, hint_at_photographs
+from find.cli.hints import hint_at_photographs
 from find.cli.hits import add_hit_options, check_hit_options, print_below, write_hits
 from find.errors import FindError, InputError, printable
 from find.query.operators import JoinedQuery
@@ -179,7 +179,6 @@ def index(arguments: argparse.Namespace) -> int:
         from find.retrieval.indexing import index as index_photos
 
     check_photos(arguments.photos)
-    hint_at_data_set(arguments.photos)
     begin = time.perf_counter()
     settings = IndexSettings(
         batch_size=arguments.batch_size,
@@ -289,7 +288,7 @@ def report_relevance(arguments: argparse.Namespace, hits: Sequence[Hit]) -> None
 
     if hits and arguments.min_relevance is not None and len(hits) < arguments.k:
         least = f"{arguments.min_relevance:g}"
-        print(f"the others of the best {arguments.k} have a relevance below {least}", file=sys.stderr)
+        print(f"of the best {arguments.k} images, {len(hits)} have a relevance of {least} or more", file=sys.stderr)
     elif warning := hits_warning(hits):
         print(f"warning: {warning}", file=sys.stderr)
 

@@ -72,7 +72,8 @@ def relevant_groups(groups: Sequence[Group], least: float | None) -> list[Group]
     for group in groups:
         hits = relevant(group.moments or [group.hit], least)
         if hits:
-            best = group.hit if group.hit in hits else max(hits, key=lambda hit: hit.score)
+            is_kept = any(hit.frame == group.hit.frame for hit in hits)  # which is not equal: it lists near-duplicates
+            best = group.hit if is_kept else max(hits, key=lambda hit: hit.score)
             kept.append(Group(best, tuple(hits) if group.moments else ()))
     return kept
 

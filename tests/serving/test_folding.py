@@ -1,11 +1,16 @@
 """Claims about folded hits: copies of a picture and frames of a film are told with one hit."""
 
 import shutil
+from dataclasses import replace
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from find.retrieval.hits import Hit
+from find.serving.searching import Group, relevant_groups
 
 DOG = {"query": "{a dog}", "fold": True}
 
@@ -94,6 +99,17 @@ def test_moments_of_too_little_relevance_are_left_out(client):
     assert 0 < len(kept) < len(frames)
     assert [{moment["frame"] for moment in one["moments"]} for one in found] == [kept]
     assert all(one["frame"] in kept for one in found)
+
+
+def test_a_film_keeps_its_copies_whether_or_not_a_relevance_is_asked():
+    frame = Hit(Path("a.webm"), "a.webm", 0.9, (), 1, 1, None, frame=3, seconds=1.0, relevance=0.8)
+    other = replace(frame, score=0.7, frame=4, seconds=1.3, relevance=0.6)
+    best = replace(frame, duplicates=("b.webm at 1.0 s",))
+    for least in (None, 0.7):
+        [kept] = relevant_groups([Group(best, (frame, other))], least)
+        assert kept.hit.duplicates == best.duplicates
+    [kept] = relevant_groups([Group(replace(best, relevance=0.1), (replace(frame, relevance=0.1), other))], 0.5)
+    assert kept.hit.frame == other.frame and kept.moments == (other,)
 
 
 def test_filters_hold_for_hits_moments_and_copies(client, names):

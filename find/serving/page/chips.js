@@ -34,7 +34,8 @@ export function showChips(text, unwanted = []) {
 
 function replaced(text, { start, end }, words, number) {
   wanted = number;
-  apply(`${text.slice(0, start)}${words}${text.slice(end)}`.replace(/\s+/g, " ").trim());
+  const before = text.slice(0, start), after = text.slice(end);  // spaces in names of pictures stay as they are
+  apply((words ? `${before}${words}${after}` : `${before.trimEnd()} ${after.trimStart()}`).trim());
 }
 
 function chip(text, thing, number, count) {

@@ -83,7 +83,7 @@ function takeRead(text) {
 function join(picture, place, field, position) {
   if (!isUpload(picture.name)) seen.set(picture.name, { ...picture, src: plain(picture.src) });
   const query = at("query");
-  if ((field ?? fields.active) === query && query.value === last.text && last.read !== last.text) {
+  if ((field ?? fields.active) === query && query.value === last.text && last.read && last.read !== last.text) {
     const isWhole = last.read.replace(/[{}]/g, "") === last.text;  // not without "show me" or "without a dog"
     position = isWhole ? placeIn(last.read, position ?? query.selectionStart) : last.read.length;
     takeRead(last.read);  // the model finds no things beside a region
