@@ -44,7 +44,7 @@ def test_a_folder_that_lacks_a_file_is_refused_in_one_line(name, folder, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "change, told",
+    "change, expected",
     [
         ({"format": 2}, "format 2, but this version reads format 1; export the model again"),
         ({"entities": "six"}, r"is damaged .*entities"),
