@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -15,9 +14,9 @@ from find.world import generate_world
 MODEL = FIND.from_pretrained(os.environ.get("FIND_WEIGHTS", "find-tiny")).eval()
 Found = tuple[np.ndarray, list[tuple[np.ndarray, str]]]
 Marks = list[tuple[str, tuple[int, int]]]
-HOME = Path(tempfile.mkdtemp())
-PHOTOS = os.environ.get("FIND_PHOTOS") or generate_world(HOME / "world", images=1, val_images=24, seed=5) / "val2017"
-ALBUM = Album.build(MODEL, PHOTOS, HOME / "space.album")
+HOME = tempfile.mkdtemp()
+PHOTOS = os.environ.get("FIND_PHOTOS") or generate_world(f"{HOME}/world", images=1, val_images=24, seed=5) / "val2017"
+ALBUM = Album.build(MODEL, PHOTOS, f"{HOME}/space.album")
 
 
 def picture_or_error(image: np.ndarray | None) -> np.ndarray:
@@ -38,7 +37,6 @@ def read_query(text: str) -> Query:
 
 
 def overlays(image: np.ndarray, masks: list[EntityMask], names: list[str]) -> Found:
-    """What gr.AnnotatedImage shows: one entry for each thing."""
     return image, [(m.mask, f"{name} {m.score:.2f}") for m, name in zip(masks, names, strict=True) if m.mask.any()]
 
 
@@ -62,6 +60,8 @@ def find_all(image: np.ndarray | None, marks: Marks, least: float) -> Found:
 
 def segment(image: np.ndarray | None, text: str) -> Found:
     image, query = picture_or_error(image), read_query(text)
+    if not query.entities:
+        raise gr.Error("No thing was found in these words; put braces around one: {a red dog}")
     return overlays(image, MODEL.segment(image, query), list(query.entity_names))
 
 
@@ -81,8 +81,7 @@ with gr.Blocks(title="FIND") as demo, gr.Tab("Segment"):
         result = gr.AnnotatedImage(label="Found", elem_id="found")
     kind = gr.Radio(["object", "not it"], value="object", label="Clicks mark", elem_id="kind")
     words = gr.Textbox(label="Or in words", placeholder="a red dog next to a car", elem_id="words")
-    hint = "dog, car, grass (empty: all that the model was trained on)"
-    classes = gr.Textbox(label="Or everything", placeholder=hint, elem_id="classes")
+    classes = gr.Textbox(label="Or everything", placeholder="dog, car, grass (empty: as trained)", elem_id="classes")
     least = gr.Slider(0, 1, 0.5, label="Minimum match")
     alike = gr.Button("Find all like the clicked object", elem_id="alike")
     place = gr.State([])

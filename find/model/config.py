@@ -126,8 +126,8 @@ class FINDConfig:
         class_prompt: the text that a class name becomes.
         panoptic_score, panoptic_overlap: when a proposal becomes a panoptic segment: its least class probability, and
             the minimum share of its mask that remains after overlaps with other proposals.
-        vision_dtype, language_dtype: of the encoders' weights: float32, float16 or bfloat16, independent of the
-            interface trained in.
+        vision_dtype, language_dtype: of the encoders' weights: float32, float16 or bfloat16, whatever the
+            interface is trained in.
         long_texts: "refuse" texts with more tokens than the language encoder takes, or "cut" them with a warning.
         tasks: further tasks, by the names of their entry points in the group `find.tasks` or by class paths.
     """

@@ -166,6 +166,18 @@ def test_pictures_are_dropped_and_pasted(page, photos, names, event):
     expect(page.locator("#stage .picture")).to_have_attribute("data-name", "other")
 
 
+def test_a_refused_sentence_stays_when_a_region_joins_it(page, photos, names):
+    transfer(page, (photos / names[0]).read_bytes(), "mine.jpg", "drop")
+    picture = page.wait_for_selector("#mine [data-name='mine']")
+    page.fill("#query", "no dog")
+    asked(page, lambda: page.press("#query", "Enter"))
+    expect(page.locator("#said")).to_contain_text("only says what must not be there")
+    page.press("#query", "End")
+    with page.expect_response("**/interact"):
+        page.mouse.click(*on_screen(picture, 0.51, 0.51))
+    assert page.input_value("#query") == "no dog [mine@81,81]"
+
+
 def noise():
     """A file of 0.5 MB."""
     stream = io.BytesIO()
