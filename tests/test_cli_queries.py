@@ -223,3 +223,6 @@ def test_hints_for_photographs_and_data_sets(capsys, tmp_path):
         f"a folder of its images is {tmp_path / 'val2017'}" in reported
         and "find-tiny knows drawn scenes only" in reported
     )
+    (tmp_path / "annotations" / "panoptic_val2017.json").touch()  # which says that they are maps: they are left out
+    assert main(["index", str(tmp_path), str(tmp_path / "other.album")]) == 0
+    assert "data set" not in capsys.readouterr().err

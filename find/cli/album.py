@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from find.cli.arguments import (
+    DEFAULT_WEIGHTS,
     DOUBT_HELP,
     QUERY_HELP,
     add_command,
@@ -35,7 +36,7 @@ from find.cli.arguments import (
     unknown_words,
     write_json,
 )
-from find.cli.hints import hint_at_photographs
+from find.cli.hints import hint_at_data_set, hint_at_photographs
 from find.cli.hits import add_hit_options, check_hit_options, print_below, write_hits
 from find.errors import FindError, InputError, printable
 from find.query.operators import JoinedQuery
@@ -179,6 +180,7 @@ def index(arguments: argparse.Namespace) -> int:
         from find.retrieval.indexing import index as index_photos
 
     check_photos(arguments.photos)
+    hint_at_data_set(arguments.photos)
     begin = time.perf_counter()
     settings = IndexSettings(
         batch_size=arguments.batch_size,
@@ -195,7 +197,7 @@ def index(arguments: argparse.Namespace) -> int:
         report = index_photos(model, arguments.photos, arguments.album, name=arguments.weights, settings=settings)
     for skipped in report.skipped:
         print(f"skipped {skipped.path}: {skipped.reason}", file=sys.stderr)
-    if report.added + report.updated:
+    if arguments.weights == DEFAULT_WEIGHTS and report.added + report.updated:
         hint_at_photographs(arguments.weights, _widths(arguments.album))
     print(f"{arguments.album}: {report} in {seconds(begin)}; next:")
     print(printable(f"  findvl search {shlex.quote(str(arguments.album))} {given_weights(arguments)}'{{a red dog}}'"))
@@ -285,12 +287,13 @@ def search(arguments: argparse.Namespace) -> int:
 def report_relevance(arguments: argparse.Namespace, hits: Sequence[Hit]) -> None:
     """On stderr: that the hits are probably not what was sought, or that others of the best were left out."""
     from find.visualization.results import hits_warning
+    from find.visualization.uncertainty import ABSENT
 
     if hits and arguments.min_relevance is not None and len(hits) < arguments.k:
         least = f"{arguments.min_relevance:g}"
         print(f"of the best {arguments.k} images, {len(hits)} have a relevance of {least} or more", file=sys.stderr)
     elif warning := hits_warning(hits):
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {warning}; --min-relevance {ABSENT:g} leaves such images out", file=sys.stderr)
 
 
 def nothing_found(arguments: argparse.Namespace, images: int) -> str:

@@ -135,10 +135,7 @@ def hits_warning(hits: Sequence[Hit]) -> str | None:
     known = [hit.relevance for hit in hits if hit.relevance is not None]
     if not known or max(known) >= ABSENT:
         return None
-    return (
-        f"probably none of these is what you look for (highest relevance {max(known):.2f}); "
-        f"--min-relevance {ABSENT:g} leaves such images out"
-    )
+    return f"probably none of these is what you look for (highest relevance {max(known):.2f})"
 
 
 def draw_entities(

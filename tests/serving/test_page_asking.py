@@ -56,6 +56,9 @@ def test_a_chip_becomes_plain_words_and_plain_words_a_chip(page):
     assert page.locator("#read .chip button").count() == 1, "the last thing cannot be taken out"
     body, _ = asked(page, lambda: page.click("#read .word >> text=car"))
     assert body["query"] == "{a red dog} left of a {car}"
+    search(page, "{a red dog} on grass, left of {a car}")
+    body, _ = asked(page, lambda: page.click("#read .word >> text=grass,"))
+    assert body["query"] == "{a red dog} on {grass}, left of {a car}"
 
 
 def test_and_and_without_are_chips_that_regions_join(page, names):
@@ -176,7 +179,7 @@ def test_a_refused_sentence_stays_when_a_region_joins_it(page, photos, names):
     with page.expect_response("**/interact"):
         page.mouse.click(*on_screen(picture, 0.51, 0.51))
     assert page.input_value("#query") == "no dog [mine@81,81]"
-    page.wrong.clear()  # browsers log the refusal
+    page.wrong[:] = [text for text in page.wrong if "422" not in text]  # the browser logs it
 
 
 def noise():

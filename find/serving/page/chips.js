@@ -85,13 +85,14 @@ function correct(box, button, words, take) {
   field.select();
 }
 
-// The words between things; each becomes a thing when it is clicked, but not a dot or comma.
+// The words between things; each becomes a thing when it is clicked, without dots and commas around it.
 function plainWords(text, start, end) {
   return [...text.slice(start, end).matchAll(/\S+/g)].map(({ 0: word, index }) => {
     if (!/[\p{L}\p{N}]/u.test(word)) return make("span", unescaped(word));
     const place = { start: start + index, end: start + index + word.length };
     const number = thingsOf(text.slice(0, place.start)).length;
-    const button = makeButton(unescaped(word), () => replaced(text, place, `{${word}}`, number));
+    const [, before, thing, after] = word.match(/^([^\p{L}\p{N}]*)(.*?)([^\p{L}\p{N}]*)$/u);
+    const button = makeButton(unescaped(word), () => replaced(text, place, `${before}{${thing}}${after}`, number));
     Object.assign(button, { className: "word", title: "make this a thing" });
     return button;
   });
