@@ -291,7 +291,7 @@ def report_relevance(arguments: argparse.Namespace, hits: Sequence[Hit]) -> None
 
     if hits and arguments.min_relevance is not None and len(hits) < arguments.k:
         least = f"{arguments.min_relevance:g}"
-        print(f"of the best {arguments.k} images, {len(hits)} have a relevance of {least} or more", file=sys.stderr)
+        print(f"relevance of {least} or more: {len(hits)} of the best {arguments.k} images", file=sys.stderr)
     elif warning := hits_warning(hits):
         print(f"warning: {warning}; --min-relevance {ABSENT:g} leaves such images out", file=sys.stderr)
 
