@@ -39,7 +39,7 @@ from find.retrieval.writing import compact_and_refresh
 from find.tasks.structured_interaction import CHAINS
 
 TEXTS = ("left of", "right of", "on", "under", "in front of", "and", "next to", "behind")
-SOLVED = (100, 200, CHAINS, 400, 800)
+SOLVED = (50, 100, 200, CHAINS, 400, 800)
 """For how many images chains are solved, to see what would be missed."""
 
 

@@ -184,7 +184,8 @@ class Album:
                 at least this, so perhaps none. Needs a model with a match head, and entities in the query.
             fold_duplicates: do not list near-duplicates of a hit separately; `Hit.duplicates` lists them.
 
-        Images with equal scores keep the album's order. A query without entities is scored by its sentence alone.
+        Images with equal scores keep the album's order. A query without entities is scored by its sentence alone:
+        `Query.from_text` finds those of plain English, and `find.model.requests.read_search` also its exclusions.
         """
         return self.search_all(
             [query],
