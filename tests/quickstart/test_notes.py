@@ -36,6 +36,6 @@ def test_a_model_below_the_untrained_one_is_never_shown_without_the_reason():
     assert "interleaved retrieval (IR@5 57.2, frozen CLIP 83.8)" in why and "random weights" in why
     assert "panoptic" not in why
     (why,) = notes(_columns(57.2, 83.8), WHOLE)
-    assert "300 steps do not suffice" in why and "--steps" in why
+    assert "300 steps are too few" in why and "--steps" in why
     (why,) = notes(_columns(57.2, None, untrained=60.0), WHOLE)
     assert "untrained 60.0" in why

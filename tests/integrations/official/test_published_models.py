@@ -284,7 +284,7 @@ def test_a_disk_that_fills_up_meanwhile_is_told():
     file = RemoteFile(Source("xueyanz/FIND", None, MODEL), FILE, "0" * 40, 400_000_000, "1" * 64)
     with (
         pytest.raises(CheckpointError, match=f"{MODEL}: the disk is full; free 400.0 MB where .*HF_HOME"),
-        file.reported(),
+        file.explained(),
     ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -310,7 +310,7 @@ def test_addresses_that_expire_are_asked_for_again_when_the_download_starts(tmp_
 def test_a_download_that_is_refused_can_be_resumed():
     file = RemoteFile(Source("xueyanz/FIND", None, MODEL), FILE, "0" * 40, 5, "1" * 64)
     response = httpx.Response(403, request=httpx.Request("GET", "http://nowhere"))
-    with pytest.raises(CheckpointError) as caught, file.reported():
+    with pytest.raises(CheckpointError) as caught, file.explained():
         raise HfHubHTTPError("403 Forbidden\nRequest has expired", response=response)
     assert str(caught.value).endswith("run the same command again: the download resumes")
     assert "403 Forbidden" in str(caught.value) and "\n" not in str(caught.value)
