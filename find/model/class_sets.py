@@ -77,6 +77,7 @@ class ClassSet:
         return cls(names, flags)
 
     def to_json(self) -> list[dict[str, Any]]:
+        """One record per class, for config.json; the inverse of `from_json`."""
         return [{"name": name, "is_thing": is_thing} for name, is_thing in zip(self.names, self.is_thing, strict=True)]
 
     @classmethod
