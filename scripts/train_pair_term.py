@@ -89,6 +89,7 @@ class Material:
     texts: TextFeatures  # of the distinct connections, the empty one first
     pairs: list[tuple[Sentences, Sentences]]
     mined: list[Mined]
+    with_false: bool = True  # else pairs are contrasted with other images only
 
 
 def collect(model: FIND, folder: CocoFolder, image_ids: list[int], *, shown: int, mined: int) -> Material:
@@ -204,7 +205,7 @@ class Trainer:
             gallery.boxes[rows],
             true,
             false,
-            torch.ones(len(rows), dtype=torch.bool, device=self.device),
+            torch.full((len(rows),), self.material.with_false, device=self.device),
             Connections(true.connections, self.term),
         )
         return composed.loss(dim, self.scale.exp().clamp(max=100))
@@ -281,6 +282,11 @@ def main() -> None:
         default=0,
         help=f"images, the hardest among {GALLERY}, with which each step contrasts as many more sentences",
     )
+    parser.add_argument(
+        "--without-false",
+        action="store_true",
+        help="contrast with other images only: an ablation",
+    )
     parser.add_argument("--anew", action="store_true", help="not from the model's own pair term, if it has one")
     parser.add_argument(
         "--share",
@@ -300,6 +306,7 @@ def main() -> None:
     material = moved(
         collect(model, folder, folder.image_ids[: args.images], shown=args.shown, mined=args.mined), device
     )
+    material = replace(material, with_false=not args.without_false)
     dim = model.config.interface.semantic_width
     term = model.interface.pair_term
     if term is None or model.config.interface.pair_width != args.pair_width or args.anew:
