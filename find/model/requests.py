@@ -7,12 +7,16 @@ they left out or did not understand.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from find.errors import InputError, printable
+from find.errors import InputError, printable, warn_caller
 from find.model.tagging import can_tag, tagged_queries
 from find.query.operators import JoinedQuery
 from find.query.query import Query
 from find.query.request import Request, negation, split_lead
+
+if TYPE_CHECKING:
+    from find.query.operators import Askable
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,17 @@ def read_search(model: object, asked: JoinedQuery) -> Reading:
     reading = _reading(asked, read)
     vague = () if all(one.entities for one in reading.query.include) or not can_tag(model) else (VAGUE,)
     return replace(reading, warnings=(*reading.warnings, *vague))
+
+
+def read_for_search(model: object, query: Askable) -> JoinedQuery:
+    """A str as `read_search` reads it, with warnings of what was not understood; queries as they are."""
+    asked = JoinedQuery.of(query)
+    if not isinstance(query, str):
+        return asked
+    reading = read_search(model, asked)
+    for warning in reading.warnings:
+        warn_caller(f"query {printable(query[:60])!r}: {warning}")
+    return reading.query
 
 
 VAGUE = (

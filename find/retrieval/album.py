@@ -175,8 +175,8 @@ class Album:
         """The `k` images (fewer in a smaller album) that match the query best, best first.
 
         Args:
-            query: a query, a phrase or a region, or several joined: `A & B`, `A - B`. A str is read by `Query.parse`:
-                "{a red dog} on [photo.jpg@120,80]".
+            query: a query, a phrase or a region, or several joined: `A & B`, `A - B`. A str is read as `findvl search`
+                does: "{a red dog} on [photo.jpg@120,80]" by `Query.parse`, "a red dog but no cars" by the tagger.
             where, values: which images are searched; see `find.retrieval.filters.filter_sql`.
             dim: compare the first values of the vectors only; for models trained for that (Matryoshka).
             include_query: also return the images that the query's own regions are taken from.
@@ -184,8 +184,7 @@ class Album:
                 at least this, so perhaps none. Needs a model with a match head, and entities in the query.
             fold_duplicates: do not list near-duplicates of a hit separately; `Hit.duplicates` lists them.
 
-        Images with equal scores keep the album's order. A query without entities is scored by its sentence alone:
-        `Query.from_text` finds those of plain English, and `find.model.requests.read_search` also its exclusions.
+        Images with equal scores keep the album's order. A query without entities is scored by its sentence alone.
         """
         return self.search_all(
             [query],
@@ -215,7 +214,9 @@ class Album:
             raise InputError(f"search_all takes a list of queries; write [{queries!r}], or search({queries!r})")
         if self.model is None:
             raise InputError(f"{self.name}: this album was opened without a model; give it to Album.open to search")
-        joined = [JoinedQuery.of(query) for query in queries]
+        from find.model.requests import read_for_search
+
+        joined = [read_for_search(self.model, query) for query in queries]
         if not joined:
             return []
         check_relevance(min_relevance, self._match_head, joined)

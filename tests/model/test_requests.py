@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from find import FIND, Query
+from find import FIND, Album, Query
 from find.errors import InputError
 from find.model.requests import VAGUE, read_search, read_things
 from find.model.tagging import tagged_queries
@@ -26,6 +27,24 @@ def test_words_that_only_ask_are_no_entity_and_are_told(shipped):
     assert not reading.warnings
     [as_it_is] = tagged_queries(shipped, [Query("show me pictures with a red dog")])  # what evaluation reads
     assert as_it_is.text == "show me pictures with a red dog"
+
+
+def test_an_album_reads_a_str_as_the_command_line_does_and_a_query_as_it_is(shipped, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (3, 40, 48, 3), dtype=np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.png")
+    album = Album.build(shipped, tmp_path / "photos", tmp_path / "my.album", progress=False)
+
+    def found(query):
+        return [(hit.path, hit.score) for hit in album.search(query)]
+
+    text = "show me a red dog left of a car but no bench"
+    assert found(text) == found(read_search(shipped, _asked(text)).query) != found(Query(text))
+    assert not album.search(Query("a red dog left of a car"))[0].entity_terms
+    with pytest.warns(UserWarning, match="no thing was found"):
+        album.search("left of")
+    with pytest.raises(InputError, match="only says what must not be there"):
+        album.search("no dog")
 
 
 def test_without_at_the_end_excludes_and_is_told(shipped):
