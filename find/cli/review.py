@@ -94,5 +94,5 @@ def serve_review(
     done = sum(map(review.is_reviewed, review.photos))
     print(printable(f"{review.out}: {done} of {len(review.photos)} photos reviewed; objects: {counts or 'none'}"))
     if done < len(review.photos):
-        again = f"findvl review {shlex.quote(str(review.out))} PHOTOS"
+        again = f"findvl review {shlex.quote(str(review.out))} {shlex.quote(str(review.folder))}"
         print(printable(f"to continue: {again}"))

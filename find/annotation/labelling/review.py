@@ -67,11 +67,12 @@ class Review:
             raise InputError(f"{self.out}: this already exists; review that file, or give another name")
         if not Path(photos).is_dir():
             raise InputError(f"{photos}: there is no such folder of photos")
+        self.folder = Path(photos)
         self._content = _read(self.file)
         self._lock = threading.Lock()
         self._stamp = _stamp(self.out)
         images = self._content["images"]
-        folder = Files(Path(photos), Path(photos))
+        folder = Files(self.folder, self.folder)
         place = folder.find([image["file_name"] for image in images])
         self.missing = [image["file_name"] for image in images if image["file_name"] not in place]
         self.photos = {
