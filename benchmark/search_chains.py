@@ -52,6 +52,7 @@ class Cost:
     way: str
     milliseconds: dict[str, dict[str, float]] = field(default_factory=dict)
     agreement: dict[str, float] = field(default_factory=dict)  # by the number of chains that are solved
+    threads: int = field(default_factory=torch.get_num_threads)
 
 
 def main() -> None:
@@ -69,7 +70,6 @@ def main() -> None:
     model = FIND.from_pretrained().eval()
     file = RESULTS / "search.json"
     record = json.loads(file.read_text())
-    record["chain_threads"] = options.threads
 
     def keep(name: str, cost: Cost) -> None:
         record.setdefault("chains", {})[name] = asdict(cost)

@@ -62,28 +62,29 @@ def to_markdown(record: dict[str, object]) -> str:
             columns = (real, record["statistics"]["synthetic"][name])
             lines.append(f"| {name} | " + " | ".join(" ".join(f"{x:.2f}" for x in column) for column in columns) + " |")
     if "chains" in record:
-        lines += ["", *_chains(record["chains"], record["chain_threads"])]
+        lines += ["", *_chains(record["chains"])]
     return "\n".join(lines) + "\n"
 
 
-def _chains(costs: dict[str, dict[str, Any]], threads: int) -> list[str]:
+def _chains(costs: dict[str, dict[str, Any]]) -> list[str]:
     lines = [
         "## The cost of connections",
         "",
         "The same queries of two and three entities, with their connections and without (the published score), in "
-        f"turns in one process with {threads} thread(s), beside other work; find-tiny's pair term. Chains are "
-        "solved for as many of the best images as the album's name says. Measured by `benchmark/search_chains.py`.",
+        "turns in one process; find-tiny's pair term. Chains are solved for as many of the best images as the album's "
+        "name says. Where wall time exceeds CPU time over threads, other work had the machine. Measured by "
+        "`benchmark/search_chains.py`.",
         "",
-        "| album | images | search | | wall p50 ms | p95 | CPU p50 ms | p95 |",
-        "| --- | ---: | --- | --- | ---: | ---: | ---: | ---: |",
+        "| album | images | threads | search | | wall p50 ms | p95 | CPU p50 ms | p95 |",
+        "| --- | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for name, cost in costs.items():
         for way, taken in cost["milliseconds"].items():
             figures = " | ".join(f"{taken[key]:.0f}" for key in ("wall_p50", "wall_p95", "cpu_p50", "cpu_p95"))
-            lines.append(f"| {name} | {cost['images']:,} | {cost['way']} | {way} | {figures} |")
+            lines.append(f"| {name} | {cost['images']:,} | {cost['threads']} | {cost['way']} | {way} | {figures} |")
         with_them, without = (cost["milliseconds"][way] for way in ("with", "without"))
         ratios = " | ".join(f"{with_them[key] / without[key]:.2f}" for key in without)
-        lines.append(f"| {name} | {cost['images']:,} | {cost['way']} | ratio | {ratios} |")
+        lines.append(f"| {name} | {cost['images']:,} | {cost['threads']} | {cost['way']} | ratio | {ratios} |")
     for name, cost in costs.items():
         if cost["agreement"]:
             shares = ", ".join(f"{100 * share:.1f} % for {count}" for count, share in cost["agreement"].items())
