@@ -134,7 +134,7 @@ def find_all(
     batch_size: int,
 ) -> list[list[EntityMask]]:
     """All instances of query k in image k, the most likely first; `score` and `present` are its match probability."""
-    return find_all_as(model, images, queries, _own, threshold=threshold, batch_size=batch_size)
+    return find_all_as(model, images, queries, with_own_mask, threshold=threshold, batch_size=batch_size)
 
 
 @halving
@@ -161,7 +161,7 @@ def find_all_as(
         return []
     sought = Sought.embed(model, queries)
     entities = [query.include[0].entities[0] for query in queries]
-    return _instances(model.interface, frames, encoded, sought, entities, threshold, keep)
+    return instances_of(model.interface, frames, encoded, sought, entities, threshold, keep)
 
 
 def check_threshold(threshold: float) -> None:
@@ -176,30 +176,14 @@ def instances_of(
     sought: Sought,
     entities: Sequence[Entity],
     threshold: float,
-) -> list[list[EntityMask]]:
-    """All instances of row k of `sought` in image k, as `find_all` returns them.
+    keep: Callable[[EntityMask], T],
+) -> list[list[T]]:
+    """`keep` of all instances of row k of `sought` in image k, as `find_all` returns them.
 
     Args:
         encoded: batches of the images, each with their numbers.
         entities: the `entity` of the instances of each image.
     """
-    return _instances(interface, frames, encoded, sought, entities, threshold, _own)
-
-
-def _own(found: EntityMask) -> EntityMask:
-    """Copies the mask, so that it does not keep the others of its batch in memory."""
-    return replace(found, mask=found.mask.copy())
-
-
-def _instances(
-    interface: Interface,
-    frames: Sequence[ImageGeometry],
-    encoded: Iterable[tuple[list[int], EncodedBatch]],
-    sought: Sought,
-    entities: Sequence[Entity],
-    threshold: float,
-    keep: Callable[[EntityMask], T],
-) -> list[list[T]]:
     answers: list[list[T]] = [[] for _ in frames]
     for numbers, batch in encoded:
         own = [frames[number] for number in numbers]
@@ -213,6 +197,11 @@ def _instances(
                 if distinct[number].add(mask):
                     answers[number].append(keep(EntityMask(mask, chance, entities[number], chance)))
     return answers
+
+
+def with_own_mask(found: EntityMask) -> EntityMask:
+    """Copies the mask, so that it does not keep the others of its batch in memory."""
+    return replace(found, mask=found.mask.copy())
 
 
 def _drawn(

@@ -32,7 +32,6 @@ from find.model.one_or_many import (
     read_joined,
     read_queries,
 )
-from find.model.plain_queries import tagged, tagged_joined
 from find.model.predictions import (
     EntityMask,
     ImageEmbeddings,
@@ -41,6 +40,7 @@ from find.model.predictions import (
     QueryEmbeddings,
     with_entities,
 )
+from find.model.requests import read_for_masks
 from find.model.strokes import (
     Box,
     Negatives,
@@ -54,6 +54,7 @@ from find.model.strokes import (
 )
 from find.model.validation import check_entities, check_texts
 from find.query.entity import Region
+from find.query.operators import JoinedQuery
 from find.tasks.tagging import entity_spans
 from find.tasks.task import Task
 from find.utils.memory import halving
@@ -165,7 +166,7 @@ class FIND(Inference):
             InputError: a query without an entity or of wrong syntax, an image that cannot be read, lists of different
                 lengths.
         """
-        asked = tagged(self, read_queries(queries))
+        asked = [read_for_masks(self, JoinedQuery.of(one)).include[0] for one in read_queries(queries)]
         check_entities(asked)
         answer = partial(super().segment, batch_size=batch_size)
         return ask(answer, self.encode_images, images, asked, one_prompt=is_one_query(queries))
@@ -200,7 +201,7 @@ class FIND(Inference):
         Raises:
             InputError: a query without exactly one entity, a model without a match head.
         """
-        asked = tagged_joined(self, read_joined(queries))
+        asked = [read_for_masks(self, one) for one in read_joined(queries)]
         answer = partial(find_all, self, threshold=threshold, batch_size=batch_size)
         return ask(answer, self.encode_images, images, asked, one_prompt=is_one_query(queries))
 
@@ -372,12 +373,11 @@ class FIND(Inference):
         self, images: Images, classes: Classes | None = None, *, batch_size: int = 16
     ) -> OneOrMany[np.ndarray]:
         """Semantic segmentation: the index into `classes` (None: `trained_classes`, else COCO's 133) at each pixel."""
-        classes = self.trained_classes or "coco-panoptic" if classes is None else classes
+        classes = (self.trained_classes or "coco-panoptic") if classes is None else classes
         found = super().semantic(as_list(images), ClassSet.of(classes).names, batch_size=batch_size)
         return found[0] if is_one_image(images) else found
 
     # --- tasks by their names -------------------------------------------------------------------------------------
-
     @short_signature
     def run(self, task: str | Task, images: Images, prompts: Any, *, batch_size: int = 16) -> Any:
         """Runs a task by name, also of another package (`tasks`), on one image and prompt, or on lists: prompt k with

@@ -74,11 +74,19 @@ def read_search(model: object, asked: JoinedQuery) -> Reading:
 def read_for_search(model: object, query: Askable) -> JoinedQuery:
     """A str as `read_search` reads it, with warnings of what was not understood; queries as they are."""
     asked = JoinedQuery.of(query)
-    if not isinstance(query, str):
+    return _warned(read_search(model, asked), asked) if isinstance(query, str) else asked
+
+
+def read_for_masks(model: object, asked: JoinedQuery) -> JoinedQuery:
+    """As `read_things` reads it, with warnings of what was not understood; queries with entities as they are."""
+    if all(query.entities for query in asked.queries):
         return asked
-    reading = read_search(model, asked)
+    return _warned(read_things(model, asked), asked)
+
+
+def _warned(reading: Reading, asked: JoinedQuery) -> JoinedQuery:
     for warning in reading.warnings:
-        warn_caller(f"query {printable(query[:60])!r}: {warning}")
+        warn_caller(f"query {printable(asked.include[0].text[:60])!r}: {warning}")
     return reading.query
 
 

@@ -101,3 +101,12 @@ def test_the_models_methods_read_plain_english_too(shipped):
         shipped.segment(picture, "left of")
     with pytest.raises(InputError, match="images: int is neither an image"):
         shipped.segment(3, "{a dog}")
+
+
+def test_segment_warns_of_a_denial_once_and_takes_a_query_as_it_is(shipped, recwarn):
+    image = np.zeros((40, 48, 3), dtype=np.uint8)
+    with pytest.warns(UserWarning, match='"not" excludes nothing here'):
+        found = shipped.segment(image, "a dog not on grass")
+    recwarn.clear()
+    same = shipped.segment(image, read_things(shipped, _asked("a dog not on grass")).query.include[0])
+    assert not recwarn.list and [one.score for one in found] == [one.score for one in same]

@@ -9,7 +9,7 @@ from find.annotation.importing.shapes import run_lengths
 from find.annotation.labelling.labels import Label
 from find.annotation.labelling.names import phrase_name, written
 from find.errors import InputError
-from find.model.find_all import Sought, instances_of
+from find.model.find_all import Sought, instances_of, with_own_mask
 from find.model.predictions import EntityMask, InstancePrediction
 from find.query.entity import Phrase
 from find.query.operators import JoinedQuery
@@ -57,7 +57,9 @@ class ByMatch:
     ) -> list[list[EntityMask]]:
         entities = [query.include[0].entities[0]] * len(features)
         batches = features.batches(batch_size)
-        return instances_of(self.model.interface, features.frames, batches, rows, entities, self.threshold)
+        return instances_of(
+            self.model.interface, features.frames, batches, rows, entities, self.threshold, with_own_mask
+        )
 
 
 class ByClass:
